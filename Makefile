@@ -1,0 +1,26 @@
+# `make venv` sets up .venv, `make demo` runs the whole chain, `make test` runs the tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+HEAD ?= builtin
+OUTPUT ?= output/demo
+
+.PHONY: venv demo test lint
+
+venv: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: venv
+	$(BIN)/python vhap/demo.py --output $(OUTPUT) --head $(HEAD) $(if $(VIDEO),--video "$(VIDEO)")
+
+test: venv
+	$(BIN)/python -m pytest -n 2 -q
+
+lint: venv
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright

@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import pytest
+
+from vhap.config.data import DataConfig
+from vhap.config.loading import load_config, save_config
+from vhap.config.track import ExperimentConfig, LossWeightConfig, TrackConfig
+from vhap.util.errors import InputError
+
+
+def some_config() -> TrackConfig:
+    data = DataConfig(root_folder=Path("somewhere"), sequence="obama", n_downsample_rgb=2)
+    return TrackConfig(data=data, exp=ExperimentConfig(Path("out")), w=LossWeightConfig(landmark=3))
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    path = tmp_path / "config.yml"
+    save_config(path, some_config())
+    assert load_config(path, TrackConfig) == some_config()
+
+
+def test_code_in_a_config_is_refused_and_not_run(tmp_path: Path) -> None:
+    path, victim = tmp_path / "config.yml", tmp_path / "victim"
+    path.write_text(f"schema_version: 1\ndata: !!python/object/apply:os.mkdir ['{victim}']\n")
+    with pytest.raises(InputError, match="plain YAML"):
+        load_config(path, TrackConfig)
+    assert not victim.exists()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("batch_size: 16", "batch_size: many", "expected int"),
+        ("batch_size: 16", "batch_sise: 16", "batch_sise"),
+        ("schema_version: 1", "schema_version: 99", "schema_version"),
+        ("head: auto", "head: horse", "expected one of"),
+    ],
+)
+def test_wrong_values_are_named(tmp_path: Path, before: str, after: str, message: str) -> None:
+    path = tmp_path / "config.yml"
+    save_config(path, some_config())
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after))
+    with pytest.raises(InputError, match=message):
+        load_config(path, TrackConfig)

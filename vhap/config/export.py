@@ -1,0 +1,45 @@
+"""Options of exporting a tracking run, and of combining exports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+DivisionMode = Literal["random_group", "random_single", "last", "none"]
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    src_folder: Path
+    """Output folder of a tracking run, or one of its run folders; the newest run counts."""
+    tgt_folder: Path
+    """Where the dataset is written; `_epochN` is appended where --epoch is given."""
+    subset: str | None = None
+    """Which of the tracked timesteps (cameras): ti3, ti3tj9, tn20, ts5 (ci0, cn4, cs2), joined by `_`."""
+    scale_factor: float = 1.0
+    """Scales pictures and intrinsics, on top of the scale that was tracked; above 0, at most 1."""
+    background_color: Literal["white", "black"] = "white"
+    """What stands behind the person."""
+    flame_mode: Literal["param", "mesh"] = "param"
+    """Head of each timestep as parameters, or as an OBJ mesh with its expression coefficients."""
+    create_mask_from_mesh: bool = True
+    """Fade the mask out below the neck, and take the head's silhouette where there are no alpha maps. Off: the
+    mask is the alpha map, or everything where there is none."""
+    epoch: int = -1
+    """Epoch of the result; -1 is the last."""
+    center_principal_point: bool = False
+    """Pad the pictures so that the principal point is their centre, as trainers assume that take only the angle
+    of view."""
+
+
+@dataclass(frozen=True)
+class CombineConfig:
+    src_folders: tuple[Path, ...]
+    """Exports of one subject, side by side in one folder and named SUBJECT_..., in the order of the division."""
+    tgt_folder: Path
+    """The union, beside its sources and of the same subject."""
+    division_mode: DivisionMode = "random_group"
+    """Which sequences are held out for testing: one of every ten (random_group), one of all (random_single), the
+    last one, or none: then the test split is the end of every sequence, as exported. Random choices depend on the
+    subject's name only."""

@@ -1,0 +1,102 @@
+"""Configs as plain YAML with a schema version: written from dataclasses, read back through their types only."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from vhap.util.errors import InputError
+from vhap.util.files import write_text
+
+SCHEMA_VERSION = 1
+C = TypeVar("C")
+
+
+def save_config(path: str | Path, config: Any) -> None:
+    write_text(path, yaml.safe_dump({"schema_version": SCHEMA_VERSION, **to_plain(config)}, sort_keys=False))
+
+
+def load_config(path: str | Path, kind: type[C]) -> C:
+    """Builds `kind` from YAML; unknown keys, missing keys and wrong types are InputErrors, code is never run."""
+    path = Path(path)
+    try:
+        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"expected a config at {path}, found nothing; check the path") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"expected plain YAML in {path}, found something else ({reason}); remake it"
+        ) from error
+    if not isinstance(plain, dict) or plain.pop("schema_version", None) != SCHEMA_VERSION:
+        raise InputError(f"expected schema_version {SCHEMA_VERSION} in {path}, found another; track again")
+    return from_plain(kind, plain, str(path))
+
+
+def to_plain(value: Any) -> Any:
+    """Dataclasses, paths and tuples as dicts, strings and lists."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return [to_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    return value
+
+
+def from_plain(kind: Any, plain: Any, where: str) -> Any:
+    """The inverse of to_plain for a type; `where` names the place in error messages."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        return _dataclass_from(kind, plain, where)
+    if origin in (typing.Union, types.UnionType):
+        return _union_from(arguments, plain, where)
+    if origin is typing.Literal:
+        if plain in arguments:
+            return plain
+        raise InputError(f"expected one of {list(arguments)} at {where}, found {plain!r}; correct it")
+    if origin is tuple and isinstance(plain, list):
+        kinds = [arguments[0]] * len(plain) if arguments[-1] is Ellipsis else list(arguments)
+        if len(kinds) == len(plain):
+            return tuple(from_plain(k, item, where) for k, item in zip(kinds, plain))
+    if kind is Path and isinstance(plain, str):
+        return Path(plain)
+    if kind is float and isinstance(plain, (int, float)) and not isinstance(plain, bool):
+        return float(plain)
+    if kind in (int, str, bool, type(None)) and type(plain) is kind:
+        return plain
+    raise InputError(f"expected {getattr(kind, '__name__', kind)} at {where}, found {plain!r}; correct it")
+
+
+def _dataclass_from(kind: Any, plain: Any, where: str) -> Any:
+    known = {field.name: field for field in dataclasses.fields(kind)}
+    if not isinstance(plain, dict):
+        raise InputError(f"expected the options of {kind.__name__} at {where}, found {plain!r}; correct it")
+    if unknown := sorted(set(plain) - set(known)):
+        raise InputError(f"expected known options at {where}, found {', '.join(unknown)}; remove them")
+    hints = typing.get_type_hints(kind)
+    values = {name: from_plain(hints[name], value, f"{where}:{name}") for name, value in plain.items()}
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise InputError(
+            f"expected all options of {kind.__name__} at {where}, found some missing ({error})"
+        ) from error
+
+
+def _union_from(kinds: tuple[Any, ...], plain: Any, where: str) -> Any:
+    for kind in kinds:
+        try:
+            return from_plain(kind, plain, where)
+        except InputError:
+            continue
+    raise InputError(
+        f"expected one of {[str(kind) for kind in kinds]} at {where}, found {plain!r}; correct it"
+    )

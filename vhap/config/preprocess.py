@@ -1,0 +1,38 @@
+"""Options of preprocessing: from a video to pictures, alpha maps and landmarks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+MattingMethod = Literal["mediapipe", "robust_video_matting", "background_matting_v2", "none"]
+PreprocessLandmarks = Literal["mediapipe", "face-alignment", "star", "both", "none"]
+
+
+@dataclass(frozen=True)
+class PreprocessConfig:
+    """A video, or a sequence folder that already has pictures in images/."""
+
+    input: Path
+    """Video (mp4, mov, ...) or sequence folder; a prefix that only one folder has is enough, a trailing * allowed."""
+    output_folder: Path | None = None
+    """Sequence folder to write; by default beside the video, with its name."""
+    target_fps: float = 25.0
+    """Pictures taken from each second of video, at most as many as it has."""
+    downsample_scales: tuple[int, ...] = ()
+    """Smaller copies: 2 writes images_2 with half the width and height (any of 2 4 8)."""
+    image_format: Literal["jpg", "png"] = "jpg"
+    """Format of the extracted pictures."""
+    matting_method: MattingMethod = "mediapipe"
+    """Which network tells the person from the background; none writes no alpha maps."""
+    matting_weights: Path | None = None
+    """Weights of robust_video_matting or background_matting_v2; by default the environment, then the cache folder."""
+    background_folder: Path = Path("../../BACKGROUND")
+    """Picture of the empty scene for background_matting_v2, relative to the images folder."""
+    landmark_source: PreprocessLandmarks = "mediapipe"
+    """Landmark detector to run; none leaves it to tracking."""
+    landmark_detector_njobs: int = 0
+    """Landmark detectors that run at the same time; 0 takes one for each core."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where matting networks other than mediapipe run."""

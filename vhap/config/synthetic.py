@@ -1,0 +1,49 @@
+"""Options of a synthetic capture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class SyntheticConfig:
+    output: Path
+    """ROOT/NAME: the sequence's folder; its video is written beside it as ROOT/NAME.mp4."""
+    head: Literal["auto", "flame", "ict", "builtin"] = "builtin"
+    """Head model that is filmed."""
+    flame_model_path: Path | None = None
+    """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in asset/flame/."""
+    ict_facekit_path: Path | None = None
+    """The FaceXModel folder of ICT-FaceKit. Default: $VHAP_ICT_FACEKIT."""
+    layout: Literal["monocular"] = "monocular"
+    """How the recording lies on disk."""
+    frames: int = 60
+    """Length of the clip."""
+    fps: float = 25.0
+    """Frames a second: of the video, and of the motion."""
+    size: int = 512
+    """Side of the square pictures, in pixels."""
+    image_format: Literal["jpg", "png"] = "jpg"
+    """Format of the pictures; png keeps them exact."""
+    seed: int = 0
+    """Chooses person, light, camera and motion. Equal options give equal files."""
+    focal: float | None = None
+    """Focal length in units of the picture's side. None: random in 1.5 to 2.5."""
+    max_yaw: float = 35.0
+    """Largest turn to the side, degrees."""
+    max_pitch: float = 15.0
+    """Largest nod, degrees."""
+    max_roll: float = 10.0
+    """Largest tilt, degrees."""
+    max_shift: float = 0.03
+    """Largest displacement of the head's centre along each axis, metres."""
+    expression: float = 1.0
+    """Strength of speech, smiles and brows; 0 leaves only blinks."""
+    supersampling: int = 2
+    """Samples a pixel along each axis, averaged by area."""
+    landmark_noise_px: float = 0.0
+    """Standard deviation of the noise on the written landmarks, in pixels."""
+    landmark_source: Literal["all", "mediapipe", "face-alignment"] = "all"
+    """Detectors whose landmark files are written; all: those whose points the head knows."""

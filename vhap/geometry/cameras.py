@@ -1,0 +1,121 @@
+"""Pinhole cameras, one convention: OpenGL axes (x right, y up, looking down -z), pixels with y down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+NEAR_M, FAR_M = 0.01, 100.0
+
+
+@dataclass(frozen=True)
+class Camera:
+    """One or several pinhole cameras of one picture size.
+
+    fx, fy, cx, cy: (...,) pixels; cx from the left and cy from the top edge; pixel centres at half integers.
+    T_camera_world: (..., 4, 4) rigid; maps world points (metres) to camera axes.
+    """
+
+    fx: Tensor
+    fy: Tensor
+    cx: Tensor
+    cy: Tensor
+    T_camera_world: Tensor
+    height: int
+    width: int
+
+    def to(self, device: torch.device | str) -> Camera:
+        names = ("fx", "fy", "cx", "cy", "T_camera_world")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+
+    def expand(self, count: int) -> Camera:
+        """A single camera repeated count times along a new leading axis."""
+        names = ("fx", "fy", "cx", "cy", "T_camera_world")
+        return replace(self, **{n: getattr(self, n).expand(count, *getattr(self, n).shape) for n in names})
+
+    def resized(self, height: int, width: int) -> Camera:
+        """The same cameras for pictures stretched to another size."""
+        by_x, by_y = width / self.width, height / self.height
+        return replace(
+            self,
+            fx=self.fx * by_x,
+            fy=self.fy * by_y,
+            cx=self.cx * by_x,
+            cy=self.cy * by_y,
+            height=height,
+            width=width,
+        )
+
+    def centre(self) -> Tensor:
+        """(..., 3) camera centres in the world, metres."""
+        rotation, translation = self.T_camera_world[..., :3, :3], self.T_camera_world[..., :3, 3]
+        return -(rotation.transpose(-1, -2) @ translation[..., None]).squeeze(-1)
+
+    def from_world(self, points: Tensor) -> Tensor:
+        """(..., N, 3) world -> (..., N, 3) camera axes."""
+        rotation, translation = self.T_camera_world[..., :3, :3], self.T_camera_world[..., :3, 3]
+        return points @ rotation.transpose(-1, -2) + translation[..., None, :]
+
+    def project(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """(..., N, 3) world -> pixels (..., N, 2) and depth (..., N) in metres, positive in front of the camera.
+
+        Points at or behind the camera plane are projected with their depth clamped to NEAR_M, so that no
+        infinity enters an energy.
+        """
+        x, y, z = self.from_world(points).unbind(-1)
+        depth = -z
+        safe = depth.clamp(min=NEAR_M)
+        x_px = self.fx[..., None] * x / safe + self.cx[..., None]
+        y_px = self.cy[..., None] - self.fy[..., None] * y / safe
+        return torch.stack([x_px, y_px], -1), depth
+
+    def projection_slopes(self, points: Tensor) -> Tensor:
+        """Derivatives of the projected pixels by the world points (..., N, 3): (..., N, 2, 3). Zero in depth where
+        the depth is clamped."""
+        x, y, z = self.from_world(points).unbind(-1)
+        depth = (-z).clamp(min=NEAR_M)
+        free = (-z > NEAR_M).to(z.dtype)
+        zero = torch.zeros_like(x)
+        fx, fy = self.fx[..., None] / depth, self.fy[..., None] / depth
+        row_x = torch.stack([fx, zero, free * fx * x / depth], -1)
+        row_y = torch.stack([zero, -fy, -free * fy * y / depth], -1)
+        return torch.stack([row_x, row_y], -2) @ self.T_camera_world[..., None, :3, :3]
+
+    def to_clip(self, points: Tensor) -> Tensor:
+        """(..., N, 3) world -> (..., N, 4) clip space: after division x right, y up in [-1, 1], z near -1 to far 1.
+
+        w is the depth. x_px = (x / w + 1) * width / 2 and y_px = (1 - y / w) * height / 2.
+        """
+        x, y, z = self.from_world(points).unbind(-1)
+        depth = -z
+        x_clip = 2 * (self.fx[..., None] * x + self.cx[..., None] * depth) / self.width - depth
+        y_clip = depth - 2 * (self.cy[..., None] * depth - self.fy[..., None] * y) / self.height
+        z_clip = (depth * (FAR_M + NEAR_M) - 2 * FAR_M * NEAR_M) / (FAR_M - NEAR_M)
+        return torch.stack([x_clip, y_clip, z_clip, depth], -1)
+
+
+def default_pose(dtype: torch.dtype = torch.float32) -> Tensor:
+    """(4, 4) T_camera_world of an uncalibrated capture: at (0, 0, 1), looking at the origin, upright."""
+    T_camera_world = torch.eye(4, dtype=dtype)
+    T_camera_world[2, 3] = -1
+    return T_camera_world
+
+
+def camera_from_focal(focal: Tensor, height: int, width: int) -> Camera:
+    """The uncalibrated camera of the tracking contract.
+
+    focal: () or (B,), in units of max(height, width). Principal point at the picture's centre.
+    """
+    focal_px = focal * max(height, width)
+    pose = default_pose(focal.dtype).to(focal.device).expand(*focal.shape, 4, 4)
+    return Camera(
+        fx=focal_px,
+        fy=focal_px,
+        cx=torch.full_like(focal_px, width / 2),
+        cy=torch.full_like(focal_px, height / 2),
+        T_camera_world=pose,
+        height=height,
+        width=width,
+    )

@@ -1,0 +1,41 @@
+"""Triangle meshes: normals, edges. Faces are (F, 3) vertex indices, counter-clockwise seen from outside."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def face_normals(vertices: Tensor, faces: Tensor) -> Tensor:
+    """(..., V, 3), (F, 3) -> (..., F, 3) normals whose length is twice the triangle's area."""
+    a, b, c = (vertices.index_select(-2, faces[:, k]) for k in range(3))
+    return torch.linalg.cross(b - a, c - a)
+
+
+def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
+    """Area-weighted unit normals, (..., V, 3). A vertex without a face, or with opposing ones, gets (0, 0, 0)."""
+    per_face = face_normals(vertices, faces)
+    total = torch.zeros_like(vertices)
+    for corner in range(3):
+        total = total.index_add(-2, faces[:, corner], per_face)
+    return torch.nn.functional.normalize(total, dim=-1, eps=1e-12)
+
+
+def unique_edges(faces: Tensor) -> Tensor:
+    """(F, 3) -> (E, 2) vertex pairs, each once, smaller index first."""
+    pairs = torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    return torch.unique(pairs.sort(dim=1).values, dim=0)
+
+
+def open_edges(faces: Tensor) -> Tensor:
+    """(F, 3) -> (E, 2) edges that belong to exactly one face."""
+    pairs = torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).sort(dim=1).values
+    edges, count = torch.unique(pairs, dim=0, return_counts=True)
+    return edges[count == 1]
+
+
+def barycentric_points(vertices: Tensor, faces: Tensor, face_ids: Tensor, barycentrics: Tensor) -> Tensor:
+    """Points on a mesh: (..., V, 3) with face_ids (L,) and barycentrics (L, 3) -> (..., L, 3)."""
+    corners = vertices.index_select(-2, faces[face_ids].reshape(-1))
+    corners = corners.reshape(*vertices.shape[:-2], -1, 3, 3)
+    return (corners * barycentrics[..., None].to(vertices.dtype)).sum(-2)

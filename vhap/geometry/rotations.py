@@ -1,0 +1,65 @@
+"""Rotations: axis-angle (radians) to matrices and back, safe at zero and at pi."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def skew(vector: Tensor) -> Tensor:
+    """(..., 3) -> (..., 3, 3) cross-product matrices: skew(a) @ b = a x b."""
+    x, y, z = vector.unbind(-1)
+    zero = torch.zeros_like(x)
+    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*vector.shape[:-1], 3, 3)
+
+
+def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
+    """Rodrigues' formula.
+
+    axis_angle: (..., 3), direction = axis, length = angle in radians.
+    Returns (..., 3, 3). Value and gradient are finite and right at zero (Taylor series below 1e-4).
+    """
+    angle_squared = (axis_angle * axis_angle).sum(-1)[..., None, None]
+    small = angle_squared < 1e-8
+    safe = torch.where(small, torch.ones_like(angle_squared), angle_squared)
+    angle = safe.sqrt()
+    sine_ratio = torch.where(small, 1 - angle_squared / 6, angle.sin() / angle)
+    cosine_ratio = torch.where(small, 0.5 - angle_squared / 24, (1 - angle.cos()) / safe)
+    cross = skew(axis_angle)
+    identity = torch.eye(3, dtype=axis_angle.dtype, device=axis_angle.device)
+    return identity + sine_ratio * cross + cosine_ratio * (cross @ cross)
+
+
+def matrix_to_axis_angle(matrix: Tensor) -> Tensor:
+    """(..., 3, 3) rotation matrices -> (..., 3) axis-angle in radians, length in [0, pi]. Goes through quaternions."""
+    quaternion = matrix_to_quaternion(matrix)
+    vector, scalar = quaternion[..., 1:], quaternion[..., :1]
+    length = vector.norm(dim=-1, keepdim=True)
+    angle = 2 * torch.atan2(length, scalar)
+    small = length < 1e-7
+    ratio = torch.where(
+        small, torch.full_like(length, 2.0), angle / torch.where(small, torch.ones_like(length), length)
+    )
+    return vector * ratio
+
+
+def matrix_to_quaternion(matrix: Tensor) -> Tensor:
+    """(..., 3, 3) -> (..., 4) unit quaternions (w, x, y, z), w >= 0. Shepperd's method: the best of four forms."""
+    m = matrix
+    trace = m[..., 0, 0] + m[..., 1, 1] + m[..., 2, 2]
+    diagonal = torch.stack([trace, m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]], -1)
+    squared = torch.stack([1 + trace, *(1 + 2 * diagonal[..., 1:] - trace[..., None]).unbind(-1)], -1)
+    wx, wy, wz = m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]
+    xy, xz, yz = m[..., 0, 1] + m[..., 1, 0], m[..., 0, 2] + m[..., 2, 0], m[..., 1, 2] + m[..., 2, 1]
+    forms = torch.stack(
+        [
+            torch.stack([squared[..., 0], wx, wy, wz], -1),
+            torch.stack([wx, squared[..., 1], xy, xz], -1),
+            torch.stack([wy, xy, squared[..., 2], yz], -1),
+            torch.stack([wz, xz, yz, squared[..., 3]], -1),
+        ],
+        -2,
+    )
+    best = squared.argmax(-1)[..., None, None].expand(*squared.shape[:-1], 1, 4)
+    quaternion = torch.nn.functional.normalize(forms.gather(-2, best).squeeze(-2), dim=-1)
+    return torch.where(quaternion[..., :1] < 0, -quaternion, quaternion)

@@ -1,0 +1,137 @@
+"""Launching Warp kernels on torch tensors, split by views so that results do not depend on the thread count."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import torch
+import warp as wp
+from torch import Tensor
+
+from vhap.render.threads import run_all
+from vhap.render.types import Raster
+
+SHARED_CHUNKS = 4
+"""Gradient buffers of a target that all views share on the CPU, where Warp's atomics are plain adds."""
+
+
+COMMON_CHANNELS = (1, 2, 3)
+"""Numbers of channels that kernels are compiled for at first use; others follow when they are met."""
+
+_overloads: dict[tuple[Any, int], Any] = {}
+
+
+def start_quietly() -> None:
+    """Starts Warp without its greeting and without its warning on machines that have no CUDA driver."""
+    if hasattr(wp.config, "log_level"):
+        wp.config.log_level = wp.LOG_WARNING
+    else:
+        wp.config.quiet = True  # pyright: ignore[reportAttributeAccessIssue]
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as caught:
+        kept = os.dup(2)
+        os.dup2(caught.fileno(), 2)
+        try:
+            wp.init()
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+        caught.seek(0)
+        lines = caught.read().decode(errors="replace").splitlines(keepends=True)
+    sys.stderr.write("".join(line for line in lines if "NVIDIA CUDA driver" not in line))
+
+
+def keep_freed_memory() -> None:
+    """Lets the C library reuse large blocks: fetching them anew from the system for every operation on a list of
+    pixels takes a fifth of the time on the CPU. Nothing happens where the library is not glibc."""
+    adjust = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if adjust is not None:
+        trim_threshold, mmap_threshold = -1, -3
+        adjust(trim_threshold, 2**31 - 1)
+        adjust(mmap_threshold, 2**30)
+
+
+start_quietly()
+keep_freed_memory()
+
+
+def view_ranges(raster: Raster) -> list[tuple[int, int]]:
+    """Parts of the pixel list that may be worked on at once: one per view on the CPU, a single one on CUDA."""
+    total = len(raster.pixels)
+    if raster.pixels.is_cuda:
+        return [(0, total)]
+    batch, height, width = raster.face_id.shape
+    bounds = torch.searchsorted(raster.pixels, torch.arange(batch + 1) * (height * width)).tolist()
+    return list(pairwise(bounds))
+
+
+def shared_ranges(raster: Raster) -> list[tuple[int, int]]:
+    """Like `view_ranges`, merged into at most SHARED_CHUNKS parts of consecutive views."""
+    ranges = view_ranges(raster)
+    size = -(-len(ranges) // SHARED_CHUNKS)
+    groups = [ranges[k : k + size] for k in range(0, len(ranges), size)]
+    return [(group[0][0], group[-1][1]) for group in groups]
+
+
+def wrap(tensor: Tensor, dtype: Any = None) -> Any:
+    """A torch tensor as a Warp array on the same memory."""
+    # Empty tensors count as contiguous with any strides, which Warp refuses.
+    tensor = tensor.detach().contiguous() if tensor.numel() else tensor.new_empty(tensor.shape)
+    return wp.from_torch(tensor, dtype=dtype, requires_grad=False)
+
+
+def flat(tensor: Tensor) -> Any:
+    """A torch tensor's elements as a one-dimensional Warp array on the same memory."""
+    return wrap(tensor.detach().contiguous().view(-1))
+
+
+def vectors(tensor: Tensor) -> Any:
+    """A torch tensor (..., C) as a one-dimensional Warp array of C-vectors on the same memory."""
+    channels = tensor.shape[-1]
+    return wrap(tensor.detach().contiguous().view(-1, channels), wp.types.vector(channels, wp.float32))
+
+
+def picture_vectors(tensor: Tensor) -> Any:
+    """A torch tensor (B, H, W, C) as a Warp array (B, H, W) of C-vectors on the same memory."""
+    return wrap(tensor, wp.types.vector(tensor.shape[-1], wp.float32))
+
+
+def overload(kernel: Any, channels: int, names: Sequence[str], axes: int = 1) -> Any:
+    """A kernel whose named arguments are arrays of any vectors, for vectors of `channels` floats."""
+    key = (kernel, channels)
+    if key not in _overloads:
+        table = wp.array(dtype=wp.types.vector(channels, wp.float32), ndim=axes)
+        _overloads[key] = wp.overload(kernel, dict.fromkeys(names, table))
+    return _overloads[key]
+
+
+def launch_ranges(
+    kernel: Any, ranges: Sequence[tuple[int, int]], inputs: Callable[[int], list[Any]], device: torch.device
+) -> None:
+    """Runs `kernel(first, *inputs(part))` over every range; parts run at the same time on the CPU."""
+    target = wp.device_from_torch(device)
+    # Before threads start, since several would compile one module at the same time.
+    kernel.module.load(target)
+
+    def launch(part: int) -> None:
+        first, stop = ranges[part]
+        if stop > first:
+            wp.launch(kernel, dim=stop - first, inputs=[first, *inputs(part)], device=target)
+
+    with torch_stream(device):
+        run_all([partial(launch, part) for part in range(len(ranges))])
+
+
+def torch_stream(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """Makes Warp use torch's current CUDA stream; nothing on the CPU."""
+    if device.type == "cuda":
+        return wp.ScopedStream(wp.stream_from_torch(torch.cuda.current_stream(device)))
+    return contextlib.nullcontext()

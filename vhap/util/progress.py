@@ -1,0 +1,15 @@
+"""Progress bars: on a terminal a bar, elsewhere nothing (the log has the lines that matter)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+
+
+def progress(items: Iterable[T], description: str, total: int | None = None) -> tqdm[T]:
+    return tqdm(items, desc=description, total=total, disable=not sys.stderr.isatty(), leave=False)
