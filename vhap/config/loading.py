@@ -30,9 +30,7 @@ def load_config(path: str | Path, kind: type[C]) -> C:
         raise InputError(f"expected a config at {path}, found nothing; check the path") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(
-            f"expected plain YAML in {path}, found something else ({reason}); remake it"
-        ) from error
+        raise InputError(f"expected plain YAML in {path}, found something else ({reason}); remake it") from error
     if not isinstance(plain, dict) or plain.pop("schema_version", None) != SCHEMA_VERSION:
         raise InputError(f"expected schema_version {SCHEMA_VERSION} in {path}, found another; track again")
     return from_plain(kind, plain, str(path))
@@ -86,9 +84,7 @@ def _dataclass_from(kind: Any, plain: Any, where: str) -> Any:
     try:
         return kind(**values)
     except TypeError as error:
-        raise InputError(
-            f"expected all options of {kind.__name__} at {where}, found some missing ({error})"
-        ) from error
+        raise InputError(f"expected all options of {kind.__name__} at {where}, found some missing ({error})") from error
 
 
 def _union_from(kinds: tuple[Any, ...], plain: Any, where: str) -> Any:
@@ -97,6 +93,4 @@ def _union_from(kinds: tuple[Any, ...], plain: Any, where: str) -> Any:
             return from_plain(kind, plain, where)
         except InputError:
             continue
-    raise InputError(
-        f"expected one of {[str(kind) for kind in kinds]} at {where}, found {plain!r}; correct it"
-    )
+    raise InputError(f"expected one of {[str(kind) for kind in kinds]} at {where}, found {plain!r}; correct it")

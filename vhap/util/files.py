@@ -64,9 +64,7 @@ def read_json(path: str | Path) -> Any:
     except FileNotFoundError as error:
         raise InputError(f"expected a JSON file at {path}, found nothing; check the path") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"expected JSON in {path}, found something else ({error}); restore or remake it"
-        ) from error
+        raise InputError(f"expected JSON in {path}, found something else ({error}); restore or remake it") from error
 
 
 def write_npz(target: str | Path, arrays: dict[str, Any]) -> None:

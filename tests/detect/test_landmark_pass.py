@@ -1,0 +1,121 @@
+"""The pass with a stand-in detector that reads faces from the pictures' own pixels."""
+
+import numpy as np
+import pytest
+
+from vhap.data.landmark_files import load_landmarks
+from vhap.data.pictures import list_pictures, write_picture
+from vhap.data.sequence_folder import open_sequence
+from vhap.detect import landmark_pass, landmarks
+from vhap.detect.landmark_pass import LandmarkPass
+from vhap.util.errors import InputError
+
+CORNERS = np.array([[-1, -1], [1, -1], [-1, 1], [1, 1.0]])
+
+
+class BlobDetector:
+    """A face is a red pixel; its four points are the corners of a square of 8 px around it. Hidden faces are blue."""
+
+    searched: list[int] = []  # noqa: RUF012
+
+    def faces(self, picture):
+        self.searched.append(int(picture[0, 0, 1]))
+        return [self._face(y, x) for y, x in np.argwhere(picture[..., 0] > 200)]
+
+    def face_near(self, picture, points):
+        found = [self._face(y, x) for y, x in np.argwhere(picture[..., 2] > 200)]
+        return next((face for face in found if abs(face[:, :2].mean(0) - points[:, :2].mean(0)).max() < 8), None)
+
+    def confidence(self, points):
+        return points[:, 2]
+
+    def _face(self, y, x):
+        return np.column_stack([CORNERS * 4 + [x + 0.5, y + 0.5], np.full(4, 0.7)])
+
+
+@pytest.fixture
+def pictures(tmp_path, monkeypatch):
+    """Twelve pictures of 40 x 20; the face moves right, is hidden in the sixth and gone in the last."""
+    monkeypatch.setattr(landmark_pass, "CHUNK", 4)
+    monkeypatch.setattr(BlobDetector, "searched", [])
+    for index in range(12):
+        picture = np.zeros((20, 40, 3), np.uint8)
+        picture[0, 0, 1] = index
+        if index < 11:
+            picture[10, 8 + index, 2 if index == 5 else 0] = 255
+        write_picture(tmp_path / "person" / "images" / f"{index:06d}.png", picture)
+    return list_pictures(tmp_path / "person" / "images")
+
+
+def run(tmp_path, pictures, name="blob", make=BlobDetector, jobs=1):
+    return LandmarkPass(tmp_path / "person" / "landmark2d" / f"{name}.npz", pictures, make, jobs).run()
+
+
+def test_file(tmp_path, pictures):
+    found = load_landmarks(run(tmp_path, pictures), list(pictures))
+    assert found.points.shape == (12, 4, 3)
+    assert found.detected.tolist() == [True] * 11 + [False], "the hidden face is found beside its neighbour"
+    np.testing.assert_allclose(found.points[3, 0], [(11.5 - 4) / 40, (10.5 - 4) / 20, 0.7], atol=1e-6)
+    np.testing.assert_allclose(found.bounding_box[3], [7.5 / 40, 6.5 / 20, 15.5 / 40, 14.5 / 20, 1], atol=1e-6)
+    assert (found.points[11, :, :2] == -1).all()
+    assert (found.points[11, :, 2] == 0).all()
+
+
+def test_threads_do_not_matter(tmp_path, pictures):
+    one, three = run(tmp_path, pictures, "one"), run(tmp_path, pictures, "three", jobs=3)
+    assert one.read_bytes() == three.read_bytes()
+
+
+def test_completed_pass_equals_uninterrupted(tmp_path, pictures):
+    class Dying(BlobDetector):
+        def faces(self, picture):
+            if picture[0, 0, 1] == 9:
+                raise KeyboardInterrupt
+            return super().faces(picture)
+
+    whole = run(tmp_path, pictures, "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, pictures, "resumed", Dying)
+    assert not (tmp_path / "person" / "landmark2d" / "resumed.npz").exists()
+    BlobDetector.searched.clear()
+    resumed = run(tmp_path, pictures, "resumed")
+    assert BlobDetector.searched == [8, 9, 10, 11], "finished chunks are kept"
+    assert resumed.read_bytes() == whole.read_bytes()
+    assert sorted(path.name for path in resumed.parent.iterdir()) == ["resumed.npz", "whole.npz"]
+
+
+def test_changed_pictures_are_searched_again(tmp_path, pictures):
+    class Dying(BlobDetector):
+        def faces(self, picture):
+            if picture[0, 0, 1] == 9:
+                raise KeyboardInterrupt
+            return super().faces(picture)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, pictures, make=Dying)
+    picture = np.zeros((20, 40, 3), np.uint8)
+    picture[12, 9, 0] = 255
+    write_picture(pictures["000001"], picture)
+    found = load_landmarks(run(tmp_path, pictures), list(pictures))
+    assert found.points[1, :, 1].mean() * 20 == pytest.approx(12.5)
+
+
+def test_no_face_at_all(tmp_path, pictures):
+    with pytest.raises(InputError, match="expected a face"):
+        run(tmp_path, {"000011": pictures["000011"]})
+
+
+def test_ensure_detects_once_and_completes(tmp_path, pictures, monkeypatch):
+    monkeypatch.setattr(landmarks, "detector_maker", lambda *_: BlobDetector)
+    sequence = open_sequence(tmp_path, "person")
+    (path,) = landmarks.ensure_landmarks(sequence, "mediapipe", 1)
+    whole = path.read_bytes()
+    BlobDetector.searched.clear()
+    landmarks.ensure_landmarks(sequence, "mediapipe", 1)
+    assert BlobDetector.searched == []
+    landmarks.ensure_landmarks(sequence, "mediapipe", 1, reuse=False)
+    assert len(BlobDetector.searched) == 12
+    some = dict(list(pictures.items())[:6])
+    LandmarkPass(path, some, BlobDetector).run()
+    landmarks.ensure_landmarks(sequence, "mediapipe", 1)
+    assert path.read_bytes() == whole, "a file that lacks pictures is not taken for complete"

@@ -1,0 +1,196 @@
+import os
+import pickle
+
+import flame_files
+import numpy as np
+import pytest
+import torch
+
+from vhap.geometry.meshes import barycentric_points
+from vhap.model.flame import load_flame
+from vhap.model.flame_pickle import read_object_array, read_pickle
+from vhap.model.head import HeadParams, pose, zero_params
+from vhap.util.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def flame_path(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        return flame_files.write_flame(tmp_path_factory.mktemp("flame"), patch)
+
+
+@pytest.fixture(scope="module")
+def flame(flame_path):
+    return load_flame(flame_path)
+
+
+def test_reads_the_arrays_behind_stand_in_classes(flame_path, flame):
+    content = read_pickle(flame_path)
+    count = len(content["v_template"])
+    directions = np.asarray(content["shapedirs"])
+    assert content["names"] == {"a", "b"}
+    assert torch.equal(flame.template[:count], torch.from_numpy(content["v_template"]).float())
+    assert np.array_equal(flame.shape_basis[:count].numpy(), directions[..., :300])
+    assert np.array_equal(flame.expr_basis[:count].numpy(), directions[..., 300:])
+    assert flame.parents == (-1, 0, 1, 1, 1)
+    assert (flame.n_shape, flame.n_expr) == (300, 100)
+
+
+def test_joints_are_the_regressor_of_the_shaped_template(flame_path, flame):
+    content = read_pickle(flame_path)
+    shape = np.random.default_rng(3).standard_normal(300)
+    shaped = content["v_template"] + np.asarray(content["shapedirs"])[..., :300] @ shape
+    expected = np.asarray(content["J_regressor"]) @ shaped
+    joints = flame.joint_template + flame.joint_shape_basis @ torch.from_numpy(shape).float()
+    assert np.allclose(joints.numpy(), expected, atol=1e-5)
+
+
+def test_pose_correctives_vanish_at_rest_and_act_elsewhere(flame):
+    rest = zero_params(flame)
+    assert torch.allclose(pose(flame, rest), flame.template, atol=1e-7)
+    turned = HeadParams(**{**rest.__dict__, "jaw_pose": torch.tensor([0.3, 0.0, 0.0])})
+    moved = (pose(flame, turned) - flame.template).norm(dim=-1)
+    assert moved[flame.regions["face"]].max() > 1e-4
+    assert moved[flame.regions["teeth_lower"]].min() > 1e-3
+    assert moved[flame.regions["teeth_upper"]].max() < 1e-7
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "expected"),
+    [
+        ("generic_model.pkl", {}, "flame2020"),
+        ("flame2023.pkl", {}, "flame2023"),
+        ("flame2023_Open.pkl", {"supr_expression_metadata": {"n": 1}}, "flame2023_open"),
+    ],
+)
+def test_versions_have_different_identities(tmp_path, monkeypatch, name, more, expected):
+    head = load_flame(flame_files.write_flame(tmp_path, monkeypatch, name, **more), with_teeth=False)
+    assert head.name == expected
+    assert head.identity == f"{expected}:{head.asset_hash}"
+    assert len(head.asset_hash) == 16
+
+
+class Malicious:
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.target}",)
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_code_in_a_pickle_is_refused_by_name(tmp_path, protocol):
+    path, target = tmp_path / "flame2023.pkl", tmp_path / "ran"
+    path.write_bytes(pickle.dumps({"f": Malicious(target)}, protocol=protocol))
+    with pytest.raises(InputError, match=r"system.*could run code"):
+        load_flame(path)
+    assert not target.exists()
+
+
+def test_code_in_a_landmark_file_is_refused_by_name(tmp_path):
+    target = tmp_path / "ran"
+    np.save(tmp_path / "a.npy", np.array({"a": Malicious(target)}, dtype=object), allow_pickle=True)
+    with pytest.raises(InputError, match="system"):
+        read_object_array(tmp_path / "a.npy")
+    assert not target.exists()
+
+
+def test_code_in_a_nested_tensor_is_refused(tmp_path):
+    target = tmp_path / "ran"
+    inner = pickle.dumps(Malicious(target), protocol=2)
+
+    class Storage:
+        def __reduce__(self):
+            return torch.storage._load_from_bytes, (inner,)
+
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(Storage(), protocol=4))
+    with pytest.raises(InputError, match="unreadable"):
+        read_pickle(tmp_path / "a.pkl")
+    assert not target.exists()
+
+
+def test_landmark_file_with_tensors_gives_ibug_and_jaw_line(tmp_path, monkeypatch):
+    path = flame_files.write_flame(tmp_path, monkeypatch)
+    written = flame_files.write_landmarks(tmp_path, 70, len(flame_files.head_mesh()[1]))
+    head = load_flame(path)
+    marks = head.landmarks["ibug"]
+    assert marks.face_ids[:68].tolist() == written["full_lmk_faces_idx"][0, :68].tolist()
+    irises = barycentric_points(head.template, head.faces, marks.face_ids[68:], marks.barycentrics[68:])
+    assert irises[0, 0] < irises[1, 0]
+    assert head.jaw_line is not None
+    assert np.array_equal(head.jaw_line.face_ids.numpy(), written["dynamic_lmk_faces_idx"])
+    assert head.jaw_line.barycentrics.shape == (79, 17, 3)
+
+
+def test_missing_irises_are_the_front_of_the_eyeballs(tmp_path, monkeypatch):
+    path = flame_files.write_flame(tmp_path, monkeypatch)
+    flame_files.write_landmarks(tmp_path, 68, len(flame_files.head_mesh()[1]))
+    head = load_flame(path)
+    marks = head.landmarks["ibug"]
+    irises = barycentric_points(head.template, head.faces, marks.face_ids[68:], marks.barycentrics[68:])
+    x, y, z = flame_files.EYE_PLACE
+    expected = torch.tensor([[-x, y, z + flame_files.EYE_RADIUS], [x, y, z + flame_files.EYE_RADIUS]])
+    assert torch.allclose(irises, expected, atol=2e-3)
+
+
+def test_mediapipe_file_is_used_and_checked(tmp_path, monkeypatch):
+    path = flame_files.write_flame(tmp_path, monkeypatch)
+    ids = np.arange(105) * 4
+    arrays = {"lmk_face_idx": ids, "lmk_b_coords": np.full((105, 3), 1 / 3), "landmark_indices": ids}
+    np.savez(tmp_path / "mediapipe_landmark_embedding.npz", **arrays)
+    points = load_flame(path).landmarks["mediapipe"]
+    assert points.detector_ids.tolist() == ids.tolist()
+    np.savez(tmp_path / "mediapipe_landmark_embedding.npz", **{**arrays, "lmk_face_idx": ids + 10**6})
+    with pytest.raises(InputError, match="face ids below"):
+        load_flame(path)
+
+
+def test_texture_layout_of_the_obj_is_found_whatever_the_order_of_faces(tmp_path, monkeypatch):
+    path = flame_files.write_flame(tmp_path, monkeypatch)
+    points, faces = flame_files.head_mesh()
+    lines = [f"v {x} {y} {z}" for x, y, z in points] + [f"vt {0.8 * i / len(points)} 0.25" for i in range(len(points))]
+    shuffled = np.roll(faces[::-1], 1, axis=1) + 1
+    lines += [f"f {a}/{a} {b}/{b} {c}/{c}" for a, b, c in shuffled]
+    (tmp_path / "head_template_mesh.obj").write_text("\n".join(lines))
+    head = load_flame(path, with_teeth=False)
+    assert torch.equal(head.uv_faces, head.faces)
+    assert torch.allclose(head.uvs[:, 0], 0.8 * torch.arange(len(points)) / len(points))
+
+
+def test_texture_space_file_is_used_without_reading_its_basis(tmp_path, monkeypatch):
+    path = flame_files.write_flame(tmp_path, monkeypatch)
+    points, faces = flame_files.head_mesh()
+    uvs = np.random.default_rng(0).random((len(points), 2))
+    np.savez(tmp_path / "FLAME_texture.npz", vt=uvs, ft=faces, tex_dir=np.array({}, dtype=object))
+    head = load_flame(path, with_teeth=False)
+    assert torch.equal(head.uv_faces, torch.from_numpy(faces))
+    assert np.allclose(head.uvs.numpy(), uvs, atol=1e-7)
+
+
+def test_generated_layout_stays_inside_and_has_no_face_across_the_cut(flame):
+    corners = flame.uvs[flame.uv_faces]
+    assert corners.min() >= 0
+    assert corners.max() <= 1
+    assert (corners[..., 0].amax(1) - corners[..., 0].amin(1)).max() <= 0.5
+    assert flame.base_texture is not None
+    assert flame.base_texture.shape == (1024, 1024, 3)
+
+
+def test_masks_are_needed_and_named(tmp_path, monkeypatch):
+    path = flame_files.write_flame(tmp_path, monkeypatch)
+    (tmp_path / "FLAME_masks.pkl").unlink()
+    with pytest.raises(InputError, match=r"FLAME_masks.pkl.*flame.is.tue.mpg.de"):
+        load_flame(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a pickle", pickle.dumps([1, 2])])
+def test_unlike_files_are_one_line_errors(tmp_path, content):
+    (tmp_path / "flame2023.pkl").write_bytes(content)
+    with pytest.raises(InputError, match=r"flame2023\.pkl"):
+        load_flame(tmp_path / "flame2023.pkl")
+
+
+def test_wrong_shapes_are_named(tmp_path, monkeypatch):
+    path = flame_files.write_flame(tmp_path, monkeypatch, weights=np.zeros((7, 5)))
+    with pytest.raises(InputError, match="weights"):
+        load_flame(path)

@@ -1,0 +1,59 @@
+"""`vhap <command>`: every entry script as a subcommand; and the one way in which all of them read options."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import re
+import sys
+from collections.abc import Sequence
+from typing import TypeVar
+
+import tyro
+
+from vhap.util.errors import exits_cleanly
+
+C = TypeVar("C")
+COMMANDS = {
+    "preprocess-video": "vhap.preprocess_video",
+    "track": "vhap.track",
+    "export-as-nerf-dataset": "vhap.export_as_nerf_dataset",
+    "combine-nerf-datasets": "vhap.combine_nerf_datasets",
+    "make-synthetic-capture": "vhap.make_synthetic_capture",
+    "evaluate-tracking": "vhap.evaluate_tracking",
+    "detect-landmarks": "vhap.detect_landmarks",
+    "demo": "vhap.demo",
+}
+
+
+def parse(kind: type[C], description: str | None, args: Sequence[str] | None = None) -> C:
+    """Options from the command line; a wrong one ends the program with one line on stderr and exit status 2."""
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(kind, args=args, description=description)
+    except SystemExit as stop:
+        if stop.code:
+            print(f"error: {one_line(complaint.getvalue())}", file=sys.stderr)
+        raise
+
+
+def one_line(box: str) -> str:
+    """tyro's boxed message without its frame."""
+    words = re.sub(r"[\u2500-\u257f]", " ", re.sub(r"\x1b\[[0-9;]*m", "", box))
+    return " ".join(words.split())
+
+
+@exits_cleanly
+def main(args: Sequence[str] | None = None) -> None:
+    """Passes the rest of the command line on to the command's own script."""
+    words = list(sys.argv[1:] if args is None else args)
+    if not words or words[0] in ("-h", "--help"):
+        print("usage: vhap <command> [options]; commands: " + ", ".join(COMMANDS))
+        return
+    name = words[0].replace("_", "-")
+    if name not in COMMANDS:
+        print(f"error: expected a command out of {', '.join(COMMANDS)}, found {words[0]!r}", file=sys.stderr)
+        sys.exit(2)
+    importlib.import_module(COMMANDS[name]).main(words[1:])

@@ -1,0 +1,157 @@
+"""One landmark detector over all pictures of a recording, in chunks that survive an interruption.
+
+Each picture is searched on its own and chunk files hold every face found, so that a pass completed later
+gives exactly what a single run gives; which face is the person is settled afterwards, from all of them.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from vhap.data.landmark_files import Landmarks, save_landmarks
+from vhap.data.pictures import common_size, read_rgb, some_names
+from vhap.detect.person import follow_person
+from vhap.util.errors import InputError
+from vhap.util.files import read_npz, write_npz
+from vhap.util.log import get_logger
+from vhap.util.progress import progress
+
+CHUNK = 64
+
+
+class FaceDetector(Protocol):
+    """A detector of N points; one instance serves one thread."""
+
+    def faces(self, picture: np.ndarray) -> list[np.ndarray]:
+        """(H, W, 3) uint8 RGB -> (N, 3) for each face: x, y in px, and the detector's own third value."""
+        ...
+
+    def face_near(self, picture: np.ndarray, points: np.ndarray) -> np.ndarray | None:
+        """The face (N, 3) near where one stood in a neighbouring frame, or None."""
+        ...
+
+    def confidence(self, points: np.ndarray) -> np.ndarray:
+        """(N, 3) -> (N,) in [0, 1]."""
+        ...
+
+
+@dataclass(frozen=True)
+class LandmarkPass:
+    """Writes `path` (a landmark file) from pictures, name -> file; detectors are made by `make`, one per thread.
+
+    n_jobs: detectors at the same time. Raises InputError where no picture shows a face.
+    """
+
+    path: Path
+    pictures: dict[str, Path]
+    make: Callable[[], FaceDetector]
+    n_jobs: int = 1
+
+    def run(self) -> Path:
+        height, width = common_size(list(self.pictures.values()))
+        detectors = _PerThread(self.make)
+        names, files = list(self.pictures), list(self.pictures.values())
+        chunks = [range(start, min(start + CHUNK, len(files))) for start in range(0, len(files), CHUNK)]
+        with ThreadPoolExecutor(max(1, self.n_jobs)) as pool:
+            parts = pool.map(lambda chunk: self._chunk([files[i] for i in chunk], chunk.start, detectors), chunks)
+            faces = [found for part in progress(parts, self.path.stem, len(chunks)) for found in part]
+        chosen = self._chosen_faces(faces, (height, width), detectors)
+        seen = [points for points in chosen if points is not None]
+        if not seen:
+            raise InputError(
+                f"expected a face in some of {len(files)} pictures in {files[0].parent}, found none by "
+                f"{self.path.stem}; "
+                "check that the video shows one, or choose another landmark_source"
+            )
+        save_landmarks(self.path, _as_landmarks(chosen, names, (height, width), detectors.get()))
+        shutil.rmtree(self._parts, ignore_errors=True)
+        unseen = [name for name, points in zip(names, chosen) if points is None]
+        get_logger().info(
+            "%s: face found in %d of %d pictures%s",
+            self.path.stem, len(seen), len(files), f"; not in {some_names(unseen)}" if unseen else "",
+        )  # fmt: skip
+        return self.path
+
+    @property
+    def _parts(self) -> Path:
+        return self.path.parent / f".{self.path.stem}_parts"
+
+    def _chunk(self, files: list[Path], start: int, detectors: _PerThread) -> list[np.ndarray]:
+        """All faces of some pictures, (K, N, 3) each; read from the chunk's file where that is of these pictures."""
+        part = self._parts / f"{start:06d}.npz"
+        source = np.array([f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files])
+        if part.is_file():
+            saved = read_npz(part)
+            if np.array_equal(saved["source"], source):
+                return np.split(saved["points"], np.cumsum(saved["counts"])[:-1])
+        found = [detectors.get().faces(read_rgb(path)) for path in files]
+        counts = [len(faces) for faces in found]
+        stacked = [points for faces in found for points in faces]
+        points = np.stack(stacked) if stacked else np.zeros((0, 1, 3))
+        write_npz(part, {"source": source, "counts": np.array(counts), "points": points})
+        return np.split(points, np.cumsum(counts)[:-1])
+
+    def _chosen_faces(
+        self, faces: list[np.ndarray], size: tuple[int, int], detectors: _PerThread
+    ) -> list[np.ndarray | None]:
+        """The person's points per picture; where lost, searched for once more beside the nearest sight in time."""
+        boxes = [np.array([_box(points) for points in found]).reshape(-1, 3) for found in faces]
+        person = follow_person(boxes, size)
+        chosen = [None if index is None else found[index] for index, found in zip(person, faces)]
+        files = list(self.pictures.values())
+        for order in (range(1, len(chosen)), range(len(chosen) - 2, -1, -1)):
+            for frame in order:
+                before = chosen[frame - order.step]
+                if chosen[frame] is not None or before is None:
+                    continue
+                points = detectors.get().face_near(read_rgb(files[frame]), before)
+                if points is not None and not _is_other_person(points, boxes[frame]):
+                    chosen[frame] = points
+        return chosen
+
+
+class _PerThread:
+    """One detector for each thread that asks."""
+
+    def __init__(self, make: Callable[[], FaceDetector]) -> None:
+        self._make, self._local = make, threading.local()
+
+    def get(self) -> FaceDetector:
+        if not hasattr(self._local, "detector"):
+            self._local.detector = self._make()
+        return self._local.detector
+
+
+def _as_landmarks(
+    chosen: list[np.ndarray | None], names: list[str], size: tuple[int, int], detector: FaceDetector
+) -> Landmarks:
+    count = next(len(points) for points in chosen if points is not None)
+    points = np.tile(np.array([-1.0, -1.0, 0.0]), (len(chosen), count, 1))
+    boxes = np.tile(np.array([-1.0, -1.0, -1.0, -1.0, 0.0]), (len(chosen), 1))
+    scale = np.array(size[::-1], float)
+    for frame, found in enumerate(chosen):
+        if found is not None:
+            points[frame, :, :2] = found[:, :2] / scale
+            points[frame, :, 2] = detector.confidence(found)
+            boxes[frame] = [*points[frame, :, :2].min(0), *points[frame, :, :2].max(0), 1.0]
+    return Landmarks(points, boxes, names)
+
+
+def _box(points: np.ndarray) -> np.ndarray:
+    """(3,) centre x, y and longer side, px."""
+    low, high = points[:, :2].min(0), points[:, :2].max(0)
+    return np.array([*(low + high) / 2, (high - low).max()])
+
+
+def _is_other_person(points: np.ndarray, boxes: np.ndarray) -> bool:
+    """Whether a face found beside the last sight is one that was already told apart from the person."""
+    centre_x, centre_y, size = _box(points)
+    return any(np.hypot(x - centre_x, y - centre_y) < 0.5 * size for x, y, _ in boxes)

@@ -1,0 +1,73 @@
+"""Alpha maps of all pictures of a recording, by one of the matting networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from vhap.config.preprocess import MattingMethod
+from vhap.data.pictures import list_pictures, picture_size, read_rgb, write_picture
+from vhap.util.log import get_logger
+from vhap.util.optional import import_or_explain
+from vhap.util.progress import progress
+
+
+class Matting(Protocol):
+    """Tells the person from the background. is_recurrent: a result depends on the pictures shown before."""
+
+    is_recurrent: bool
+
+    def alpha(self, picture: np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8 RGB, the next of the video -> (H, W) uint8, 255 where the person is."""
+        ...
+
+
+def make_matting(
+    method: MattingMethod, weights: Path | None, background_folder: Path, device: str = "auto"
+) -> Matting | None:
+    """The network, loaded; None for `none`. Raises InputError where weights, packages or the background are missing."""
+    if method == "mediapipe":
+        import_or_explain("cv2", "pip install opencv-contrib-python")
+        from vhap.detect.mediapipe_matting import MediapipeMatting
+
+        return MediapipeMatting()
+    if method == "robust_video_matting":
+        from vhap.detect.robust_video_matting import RobustVideoMatting
+
+        return RobustVideoMatting(weights, device)
+    if method == "background_matting_v2":
+        from vhap.detect.background_matting import BackgroundMatting
+
+        return BackgroundMatting(background_folder, weights, device)
+    return None
+
+
+def matte_pictures(pictures: dict[str, Path], folder: Path, matting: Matting) -> int:
+    """Writes folder/<name>.png for every picture that has no alpha map yet; returns how many were written.
+
+    pictures: name -> file, in video order. A recurrent network sees the pictures from the first on, also
+    those whose maps are there, so that a pass completed later gives what a single run gives.
+    """
+    done = _finished(pictures, folder)
+    missing = [name for name in pictures if name not in done]
+    if not missing:
+        return 0
+    names = list(pictures)
+    first = 0 if matting.is_recurrent else names.index(missing[0])
+    last = names.index(missing[-1])
+    for name in progress(names[first : last + 1], "matting"):
+        if name in done and not matting.is_recurrent:
+            continue
+        alpha = matting.alpha(read_rgb(pictures[name]))
+        if name not in done:
+            write_picture(folder / f"{name}.png", alpha)
+    get_logger().info("alpha maps of %d pictures in %s", len(missing), folder)
+    return len(missing)
+
+
+def _finished(pictures: dict[str, Path], folder: Path) -> set[str]:
+    """Names whose alpha map is there and whose header can be read."""
+    maps = list_pictures(folder)
+    return {name for name in pictures if name in maps and picture_size(maps[name])}

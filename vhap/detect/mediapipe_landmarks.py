@@ -1,0 +1,153 @@
+"""MediaPipe's face mesh: 478 points of every face in a picture, each picture on its own.
+
+The mesh's own tracking mode carries state from frame to frame, so that a pass which is completed later would
+differ from one in a single run. Here every picture is searched afresh, and each face is then measured in
+several upright crops whose mean is taken: on three real clips its jitter was 13 to 15 % (RMS) below that of the
+tracking mode.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from vhap.detect.visibility import visibility
+from vhap.util.optional import import_or_explain
+
+POINT_COUNT = 478
+MAX_FACES = 4
+CROP_PX = 320
+CROP_VIEWS = ((-6.0, 1.8), (-2.0, 2.2), (2.0, 2.0), (6.0, 2.4))
+"""Roll in degrees and side in face sizes of the crops that are averaged."""
+TILE_SHARE = 0.6
+OUTER_EYE_CORNERS = (33, 263)
+MIN_CONFIDENCE = 0.5
+
+
+class MediapipeLandmarks:
+    """Holds the networks of one thread; an instance must not be shared between threads."""
+
+    def __init__(self) -> None:
+        os.environ.setdefault("GLOG_minloglevel", "2")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        import_or_explain("cv2", "pip install opencv-contrib-python")
+        solutions = import_or_explain("mediapipe", "pip install mediapipe==0.10.21").solutions
+        mesh = solutions.face_mesh.FaceMesh
+        options = {"static_image_mode": True, "refine_landmarks": True, "min_detection_confidence": MIN_CONFIDENCE}
+        self._many = mesh(max_num_faces=MAX_FACES, **options)
+        self._one = mesh(max_num_faces=1, **options)
+        # The mesh finds faces larger than about a tenth of the picture; this detector sees smaller ones.
+        self._finder = solutions.face_detection.FaceDetection(
+            model_selection=1, min_detection_confidence=MIN_CONFIDENCE
+        )
+
+    def detect(self, picture: np.ndarray) -> np.ndarray | None:
+        """(H, W, 3) uint8 RGB -> (478, 2) px of the largest face, or None."""
+        faces = self.faces(picture)
+        return max(faces, key=face_size)[:, :2] if faces else None
+
+    def faces(self, picture: np.ndarray) -> list[np.ndarray]:
+        """(H, W, 3) uint8 RGB -> (478, 3) px for each face; z like x, smaller towards the camera."""
+        found = _mesh_points(self._many, picture) or self._small_faces(picture)
+        return [self._refined(picture, points) for points in found]
+
+    def face_near(self, picture: np.ndarray, points: np.ndarray) -> np.ndarray | None:
+        """The (478, 3) face where one stood in a neighbouring frame, or None; finds what the whole picture hides."""
+        centre, size = face_centre(points), face_size(points)
+        for side in (1.6, 2.2, 3.0):
+            found = self._in_crop(picture, centre, side * size, _roll(points))
+            if found is not None and np.linalg.norm(face_centre(found) - centre) < size:
+                return self._refined(picture, found)
+        return None
+
+    def confidence(self, points: np.ndarray) -> np.ndarray:
+        """(478, 3) -> (478,): how far each point is turned to the camera; the mesh knows no confidence of its own."""
+        return visibility(points)
+
+    def _small_faces(self, picture: np.ndarray) -> list[np.ndarray]:
+        boxes = self._boxes(picture, 0, 0)
+        if not boxes:
+            height, width = picture.shape[:2]
+            side = max(1, int(TILE_SHARE * min(height, width)))
+            corners = [(y, x) for y in _starts(height, side) for x in _starts(width, side)]
+            boxes = [box for y, x in corners for box in self._boxes(picture[y : y + side, x : x + side], y, x)]
+        found: list[np.ndarray] = []
+        for centre, size in sorted(boxes, key=lambda box: -box[1])[: 2 * MAX_FACES]:
+            points = self._in_crop(picture, centre, 2 * size, 0.0)
+            if points is not None and not any(_same_place(points, other) for other in found):
+                found.append(points)
+        return found[:MAX_FACES]
+
+    def _boxes(self, picture: np.ndarray, top: int, left: int) -> list[tuple[np.ndarray, float]]:
+        """Centre and size in px of the boxes in a part of the picture."""
+        height, width = picture.shape[:2]
+        detections = self._finder.process(np.ascontiguousarray(picture)).detections or []
+        boxes = [detection.location_data.relative_bounding_box for detection in detections]
+        return [
+            (
+                np.array([left + (box.xmin + box.width / 2) * width, top + (box.ymin + box.height / 2) * height]),
+                max(box.width * width, box.height * height),
+            )
+            for box in boxes
+        ]
+
+    def _refined(self, picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+        centre, size, roll = face_centre(points), face_size(points), _roll(points)
+        crops = [self._in_crop(picture, centre, side * size, roll + np.deg2rad(turn)) for turn, side in CROP_VIEWS]
+        agreeing = [crop for crop in crops if crop is not None and _same_place(crop, points)]
+        return np.mean(agreeing, axis=0) if agreeing else points
+
+    def _in_crop(self, picture: np.ndarray, centre: np.ndarray, side_px: float, roll: float) -> np.ndarray | None:
+        """The face in a square crop, turned upright by its roll, in px of the picture; or None."""
+        import cv2
+
+        scale = CROP_PX / side_px
+        turn = scale * np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
+        shift = CROP_PX / 2 - turn @ centre
+        # Warping shrinks without averaging; the picture is brought near the crop's scale first.
+        shrunk = min(1.0, 2.0 ** np.ceil(np.log2(scale)))
+        if shrunk < 1:
+            picture = cv2.resize(picture, None, fx=shrunk, fy=shrunk, interpolation=cv2.INTER_AREA)
+        # Pixel centres stand at half integers here, at integers in OpenCV.
+        to_crop = np.column_stack([turn / shrunk, shift + (turn / shrunk).sum(1) / 2 - 0.5])
+        crop = cv2.warpAffine(picture, to_crop, (CROP_PX, CROP_PX), flags=cv2.INTER_LINEAR)
+        found = _mesh_points(self._one, crop)
+        if not found:
+            return None
+        points = found[0]
+        points[:, :2] = (points[:, :2] - shift) @ np.linalg.inv(turn).T
+        points[:, 2] /= scale
+        return points
+
+
+def face_centre(points: np.ndarray) -> np.ndarray:
+    """(478, 2 or 3) -> (2,) centre of the points' box, px."""
+    return (points[:, :2].min(0) + points[:, :2].max(0)) / 2
+
+
+def face_size(points: np.ndarray) -> float:
+    """Longer side of the points' box, px."""
+    return float(np.ptp(points[:, :2], axis=0).max())
+
+
+def _mesh_points(mesh: Any, picture: np.ndarray) -> list[np.ndarray]:
+    height, width = picture.shape[:2]
+    faces = mesh.process(np.ascontiguousarray(picture)).multi_face_landmarks or []
+    return [np.array([[p.x * width, p.y * height, p.z * width] for p in face.landmark]) for face in faces]
+
+
+def _roll(points: np.ndarray) -> float:
+    x, y = points[OUTER_EYE_CORNERS[1], :2] - points[OUTER_EYE_CORNERS[0], :2]
+    return float(np.arctan2(y, x))
+
+
+def _same_place(points: np.ndarray, other: np.ndarray) -> bool:
+    return bool(np.linalg.norm(face_centre(points) - face_centre(other)) < 0.4 * face_size(other))
+
+
+def _starts(length: int, side: int) -> list[int]:
+    """First pixels of overlapping tiles that cover a length."""
+    count = max(1, int(np.ceil((length - side) / (side / 2))) + 1)
+    return [int(start) for start in np.linspace(0, max(0, length - side), count)]

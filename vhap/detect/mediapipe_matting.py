@@ -1,0 +1,124 @@
+"""MediaPipe's selfie segmentation, its coarse mask (256 x 256, a little too wide) drawn to the picture's edges."""
+
+from __future__ import annotations
+
+import math
+import os
+
+import cv2
+import numpy as np
+
+from vhap.data.pictures import shrink
+from vhap.util.errors import InputError
+from vhap.util.optional import import_or_explain
+
+GENERAL_MODEL = 0
+CERTAIN = 0.95
+"""Mask values beyond which (or below 1 minus which) a pixel counts as an example of person or background."""
+WINDOW_SHARE = 1 / 20
+"""Side of the neighbourhood whose colours are compared, in picture diagonals; wider than the mask's soft border."""
+STATISTICS_PX = 512
+"""Diagonal at which colours are gathered: they change slowly, and large pictures would take a second each."""
+COLOR_NOISE = 4e-4
+"""Variance added to the colours of a neighbourhood, in squares of [0, 1]."""
+SPECK_SHARE = 0.004
+"""Holes and islands below this share of the picture are errors; the gap inside a bent arm is larger."""
+MAX_EVIDENCE = 5.0
+"""Most that colour can say, in log odds, against the mask."""
+GUIDE_RADIUS_SHARE, GUIDE_EPSILON = 1 / 200, 1e-3
+LOW, HIGH = 0.1, 0.9
+"""Values of the filtered mask that become 0 and 1: the filter leaves a faint haze on both sides."""
+
+
+class MediapipeMatting:
+    """One picture at a time, no state between them."""
+
+    is_recurrent = False
+
+    def __init__(self) -> None:
+        os.environ.setdefault("GLOG_minloglevel", "2")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        if not hasattr(cv2, "ximgproc"):
+            raise InputError(
+                "expected cv2.ximgproc from opencv-contrib-python, found an OpenCV without it; "
+                "pip install --force-reinstall opencv-contrib-python==4.11.0.86"
+            )
+        solutions = import_or_explain("mediapipe", "pip install mediapipe==0.10.21").solutions
+        self._network = solutions.selfie_segmentation.SelfieSegmentation(model_selection=GENERAL_MODEL)
+
+    def alpha(self, picture: np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8 RGB -> (H, W) uint8."""
+        found = self._network.process(np.ascontiguousarray(picture)).segmentation_mask
+        mask = np.array(found, np.float32)
+        return (draw_to_edges(picture.astype(np.float32) / 255, mask) * 255).round().astype(np.uint8)
+
+
+def draw_to_edges(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """A soft mask made sharp by the colours on its two sides.
+
+    picture: (H, W, 3) float32 in [0, 1]; mask: (H, W) float32, probability of the person. Returns (H, W) in
+    [0, 1]. Where person and background have the same colours nearby, or only one of them is near, the mask
+    decides.
+    """
+    mask = _without_specks_of(mask)
+    inside = (mask > 0.5).astype(np.uint8)
+    reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_window(mask), _window(mask)))
+    at_border = cv2.morphologyEx(inside, cv2.MORPH_GRADIENT, reach) > 0
+    # Away from the border a doubtful patch is jewellery, a pattern or a shadow, not a hole in the person.
+    sharp = _without_specks_of(np.where(at_border, _posterior(mask, color_evidence(picture, mask)), inside))
+    radius = max(2, round(GUIDE_RADIUS_SHARE * math.hypot(*mask.shape)))
+    smooth = cv2.ximgproc.guidedFilter(picture, sharp, radius, GUIDE_EPSILON)
+    return np.clip((smooth - LOW) / (HIGH - LOW), 0, 1)
+
+
+def without_specks(inside: np.ndarray) -> np.ndarray:
+    """(H, W) bool with small enclosed holes filled and small islands taken away."""
+    cleaned = inside.copy()
+    for value in (False, True):
+        _, labels, statistics, _ = cv2.connectedComponentsWithStats((cleaned == value).astype(np.uint8), connectivity=4)
+        small = statistics[:, cv2.CC_STAT_AREA] < SPECK_SHARE * inside.size
+        small[0] = False
+        cleaned[small[labels]] = not value
+    return cleaned
+
+
+def _without_specks_of(mask: np.ndarray) -> np.ndarray:
+    """The same for a soft mask, split at 0.5; specks take the value of what is around them."""
+    inside = mask > 0.5
+    cleaned = without_specks(inside)
+    return np.where(cleaned == inside, mask, cleaned).astype(np.float32)
+
+
+def _posterior(prior: np.ndarray, log_odds: np.ndarray) -> np.ndarray:
+    """Probabilities (H, W) after evidence in log odds (H, W)."""
+    likely = np.minimum(np.maximum(prior, 0.01), 0.99)
+    return 1 / (1 + (1 - likely) / likely * np.exp(-log_odds))
+
+
+def color_evidence(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """(H, W) log odds that a pixel has the colour of the person nearby rather than of the background nearby."""
+    height, width = mask.shape
+    scale = min(1.0, STATISTICS_PX / math.hypot(height, width))
+    small = (max(1, round(height * scale)), max(1, round(width * scale)))
+    small_picture, small_mask = shrink(picture, small), shrink(mask, small)
+    side, grow = (_window(small_mask), _window(small_mask)), (width, height)
+    likelihoods: list[np.ndarray] = []
+    shares: list[np.ndarray] = []
+    for examples in (small_mask > CERTAIN, small_mask < 1 - CERTAIN):
+        weight = examples.astype(np.float32)
+        share = cv2.blur(weight, side)
+        known = np.maximum(share, 1e-6)[..., None]
+        mean = cv2.blur(small_picture * weight[..., None], side) / known
+        square = cv2.blur(small_picture**2 * weight[..., None], side) / known
+        variance = cv2.resize(np.maximum(square - mean**2, 0) + COLOR_NOISE, grow)
+        distance = (picture - cv2.resize(mean, grow)) ** 2 / variance
+        likelihoods.append(-0.5 * (distance + np.log(variance)).sum(-1))
+        shares.append(cv2.resize(share, grow))
+    both_near = np.minimum(shares[0], shares[1]) > 0.01
+    evidence = np.where(both_near, likelihoods[0] - likelihoods[1], 0)
+    return np.minimum(np.maximum(evidence, -MAX_EVIDENCE), MAX_EVIDENCE)
+
+
+def _window(mask: np.ndarray) -> int:
+    """Odd side of the neighbourhood in px."""
+    return 2 * max(2, round(WINDOW_SHARE * math.hypot(*mask.shape) / 2)) + 1

@@ -1,0 +1,34 @@
+"""TorchScript networks from files, and pictures as their tensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vhap.util.errors import InputError
+
+
+def load_network(path: Path, device: str) -> tuple[torch.jit.ScriptModule, torch.device]:
+    """A TorchScript module ready for inference. device: auto, cpu or cuda. Raises InputError on anything else."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("expected a CUDA device for --device cuda, found none; use --device cpu or auto")
+    chosen = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+    try:
+        return torch.jit.load(str(path), map_location=chosen).eval(), chosen
+    except (RuntimeError, ValueError) as error:
+        raise InputError(
+            f"expected a TorchScript network in {path}, found another or damaged file; get it again"
+        ) from error
+
+
+def to_tensor(picture: np.ndarray, device: torch.device) -> Tensor:
+    """(H, W, 3) uint8 -> (1, 3, H, W) in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(picture)).to(device).permute(2, 0, 1)[None].float() / 255
+
+
+def to_alpha(values: Tensor) -> np.ndarray:
+    """(1, 1, H, W) in [0, 1] -> (H, W) uint8."""
+    return (values[0, 0].clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()

@@ -1,0 +1,104 @@
+"""Which head to track with, and where its files are."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from vhap.model.builtin import load_builtin
+from vhap.model.flame import SOURCE as FLAME_SOURCE
+from vhap.model.flame import load_flame
+from vhap.model.head import HeadModel
+from vhap.model.ict_facekit import SOURCE as ICT_SOURCE
+from vhap.model.ict_facekit import load_ict_facekit
+from vhap.model.regions import complete_regions, faces_of_region
+from vhap.util.errors import InputError
+from vhap.util.log import get_logger
+from vhap.util.paths import ASSET_FOLDER
+
+HEADS = ("auto", "flame", "ict", "builtin")
+FLAME_NAMES = ("flame2023.pkl", "flame2023_Open.pkl", "FLAME2023.pkl", "generic_model.pkl", "flame2020.pkl")
+"""Looked for in asset/flame, the first one found is taken."""
+ICT_PLACES = ("ict_facekit/FaceXModel", "ict_facekit", "FaceXModel")
+FLAME_VARIABLE, ICT_VARIABLE = "VHAP_FLAME_MODEL", "VHAP_ICT_FACEKIT"
+
+
+def load_head(
+    head: str = "auto",
+    flame_model_path: str | Path | None = None,
+    ict_facekit_path: str | Path | None = None,
+    n_shape: int = 300,
+    n_expr: int = 100,
+    add_teeth: bool = True,
+    remove_lip_inside: bool = False,
+) -> HeadModel:
+    """The head by name, on the CPU, with at most n_shape and n_expr coefficients.
+
+    head: flame, ict, builtin, or auto (FLAME where its file is found, else ICT-FaceKit, else the built-in one).
+    Files come from the option, else from VHAP_FLAME_MODEL (a .pkl) or VHAP_ICT_FACEKIT (the folder FaceXModel), else
+    from the asset folder. add_teeth concerns FLAME, the others have teeth. remove_lip_inside drops the faces
+    inside the mouth.
+    Raises InputError for an unknown name and for missing files, saying where to get them and where to put them.
+    """
+    if head not in HEADS:
+        raise InputError(f"expected a head among {', '.join(HEADS)}, found {head!r}; choose one of them")
+    flame, ict = find_flame(flame_model_path), find_ict(ict_facekit_path)
+    if head == "auto":
+        head = "flame" if flame else "ict" if ict else "builtin"
+        get_logger().info("head: %s%s", head, f" ({flame or ict})" if head != "builtin" else "")
+    if head == "flame":
+        model = load_flame(flame or _missing_flame(), add_teeth)
+    elif head == "ict":
+        model = load_ict_facekit(ict or _missing_ict())
+    else:
+        model = complete_regions(load_builtin())
+    model = drop_lip_inside(model) if remove_lip_inside else model
+    return model.keep_coefficients(n_shape, n_expr)
+
+
+def find_flame(option: str | Path | None = None) -> Path | None:
+    """The FLAME pickle that the option, the environment or the asset folder names; None where there is none."""
+    if named := option or os.environ.get(FLAME_VARIABLE):
+        return Path(named).expanduser()
+    places = [ASSET_FOLDER / "flame" / name for name in FLAME_NAMES]
+    return next((place for place in places if place.is_file()), None)
+
+
+def find_ict(option: str | Path | None = None) -> Path | None:
+    """The folder FaceXModel that the option, the environment or the asset folder names; None where there is none."""
+    if named := option or os.environ.get(ICT_VARIABLE):
+        return Path(named).expanduser()
+    places = [ASSET_FOLDER / place for place in ICT_PLACES]
+    return next((place for place in places if (place / "vertex_indices.json").is_file()), None)
+
+
+def drop_lip_inside(model: HeadModel) -> HeadModel:
+    """The head without the faces of `lip_inside`, except those that carry a landmark. Vertices stay as they are."""
+    if "lip_inside" not in model.regions:
+        return model
+    keep = ~faces_of_region(model, "lip_inside")
+    for marks in (*model.landmarks.values(), *([model.jaw_line] if model.jaw_line else [])):
+        keep[marks.face_ids.reshape(-1)] = True
+    new_id = torch.cumsum(keep, 0) - 1
+    renumbered = {name: replace(marks, face_ids=new_id[marks.face_ids]) for name, marks in model.landmarks.items()}
+    jaw_line = model.jaw_line and replace(model.jaw_line, face_ids=new_id[model.jaw_line.face_ids])
+    return replace(
+        model, faces=model.faces[keep], uv_faces=model.uv_faces[keep], landmarks=renumbered, jaw_line=jaw_line
+    )
+
+
+def _missing_flame() -> Path:
+    raise InputError(
+        f"expected a FLAME model ({', '.join(FLAME_NAMES)}), found none; download it from {FLAME_SOURCE} and put it "
+        f"into {ASSET_FOLDER / 'flame'}, or name it by --model.flame_model_path or {FLAME_VARIABLE}"
+    )
+
+
+def _missing_ict() -> Path:
+    raise InputError(
+        f"expected ICT-FaceKit's folder FaceXModel, found none; get it from {ICT_SOURCE} and put it into "
+        f"{ASSET_FOLDER / ICT_PLACES[0]}, or name it by --model.ict_facekit_path or {ICT_VARIABLE}"
+    )

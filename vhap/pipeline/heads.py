@@ -1,0 +1,34 @@
+"""The head that a command works with: loaded by its options, with the points of the detector that it is fitted to."""
+
+from __future__ import annotations
+
+from vhap.config.track import ModelConfig
+from vhap.detect.embedding import with_landmarks
+from vhap.detect.mediapipe_landmarks import MediapipeLandmarks
+from vhap.model.head import HeadModel
+from vhap.model.load import load_head
+from vhap.render.backend import get_backend
+
+
+def open_head(options: ModelConfig, landmark_set: str) -> HeadModel:
+    """The head of a tracking run's options on the CPU, with landmarks of the set `mediapipe` or `ibug`."""
+    return with_detector_points(configured_head(options), landmark_set)
+
+
+def configured_head(options: ModelConfig) -> HeadModel:
+    """The head of a tracking run's options on the CPU, with the landmarks that it brings along."""
+    return load_head(
+        options.head,
+        flame_model_path=options.flame_model_path,
+        ict_facekit_path=options.ict_facekit_path,
+        n_shape=options.n_shape,
+        n_expr=options.n_expr,
+        add_teeth=options.add_teeth,
+    )
+
+
+def with_detector_points(model: HeadModel, landmark_set: str) -> HeadModel:
+    """The head, with an embedding of the detector's points where it has none. Raises InputError where that fails."""
+    if landmark_set in model.landmarks:
+        return model
+    return with_landmarks(model, MediapipeLandmarks(), get_backend("auto"))

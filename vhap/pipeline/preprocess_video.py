@@ -1,0 +1,70 @@
+"""From a video to a sequence folder: pictures, smaller copies, alpha maps, landmarks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vhap.config.preprocess import PreprocessConfig
+from vhap.data.extraction import downsample_pictures, extract_pictures
+from vhap.data.pictures import common_size, list_pictures
+from vhap.data.sequence_folder import find_folder, open_sequence
+from vhap.detect.landmarks import ensure_landmarks, require_detector
+from vhap.detect.matting import make_matting, matte_pictures
+from vhap.util.errors import InputError
+
+SCALES = (2, 4, 8)
+
+
+def run(config: PreprocessConfig) -> Path:
+    """Completes what is missing and returns the sequence folder. Raises InputError, as far as possible at once."""
+    if wrong := [scale for scale in config.downsample_scales if scale not in SCALES]:
+        raise InputError(f"expected downsample_scales of {SCALES}, found {wrong}; correct --downsample_scales")
+    source = find_input(config.input)
+    folder = _sequence_folder(source, config.output_folder)
+    images_folder = folder / "images"
+    # Weights and packages are looked for first: an hour of extraction must not end in a missing file.
+    matting = make_matting(
+        config.matting_method, config.matting_weights, images_folder / config.background_folder, config.device
+    )
+    if config.landmark_source != "none":
+        require_detector(config.landmark_source)
+    if source.is_dir():
+        downsample_pictures(folder, config.downsample_scales)
+    else:
+        extract_pictures(source, folder, config.target_fps, config.downsample_scales, config.image_format)
+    pictures = list_pictures(images_folder)
+    common_size(list(pictures.values()))
+    if matting is not None:
+        matte_pictures(pictures, folder / "alpha_maps", matting)
+    if config.landmark_source != "none":
+        sequence = open_sequence(folder.parent, folder.name)
+        ensure_landmarks(sequence, config.landmark_source, config.landmark_detector_njobs, device=config.device)
+    return folder
+
+
+def find_input(path: Path) -> Path:
+    """The video or sequence folder that --input means. Raises InputError where there is none, or several."""
+    if path.is_file():
+        return path
+    parent = path.parent
+    if not path.is_dir() and (not parent.is_dir() or path.suffix.lower() in (".mp4", ".mov", ".avi", ".mkv", ".webm")):
+        raise InputError(f"expected a video or a folder at {path}, found nothing; correct --input")
+    folder = path.resolve() if path.is_dir() else find_folder(parent, path.name).resolve()
+    if not list_pictures(folder / "images"):
+        raise InputError(
+            f"expected pictures (png or jpg) in {folder / 'images'}, found none; give the video file as --input"
+        )
+    return folder
+
+
+def _sequence_folder(source: Path, output_folder: Path | None) -> Path:
+    if source.is_dir():
+        if output_folder is not None and output_folder.resolve() != source.resolve():
+            raise InputError(
+                f"expected no output_folder with the sequence folder {source}, found {output_folder}; leave it out"
+            )
+        return source
+    folder = output_folder or source.with_suffix("")
+    if folder.is_file():
+        raise InputError(f"expected a place for a folder at {folder}, found a file; give --output_folder")
+    return folder

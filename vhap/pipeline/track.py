@@ -1,0 +1,246 @@
+"""Tracking: fits a head to every frame of a capture and writes a run folder."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import torch
+
+from vhap.config.loading import save_config
+from vhap.config.track import TrackConfig
+from vhap.data.monocular import MonocularCapture
+from vhap.data.results import save_result
+from vhap.data.sequence_folder import open_sequence
+from vhap.detect.landmarks import ensure_landmarks
+from vhap.model.head import HeadModel, pose
+from vhap.model.texture import region_texture
+from vhap.pipeline.heads import open_head
+from vhap.render.backend import get_backend
+from vhap.render.shading import uniform_lights
+from vhap.render.topology import build_topology
+from vhap.tracking.callbacks import ProgressBar, ResultWriter, StageTimes, TensorBoard, TrainPictures
+from vhap.tracking.first_guess import FirstGuess, guess_from_landmarks
+from vhap.tracking.landmark_solver import LandmarkProblem
+from vhap.tracking.loop import Tracker
+from vhap.tracking.params import TrackParams, initial_params, to_result
+from vhap.tracking.scene import Scene, emphasis, reduced_head
+from vhap.tracking.stages import Stage, build_stages
+from vhap.tracking.texture import resize_texture, supported_size, texel_mask, uv_footprint
+from vhap.util.errors import InputError
+from vhap.util.files import make_folder, write_json
+from vhap.util.log import get_logger, log_to_file
+from vhap.util.versions import versions
+
+FLAT_TEXTURE_SIZE = 512
+
+
+def run(config: TrackConfig) -> Path:
+    """Tracks one sequence. Returns the run folder (the output folder itself for a dry run, which writes nothing)."""
+    torch.manual_seed(config.seed)
+    device = choose_device(config.device)
+    capture = open_capture(config)
+    head = open_textured_head(config, capture, device)
+    stages = build_stages(config)
+    if config.dry_run:
+        describe(config, capture, head, stages, device)
+        return config.exp.output_folder
+    folder = start_run_folder(config)
+    handler = log_to_file(folder / "log.txt")
+    try:
+        track_into(folder, config, capture, head, stages, device)
+    finally:
+        get_logger().removeHandler(handler)
+        handler.close()
+    return folder
+
+
+def choose_device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("expected a CUDA device for --device cuda, found none; use --device cpu or auto")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def open_capture(config: TrackConfig) -> MonocularCapture:
+    """The capture, its landmarks detected where they are missing (or are not to be reused)."""
+    data = config.data
+    if data.use_landmark:
+        sequence = open_sequence(data.root_folder, data.sequence, data.n_downsample_rgb)
+        ensure_landmarks(sequence, data.landmark_source, data.landmark_detector_njobs, reuse=config.exp.reuse_landmarks)
+    return MonocularCapture(data)
+
+
+def open_textured_head(config: TrackConfig, capture: MonocularCapture, device: torch.device) -> HeadModel:
+    """The head with a base texture: its painted one where there is one and it is wanted, else flat colours."""
+    head = open_head(config.model, capture.landmark_set)
+    if head.base_texture is None or not config.model.tex_painted:
+        head = replace(head, base_texture=region_texture(head, FLAT_TEXTURE_SIZE))
+    return head.to(device)
+
+
+def start_run_folder(config: TrackConfig) -> Path:
+    """A new timestamped folder with the config and the versions of everything."""
+    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    folder = config.exp.output_folder / stamp
+    for count in range(1, 1000):
+        if not folder.exists():
+            break
+        folder = config.exp.output_folder / f"{stamp}_{count}"
+    make_folder(folder)
+    save_config(folder / "config.yml", config)
+    write_json(folder / "versions.json", versions())
+    return folder
+
+
+def track_into(
+    folder: Path,
+    config: TrackConfig,
+    capture: MonocularCapture,
+    head: HeadModel,
+    stages: list[Stage],
+    device: torch.device,
+) -> None:
+    """Runs the stages and writes results, stage times, log and pictures into the run folder."""
+    log = get_logger()
+    log.info("%d frames of %s, head %s, %s", len(capture.timestep_ids), config.data.sequence, head.identity, device)
+    started = time.monotonic()
+    tracker = build_tracker(config, capture, head, device)
+    report_detections(capture, tracker.found)
+    times = StageTimes(seconds={"first_guess": time.monotonic() - started})
+    pictures = any(stage.photometric for stage in stages)
+
+    def save(epoch: int, params: TrackParams) -> None:
+        albedo = tracker.scene.albedo(params.residual_texture) if pictures else None
+        size = config.model.tex_resolution
+        result = to_result(
+            params,
+            head_identity=head.identity,
+            timestep_ids=capture.timestep_ids,
+            timestep_indices=capture.timestep_indices,
+            image_size=capture.size,
+            albedo=None if albedo is None else resize_texture(albedo, size),
+            calibrated=tracker.scene.given is not None,
+            sh_lights=config.render.lighting_type == "SH",
+        )
+        save_result(folder / f"tracked_flame_params_{epoch}.npz", result)
+
+    tracker.callbacks = (
+        ProgressBar(),
+        times,
+        TensorBoard(folder, config.log),
+        TrainPictures(folder / "train", config.log),
+        ResultWriter(save),
+    )
+    tracker.run(stages)
+    write_json(folder / "seconds.json", {name: round(value, 2) for name, value in times.seconds.items()})
+
+
+def build_tracker(config: TrackConfig, capture: MonocularCapture, head: HeadModel, device: torch.device) -> Tracker:
+    """First guess from landmarks, then the scene: renderer, texture at the resolution the pictures support."""
+    name = capture.landmark_set
+    small = reduced_head(head, name)
+    ids = small.landmarks[name].detector_ids
+    pixels, confidence = (tensor[:, 0, ids.cpu()].to(device) for tensor in capture.load_landmarks())
+    given = capture.given_camera()
+    given = None if given is None else single(given).to(device)
+    weight = confidence * emphasis(name, ids, jaw_line=True).clamp(max=1)
+    problem = LandmarkProblem(small, name, pixels, weight, capture.size, given)
+    params = initial_params(head, len(capture.timestep_ids), 1, uniform_lights())
+    guess = guess_from_landmarks(problem, params, config.batch_size)
+    names = [capture.timestep_ids[row] for row in guess.init_frames]
+    get_logger().info(
+        "initialisation on frames %s, focal length %.3f", " ".join(names), float(guess.params.focal_length)
+    )
+    scene = build_scene(config, capture, head, small, given, guess)
+    residual = torch.zeros_like(scene.base_texture)
+    return Tracker(
+        config=config,
+        scene=scene,
+        capture=capture,
+        problem=problem,
+        found=guess.found,
+        init_frames=guess.init_frames,
+        params=replace(guess.params, residual_texture=residual),
+    )
+
+
+def single(camera):
+    """The one camera of a capture that has one, without its leading axis."""
+    names = ("fx", "fy", "cx", "cy", "T_camera_world")
+    return replace(camera, **{name: getattr(camera, name)[0] for name in names})
+
+
+def build_scene(
+    config: TrackConfig,
+    capture: MonocularCapture,
+    head: HeadModel,
+    small: HeadModel,
+    given,
+    guess: FirstGuess,
+) -> Scene:
+    device = head.template.device
+    backend = get_backend(config.render.backend, device)
+    topology = build_topology(head.faces, head.uv_faces)
+    rows = guess.params.rows(torch.tensor(guess.init_frames))
+    clip = rows.camera(given, *capture.size).to_clip(pose(head, rows.head()))
+    raster = backend.rasterize(clip, topology, *capture.size)
+    _, slopes = uv_footprint(backend, topology, head.uvs, raster)
+    size = supported_size(slopes, config.model.tex_resolution)
+    get_logger().info("texture of %d texels a side", size)
+    assert head.base_texture is not None, head.name
+    return Scene(
+        head=head,
+        landmark_head=small,
+        landmark_set=capture.landmark_set,
+        size=capture.size,
+        given=given,
+        backend=backend,
+        topology=topology,
+        base_texture=resize_texture(head.base_texture[None], size),
+        kept_texels=texel_mask(backend, head, topology, config.w.reg_tex_res_for, size),
+    )
+
+
+def report_detections(capture: MonocularCapture, found: torch.Tensor) -> None:
+    """One line on the frames that are tracked through by their neighbours; InputError where there is no face at all."""
+    missing = [name for name, seen in zip(capture.timestep_ids, found.tolist()) if not seen]
+    if len(missing) == len(capture.timestep_ids):
+        raise InputError(
+            f"expected a face in some picture of {capture.folder}, found none; "
+            "check the pictures, or delete landmark2d/ to detect again"
+        )
+    if missing:
+        get_logger().info("no face found in %d frames, tracked through: %s", len(missing), " ".join(missing))
+
+
+def describe(
+    config: TrackConfig, capture: MonocularCapture, head: HeadModel, stages: list[Stage], device: torch.device
+) -> None:
+    """Prints frames, stages and a time estimate from a few timed steps of each kind."""
+    height, width = capture.size
+    count = len(capture.timestep_ids)
+    tracker = build_tracker(replace(config), capture, head, device)
+    batches = -(-count // config.batch_size)
+    print(f"{count} frames of {width} x {height}, head {head.identity}, device {device}")
+    total, cost = 0.0, {}
+    for stage in stages:
+        if stage.photometric not in cost:
+            cost[stage.photometric] = seconds_per_step(tracker, stage)
+        steps = (
+            stage.steps * (batches if stage.sequential else 1) * (batches * (stage.epochs or 1) if stage.epochs else 1)
+        )
+        seconds = steps * cost[stage.photometric]
+        total += seconds
+        print(f"{stage.name:28s} at most {steps:6d} steps  {seconds / 60:6.1f} min  optimises {' '.join(stage.groups)}")
+    print(f"at most {total / 60:.1f} minutes (stages stop early where they gain nothing more)")
+
+
+def seconds_per_step(tracker: Tracker, stage: Stage, steps: int = 3) -> float:
+    """Time of one step on the initialisation's frames, after one step of warming up."""
+    trial = replace(stage, steps=1, epochs=None, sequential=False, obeyed=True)
+    tracker.run([trial])
+    started = time.monotonic()
+    tracker.run([replace(trial, steps=steps)])
+    return (time.monotonic() - started) / steps

@@ -1,0 +1,21 @@
+"""Makes a sequence folder from a video: pictures, alpha maps and landmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vhap.cli import parse
+from vhap.config.preprocess import PreprocessConfig
+from vhap.util.errors import exits_cleanly
+
+
+@exits_cleanly
+def main(args: Sequence[str] | None = None) -> None:
+    config = parse(PreprocessConfig, __doc__, args)
+    from vhap.pipeline.preprocess_video import run
+
+    print(run(config))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""What hangs on the loop: progress bar, TensorBoard, pictures while it runs, results, stage times."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from vhap.config.track import LogConfig
+from vhap.tracking.loop import StepEvent
+from vhap.tracking.params import TrackParams
+from vhap.tracking.stages import Stage
+from vhap.util.files import atomic_path
+from vhap.util.log import get_logger
+
+SAVED_EVERY_EPOCHS = 10
+
+
+class ProgressBar:
+    """Stage, step, loss and time left; silent where stderr is no terminal."""
+
+    def __init__(self) -> None:
+        self.bar: tqdm | None = None
+
+    def on_step(self, event: StepEvent) -> None:
+        if self.bar is None:
+            self.bar = tqdm(total=event.total, desc=event.stage.name, disable=not sys.stderr.isatty(), leave=False)
+        self.bar.update(event.done - self.bar.n)
+        self.bar.set_postfix(loss=f"{float(event.energy.total):.3f}", frame=int(event.timesteps[0]))
+
+    def on_stage_end(self, stage: Stage, params: TrackParams) -> None:
+        if self.bar is not None:
+            self.bar.close()
+        self.bar = None
+
+    def on_epoch(self, epoch: int, params: TrackParams) -> None:
+        return None
+
+
+@dataclass
+class StageTimes:
+    """Seconds and last loss of every stage, one log line each."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
+    steps: int = 0
+    loss: float = 0.0
+
+    def on_step(self, event: StepEvent) -> None:
+        self.steps += 1
+        self.loss = float(event.energy.total)
+
+    def on_stage_end(self, stage: Stage, params: TrackParams) -> None:
+        self.seconds[stage.name] = time.monotonic() - self.started
+        get_logger().info(
+            "%s: %d steps, %.1f s, loss %.4f", stage.name, self.steps, self.seconds[stage.name], self.loss
+        )
+        self.started, self.steps = time.monotonic(), 0
+
+    def on_epoch(self, epoch: int, params: TrackParams) -> None:
+        return None
+
+
+class TensorBoard:
+    """Loss, terms and focal length every interval_scalar steps, as event files in the run folder."""
+
+    def __init__(self, folder: Path, config: LogConfig) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.writer = SummaryWriter(str(folder))
+        self.interval = config.interval_scalar
+
+    def on_step(self, event: StepEvent) -> None:
+        if event.step % self.interval != 1 and self.interval != 1:
+            return
+        self.writer.add_scalar("loss/total", float(event.energy.total), event.step)
+        for name, value in event.energy.terms.items():
+            self.writer.add_scalar(f"loss/{name}", float(value), event.step)
+        self.writer.add_scalar("params/focal_length", float(event.params.focal_length), event.step)
+
+    def on_stage_end(self, stage: Stage, params: TrackParams) -> None:
+        self.writer.flush()
+
+    def on_epoch(self, epoch: int, params: TrackParams) -> None:
+        return None
+
+
+class TrainPictures:
+    """Input, render and error of a few frames in `train/`, every interval_media photometric steps."""
+
+    def __init__(self, folder: Path, config: LogConfig) -> None:
+        self.folder, self.config = folder, config
+
+    def on_step(self, event: StepEvent) -> None:
+        rendering = event.energy.rendering
+        if rendering is None or event.step % self.config.interval_media != 1:
+            return
+        count = min(self.config.max_num_views, len(event.timesteps))
+        target, picture = event.batch.rgb[:count], rendering.picture[:count].detach()
+        columns = [target, picture, (picture - target).abs().mul(4).clamp(max=1)]
+        grid = torch.cat([torch.cat(list(column), 0) for column in columns], 1).clamp(0, 1)
+        pixels = (grid.cpu().numpy() * 255).round().astype(np.uint8)
+        name = f"{event.stage.name}_{event.step:06d}.{self.config.image_format}"
+        with atomic_path(self.folder / name) as temporary:
+            cv2.imwrite(str(temporary), pixels[..., ::-1])
+
+    def on_stage_end(self, stage: Stage, params: TrackParams) -> None:
+        return None
+
+    def on_epoch(self, epoch: int, params: TrackParams) -> None:
+        return None
+
+
+@dataclass
+class ResultWriter:
+    """Saves the parameters after the sequential pass, after every tenth global epoch and when tracking ends."""
+
+    save: Callable[[int, TrackParams], None]
+    last_epoch: int = -1
+    last_saved: int = -1
+
+    def on_step(self, event: StepEvent) -> None:
+        return None
+
+    def on_epoch(self, epoch: int, params: TrackParams) -> None:
+        self.last_epoch = epoch
+        if epoch % SAVED_EVERY_EPOCHS == 0:
+            self._write(params)
+
+    def on_stage_end(self, stage: Stage, params: TrackParams) -> None:
+        if self.last_epoch > self.last_saved:
+            self._write(params)
+
+    def _write(self, params: TrackParams) -> None:
+        self.save(self.last_epoch, params)
+        self.last_saved = self.last_epoch

@@ -1,0 +1,225 @@
+"""Steps the optimisers: the initialisation's frames, then batch after batch, then all frames shuffled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from vhap.config.track import LearningRateConfig, TrackConfig
+from vhap.data.sample import Capture, FrameBatch
+from vhap.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from vhap.tracking.energy import Energy, EnergyValue, Neighbours
+from vhap.tracking.first_guess import follow_landmarks
+from vhap.tracking.landmark_solver import LandmarkProblem
+from vhap.tracking.optimizer import RowAdam
+from vhap.tracking.params import GROUPS, PER_FRAME, TrackParams
+from vhap.tracking.scene import Scene
+from vhap.tracking.stages import EPOCH_RATE_DECAY, Stage, coarse_factor
+from vhap.tracking.texture import back_project
+from vhap.util.log import get_logger
+
+PLATEAU_TOLERANCE = 5e-3
+
+
+@dataclass(frozen=True)
+class StepEvent:
+    """What a callback sees after a step. step counts all steps of the run; done and total those of the stage."""
+
+    stage: Stage
+    step: int
+    done: int
+    total: int
+    timesteps: Tensor
+    energy: EnergyValue
+    params: TrackParams
+    batch: FrameBatch
+
+
+class Callback(Protocol):
+    def on_step(self, event: StepEvent) -> None: ...
+
+    def on_stage_end(self, stage: Stage, params: TrackParams) -> None: ...
+
+    def on_epoch(self, epoch: int, params: TrackParams) -> None:
+        """After the sequential pass (epoch 0) and after every global epoch."""
+        ...
+
+
+@dataclass
+class Plateau:
+    """Says when a stage gains nothing more: the mean of the last window of losses against the window before."""
+
+    window: int
+    losses: list[float]
+
+    @classmethod
+    def of(cls, stage: Stage) -> Plateau:
+        return cls(max(5, stage.steps // 20), [])
+
+    def reached(self, loss: float) -> bool:
+        self.losses.append(loss)
+        n = self.window
+        if len(self.losses) < 2 * n or len(self.losses) % n:
+            return False
+        earlier, later = sum(self.losses[-2 * n : -n]), sum(self.losses[-n:])
+        return earlier - later < PLATEAU_TOLERANCE * abs(earlier)
+
+
+@dataclass
+class Tracker:
+    """One run's state. problem, found: all frames' landmarks and which frames have any; init_frames: rows of the
+    initialisation; params: the unknowns of all frames, updated in place as stages run."""
+
+    config: TrackConfig
+    scene: Scene
+    capture: Capture
+    problem: LandmarkProblem
+    found: Tensor
+    init_frames: list[int]
+    params: TrackParams
+    callbacks: Sequence[Callback] = ()
+    step: int = 0
+    textured: bool = False
+
+    def __post_init__(self) -> None:
+        data = self.config.data
+        sh_lights = self.config.render.lighting_type == "SH"
+        scale = data.scale_factor / (data.n_downsample_rgb or 1)
+        self.coarse_factor = coarse_factor(self.scene.size)
+        self.energy = Energy(self.scene, self.config.w, scale, sh_lights)
+        self.coarse_energy = replace(self.energy, scene=self.scene.shrunk(self.coarse_factor))
+        self.shuffler = torch.Generator().manual_seed(self.config.seed)
+
+    def run(self, stages: list[Stage]) -> TrackParams:
+        for stage in stages:
+            if stage.photometric and not self.textured:
+                self._start_texture()
+            if stage.sequential:
+                self._run_sequential(stage)
+            elif stage.epochs is not None:
+                self._run_epochs(stage)
+            else:
+                rows = torch.tensor(self.init_frames)
+                self._descend(stage, rows, self._load(rows), RowAdam(), 0, stage.steps)
+            for callback in self.callbacks:
+                callback.on_stage_end(stage, self.params)
+        return self.params
+
+    def _load(self, rows: Tensor) -> FrameBatch:
+        return self.capture.load(rows.tolist()).to(self.params.rotation.device)
+
+    def _start_texture(self) -> None:
+        """The mean of the pictures' colours on the head, before any photometric step."""
+        batches = [(self.params.rows(rows), self._load(rows)) for rows in torch.tensor(self.init_frames).split(16)]
+        self.params.residual_texture = back_project(self.scene, self.params, batches)
+        self.textured = True
+
+    def _run_sequential(self, stage: Stage) -> None:
+        guess = follow_landmarks(self.problem, self.params.detached(), self.found)
+        batches = torch.arange(self.params.n_timesteps).split(self.config.batch_size)
+        total = stage.steps * len(batches)
+        for index, rows in enumerate(batches):
+            self._start_from_predecessor(rows, guess)
+            self._descend(stage, rows, self._load(rows), RowAdam(), index * stage.steps, total)
+        self._tell_epoch(0)
+
+    def _run_epochs(self, stage: Stage) -> None:
+        optimizer, plateau = RowAdam(), Plateau(3, [])
+        count, size = self.params.n_timesteps, self.config.batch_size
+        per_epoch = -(-count // size)
+        for epoch in range(stage.epochs or 0):
+            factor = stage.rate_factor * EPOCH_RATE_DECAY**epoch
+            order = torch.randperm(count, generator=self.shuffler).split(size)
+            losses = []
+            for index, rows in enumerate(order):
+                done = epoch * per_epoch + index
+                loss = self._descend(
+                    replace(stage, rate_factor=factor),
+                    rows,
+                    self._load(rows),
+                    optimizer,
+                    done,
+                    (stage.epochs or 0) * per_epoch,
+                )
+                losses.append(loss * len(rows))
+            self._tell_epoch(epoch + 1)
+            if plateau.reached(sum(losses) / count) and not stage.obeyed:
+                get_logger().info("%s: no more gain after epoch %d", stage.name, epoch + 1)
+                break
+
+    def _tell_epoch(self, epoch: int) -> None:
+        for callback in self.callbacks:
+            callback.on_epoch(epoch, self.params)
+
+    @torch.no_grad()
+    def _start_from_predecessor(self, rows: Tensor, guess: TrackParams) -> None:
+        """Frames of a batch start from the last solved frame, moved as the landmarks moved since then.
+
+        The first batch starts from the initialisation's frame nearest to it.
+        """
+        first = int(rows[0])
+        solved = first - 1 if first > 0 else min(self.init_frames)
+        for name in PER_FRAME:
+            value, landmarks = getattr(self.params, name), getattr(guess, name)
+            anchor = value[solved].clone()
+            if name == "rotation":
+                turn = axis_angle_to_matrix(landmarks[rows]) @ axis_angle_to_matrix(landmarks[solved]).mT
+                value[rows] = matrix_to_axis_angle(turn @ axis_angle_to_matrix(anchor))
+            else:
+                value[rows] = anchor + landmarks[rows] - landmarks[solved]
+
+    def _descend(
+        self, stage: Stage, rows: Tensor, batch: FrameBatch, optimizer: RowAdam, done: int, total: int
+    ) -> float:
+        """stage.steps Adam steps on one batch (fewer on a plateau). Returns the last loss."""
+        names = [name for group in stage.groups for name in GROUPS[group] if self._moves(name)]
+        rates = learning_rates(self.config.lr, stage.rate_factor)
+        plateau, loss = Plateau.of(stage), 0.0
+        evaluate = self.coarse_energy if stage.coarse else self.energy
+        batch = batch.shrunk(self.coarse_factor) if stage.coarse else batch
+        for index in range(stage.steps):
+            leaves = self._leaves(rows, names)
+            energy = evaluate(leaves, self._before(rows), batch, stage)
+            loss = float(energy.total.detach())
+            gradients = torch.autograd.grad(energy.total, [getattr(leaves, n) for n in names], allow_unused=True)
+            found = {name: g for name, g in zip(names, gradients) if g is not None and bool(g.isfinite().all())}
+            optimizer.step(self.params, found, rows, rates)
+            self.step += 1
+            event = StepEvent(stage, self.step, done + index + 1, total, rows, energy, self.params, batch)
+            for callback in self.callbacks:
+                callback.on_step(event)
+            if not stage.obeyed and plateau.reached(loss):
+                break
+        return loss
+
+    def _moves(self, name: str) -> bool:
+        """A known camera stays; a constant light too."""
+        if name == "focal_length":
+            return self.scene.given is None
+        return name != "lights" or self.energy.sh_lights
+
+    def _leaves(self, rows: Tensor, names: list[str]) -> TrackParams:
+        taken = self.params.rows(rows).detached()
+        for field in fields(taken):
+            if field.name in names:
+                getattr(taken, field.name).requires_grad_(True)
+        return taken
+
+    def _before(self, rows: Tensor) -> Neighbours:
+        return Neighbours(self.params.rows((rows - 1).clamp(min=0)), (rows > 0).to(self.params.rotation.device))
+
+
+def learning_rates(config: LearningRateConfig, factor: float) -> dict[str, float]:
+    """Adam's rate of every unknown."""
+    special = {
+        "translation": config.translation,
+        "expr": config.expr,
+        "focal_length": config.camera,
+        "lights": config.light,
+    }
+    names = [name for group in GROUPS.values() for name in group]
+    return {name: factor * special.get(name, config.base) for name in names}

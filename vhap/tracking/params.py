@@ -1,0 +1,123 @@
+"""The unknowns of a run, one tensor each, named as the keys of the output file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vhap.config.track import ParamGroup
+from vhap.data.results import TrackResult
+from vhap.geometry.cameras import Camera, camera_from_focal
+from vhap.model.head import HeadModel, HeadParams
+
+PER_FRAME = ("rotation", "translation", "neck_pose", "jaw_pose", "eyes_pose", "expr")
+GROUPS: dict[ParamGroup, tuple[str, ...]] = {
+    "cam": ("focal_length",),
+    "pose": ("rotation", "translation"),
+    "shape": ("shape",),
+    "joints": ("neck_pose", "jaw_pose", "eyes_pose"),
+    "expr": ("expr",),
+    "texture": ("residual_texture",),
+    "lights": ("lights",),
+}
+
+
+@dataclass
+class TrackParams:
+    """rotation, translation, neck_pose, jaw_pose (T, 3); eyes_pose (T, 6); expr (T, E); shape (S,);
+    focal_length (1,) in units of max(height, width); lights (9, 3); residual_texture (1, R, R, 3) added to the
+    base albedo, row 0 on top. Rotations axis-angle in radians, translation in metres."""
+
+    rotation: Tensor
+    translation: Tensor
+    neck_pose: Tensor
+    jaw_pose: Tensor
+    eyes_pose: Tensor
+    expr: Tensor
+    shape: Tensor
+    focal_length: Tensor
+    lights: Tensor
+    residual_texture: Tensor
+
+    @property
+    def n_timesteps(self) -> int:
+        return self.rotation.shape[0]
+
+    def rows(self, timesteps: Tensor) -> TrackParams:
+        """A copy whose per-frame tensors hold only these timesteps (B,); shared tensors are the same objects."""
+        return TrackParams(
+            **{
+                f.name: getattr(self, f.name)[timesteps] if f.name in PER_FRAME else getattr(self, f.name)
+                for f in fields(self)
+            }
+        )
+
+    def detached(self) -> TrackParams:
+        return TrackParams(**{f.name: getattr(self, f.name).detach() for f in fields(self)})
+
+    def head(self) -> HeadParams:
+        return HeadParams(
+            shape=self.shape,
+            expr=self.expr,
+            rotation=self.rotation,
+            translation=self.translation,
+            neck_pose=self.neck_pose,
+            jaw_pose=self.jaw_pose,
+            eyes_pose=self.eyes_pose,
+        )
+
+    def camera(self, given: Camera | None, height: int, width: int) -> Camera:
+        """The given camera, else the one of the tracked focal length; one for each frame, (B,)."""
+        single = camera_from_focal(self.focal_length[0], height, width) if given is None else given
+        return single.expand(self.n_timesteps)
+
+
+def initial_params(model: HeadModel, n_timesteps: int, texture_size: int, lights: Tensor) -> TrackParams:
+    """A neutral head at the origin before the uncalibrated camera (focal length 1.5), base texture, given light."""
+    device = model.template.device
+
+    def zeros(*shape: int) -> Tensor:
+        return torch.zeros(shape, device=device)
+
+    return TrackParams(
+        rotation=zeros(n_timesteps, 3),
+        translation=zeros(n_timesteps, 3),
+        neck_pose=zeros(n_timesteps, 3),
+        jaw_pose=zeros(n_timesteps, 3),
+        eyes_pose=zeros(n_timesteps, 6),
+        expr=zeros(n_timesteps, model.n_expr),
+        shape=zeros(model.n_shape),
+        focal_length=torch.full((1,), 1.5, device=device),
+        lights=lights.to(device).clone(),
+        residual_texture=zeros(1, texture_size, texture_size, 3),
+    )
+
+
+def to_result(
+    params: TrackParams,
+    *,
+    head_identity: str,
+    timestep_ids: list[str],
+    timestep_indices: list[int],
+    image_size: tuple[int, int],
+    albedo: Tensor | None,
+    calibrated: bool,
+    sh_lights: bool,
+) -> TrackResult:
+    """The output file's arrays. albedo: (1, R, R, 3) or None (no photometric stage has run)."""
+    arrays = {f.name: getattr(params, f.name).detach().cpu().numpy() for f in fields(params)}
+    albedo_array = None if albedo is None else albedo[0].permute(2, 0, 1).clamp(0, 1).cpu().numpy()
+    return TrackResult(
+        **{name: arrays[name] for name in (*PER_FRAME, "shape")},
+        timestep_id=np.array(timestep_ids),
+        timestep_index=np.array(timestep_indices),
+        n_processed_frames=np.array(params.n_timesteps),
+        image_size=np.array(image_size),
+        head_model=np.array(head_identity),
+        focal_length=None if calibrated else arrays["focal_length"],
+        tex_extra=albedo_array,
+        lights=arrays["lights"] if sh_lights and albedo is not None else None,
+    )
