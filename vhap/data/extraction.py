@@ -1,0 +1,155 @@
+"""Pictures of a video in a sequence folder: whole or not at all, and only once."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vhap.data.pictures import list_pictures, read_rgb, shrink, some_names, write_picture
+from vhap.data.video import VideoInfo, extraction_rate, probe_video, read_frames
+from vhap.util.errors import InputError
+from vhap.util.files import make_folder, read_json, write_json
+from vhap.util.log import get_logger
+from vhap.util.progress import progress
+
+RECORD = "extraction.json"
+UNFINISHED = ".extracting"
+OWN_NAME = re.compile(r"\d{6}")
+BYTES_PER_VALUE = {"jpg": 0.2, "png": 0.7}
+"""Upper estimates of the size of a picture's file, per pixel and channel."""
+
+
+def extract_pictures(
+    video: Path, folder: Path, target_fps: float, scales: tuple[int, ...] = (), suffix: str = "jpg"
+) -> int:
+    """Writes folder/images/%06d.<suffix>, first index 0, and images_<scale>; returns the number of pictures.
+
+    Nothing is written where the pictures are complete already; an interrupted extraction is done again. All
+    pictures appear when the whole video has been decoded. Raises InputError on a missing or damaged video, on
+    a full disk, and where images/ holds pictures of another video or frame rate.
+    """
+    info = probe_video(video)
+    fps = extraction_rate(info, target_fps)
+    source = {"video": video.name, "bytes": video.stat().st_size, "fps": str(fps), "format": suffix}
+    done = _finished_count(folder, source)
+    if done is None:
+        _require_space(folder, info, fps, suffix)
+        done = _extract(video, folder, fps, scales, suffix)
+        write_json(folder / RECORD, {**source, "pictures": done})
+        get_logger().info("%s: %d pictures at %.4g a second in %s", video.name, done, float(fps), folder / "images")
+    shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
+    downsample_pictures(folder, scales)
+    return done
+
+
+def downsample_pictures(folder: Path, scales: tuple[int, ...]) -> None:
+    """Completes folder/images_<scale> from folder/images; pictures already there are kept."""
+    images = list_pictures(folder / "images")
+    for scale in scales:
+        target = folder / f"images_{scale}"
+        there = list_pictures(target)
+        if odd := sorted(there.keys() - images.keys()):
+            raise InputError(
+                f"expected only smaller copies of {folder / 'images'} in {target}, found {some_names(odd)}; "
+                "remove the folder"
+            )
+        missing = [path for name, path in images.items() if name not in there]
+        for path in progress(missing, f"downsampling by {scale}"):
+            write_picture(target / path.name, downsample(read_rgb(path), scale))
+
+
+def downsample(picture: np.ndarray, scale: int) -> np.ndarray:
+    """The picture with 1 / scale of the width and height (rounded), each pixel the mean of its area."""
+    height, width = picture.shape[:2]
+    return shrink(picture, (max(1, round(height / scale)), max(1, round(width / scale))))
+
+
+def _finished_count(folder: Path, source: dict[str, Any]) -> int | None:
+    """The number of pictures of a complete extraction of this source, else None."""
+    names = set(list_pictures(folder / "images"))
+    if not names:
+        return None
+    record = read_json(folder / RECORD) if (folder / RECORD).is_file() else None
+    if record is None:
+        _require_own_names(folder, names)
+        return None
+    if {key: record.get(key) for key in source} != source:
+        raise InputError(
+            f"expected {folder / 'images'} to come from {source}, found pictures of {record}; use the same "
+            "options, "
+            f"or remove the folder {folder} to extract again"
+        )
+    expected = {f"{index:06d}" for index in range(record["pictures"])}
+    if names == expected:
+        return record["pictures"]
+    _require_own_names(folder, names - expected)
+    return None
+
+
+def _require_own_names(folder: Path, names: Iterable[str]) -> None:
+    """Pictures that extraction cannot have written are a user's own, and stay."""
+    if foreign := sorted(name for name in names if not OWN_NAME.fullmatch(name)):
+        raise InputError(
+            f"expected no pictures but extracted ones in {folder / 'images'}, found {some_names(foreign)}; "
+            f"give --input {folder} to use them, or move them away"
+        )
+
+
+def _extract(video: Path, folder: Path, fps: Fraction, scales: tuple[int, ...], suffix: str) -> int:
+    unfinished = folder / UNFINISHED
+    is_new = not folder.exists()
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        count = 0
+        for count, frame in enumerate(progress(read_frames(video, fps), f"extracting {video.name}"), 1):
+            name = f"{count - 1:06d}.{suffix}"
+            write_picture(unfinished / "images" / name, frame)
+            for scale in scales:
+                write_picture(unfinished / f"images_{scale}" / name, downsample(frame, scale))
+        surplus = [name for name in list_pictures(folder / "images") if int(name) >= count]
+        if surplus:
+            raise InputError(
+                f"expected at most {count} pictures of {video} in {folder / 'images'}, found also "
+                f"{some_names(surplus)}; "
+                "remove the folder to extract again"
+            )
+        for source in sorted(unfinished.iterdir(), reverse=True):
+            _move_into_place(source, folder / source.name)
+        return count
+    except BaseException as error:
+        shutil.rmtree(folder if is_new else unfinished, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise InputError(
+                f"expected room for the pictures in {folder}, found the disk full; free some space"
+            ) from error
+        raise
+
+
+def _move_into_place(source: Path, target: Path) -> None:
+    if not target.exists():
+        source.rename(target)
+        return
+    others = {path.stem: path for path in target.iterdir() if path.suffix != next(source.iterdir()).suffix}
+    for path in source.iterdir():
+        os.replace(path, target / path.name)
+        if path.stem in others:
+            others[path.stem].unlink()
+
+
+def _require_space(folder: Path, info: VideoInfo, fps: Fraction, suffix: str) -> None:
+    values = info.size[0] * info.size[1] * 3 * float(fps) * info.duration_s
+    needed = int(values * BYTES_PER_VALUE[suffix])
+    free = shutil.disk_usage(make_folder(folder.parent)).free
+    if needed > free:
+        raise InputError(
+            f"expected about {needed >> 20} MiB for the pictures in {folder}, found {free >> 20} MiB free; "
+            "free some space, or lower --target_fps"
+        )

@@ -1,0 +1,84 @@
+"""Landmark files: npz with `face_landmark_2d`, `bounding_box` and, in ours, `timestep_id`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vhap.util.errors import InputError
+from vhap.util.files import read_npz, write_npz
+
+POINT_COUNTS = {"mediapipe": (478,), "face-alignment": (68, 70), "STAR": (68, 70)}
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """Detections of one camera.
+
+    points: (T, N, 3) x / width, y / height, confidence; x = y = -1 and confidence 0 where nothing was found.
+    bounding_box: (T, 5) x0 y0 x1 y1 in the same units, score. timestep_ids: (T,) names or None (old files).
+    """
+
+    points: np.ndarray
+    bounding_box: np.ndarray
+    timestep_ids: list[str] | None
+
+    @property
+    def detected(self) -> np.ndarray:
+        """(T,) bool."""
+        return (self.points[..., 2] > 0).any(axis=1)
+
+
+def save_landmarks(path: str | Path, landmarks: Landmarks) -> None:
+    arrays = {
+        "face_landmark_2d": landmarks.points.astype(np.float32),
+        "bounding_box": landmarks.bounding_box.astype(np.float32),
+    }
+    if landmarks.timestep_ids is not None:
+        arrays["timestep_id"] = np.array(landmarks.timestep_ids)
+    write_npz(path, arrays)
+
+
+def load_landmarks(path: str | Path, timestep_ids: list[str] | None = None) -> Landmarks:
+    """Reads a file and, where timestep_ids are given, brings its rows into their order.
+
+    Files without `timestep_id` must have exactly one row per timestep. Raises InputError on missing keys,
+    wrong lengths, missing timesteps and non-finite numbers.
+    """
+    arrays = read_npz(path)
+    if "face_landmark_2d" not in arrays:
+        raise InputError(f"expected the key face_landmark_2d in {path}, found {sorted(arrays)}; detect again")
+    points = np.asarray(arrays["face_landmark_2d"], np.float32)
+    if points.ndim == 2:
+        points = points[None]
+    if points.ndim != 3 or points.shape[-1] != 3:
+        raise InputError(f"expected face_landmark_2d of shape (T, N, 3) in {path}, found {points.shape}; detect again")
+    if not np.isfinite(points).all():
+        rows = np.flatnonzero(~np.isfinite(points).all(axis=(1, 2)))
+        raise InputError(f"expected finite landmarks in {path}, found NaN or infinity in rows {rows[:8].tolist()}; detect again")
+    boxes = np.asarray(arrays.get("bounding_box", np.full((len(points), 5), -1)), np.float32).reshape(-1, 5)
+    names = [str(name) for name in arrays["timestep_id"]] if "timestep_id" in arrays else None
+    landmarks = Landmarks(points, boxes, names)
+    return landmarks if timestep_ids is None else _in_order(landmarks, timestep_ids, path)
+
+
+def _in_order(landmarks: Landmarks, timestep_ids: list[str], path: str | Path) -> Landmarks:
+    names = landmarks.timestep_ids
+    if names is None or len(names) != len(landmarks.points):
+        if len(landmarks.points) != len(timestep_ids):
+            raise InputError(
+                f"expected {len(timestep_ids)} rows (one per picture) in {path}, found {len(landmarks.points)}; "
+                "delete the file to detect again"
+            )
+        return Landmarks(landmarks.points, landmarks.bounding_box, list(timestep_ids))
+    row_of = {name: row for row, name in enumerate(names)}
+    missing = [name for name in timestep_ids if name not in row_of]
+    if missing:
+        raise InputError(
+            f"expected landmarks of every picture in {path}, found none for {len(missing)} of {len(timestep_ids)} "
+            f"(first: {missing[0]}); delete the file to detect again"
+        )
+    rows = [row_of[name] for name in timestep_ids]
+    return Landmarks(landmarks.points[rows], landmarks.bounding_box[rows], list(timestep_ids))

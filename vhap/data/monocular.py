@@ -1,0 +1,180 @@
+"""A recording of one camera: pictures, alpha maps and landmarks of one sequence folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vhap.config.data import DataConfig
+from vhap.data.frame_cache import DEFAULT_BYTES, Frame, FrameCache
+from vhap.data.monocular_landmarks import landmark_set, point_count, read_points
+from vhap.data.pictures import (
+    common_size,
+    list_pictures,
+    picture_size,
+    read_alpha,
+    read_rgb,
+    shrink,
+    some_names,
+)
+from vhap.data.sample import FrameBatch
+from vhap.data.sequence_folder import SequenceFolder, open_sequence
+from vhap.data.subset import select_cameras, select_timesteps
+from vhap.geometry.cameras import Camera, default_pose
+from vhap.util.errors import InputError
+from vhap.util.log import get_logger
+
+BACKGROUNDS = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0)}
+
+
+class MonocularCapture:
+    """Implements vhap.data.sample.Capture for one camera, whose id is `0`.
+
+    Everything but the pictures' pixels is checked on opening. Raises InputError where something is missing,
+    of another size, or damaged. Landmarks must have been detected unless config.use_landmark is off.
+    """
+
+    def __init__(self, config: DataConfig, cache_bytes: int = DEFAULT_BYTES) -> None:
+        sequence = open_sequence(config.root_folder, config.sequence, config.n_downsample_rgb)
+        if not 0 < config.scale_factor <= 1:
+            raise InputError(f"expected a scale_factor above 0, at most 1, found {config.scale_factor}; correct it")
+        self.config = config
+        self.folder = sequence.path
+        self.timestep_indices = select_timesteps(config.subset, len(sequence.images))
+        self.timestep_ids = [sequence.timestep_ids[index] for index in self.timestep_indices]
+        self.camera_ids = [["0"][index] for index in select_cameras(config.subset, 1)]
+        self.image_paths = [sequence.images[name] for name in self.timestep_ids]
+        self.file_size = common_size(self.image_paths)
+        self.size = _scaled(self.file_size, config.scale_factor)
+        self.alpha_paths = self._find_alpha_maps(sequence)
+        composited = config.background_color is not None and self.alpha_paths is not None
+        self.background_rgb = BACKGROUNDS[config.background_color or "white"] if composited else None
+        self.landmark_set = landmark_set(config.landmark_source)
+        self._points = self._read_landmarks(sequence)
+        self._camera = self._read_camera(sequence)
+        self._frames = FrameCache(self._read_frame, cache_bytes)
+
+    def load(self, timesteps: list[int], cameras: list[int] | None = None) -> FrameBatch:
+        """Pictures of these timesteps (indices into timestep_ids); `cameras` can only name camera 0."""
+        assert cameras is None or set(cameras) <= {0}, cameras
+        if cameras is not None:
+            timesteps = [timestep for timestep in timesteps for _ in cameras]
+        frames = self._frames.get(timesteps)
+        alpha = None
+        if self.alpha_paths is not None:
+            alpha = _unit_floats(np.stack([frame.alpha for frame in frames if frame.alpha is not None]))
+        landmarks_px, confidence = self.load_landmarks()
+        return FrameBatch(
+            timesteps=torch.tensor(timesteps, dtype=torch.long),
+            cameras=torch.zeros(len(timesteps), dtype=torch.long),
+            rgb=_unit_floats(np.stack([frame.rgb for frame in frames])),
+            alpha=alpha,
+            landmarks_px=landmarks_px[timesteps, 0],
+            confidence=confidence[timesteps, 0],
+        )
+
+    def load_landmarks(self) -> tuple[Tensor, Tensor]:
+        """(T, 1, L, 2) px of the loaded pictures and confidence (T, 1, L)."""
+        height, width = self.size
+        points = torch.from_numpy(self._points)[:, None]
+        return points[..., :2] * torch.tensor([width, height], dtype=points.dtype), points[..., 2]
+
+    def given_camera(self) -> Camera | None:
+        """The camera with a leading axis of 1 where fx is given, else None."""
+        return self._camera
+
+    def _find_alpha_maps(self, sequence: SequenceFolder) -> list[Path] | None:
+        folder = sequence.path / "alpha_maps"
+        found = list_pictures(folder)
+        if not found:
+            if self.config.use_alpha_map:
+                raise InputError(
+                    f"expected alpha maps in {folder}, found none; run preprocess_video.py with "
+                    "--matting_method, "
+                    "or leave out --data.use_alpha_map"
+                )
+            get_logger().info("no alpha maps in %s: the pictures keep their background", folder)
+            return None
+        missing = [name for name in self.timestep_ids if name not in found]
+        if missing:
+            raise InputError(
+                f"expected an alpha map for each of {len(self.timestep_ids)} pictures in {folder}, found "
+                "none for "
+                f"{len(missing)} ({some_names(missing)}); run preprocess_video.py again to complete them"
+            )
+        paths = [found[name] for name in self.timestep_ids]
+        height, width = common_size(paths)
+        # Maps may be of the full size while the pictures are downsampled; the shape must agree up to
+        # rounding.
+        if abs(height * self.file_size[1] - width * self.file_size[0]) > max(height, width) * 2:
+            raise InputError(
+                f"expected alpha maps of the pictures' shape ({self.file_size[1]}x{self.file_size[0]}) in "
+                f"{folder}, "
+                f"found {width}x{height}; remove the folder and run preprocess_video.py again"
+            )
+        return paths
+
+    def _read_frame(self, timestep: int) -> Frame:
+        rgb = read_rgb(self.image_paths[timestep])
+        if rgb.shape[:2] != self.file_size:
+            raise InputError(
+                f"expected a picture of {self.file_size[1]}x{self.file_size[0]} at "
+                f"{self.image_paths[timestep]}, found "
+                f"{rgb.shape[1]}x{rgb.shape[0]}; it changed since the capture was opened, start again"
+            )
+        if self.alpha_paths is None:
+            return Frame(shrink(rgb, self.size), None)
+        alpha = shrink(read_alpha(self.alpha_paths[timestep]), self.file_size)
+        if self.background_rgb is not None:
+            rgb = composite(rgb, alpha, self.background_rgb)
+        return Frame(shrink(rgb, self.size), shrink(alpha, self.size))
+
+    def _read_landmarks(self, sequence: SequenceFolder) -> np.ndarray:
+        """(T, L, 3) of the kept timesteps; zeros where landmarks are not used."""
+        source = self.config.landmark_source
+        if not self.config.use_landmark:
+            return np.zeros((len(self.timestep_ids), point_count(source), 3), np.float32)
+        return read_points(sequence, source)[self.timestep_indices]
+
+    def _read_camera(self, sequence: SequenceFolder) -> Camera | None:
+        config = self.config
+        if config.fx is None:
+            if config.calibrated or any(value is not None for value in (config.fy, config.cx, config.cy)):
+                raise InputError(
+                    "expected --data.fx with --data.calibrated, fy, cx or cy, found none; give fx, or none of them"
+                )
+            return None
+        full = picture_size(next(iter(sequence.full_size_images.values())))
+        if sequence.full_size_images is sequence.images and sequence.downsampled > 1:
+            full = (full[0] * sequence.downsampled, full[1] * sequence.downsampled)
+        fy = config.fx if config.fy is None else config.fy
+        cx = full[1] / 2 if config.cx is None else config.cx
+        cy = full[0] / 2 if config.cy is None else config.cy
+        if not (config.fx > 0 and fy > 0 and 0 <= cx <= full[1] and 0 <= cy <= full[0]):
+            raise InputError(
+                "expected fx, fy > 0 and the principal point inside the full-size picture "
+                f"({full[1]}x{full[0]}), found "
+                f"fx={config.fx} fy={fy} cx={cx} cy={cy}; give pixels of the full-size pictures"
+            )
+        y_scale, x_scale = self.size[0] / full[0], self.size[1] / full[1]
+        scaled = {"fx": config.fx * x_scale, "fy": fy * y_scale, "cx": cx * x_scale, "cy": cy * y_scale}
+        tensors = {name: torch.tensor([value], dtype=torch.float32) for name, value in scaled.items()}
+        return Camera(**tensors, T_camera_world=default_pose()[None], height=self.size[0], width=self.size[1])
+
+
+def composite(rgb: np.ndarray, alpha: np.ndarray, background_rgb: tuple[float, float, float]) -> np.ndarray:
+    """rgb (H, W, 3) over a colour in [0, 1] by alpha (H, W), both uint8; rounded to uint8 once."""
+    share = alpha[..., None].astype(np.float32) / 255
+    mixed = rgb * share + np.asarray(background_rgb, np.float32) * 255 * (1 - share)
+    return (mixed + 0.5).astype(np.uint8)
+
+
+def _scaled(size: tuple[int, int], factor: float) -> tuple[int, int]:
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def _unit_floats(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(values).float() / 255

@@ -1,0 +1,73 @@
+"""Landmarks of one camera's recording, from one detector's file or merged from two."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vhap.config.data import LandmarkSource
+from vhap.data.landmark_files import POINT_COUNTS, load_landmarks
+from vhap.data.sequence_folder import SequenceFolder
+from vhap.util.errors import InputError
+
+SOURCE_FILES: dict[str, tuple[str, ...]] = {
+    "mediapipe": ("mediapipe",),
+    "face-alignment": ("face-alignment",),
+    "star": ("STAR",),
+    "both": ("STAR", "face-alignment"),
+}
+"""Landmark files (without suffix) that each value of --data.landmark_source reads."""
+IBUG_COUNT = 70
+JAW_BROWS_NOSE = slice(0, 36)
+NO_DETECTION = -1.0
+
+
+def landmark_set(source: LandmarkSource) -> str:
+    """`mediapipe` or `ibug`."""
+    return "mediapipe" if source == "mediapipe" else "ibug"
+
+
+def point_count(source: LandmarkSource) -> int:
+    return POINT_COUNTS["mediapipe"][0] if source == "mediapipe" else IBUG_COUNT
+
+
+def read_points(sequence: SequenceFolder, source: LandmarkSource) -> np.ndarray:
+    """(T, L, 3) x / width, y / height, confidence in [0, 1]; L = 478, or 70 with the two iris centres.
+
+    Points that were not detected are zero. Raises InputError on missing files, wrong point counts and all
+    that load_landmarks checks.
+    """
+    by_file = {name: _read_file(sequence, name) for name in SOURCE_FILES[source]}
+    if source == "both":
+        points = by_file["STAR"]
+        points[:, JAW_BROWS_NOSE] = by_file["face-alignment"][:, JAW_BROWS_NOSE]
+    else:
+        (points,) = by_file.values()
+    if not (points[..., 2] > 0).any():
+        raise InputError(
+            f"expected a face in some picture of {sequence.path}, found none by {source}; "
+            "check the pictures or try another --data.landmark_source"
+        )
+    return points
+
+
+def _read_file(sequence: SequenceFolder, name: str) -> np.ndarray:
+    path = sequence.landmark_file(name)
+    if path is None:
+        raise InputError(
+            f"expected landmarks in {sequence.path / 'landmark2d' / name}.npz, found none; "
+            "detect them with preprocess_video.py or choose another --data.landmark_source"
+        )
+    # Files without timestep_id have their rows in plain order, which differs from frame order for unpadded
+    # numbers.
+    plain_order = sorted(sequence.timestep_ids)
+    points = load_landmarks(path, plain_order).points
+    if points.shape[1] not in POINT_COUNTS[name]:
+        expected = " or ".join(map(str, POINT_COUNTS[name]))
+        raise InputError(f"expected {expected} points per picture in {path}, found {points.shape[1]}; detect again")
+    row_of = {timestep: row for row, timestep in enumerate(plain_order)}
+    points = points[[row_of[timestep] for timestep in sequence.timestep_ids]].copy()
+    undetected = (points[..., :2] == NO_DETECTION).all(-1) | (points[..., 2] <= 0)
+    points[undetected] = 0
+    points[..., 2] = np.clip(points[..., 2], 0, 1)
+    missing = max(0, IBUG_COUNT - points.shape[1]) if name != "mediapipe" else 0
+    return np.pad(points, ((0, 0), (0, missing), (0, 0)))

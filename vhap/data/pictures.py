@@ -1,0 +1,135 @@
+"""Picture files: finding, measuring, reading and writing them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from vhap.util.errors import InputError
+from vhap.util.files import atomic_path
+from vhap.util.optional import import_or_explain
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+EXIF_ORIENTATION = 0x0112
+JPEG_QUALITY = 97
+TAIL_BYTES = 4096
+NAMED_AT_MOST = 5
+
+
+def list_pictures(folder: Path) -> dict[str, Path]:
+    """Name without suffix -> file, frames in the order of the numbers in their names.
+
+    Raises InputError where two files have one name. A folder that does not exist has no pictures.
+    """
+    found: dict[str, Path] = {}
+    if not folder.is_dir():
+        return found
+    files = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
+    for path in sorted(files, key=lambda path: (natural_order(path.stem), path.suffix)):
+        if path.stem in found:
+            raise InputError(
+                f"expected one picture per name in {folder}, found {found[path.stem].name} and {path.name}; remove one"
+            )
+        found[path.stem] = path
+    return found
+
+
+def natural_order(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key that counts: frame_9 comes before frame_10. Plain order where zero-padded."""
+    parts = re.split(r"(\d+)", name)
+    key = tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts if part)
+    return (*key, (2, 0, name))
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """(height, width) as it will be read, upright, from the file's two ends; InputError on a file cut short."""
+    pil = import_or_explain("PIL.Image", "pip install pillow")
+    try:
+        with pil.open(path) as picture:
+            width, height = picture.size
+            # Asked of a PNG without EXIF data, getexif would decode the whole picture.
+            turned = "exif" in picture.info and picture.getexif().get(EXIF_ORIENTATION, 1) >= 5
+            if not _has_its_end(path):
+                picture.load()
+    except (OSError, SyntaxError, ValueError) as error:
+        raise unreadable(path) from error
+    return (width, height) if turned else (height, width)
+
+
+def common_size(paths: list[Path]) -> tuple[int, int]:
+    """The (height, width) that all pictures share; InputError where they differ."""
+    sizes = [picture_size(path) for path in paths]
+    for path, size in zip(paths, sizes):
+        if size != sizes[0]:
+            raise InputError(
+                f"expected pictures of one size, found {paths[0].name} with {_as_text(sizes[0])} and "
+                f"{path.name} with "
+                f"{_as_text(size)} (width x height) in {path.parent}; remove or resize the odd ones"
+            )
+    return sizes[0]
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    """(H, W, 3) uint8, upright."""
+    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise unreadable(path)
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+
+
+def read_alpha(path: Path) -> np.ndarray:
+    """(H, W) uint8: the alpha channel where the file has one, else its brightness."""
+    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if picture is None:
+        raise unreadable(path)
+    if picture.dtype == np.uint16:
+        picture = (picture // 257).astype(np.uint8)
+    if picture.ndim == 2:
+        return picture
+    return np.ascontiguousarray(picture[..., 3 if picture.shape[2] == 4 else 0])
+
+
+def write_picture(path: Path, picture: np.ndarray) -> None:
+    """Writes (H, W, 3) RGB or (H, W) grey, uint8, atomically; the suffix chooses PNG or JPEG."""
+    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    if picture.ndim == 3:
+        picture = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix.lower() != ".png" else []
+    with atomic_path(path) as temporary:
+        if not cv2.imwrite(str(temporary), picture, options):
+            raise OSError(f"could not write {path}")
+
+
+def shrink(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The picture at (height, width), each pixel the mean of the area it covers."""
+    if picture.shape[:2] == size:
+        return picture
+    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    return cv2.resize(picture, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+
+
+def unreadable(path: Path) -> InputError:
+    found = "nothing" if not path.exists() else "a damaged file or another format"
+    return InputError(f"expected a readable PNG or JPEG at {path}, found {found}; restore or remove it")
+
+
+def some_names(names: list[str]) -> str:
+    """The first few of many names, for messages."""
+    more = len(names) - NAMED_AT_MOST
+    return ", ".join(names[:NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
+
+
+def _has_its_end(path: Path) -> bool:
+    """Whether the end marker stands near the end; OpenCV would fill the rest of a cut JPEG with grey."""
+    with open(path, "rb") as file:
+        start = file.read(2)
+        file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+        return (b"\xff\xd9" if start == b"\xff\xd8" else b"IEND") in file.read()
+
+
+def _as_text(size: tuple[int, int]) -> str:
+    return f"{size[1]}x{size[0]}"

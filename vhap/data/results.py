@@ -1,0 +1,113 @@
+"""Results of a tracking run as users' scripts read them: `tracked_flame_params_<epoch>.npz` in a run folder."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from vhap.util.errors import InputError
+from vhap.util.files import read_npz, write_npz
+
+RESULT_PATTERN = re.compile(r"tracked_flame_params_(-?\d+)\.npz$")
+PER_TIMESTEP = ("rotation", "translation", "neck_pose", "jaw_pose", "eyes_pose", "expr", "dynamic_offset")
+
+
+@dataclass(frozen=True)
+class TrackResult:
+    """Field names equal the file's keys. T timesteps, V vertices (teeth included), S and E the head's own sizes.
+
+    rotation, translation, neck_pose, jaw_pose (T, 3); eyes_pose (T, 6); shape (S,); expr (T, E); timestep_id (T,);
+    timestep_index (T,) index in the unfiltered recording; n_processed_frames (); image_size (2,) height, width;
+    head_model: name and file hash; focal_length (1,) in units of max(height, width) where the camera was solved;
+    tex_extra (3, R, R) albedo, row 0 on top; lights (9, 3); static_offset (1, V, 3); dynamic_offset (T, V, 3); scale ().
+    """
+
+    rotation: np.ndarray
+    translation: np.ndarray
+    neck_pose: np.ndarray
+    jaw_pose: np.ndarray
+    eyes_pose: np.ndarray
+    shape: np.ndarray
+    expr: np.ndarray
+    timestep_id: np.ndarray
+    timestep_index: np.ndarray
+    n_processed_frames: np.ndarray
+    image_size: np.ndarray
+    head_model: np.ndarray
+    focal_length: np.ndarray | None = None
+    tex_extra: np.ndarray | None = None
+    lights: np.ndarray | None = None
+    static_offset: np.ndarray | None = None
+    dynamic_offset: np.ndarray | None = None
+    scale: np.ndarray | None = None
+
+    @property
+    def head_identity(self) -> str:
+        return str(self.head_model)
+
+    def select(self, rows: list[int]) -> TrackResult:
+        """The same result with only some timesteps."""
+        kept = {
+            name: value[rows]
+            for name in (*PER_TIMESTEP, "timestep_id", "timestep_index")
+            if (value := getattr(self, name)) is not None
+        }
+        return replace(self, **kept, n_processed_frames=np.array(len(rows)))
+
+
+def save_result(path: str | Path, result: TrackResult) -> None:
+    values = {field.name: getattr(result, field.name) for field in fields(result)}
+    write_npz(path, {name: value for name, value in values.items() if value is not None})
+
+
+def load_result(path: str | Path, head_identity: str | None = None) -> TrackResult:
+    """Reads a result; InputError where keys are missing, numbers are not finite, or it is of another head."""
+    arrays = read_npz(path)
+    if "timestep_index" not in arrays and "timestep_id" in arrays:
+        arrays["timestep_index"] = np.arange(len(arrays["timestep_id"]))
+    arrays.setdefault("head_model", np.array("unknown"))
+    required = [f.name for f in fields(TrackResult) if f.default is not None]
+    missing = [name for name in required if name not in arrays]
+    if missing:
+        raise InputError(f"expected the keys of a tracking result in {path}, found no {', '.join(missing)}; track again")
+    broken = [n for n, v in arrays.items() if v.dtype.kind == "f" and not np.isfinite(v).all()]
+    if broken:
+        raise InputError(f"expected finite numbers in {path}, found NaN or infinity in {', '.join(broken)}; track again")
+    known = {field.name for field in fields(TrackResult)}
+    result = TrackResult(**{name: value for name, value in arrays.items() if name in known})
+    if head_identity is not None and result.head_identity not in (head_identity, "unknown"):
+        raise InputError(
+            f"expected a result of the head {head_identity} in {path}, found {result.head_identity}; "
+            "choose that head with --model.head, or track again"
+        )
+    return result
+
+
+def newest_run(folder: str | Path) -> Path:
+    """The run folder itself, or the newest timestamped run folder inside that has a result."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"expected a tracking output folder at {folder}, found none; check the path")
+    if result_epochs(folder):
+        return folder
+    runs = [child for child in sorted(folder.iterdir()) if child.is_dir() and result_epochs(child)]
+    if not runs:
+        raise InputError(f"expected tracked_flame_params_*.npz in {folder} or its run folders, found none; track first")
+    return runs[-1]
+
+
+def result_epochs(run: Path) -> dict[int, Path]:
+    """Epoch -> file of every result in a run folder."""
+    found = ((RESULT_PATTERN.match(path.name), path) for path in sorted(run.glob("tracked_flame_params_*.npz")))
+    return {int(match.group(1)): path for match, path in found if match}
+
+
+def result_path(run: Path, epoch: int = -1) -> Path:
+    """The result of an epoch; -1 is the last."""
+    epochs = result_epochs(run)
+    if not epochs or (epoch != -1 and epoch not in epochs):
+        raise InputError(f"expected the result of epoch {epoch} in {run}, found epochs {sorted(epochs)}; choose one of them")
+    return epochs[max(epochs) if epoch == -1 else epoch]
