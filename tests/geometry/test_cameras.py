@@ -25,9 +25,7 @@ def test_clip_space_and_projection_name_the_same_pixel() -> None:
 
 def test_centre_projects_nowhere_and_maps_to_the_origin() -> None:
     camera = some_camera()
-    torch.testing.assert_close(
-        camera.from_world(camera.centre()[None]), torch.zeros(1, 3, dtype=torch.float64)
-    )
+    torch.testing.assert_close(camera.from_world(camera.centre()[None]), torch.zeros(1, 3, dtype=torch.float64))
 
 
 def test_uncalibrated_camera_sees_the_origin_in_the_middle_upright() -> None:

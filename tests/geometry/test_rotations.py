@@ -17,9 +17,7 @@ def test_matrices_are_rotations_in_every_batch_shape(batch: tuple[int, ...]) -> 
 def test_round_trip_below_pi() -> None:
     vectors = torch.randn(200, 3, dtype=torch.float64)
     vectors = vectors / vectors.norm(dim=1, keepdim=True) * torch.linspace(0, math.pi - 1e-3, 200)[:, None]
-    torch.testing.assert_close(
-        matrix_to_axis_angle(axis_angle_to_matrix(vectors)), vectors, atol=1e-6, rtol=1e-6
-    )
+    torch.testing.assert_close(matrix_to_axis_angle(axis_angle_to_matrix(vectors)), vectors, atol=1e-6, rtol=1e-6)
 
 
 def test_matrix_of_a_half_turn_comes_back() -> None:

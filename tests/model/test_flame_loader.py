@@ -9,7 +9,8 @@ import torch
 from vhap.geometry.meshes import barycentric_points
 from vhap.model.flame import load_flame
 from vhap.model.flame_pickle import read_object_array, read_pickle
-from vhap.model.head import HeadParams, pose, zero_params
+from vhap.model.head import HeadParams, JawLine, pose, zero_params
+from vhap.model.landmark_files import orient_jaw_line
 from vhap.util.errors import InputError
 
 
@@ -194,3 +195,14 @@ def test_wrong_shapes_are_named(tmp_path, monkeypatch):
     path = flame_files.write_flame(tmp_path, monkeypatch, weights=np.zeros((7, 5)))
     with pytest.raises(InputError, match="weights"):
         load_flame(path)
+
+
+def test_jaw_line_rows_are_brought_into_our_sense_of_yaw() -> None:
+    template = torch.tensor([[0.05, 0.0, 0.0], [0.05, 0.0, 0.08], [-0.05, 0.0, 0.0], [-0.05, 0.0, 0.08]])
+    faces = torch.tensor([[0, 0, 0], [1, 1, 1], [2, 2, 2], [3, 3, 3]])
+    middle, left_forward, right_forward = [2] * 8 + [0] * 9, [2] * 8 + [1] * 9, [3] * 8 + [0] * 9
+    rows = torch.tensor([middle, *[left_forward] * 39, *[right_forward] * 39])
+    ours = JawLine(rows, torch.tensor([1.0, 0, 0]).expand(79, 17, 3))
+    theirs = JawLine(torch.cat([rows[:1], rows[40:], rows[1:40]]), ours.barycentrics)
+    assert torch.equal(orient_jaw_line(ours, template, faces).face_ids, rows)
+    assert torch.equal(orient_jaw_line(theirs, template, faces).face_ids, rows)

@@ -15,7 +15,7 @@ import torch
 
 from vhap.model.flame_pickle import read_pickle
 from vhap.model.head import HeadModel
-from vhap.model.landmark_files import read_ibug, read_mediapipe, with_irises
+from vhap.model.landmark_files import orient_jaw_line, read_ibug, read_mediapipe, with_irises
 from vhap.model.regions import complete_regions
 from vhap.model.teeth import add_teeth
 from vhap.model.texture import region_texture
@@ -55,6 +55,7 @@ def load_flame(path: str | Path, with_teeth: bool = True) -> HeadModel:
     marks, jaw_line = None, None
     if (path.parent / LANDMARKS).is_file():
         marks, jaw_line = read_ibug(path.parent / LANDMARKS, len(model.faces))
+        jaw_line = None if jaw_line is None else orient_jaw_line(jaw_line, model.template, model.faces)
     model = replace(model, regions=_read_masks(path.parent / MASKS, model.n_vertices), jaw_line=jaw_line)
     if marks is not None:
         model = replace(model, landmarks={"ibug": with_irises(model, marks)})

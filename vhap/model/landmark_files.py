@@ -16,6 +16,7 @@ from vhap.util.files import read_npz
 
 N_JAW = 17
 N_IBUG = 68
+N_YAW_DEG = 40
 
 
 def read_ibug(path: Path, n_faces: int) -> tuple[LandmarkSet, JawLine | None]:
@@ -54,6 +55,22 @@ def read_mediapipe(path: Path, n_faces: int) -> LandmarkSet:
     if missing:
         raise InputError(f"expected {sorted(missing)} in {path}, found {sorted(arrays)}; download the file again")
     return _landmark_set(arrays["lmk_face_idx"], arrays["lmk_b_coords"], arrays["landmark_indices"], n_faces, path)
+
+
+def orient_jaw_line(jaw_line: JawLine, template: Tensor, faces: Tensor) -> JawLine:
+    """The jaw line with its rows in our sense of yaw, whichever one the file counts in.
+
+    On a face turned towards the image's right the subject's left cheek is the far one, and its outline moves
+    forward over the face: there the left half of the points lies at larger z than under the opposite yaw.
+    """
+    places = barycentric_points(template, faces, jaw_line.face_ids.reshape(-1), jaw_line.barycentrics.reshape(-1, 3))
+    places = places.reshape(*jaw_line.face_ids.shape, 3)
+    far = (places[..., 0] > places[..., 0].median()).float()
+    forward = (places[..., 2] * far).sum(1) / far.sum(1).clamp(min=1)
+    if forward[1:N_YAW_DEG].mean() >= forward[N_YAW_DEG:].mean():
+        return jaw_line
+    swapped = torch.cat([torch.tensor([0]), torch.arange(N_YAW_DEG, 2 * N_YAW_DEG - 1), torch.arange(1, N_YAW_DEG)])
+    return JawLine(jaw_line.face_ids[swapped], jaw_line.barycentrics[swapped])
 
 
 def _landmark_set(face_ids, weights, detector_ids, n_faces: int, path: Path) -> LandmarkSet:

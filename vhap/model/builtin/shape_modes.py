@@ -1,4 +1,4 @@
-"""Named shape modes: a unit is about one standard deviation among adults (Farkas), a few millimetres."""
+"""Named shape modes: a unit stands for one standard deviation, a few millimetres, chosen by hand."""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 Lengths here are millimetres relative to the point between the ears. `azimuth` is the angle about the vertical
 axis (0 = face, +pi/2 = the subject's left); `level` counts the cross-sections of SECTIONS from the torso rim up to
-the crown. Heights and depths of the face follow published adult means (Farkas, Anthropometry of the Head and Face).
+the crown. Sculpted by hand to an adult's usual proportions; no
+scan or data set went into the numbers.
 """
 
 from __future__ import annotations

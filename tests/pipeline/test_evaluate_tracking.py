@@ -1,0 +1,129 @@
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vhap.config.data import DataConfig
+from vhap.config.evaluate import EvaluateConfig
+from vhap.config.loading import save_config
+from vhap.config.synthetic import SyntheticConfig
+from vhap.config.track import ExperimentConfig, ModelConfig, TrackConfig
+from vhap.data.results import TrackResult, load_result, save_result
+from vhap.pipeline.evaluate_tracking import run
+from vhap.pipeline.make_synthetic_capture import run as make_capture
+from vhap.util.errors import InputError
+from vhap.util.files import read_json
+
+FRAMES, SIZE = 5, 128
+RESULT = "tracked_flame_params_0.npz"
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory) -> Path:
+    output = tmp_path_factory.mktemp("root") / "clip"
+    return make_capture(
+        SyntheticConfig(output, frames=FRAMES, size=SIZE, image_format="png", landmark_source="face-alignment")
+    )
+
+
+def write_run(folder: Path, capture: Path, result: TrackResult) -> Path:
+    data = DataConfig(capture.parent, capture.name, landmark_source="face-alignment", background_color=None)
+    config = TrackConfig(data, ExperimentConfig(folder), ModelConfig(head="builtin"))
+    save_config(folder / "2024-01-01_00-00-00" / "config.yml", config)
+    save_result(folder / "2024-01-01_00-00-00" / RESULT, result)
+    return folder
+
+
+@pytest.fixture
+def true_result(capture) -> TrackResult:
+    return load_result(capture / "ground_truth" / RESULT)
+
+
+def evaluate(folder: Path, truth: Path | None = None) -> dict:
+    return read_json(run(EvaluateConfig(folder, truth)))
+
+
+def test_the_truth_itself_has_no_error(capture, true_result, tmp_path):
+    values = evaluate(write_run(tmp_path, capture, true_result))
+    assert values["frames"] == FRAMES
+    assert values["frames_lost"] == 0
+    assert values["detected_fraction"] == 1
+    assert values["landmark_nme_percent"] < 1e-3
+    assert values["psnr_head_db"] > 32
+    assert values["psnr_face_db"] > 32
+    assert values["silhouette_iou"] > 0.97
+    assert values["alignment"] == "similarity"
+    assert values["head_vertex_error_mm_mean"] < 1e-3
+    assert values["face_vertex_error_mm_p95"] < 0.01
+    assert values["focal_error_percent"] == 0
+    assert values["jitter_mm"] == values["jitter_mm_truth"] > 0
+
+
+def test_errors_are_seen_by_the_measure_that_should_see_them(capture, true_result, tmp_path):
+    plain = evaluate(write_run(tmp_path / "plain", capture, true_result))
+    dark = replace(true_result, lights=true_result.lights * 0.7)
+    darker = evaluate(write_run(tmp_path / "dark", capture, dark))
+    assert darker["psnr_face_db"] < plain["psnr_face_db"] - 5
+    assert darker["landmark_nme_percent"] == plain["landmark_nme_percent"]
+    shape = true_result.shape.copy()
+    shape[:6] += 2
+    other = evaluate(write_run(tmp_path / "shape", capture, replace(true_result, shape=shape)))
+    assert other["head_vertex_error_mm_mean"] > 0.5
+    assert other["landmark_nme_percent"] > 0.5
+    focal = evaluate(
+        write_run(tmp_path / "focal", capture, replace(true_result, focal_length=true_result.focal_length * 1.05))
+    )
+    assert focal["focal_error_percent"] == pytest.approx(5, abs=0.01)
+    assert focal["head_vertex_error_mm_mean"] < 1e-3
+    shaken = true_result.translation.copy()
+    shaken[::2, 0] += 0.002
+    shaky = evaluate(write_run(tmp_path / "shaky", capture, replace(true_result, translation=shaken)))
+    assert shaky["jitter_mm"] > 3
+    assert shaky["jitter_mm_truth"] == plain["jitter_mm_truth"]
+
+
+def test_one_similarity_of_the_whole_clip_is_taken_out(capture, true_result, tmp_path):
+    moved = replace(true_result, translation=true_result.translation + np.float32([0.01, -0.02, 0.03]))
+    values = evaluate(write_run(tmp_path, capture, moved))
+    assert values["head_vertex_error_mm_mean"] < 0.01
+    assert values["landmark_nme_percent"] > 5
+
+
+def test_missing_and_lost_frames_are_counted(capture, true_result, tmp_path):
+    partial = true_result.select([0, 1, 3])
+    translation = partial.translation.copy()
+    translation[1, 0] += 0.05
+    values = evaluate(write_run(tmp_path, capture, replace(partial, translation=translation)))
+    assert values["frames_lost"] == 3
+    assert values["jitter_mm"] > 1
+
+
+def test_nothing_to_measure_is_null(capture, true_result, tmp_path):
+    values = evaluate(write_run(tmp_path, capture, true_result.select([2])))
+    assert values["jitter_mm"] is None
+
+
+def test_truth_can_be_named_and_must_exist(capture, true_result, tmp_path):
+    folder = write_run(tmp_path / "run", capture, true_result)
+    assert evaluate(folder, capture / "ground_truth") == evaluate(folder, capture) == evaluate(folder)
+    with pytest.raises(InputError, match="ground truth"):
+        run(EvaluateConfig(folder, tmp_path))
+
+
+def test_a_result_of_another_head_is_refused(capture, true_result, tmp_path):
+    other = replace(true_result, head_model=np.array("flame:0123456789abcdef"))
+    with pytest.raises(InputError, match="expected a result of the head builtin"):
+        run(EvaluateConfig(write_run(tmp_path, capture, other)))
+
+
+def test_a_truth_of_another_head_is_refused_where_named_and_passed_over_where_found(capture, true_result, tmp_path):
+    mine = tmp_path / "root" / "clip"
+    shutil.copytree(capture, mine)
+    truth = mine / "ground_truth" / RESULT
+    save_result(truth, replace(true_result, head_model=np.array("flame:0123456789abcdef")))
+    folder = write_run(tmp_path / "run", mine, true_result)
+    assert "head_vertex_error_mm_mean" not in evaluate(folder)
+    with pytest.raises(InputError, match="truth of the head"):
+        run(EvaluateConfig(folder, mine))

@@ -1,0 +1,123 @@
+"""A tracking result moved so that the head sits at the origin, and the cameras moved with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vhap.data.results import TrackResult
+from vhap.geometry.cameras import Camera, camera_from_focal
+from vhap.model.head import HeadModel, HeadParams, pose
+from vhap.util.errors import InputError
+
+
+@dataclass(frozen=True)
+class CentredTrack:
+    """Head and cameras in the exported world: the mean translation is its origin, and the scale is 1.
+
+    result: the exported timesteps only; cameras: single ones, in pixels of the pictures to export.
+    tracked_cameras: the same before the move.
+    """
+
+    head: HeadModel
+    result: TrackResult
+    cameras: list[Camera]
+    tracked_cameras: list[Camera]
+
+    def params(self, row: int) -> HeadParams:
+        """What poses the head at a row of the result."""
+        result = self.result
+        offsets = [o for o in (static_offset(result), dynamic_offset(result, row)) if o is not None]
+        return HeadParams(
+            shape=_tensor(result.shape),
+            expr=_tensor(result.expr[row]),
+            rotation=_tensor(result.rotation[row]),
+            translation=_tensor(result.translation[row]),
+            neck_pose=_tensor(result.neck_pose[row]),
+            jaw_pose=_tensor(result.jaw_pose[row]),
+            eyes_pose=_tensor(result.eyes_pose[row]),
+            static_offset=_tensor(np.sum(offsets, axis=0)) if offsets else None,
+        )
+
+    def vertices(self, row: int) -> Tensor:
+        """(V, 3) metres in the exported world, in double precision as the cameras."""
+        with torch.no_grad():
+            return pose(self.head, self.params(row)).double()
+
+
+def centre(head: HeadModel, result: TrackResult, cameras: list[Camera]) -> CentredTrack:
+    """Subtracts the mean translation of the result's timesteps from head and cameras.
+
+    Where the result has a scale (vertices = scale * head + translation), the world is divided by it, which changes
+    no picture and lets trainers pose the head without knowing of it.
+    """
+    head = fitting_head(head, result)
+    scale = 1.0 if result.scale is None else float(result.scale)
+    translation = np.asarray(result.translation, np.float64) / scale
+    mean = translation.mean(0)
+    moved = replace(result, translation=(translation - mean).astype(np.float32), scale=None)
+    return CentredTrack(head, moved, [move_camera(camera, scale, mean) for camera in cameras], cameras)
+
+
+def fitting_head(head: HeadModel, result: TrackResult) -> HeadModel:
+    """The head on the CPU with as many coefficients as the result; InputError where it has fewer."""
+    n_shape, n_expr = result.shape.shape[-1], result.expr.shape[-1]
+    if n_shape > head.n_shape or n_expr > head.n_expr:
+        raise InputError(
+            f"expected at most {head.n_shape} shape and {head.n_expr} expression coefficients, as the head "
+            f"{head.identity} has, found {n_shape} and {n_expr} in the result; use the head that was tracked"
+        )
+    return head.to("cpu").keep_coefficients(n_shape, n_expr)
+
+
+def move_camera(camera: Camera, scale: float, origin: np.ndarray) -> Camera:
+    """The camera that sees points p / scale - origin as this one sees p."""
+    matrix = camera.T_camera_world.clone()
+    matrix[:3, 3] = matrix[:3, 3] / scale + matrix[:3, :3] @ torch.from_numpy(origin).to(matrix.dtype)
+    return replace(camera, T_camera_world=matrix)
+
+
+def tracked_cameras(result: TrackResult, given: Camera | None, size: tuple[int, int]) -> list[Camera]:
+    """One single camera, in double precision, for each of the capture's, in pixels of pictures of `size`
+    (height, width).
+
+    given: known cameras with a leading axis, already in those pixels; None takes the tracked focal length.
+    """
+    if given is not None:
+        names = ("fx", "fy", "cx", "cy", "T_camera_world")
+        count = len(given.fx)
+        return [replace(given, **{n: getattr(given, n)[k].double().cpu() for n in names}) for k in range(count)]
+    if result.focal_length is None:
+        raise InputError("expected a focal length in the result or a given camera, found neither; track again")
+    height, width = (int(side) for side in result.image_size)
+    focal = torch.tensor(float(np.asarray(result.focal_length).reshape(-1)[0]), dtype=torch.float64)
+    camera = camera_from_focal(focal, height, width)
+    y_scale, x_scale = size[0] / height, size[1] / width
+    return [
+        replace(
+            camera,
+            fx=camera.fx * x_scale,
+            fy=camera.fy * y_scale,
+            cx=camera.cx * x_scale,
+            cy=camera.cy * y_scale,
+            height=size[0],
+            width=size[1],
+        )
+    ]
+
+
+def static_offset(result: TrackResult) -> np.ndarray | None:
+    """(V, 3) or None."""
+    return None if result.static_offset is None else result.static_offset.reshape(-1, 3)
+
+
+def dynamic_offset(result: TrackResult, row: int) -> np.ndarray | None:
+    """(V, 3) or None."""
+    return None if result.dynamic_offset is None else result.dynamic_offset[row]
+
+
+def _tensor(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.asarray(values, np.float32))

@@ -1,0 +1,195 @@
+"""A tracked capture as a dataset that neural avatars train on (the layout of GaussianAvatars and its descendants)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vhap.config.export import ExportConfig
+from vhap.data.results import TrackResult
+from vhap.data.sample import Capture
+from vhap.export.centred_result import CentredTrack, centre
+from vhap.export.head_files import HeadFiles
+from vhap.export.mask import Silhouettes, neck_point_ids
+from vhap.export.parallel import for_each
+from vhap.export.pictures import BACKGROUND_RGB, PictureWriter, row_writer
+from vhap.export.recentre import Padding, centring, keeping, padded_camera
+from vhap.export.split import split_frames
+from vhap.export.target import finish_target, open_target
+from vhap.export.transforms import SHARED_INTRINSICS, transforms
+from vhap.geometry.cameras import Camera
+from vhap.model.head import HeadModel
+from vhap.render.topology import build_topology
+from vhap.render.types import Backend
+from vhap.util.errors import InputError
+from vhap.util.files import write_json
+from vhap.util.log import get_logger
+from vhap.util.progress import progress
+
+BEFORE_MASKING = ("fg_mask_path", "flame_param_path", "mesh_path", "exp_path")
+
+
+@dataclass(frozen=True)
+class ExportSource:
+    """What is exported.
+
+    result: the timesteps to export, in order. capture: the pictures at their exported size as they were filmed, not
+    over a background; it may hold more timesteps. cameras: single ones of the capture's pictures, in the tracked
+    world; camera_indices: which of the capture's cameras these are.
+    """
+
+    head: HeadModel
+    result: TrackResult
+    capture: Capture
+    cameras: list[Camera]
+    camera_indices: list[int]
+
+
+def export_dataset(
+    source: ExportSource, config: ExportConfig, target: Path, backend: Backend, fingerprint: str
+) -> Path:
+    """Writes the dataset; returns `target`.
+
+    fingerprint: stands for the result and the options. A dataset with the same one is completed, files that are
+    there being whole; another export at the target is replaced. backend draws silhouettes where the capture has no
+    alpha maps.
+    """
+    track = centre(source.head, source.result, source.cameras)
+    timesteps = capture_timesteps(source.result, source.capture)
+    open_target(target, fingerprint)
+    paddings = (centring if config.center_principal_point else keeping)(track.cameras)
+    heads = HeadFiles(target, track, config.flame_mode)
+    pictures = picture_writer(source, config, target, track, timesteps, paddings, backend)
+    rows = range(len(timesteps))
+    for_each(row_writer(pictures.write, heads.write), progress(rows, "export"))
+    heads.write_canonical()
+    write_transforms(target, track, source, paddings, pictures, heads)
+    finish_target(target, fingerprint)
+    return target
+
+
+def picture_writer(
+    source: ExportSource,
+    config: ExportConfig,
+    target: Path,
+    track: CentredTrack,
+    timesteps: list[int],
+    paddings: list[Padding],
+    backend: Backend,
+) -> PictureWriter:
+    """Decides where the masks come from, and says so where it is not from alpha maps."""
+    has_alpha = source.capture.load(timesteps[:1], source.camera_indices[:1]).alpha is not None
+    neck_ids, silhouettes = None, None
+    if config.create_mask_from_mesh:
+        neck_ids = neck_point_ids(track.head.regions)
+        if not has_alpha:
+            get_logger().info("no alpha maps: the masks are the head's silhouette, without what it does not model")
+            silhouettes = Silhouettes(backend, build_topology(track.head.faces, track.head.uv_faces))
+    elif not has_alpha:
+        get_logger().info("no alpha maps and no mask from the mesh: pictures keep their own background")
+    return PictureWriter(
+        folder=target,
+        capture=source.capture,
+        track=track,
+        timesteps=timesteps,
+        camera_indices=source.camera_indices,
+        paddings=paddings,
+        background=BACKGROUND_RGB[config.background_color],
+        neck_ids=neck_ids,
+        silhouettes=silhouettes,
+    )
+
+
+def capture_timesteps(result: TrackResult, capture: Capture) -> list[int]:
+    """Index into the capture of each of the result's timesteps, by name."""
+    index_of = {name: index for index, name in enumerate(capture.timestep_ids)}
+    names = [str(name) for name in result.timestep_id]
+    missing = [name for name in names if name not in index_of]
+    if missing or not names:
+        raise InputError(
+            f"expected the {len(names)} tracked timesteps in the capture, found {len(missing)} missing "
+            f"({', '.join(missing[:5])}); restore the pictures, or track again"
+        )
+    return [index_of[name] for name in names]
+
+
+def write_transforms(
+    target: Path,
+    track: CentredTrack,
+    source: ExportSource,
+    paddings: list[Padding],
+    pictures: PictureWriter,
+    heads: HeadFiles,
+) -> None:
+    """All transforms files.
+
+    transforms.json: every frame; transforms_backup_flame.json: its copy, for tools that rewrite it.
+    transforms_backup.json: cameras and pictures alone, in the tracked world before the head was moved to the origin.
+    transforms_train.json, _val.json, _test.json: the split.
+    """
+    cameras = [padded_camera(camera, padding) for camera, padding in zip(track.cameras, paddings)]
+    before = [padded_camera(camera, padding) for camera, padding in zip(track.tracked_cameras, paddings)]
+    frames, bare = [], []
+    for row in range(len(track.result.timestep_id)):
+        for number in range(len(cameras)):
+            frame = frame_entry(row, number, cameras[number], source, pictures, heads)
+            frames.append(frame)
+            kept = {key: value for key, value in frame.items() if key not in BEFORE_MASKING}
+            bare.append({**kept, "transform_matrix": camera_to_world(before[number])})
+    shared = {key: frames[0][key] for key in SHARED_INTRINSICS}
+    everything = transforms(frames, {**shared, "head_model": track.head.identity})
+    write_json(target / "transforms_backup.json", transforms(bare, shared))
+    write_json(target / "transforms_backup_flame.json", everything)
+    for name, part in split_frames(frames).items():
+        content = transforms(part, {**shared, "head_model": track.head.identity})
+        write_json(target / f"transforms_{name}.json", content)
+    write_json(target / "transforms.json", everything)
+
+
+def frame_entry(
+    row: int, number: int, camera: Camera, source: ExportSource, pictures: PictureWriter, heads: HeadFiles
+) -> dict[str, Any]:
+    """One frame of a transforms file; `number` counts the exported cameras."""
+    picture, mask = pictures.names(row, number)
+    index = source.camera_indices[number]
+    return {
+        "timestep_index": row,
+        "timestep_index_original": int(source.result.timestep_index[row]),
+        "timestep_id": str(source.result.timestep_id[row]),
+        "camera_index": index,
+        "camera_id": source.capture.camera_ids[index],
+        **intrinsics(camera),
+        "transform_matrix": camera_to_world(camera),
+        "file_path": picture,
+        "fg_mask_path": mask,
+        **heads.keys(row),
+    }
+
+
+def intrinsics(camera: Camera) -> dict[str, float | int]:
+    """Pixels, cx and cy from the left and the top edge; angles of view in radians."""
+    fl_x, fl_y = float(camera.fx), float(camera.fy)
+    return {
+        "cx": float(camera.cx),
+        "cy": float(camera.cy),
+        "fl_x": fl_x,
+        "fl_y": fl_y,
+        "h": camera.height,
+        "w": camera.width,
+        "camera_angle_x": 2 * math.atan(camera.width / (2 * fl_x)),
+        "camera_angle_y": 2 * math.atan(camera.height / (2 * fl_y)),
+    }
+
+
+def camera_to_world(camera: Camera) -> list[list[float]]:
+    """4x4 rows; OpenGL axes: x right, y up, z backwards. The inverse of a rigid transform, written out."""
+    matrix = camera.T_camera_world.to(torch.float64).numpy()
+    rotation = matrix[:3, :3].T
+    inverse = np.eye(4)
+    inverse[:3, :3], inverse[:3, 3] = rotation, -rotation @ matrix[:3, 3]
+    return (inverse + 0.0).tolist()

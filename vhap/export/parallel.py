@@ -1,0 +1,33 @@
+"""Many independent files written at the same time, with no more of them in memory than there are threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TypeVar
+
+T = TypeVar("T")
+MOST_THREADS = 8
+
+
+def for_each(work: Callable[[T], object], items: Iterable[T], threads: int | None = None) -> None:
+    """Calls `work` on every item from a few threads; items are drawn only as threads become free.
+
+    The first error stops the rest and is raised.
+    """
+    threads = threads or min(MOST_THREADS, os.cpu_count() or 1)
+    with ThreadPoolExecutor(threads) as pool:
+        pending: set[Future[object]] = set()
+        try:
+            for item in items:
+                if len(pending) >= threads:
+                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        future.result()
+                pending.add(pool.submit(work, item))
+            for future in pending:
+                future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise

@@ -1,0 +1,56 @@
+"""Padding pictures so that the principal point is their centre."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from vhap.geometry.cameras import Camera
+from vhap.util.optional import import_or_explain
+
+
+@dataclass(frozen=True)
+class Padding:
+    """How one camera's pictures are moved into larger ones: size (height, width), shift (x, y) in px."""
+
+    size: tuple[int, int]
+    shift: tuple[float, float]
+
+    def apply(self, picture: np.ndarray) -> np.ndarray:
+        """(H, W) or (H, W, 3) -> the same of the new size; what is new is 0. Bilinear where the shift is not whole."""
+        if picture.shape[:2] == self.size and self.shift == (0, 0):
+            return picture
+        cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+        height, width = self.size
+        matrix = np.array([[1, 0, self.shift[0]], [0, 1, self.shift[1]]], np.float64)
+        return cv2.warpAffine(picture, matrix, (width, height), flags=cv2.INTER_LINEAR)
+
+
+def centring(cameras: list[Camera]) -> list[Padding]:
+    """Paddings of single cameras of one picture size that put every principal point in the middle.
+
+    No pixel is lost, all new pictures have one size, and its sides are even.
+    """
+    height, width = cameras[0].height, cameras[0].width
+    half_width = max(max(float(camera.cx), width - float(camera.cx)) for camera in cameras)
+    half_height = max(max(float(camera.cy), height - float(camera.cy)) for camera in cameras)
+    middle = (_whole(half_width), _whole(half_height))
+    size = (2 * middle[1], 2 * middle[0])
+    return [Padding(size, (middle[0] - float(c.cx), middle[1] - float(c.cy))) for c in cameras]
+
+
+def keeping(cameras: list[Camera]) -> list[Padding]:
+    """Paddings that change nothing."""
+    return [Padding((camera.height, camera.width), (0, 0)) for camera in cameras]
+
+
+def padded_camera(camera: Camera, padding: Padding) -> Camera:
+    """The camera of the padded pictures."""
+    height, width = padding.size
+    return replace(camera, cx=camera.cx + padding.shift[0], cy=camera.cy + padding.shift[1], height=height, width=width)
+
+
+def _whole(value: float) -> int:
+    return math.ceil(value - 1e-6)

@@ -1,0 +1,69 @@
+"""Exporting: turns a tracking run into a dataset that neural avatars train on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from vhap.config.data import DataConfig
+from vhap.config.export import ExportConfig
+from vhap.config.loading import load_config, to_plain
+from vhap.config.track import TrackConfig
+from vhap.data.monocular import MonocularCapture
+from vhap.data.results import TrackResult, load_result, newest_run, result_path
+from vhap.data.subset import select_cameras, select_timesteps
+from vhap.export.centred_result import tracked_cameras
+from vhap.export.nerf_dataset import ExportSource, export_dataset
+from vhap.model.head import HeadModel
+from vhap.pipeline.heads import configured_head
+from vhap.render.backend import get_backend
+from vhap.util.errors import InputError
+from vhap.util.files import file_hash
+from vhap.util.log import get_logger
+
+
+def run(config: ExportConfig) -> Path:
+    """Exports one tracking run. Returns the dataset's folder."""
+    if not 0 < config.scale_factor <= 1:
+        raise InputError(f"expected a --scale_factor above 0, at most 1, found {config.scale_factor}; correct it")
+    folder = newest_run(config.src_folder)
+    file = result_path(folder, config.epoch)
+    tracked = load_config(folder / "config.yml", TrackConfig)
+    head = configured_head(tracked.model)
+    source = open_source(tracked.data, head, load_result(file, head.identity), config)
+    target = target_folder(config)
+    get_logger().info("exporting %d timesteps of %s to %s", len(source.result.timestep_id), file, target)
+    backend = get_backend(tracked.render.backend)
+    return export_dataset(source, config, target, backend, fingerprint(file, config, tracked.data))
+
+
+def open_source(data: DataConfig, head: HeadModel, result: TrackResult, config: ExportConfig) -> ExportSource:
+    """The tracked timesteps that config.subset keeps, with their pictures as they were filmed, scaled."""
+    raw = replace(
+        data,
+        background_color=None,
+        use_landmark=False,
+        scale_factor=data.scale_factor * config.scale_factor,
+    )
+    # Every picture is used once, so keeping decoded ones would only cost memory.
+    capture = MonocularCapture(raw, cache_bytes=0)
+    rows = select_timesteps(config.subset, len(result.timestep_id))
+    camera_indices = select_cameras(config.subset, len(capture.camera_ids))
+    cameras = tracked_cameras(result, capture.given_camera(), capture.size)
+    chosen = [cameras[index] for index in camera_indices]
+    return ExportSource(head, result.select(rows), capture, chosen, camera_indices)
+
+
+def target_folder(config: ExportConfig) -> Path:
+    if config.epoch == -1:
+        return config.tgt_folder
+    return config.tgt_folder.with_name(f"{config.tgt_folder.name}_epoch{config.epoch}")
+
+
+def fingerprint(result_file: Path, config: ExportConfig, data: DataConfig) -> str:
+    """Equal for exports that write the same files: the result's bytes, the options, and the capture they show."""
+    options = {key: value for key, value in to_plain(config).items() if key not in ("src_folder", "tgt_folder")}
+    everything = [file_hash(result_file), options, to_plain(data)]
+    return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:16]
