@@ -46,9 +46,7 @@ def test_imports_run_one_way(path: Path) -> None:
     for name in imported_rooms(path):
         parts = name.split(".")
         if parts[0] != "vhap" or len(parts) < 2 or parts[1] not in LEVEL or parts[1] == room:
-            assert not (parts[0] == "vhap" and len(parts) > 1 and parts[1] not in LEVEL), (
-                f"{path} imports {name}"
-            )
+            assert not (parts[0] == "vhap" and len(parts) > 1 and parts[1] not in LEVEL), f"{path} imports {name}"
             continue
         lower = LEVEL[parts[1]] < LEVEL[room]
         assert lower or (room, parts[1]) in ALLOWED_WITHIN_LAYER, f"{path} imports {name}"
@@ -59,9 +57,7 @@ def test_heavy_and_guarded_libraries_stay_in_their_rooms() -> None:
         names = {name.split(".")[0] for name in imported_rooms(path)}
         relative = path.relative_to(PACKAGE)
         assert "tyro" not in names or len(relative.parts) == 1, f"{relative} imports tyro"
-        assert "nvdiffrast" not in names or str(relative) == "render/nvdiffrast.py", (
-            f"{relative} imports nvdiffrast"
-        )
+        assert "nvdiffrast" not in names or str(relative) == "render/nvdiffrast.py", f"{relative} imports nvdiffrast"
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -65,7 +65,7 @@ def orient_jaw_line(jaw_line: JawLine, template: Tensor, faces: Tensor) -> JawLi
     """
     places = barycentric_points(template, faces, jaw_line.face_ids.reshape(-1), jaw_line.barycentrics.reshape(-1, 3))
     places = places.reshape(*jaw_line.face_ids.shape, 3)
-    far = (places[..., 0] > places[..., 0].median()).float()
+    far = (places[..., 0] > places[..., 0].mean()).float()
     forward = (places[..., 2] * far).sum(1) / far.sum(1).clamp(min=1)
     if forward[1:N_YAW_DEG].mean() >= forward[N_YAW_DEG:].mean():
         return jaw_line

@@ -2,8 +2,8 @@
 
 Lengths here are millimetres relative to the point between the ears. `azimuth` is the angle about the vertical
 axis (0 = face, +pi/2 = the subject's left); `level` counts the cross-sections of SECTIONS from the torso rim up to
-the crown. Sculpted by hand to an adult's usual proportions; no
-scan or data set went into the numbers.
+the crown. Sculpted by hand; the proportions were set by where
+MediaPipe sees the features of adult faces and of this head.
 """
 
 from __future__ import annotations

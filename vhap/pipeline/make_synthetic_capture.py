@@ -1,0 +1,138 @@
+"""Makes a capture whose truth is known: a random person of a head model, filmed while talking."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vhap.config.loading import to_plain
+from vhap.config.synthetic import SyntheticConfig
+from vhap.model.head import HeadModel
+from vhap.model.load import load_head
+from vhap.pipeline.heads import with_detector_points
+from vhap.render.backend import get_backend
+from vhap.synthetic.camera import make_film_camera
+from vhap.synthetic.motion import MotionLimits, make_motion
+from vhap.synthetic.person import make_person
+from vhap.synthetic.writer import DETECTOR_FILES, CaptureFiles, Truth, frame_names, write_capture
+from vhap.util.errors import InputError
+from vhap.util.files import read_json, write_json
+from vhap.util.log import get_logger
+
+FOCAL_RANGE = (1.5, 2.5)
+LARGEST_SUPERSAMPLING = 8
+NOT_COMPARED = ("output", "flame_model_path", "ict_facekit_path")
+"""Options that only say where files lie; the head's identity stands for its file."""
+
+
+def run(config: SyntheticConfig) -> Path:
+    """Writes config.output and the video beside it; returns the folder.
+
+    A capture that was interrupted is completed and one that is complete is left alone. Raises InputError on options
+    out of range and where the folder holds something else.
+    """
+    check_options(config)
+    model = load_synthetic_head(config)
+    files = CaptureFiles(config.output, config.image_format)
+    settings = {name: value for name, value in to_plain(config).items() if name not in NOT_COMPARED}
+    claim_folder(files, {**settings, "head_model": model.identity})
+    sets = landmark_sets(config, model)
+    if files.complete(frame_names(config.frames), sets):
+        get_logger().info("complete already: %s", files.folder)
+        return files.folder
+    truth = make_truth(config, model)
+    write_capture(files, truth, config.fps, sets, config.landmark_noise_px, config.seed)
+    return files.folder
+
+
+def make_truth(config: SyntheticConfig, model: HeadModel) -> Truth:
+    """The person, motion and camera that the options and their seed give."""
+    backend = get_backend("auto")
+    person = make_person(model, backend, config.seed)
+    focal = config.focal or float(np.random.default_rng((config.seed, 3)).uniform(*FOCAL_RANGE))
+    limits = MotionLimits(
+        yaw_rad=float(np.radians(config.max_yaw)),
+        pitch_rad=float(np.radians(config.max_pitch)),
+        roll_rad=float(np.radians(config.max_roll)),
+        shift_m=config.max_shift,
+        expression=config.expression,
+    )
+    params = make_motion(model, person.shape, np.arange(config.frames) / config.fps, limits, config.seed)
+    camera = make_film_camera(model, person, backend, focal, config.size, config.supersampling, config.seed)
+    return Truth(model, person, params, focal, camera)
+
+
+def load_synthetic_head(config: SyntheticConfig) -> HeadModel:
+    """The head, with MediaPipe's points where the options ask for their file."""
+    model = load_head(config.head, flame_model_path=config.flame_model_path, ict_facekit_path=config.ict_facekit_path)
+    if config.landmark_source == "face-alignment" or "mediapipe" in model.landmarks:
+        return model
+    try:
+        return with_detector_points(model, "mediapipe")
+    except InputError as error:
+        if config.landmark_source == "mediapipe":
+            raise
+        get_logger().info("no MediaPipe landmarks on this head: %s", error)
+        return model
+
+
+def landmark_sets(config: SyntheticConfig, model: HeadModel) -> list[str]:
+    """Landmark sets to write, all of them on the head; InputError where the head lacks the one asked for."""
+    present = [name for name in DETECTOR_FILES if name in model.landmarks]
+    if config.landmark_source == "all":
+        return present
+    wanted = [name for name in present if DETECTOR_FILES[name] == config.landmark_source]
+    if not wanted:
+        raise InputError(
+            f"expected a head with the landmarks of {config.landmark_source}, found {model.name} with "
+            f"{', '.join(sorted(model.landmarks)) or 'none'}; choose another --landmark_source"
+        )
+    return wanted
+
+
+def check_options(config: SyntheticConfig) -> None:
+    """InputError where an option is out of range."""
+    ranges: dict[str, tuple[Any, Any]] = {
+        "frames": (1, 1_000_000),
+        "fps": (1, 1000),
+        "size": (64, 8192),
+        "supersampling": (1, LARGEST_SUPERSAMPLING),
+        "seed": (0, 2**32),
+        "max_yaw": (0, 90),
+        "max_pitch": (0, 60),
+        "max_roll": (0, 60),
+        "max_shift": (0, 0.3),
+        "expression": (0, 2),
+        "landmark_noise_px": (0, 100),
+    }
+    if config.focal is not None:
+        ranges["focal"] = (0.5, 20)
+    for name, (low, high) in ranges.items():
+        if not low <= getattr(config, name) <= high:
+            raise InputError(f"expected --{name} from {low} to {high}, found {getattr(config, name)}; correct it")
+    if config.size % 2:
+        raise InputError(f"expected an even --size (video stores colours by pairs of pixels), found {config.size}")
+
+
+def claim_folder(files: CaptureFiles, settings: dict[str, Any]) -> None:
+    """Writes the settings before anything else, so that the folder is known as ours and of which options.
+
+    Raises InputError where the folder holds a capture of other options, or something that is not a synthetic capture.
+    """
+    if not files.settings.is_file():
+        if files.video.exists() or (files.folder.exists() and any(files.folder.iterdir())):
+            raise InputError(
+                f"expected nothing or a synthetic capture at {files.folder} and {files.video.name} beside it, "
+                "found other files; choose another --output"
+            )
+        write_json(files.settings, settings)
+        return
+    found = read_json(files.settings)
+    if differing := sorted(key for key in settings if found.get(key) != settings[key]):
+        described = ", ".join(f"{key}={found.get(key)!r}" for key in differing)
+        raise InputError(
+            f"expected the capture at {files.folder} to have the same options, found {described}; "
+            "choose another --output or remove that folder and its video"
+        )

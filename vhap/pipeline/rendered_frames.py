@@ -1,0 +1,193 @@
+"""A finished run opened again: its head posed, lit and rendered over the pictures it was tracked in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vhap.config.loading import load_config
+from vhap.config.track import TrackConfig
+from vhap.data.monocular import MonocularCapture
+from vhap.data.results import TrackResult, load_result, newest_run, result_epochs, result_path
+from vhap.data.sample import Capture, FrameBatch
+from vhap.geometry.cameras import Camera, camera_from_focal
+from vhap.model.head import HeadModel, HeadParams, landmark_points, pose, yaw_in_camera
+from vhap.model.texture import region_texture
+from vhap.pipeline.heads import open_head
+from vhap.render.backend import get_backend
+from vhap.render.scene import Rendering, render_head
+from vhap.render.topology import build_topology
+from vhap.render.types import Backend, Topology
+from vhap.util.errors import InputError
+
+PLAIN_TEXTURE_SIZE = 512
+"""Of results without a texture on heads without one."""
+
+
+@dataclass(frozen=True)
+class RunScene:
+    """One result of a run with what it takes to render it. Rows are rows of the result; views index the cameras.
+
+    folder: the run folder. texture (1, R, R, 3) albedo, row 0 on top; lights (9, 3) or None for none. timesteps: for
+    every row the capture's timestep. sequence_folder: where the capture lies.
+    """
+
+    folder: Path
+    epoch: int
+    config: TrackConfig
+    model: HeadModel
+    capture: Capture
+    sequence_folder: Path
+    result: TrackResult
+    backend: Backend
+    topology: Topology
+    texture: Tensor
+    lights: Tensor | None
+    timesteps: tuple[int, ...]
+
+    @property
+    def device(self) -> torch.device:
+        return self.texture.device
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.timesteps)
+
+    def head_params(self, row: int) -> HeadParams:
+        """The head of one row, without a leading axis."""
+        return result_head_params(self.result, row, self.device)
+
+    def vertices(self, row: int) -> Tensor:
+        """(V, 3) metres in the world."""
+        return pose(self.model, self.head_params(row))
+
+    def camera(self, view: int = 0) -> Camera:
+        """One camera without leading axes: the given one, else that of the tracked focal length."""
+        given = self.capture.given_camera()
+        if given is not None:
+            tensors = {name: getattr(given, name)[view] for name in ("fx", "fy", "cx", "cy", "T_camera_world")}
+            return Camera(**tensors, height=given.height, width=given.width).to(self.device)
+        if self.result.focal_length is None:
+            raise InputError(
+                f"expected focal_length in the result of {self.folder}, since no camera is given, found none; "
+                "track again"
+            )
+        focal = torch.as_tensor(self.result.focal_length, dtype=torch.float32, device=self.device).reshape(-1)[0]
+        return camera_from_focal(focal, *self.capture.size)
+
+    def load(self, row: int, view: int = 0) -> FrameBatch:
+        """The picture of one row, as a batch of one."""
+        return self.capture.load([self.timesteps[row]], [view]).to(self.device)
+
+    def render(self, row: int, view: int = 0) -> tuple[Rendering, FrameBatch]:
+        """The head over the picture of one row; both are batches of one."""
+        frame = self.load(row, view)
+        return self.render_vertices(self.vertices(row), self.camera(view), frame.rgb), frame
+
+    def render_vertices(self, vertices: Tensor, camera: Camera, background: Tensor | None) -> Rendering:
+        """vertices (V, 3) seen by one camera before background (1, H, W, 3), black where None."""
+        return render_head(
+            self.backend,
+            vertices[None],
+            self.topology,
+            self.model.uvs,
+            self.texture,
+            self.lights,
+            camera,
+            background,
+        )
+
+    def landmarks_px(self, row: int, view: int = 0, vertices: Tensor | None = None) -> Tensor:
+        """(L, 2) pixels of the model's points, in the order of its landmark set; vertices: posed already, if known."""
+        params = self.head_params(row)
+        vertices = pose(self.model, params) if vertices is None else vertices
+        camera = self.camera(view)
+        yaw = yaw_in_camera(params, camera.T_camera_world[:3, :3])
+        points = landmark_points(self.model, vertices[None], self.capture.landmark_set, yaw[None])[0]
+        return camera.project(points)[0]
+
+
+def open_run(run: str | Path, epoch: int = -1, device: torch.device | str = "cpu") -> RunScene:
+    """Opens a run folder, or the newest one in an output folder; epoch -1 is the last that was written.
+
+    Raises InputError where the run, its head or its capture cannot be found, and where the result is of another head
+    or of other pictures.
+    """
+    folder = newest_run(run)
+    path = result_path(folder, epoch)
+    epoch = next(number for number, file in result_epochs(folder).items() if file == path)
+    config = load_config(folder / "config.yml", TrackConfig)
+    capture = MonocularCapture(config.data)
+    model = open_head(config.model, capture.landmark_set)
+    result = load_result(path, model.identity)
+    model = fitting_head(model, result, path).to(device)
+    lights = None if result.lights is None else torch.from_numpy(result.lights).float().to(device)
+    return RunScene(
+        folder=folder,
+        epoch=epoch,
+        config=config,
+        model=model,
+        capture=capture,
+        sequence_folder=capture.folder,
+        result=result,
+        backend=get_backend(config.render.backend, device),
+        topology=build_topology(model.faces, model.uv_faces),
+        texture=result_texture(model, result).to(device),
+        lights=lights,
+        timesteps=capture_timesteps(capture, result, path),
+    )
+
+
+def fitting_head(model: HeadModel, result: TrackResult, path: Path) -> HeadModel:
+    """The head with as many coefficients as the result has; InputError where it has fewer."""
+    n_shape, n_expr = result.shape.shape[-1], result.expr.shape[-1]
+    if n_shape > model.n_shape or n_expr > model.n_expr:
+        raise InputError(
+            f"expected at most {model.n_shape} shape and {model.n_expr} expression coefficients in {path}, found "
+            f"{n_shape} and {n_expr}; open it with the head it was tracked with"
+        )
+    return model.keep_coefficients(n_shape, n_expr)
+
+
+def capture_timesteps(capture: Capture, result: TrackResult, path: Path) -> tuple[int, ...]:
+    """For every row of the result the capture's timestep, by name."""
+    place = {name: timestep for timestep, name in enumerate(capture.timestep_ids)}
+    names = [str(name) for name in result.timestep_id]
+    if missing := [name for name in names if name not in place]:
+        raise InputError(
+            f"expected the pictures of every timestep in {path}, found none for {len(missing)} (first: {missing[0]}); "
+            "restore the pictures or track again"
+        )
+    return tuple(place[name] for name in names)
+
+
+def result_texture(model: HeadModel, result: TrackResult) -> Tensor:
+    """(1, R, R, 3) albedo of a result, else the head's own."""
+    if result.tex_extra is not None:
+        return torch.from_numpy(result.tex_extra).float().permute(1, 2, 0)[None].contiguous()
+    base = model.base_texture
+    return (region_texture(model, PLAIN_TEXTURE_SIZE) if base is None else base)[None]
+
+
+def result_head_params(result: TrackResult, row: int, device: torch.device | str = "cpu") -> HeadParams:
+    """One timestep of a result, without a leading axis."""
+
+    def tensor(value) -> Tensor:
+        return torch.as_tensor(value, dtype=torch.float32, device=device)
+
+    offset = None
+    if result.static_offset is not None:
+        offset = tensor(result.static_offset[0])
+    if result.dynamic_offset is not None:
+        moving = tensor(result.dynamic_offset[row])
+        offset = moving if offset is None else offset + moving
+    per_frame = ("expr", "rotation", "translation", "neck_pose", "jaw_pose", "eyes_pose")
+    return HeadParams(
+        shape=tensor(result.shape),
+        **{name: tensor(getattr(result, name)[row]) for name in per_frame},
+        static_offset=offset,
+        scale=None if result.scale is None else tensor(result.scale),
+    )

@@ -1,0 +1,88 @@
+"""The camera that films a synthetic person. Pictures are supersampled, so the truth has no renderer's edge filter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from vhap.geometry.cameras import Camera, camera_from_focal
+from vhap.geometry.meshes import vertex_normals
+from vhap.model.head import HeadModel
+from vhap.render.scene import render_head
+from vhap.render.topology import build_topology
+from vhap.render.types import Backend, Topology
+from vhap.synthetic.background import make_background
+from vhap.synthetic.person import Person
+
+SEEN_COSINE, HIDDEN_COSINE = 0.0, -0.4
+"""Cosine between surface and camera from which a point counts fully, and below which not at all, as the detectors' own
+confidences do."""
+
+
+@dataclass(frozen=True)
+class FilmCamera:
+    """One camera before one person. fine: the supersampled camera; background (1, H, W, 3) at its size."""
+
+    model: HeadModel
+    person: Person
+    backend: Backend
+    topology: Topology
+    camera: Camera
+    fine: Camera
+    background: Tensor
+    supersampling: int
+
+    def film(self, vertices: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """vertices (V, 3) metres -> rgb (H, W, 3) and alpha (H, W), uint8; alpha is the head's share of a pixel."""
+        rendering = render_head(
+            self.backend,
+            vertices[None],
+            self.topology,
+            self.model.uvs,
+            self.person.texture[None],
+            self.person.lights,
+            self.fine,
+            self.background,
+            antialias=False,
+        )
+        rgb = rendering.picture[0].clamp(0, 1).permute(2, 0, 1)
+        cover = rendering.raster.mask.to(rgb.dtype)
+        pooled = avg_pool2d(torch.cat([rgb, cover]), self.supersampling)
+        values = (255 * pooled + 0.5).to(torch.uint8).permute(1, 2, 0).numpy()
+        return np.ascontiguousarray(values[..., :3]), np.ascontiguousarray(values[..., 3])
+
+
+def make_film_camera(
+    model: HeadModel, person: Person, backend: Backend, focal: float, size: int, supersampling: int, seed: int
+) -> FilmCamera:
+    """A camera of the uncalibrated convention: at (0, 0, 1), looking at the origin, focal in units of `size`."""
+    fine_size = size * supersampling
+    background = make_background(size, size, seed).repeat_interleave(supersampling, 0)
+    return FilmCamera(
+        model=model,
+        person=person,
+        backend=backend,
+        topology=build_topology(model.faces, model.uv_faces),
+        camera=camera_from_focal(torch.tensor(focal), size, size),
+        fine=camera_from_focal(torch.tensor(focal), fine_size, fine_size),
+        background=background.repeat_interleave(supersampling, 1)[None].contiguous(),
+        supersampling=supersampling,
+    )
+
+
+def point_visibility(model: HeadModel, vertices: Tensor, name: str, points: Tensor, centre: Tensor) -> Tensor:
+    """Confidence (L,) in [0, 1] of the points of a landmark set: 1 up to the outline, 0 well behind it.
+
+    vertices (V, 3), points (L, 3) on them, and the camera's centre (3,), all in metres.
+    """
+    landmarks = model.landmarks[name]
+    normals = vertex_normals(vertices, model.faces)[model.faces[landmarks.face_ids]]
+    normal = (normals * landmarks.barycentrics[..., None]).sum(-2)
+    towards = torch.nn.functional.normalize(centre - points, dim=-1)
+    cosine = (torch.nn.functional.normalize(normal, dim=-1, eps=1e-12) * towards).sum(-1)
+    share = ((cosine - HIDDEN_COSINE) / (SEEN_COSINE - HIDDEN_COSINE)).clamp(0, 1)
+    return share * share * (3 - 2 * share)
