@@ -57,7 +57,9 @@ def load_landmarks(path: str | Path, timestep_ids: list[str] | None = None) -> L
         raise InputError(f"expected face_landmark_2d of shape (T, N, 3) in {path}, found {points.shape}; detect again")
     if not np.isfinite(points).all():
         rows = np.flatnonzero(~np.isfinite(points).all(axis=(1, 2)))
-        raise InputError(f"expected finite landmarks in {path}, found NaN or infinity in rows {rows[:8].tolist()}; detect again")
+        raise InputError(
+            f"expected finite landmarks in {path}, found NaN or infinity in rows {rows[:8].tolist()}; detect again"
+        )
     boxes = np.asarray(arrays.get("bounding_box", np.full((len(points), 5), -1)), np.float32).reshape(-1, 5)
     names = [str(name) for name in arrays["timestep_id"]] if "timestep_id" in arrays else None
     landmarks = Landmarks(points, boxes, names)

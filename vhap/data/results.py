@@ -72,10 +72,14 @@ def load_result(path: str | Path, head_identity: str | None = None) -> TrackResu
     required = [f.name for f in fields(TrackResult) if f.default is not None]
     missing = [name for name in required if name not in arrays]
     if missing:
-        raise InputError(f"expected the keys of a tracking result in {path}, found no {', '.join(missing)}; track again")
+        raise InputError(
+            f"expected the keys of a tracking result in {path}, found no {', '.join(missing)}; track again"
+        )
     broken = [n for n, v in arrays.items() if v.dtype.kind == "f" and not np.isfinite(v).all()]
     if broken:
-        raise InputError(f"expected finite numbers in {path}, found NaN or infinity in {', '.join(broken)}; track again")
+        raise InputError(
+            f"expected finite numbers in {path}, found NaN or infinity in {', '.join(broken)}; track again"
+        )
     known = {field.name for field in fields(TrackResult)}
     result = TrackResult(**{name: value for name, value in arrays.items() if name in known})
     if head_identity is not None and result.head_identity not in (head_identity, "unknown"):
@@ -109,5 +113,7 @@ def result_path(run: Path, epoch: int = -1) -> Path:
     """The result of an epoch; -1 is the last."""
     epochs = result_epochs(run)
     if not epochs or (epoch != -1 and epoch not in epochs):
-        raise InputError(f"expected the result of epoch {epoch} in {run}, found epochs {sorted(epochs)}; choose one of them")
+        raise InputError(
+            f"expected the result of epoch {epoch} in {run}, found epochs {sorted(epochs)}; choose one of them"
+        )
     return epochs[max(epochs) if epoch == -1 else epoch]

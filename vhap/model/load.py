@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -43,20 +44,27 @@ def load_head(
     inside the mouth.
     Raises InputError for an unknown name and for missing files, saying where to get them and where to put them.
     """
-    if head not in HEADS:
-        raise InputError(f"expected a head among {', '.join(HEADS)}, found {head!r}; choose one of them")
     flame, ict = find_flame(flame_model_path), find_ict(ict_facekit_path)
-    if head == "auto":
-        head = "flame" if flame else "ict" if ict else "builtin"
-        get_logger().info("head: %s%s", head, f" ({flame or ict})" if head != "builtin" else "")
-    if head == "flame":
+    name = choose_head(head, flame, ict)
+    if name == "flame":
         model = load_flame(flame or _missing_flame(), add_teeth)
-    elif head == "ict":
+    elif name == "ict":
         model = load_ict_facekit(ict or _missing_ict())
     else:
         model = complete_regions(load_builtin())
     model = drop_lip_inside(model) if remove_lip_inside else model
     return model.keep_coefficients(n_shape, n_expr)
+
+
+def choose_head(head: str, flame: Path | None, ict: Path | None) -> Literal["flame", "ict", "builtin"]:
+    """What `head` means given the files that were found; auto says what it took. InputError for an unknown name."""
+    if head == "auto":
+        chosen = "flame" if flame else "ict" if ict else "builtin"
+        get_logger().info("head: %s%s", chosen, f" ({flame or ict})" if chosen != "builtin" else "")
+        return chosen
+    if head in ("flame", "ict", "builtin"):
+        return head
+    raise InputError(f"expected a head among {', '.join(HEADS)}, found {head!r}; choose one of them")
 
 
 def find_flame(option: str | Path | None = None) -> Path | None:

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vhap.config.track import ModelConfig
 from vhap.detect.embedding import with_landmarks
 from vhap.detect.mediapipe_landmarks import MediapipeLandmarks
 from vhap.model.head import HeadModel
-from vhap.model.load import load_head
+from vhap.model.load import choose_head, find_flame, find_ict, load_head
 from vhap.render.backend import get_backend
 
 
 def open_head(options: ModelConfig, landmark_set: str) -> HeadModel:
     """The head of a tracking run's options on the CPU, with landmarks of the set `mediapipe` or `ibug`."""
     return with_detector_points(configured_head(options), landmark_set)
+
+
+def resolved(options: ModelConfig) -> ModelConfig:
+    """The options with `auto` decided and paths spelt out, so that a saved run opens again in another environment.
+    Raises InputError where the head's files are missing."""
+    flame, ict = find_flame(options.flame_model_path), find_ict(options.ict_facekit_path)
+    head = choose_head(options.head, flame, ict)
+    return replace(
+        options,
+        head=head,
+        flame_model_path=flame.absolute() if head == "flame" and flame else None,
+        ict_facekit_path=ict.absolute() if head == "ict" and ict else None,
+    )
 
 
 def configured_head(options: ModelConfig) -> HeadModel:

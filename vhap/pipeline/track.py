@@ -17,7 +17,7 @@ from vhap.data.sequence_folder import open_sequence
 from vhap.detect.landmarks import ensure_landmarks
 from vhap.model.head import HeadModel, pose
 from vhap.model.texture import region_texture
-from vhap.pipeline.heads import open_head
+from vhap.pipeline.heads import open_head, resolved
 from vhap.render.backend import get_backend
 from vhap.render.shading import uniform_lights
 from vhap.render.topology import build_topology
@@ -40,6 +40,7 @@ FLAT_TEXTURE_SIZE = 512
 def run(config: TrackConfig) -> Path:
     """Tracks one sequence. Returns the run folder (the output folder itself for a dry run, which writes nothing)."""
     torch.manual_seed(config.seed)
+    config = replace(config, model=resolved(config.model))
     device = choose_device(config.device)
     capture = open_capture(config)
     head = open_textured_head(config, capture, device)

@@ -22,7 +22,7 @@ from vhap.tracking.stages import EPOCH_RATE_DECAY, Stage, coarse_factor
 from vhap.tracking.texture import back_project
 from vhap.util.log import get_logger
 
-PLATEAU_TOLERANCE = 5e-3
+PLATEAU_GAIN_PER_STEP = 3e-4
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,17 @@ class Callback(Protocol):
 
 @dataclass
 class Plateau:
-    """Says when a stage gains nothing more: the mean of the last window of losses against the window before."""
+    """Says when a stage gains nothing more: the mean of the last window of losses against the window before.
+
+    A batch's loss falls without noise, so short windows do.
+    """
 
     window: int
     losses: list[float]
 
     @classmethod
     def of(cls, stage: Stage) -> Plateau:
-        return cls(max(5, stage.steps // 20), [])
+        return cls(min(10, max(5, stage.steps // 20)), [])
 
     def reached(self, loss: float) -> bool:
         self.losses.append(loss)
@@ -66,7 +69,7 @@ class Plateau:
         if len(self.losses) < 2 * n or len(self.losses) % n:
             return False
         earlier, later = sum(self.losses[-2 * n : -n]), sum(self.losses[-n:])
-        return earlier - later < PLATEAU_TOLERANCE * abs(earlier)
+        return earlier - later < PLATEAU_GAIN_PER_STEP * n * abs(earlier)
 
 
 @dataclass
@@ -96,8 +99,8 @@ class Tracker:
 
     def run(self, stages: list[Stage]) -> TrackParams:
         for stage in stages:
-            if stage.photometric and not self.textured:
-                self._start_texture()
+            if stage.photometric and (stage.epochs is not None or not self.textured):
+                self._bake_texture(self.init_frames if stage.epochs is None else list(range(self.params.n_timesteps)))
             if stage.sequential:
                 self._run_sequential(stage)
             elif stage.epochs is not None:
@@ -112,10 +115,12 @@ class Tracker:
     def _load(self, rows: Tensor) -> FrameBatch:
         return self.capture.load(rows.tolist()).to(self.params.rotation.device)
 
-    def _start_texture(self) -> None:
-        """The mean of the pictures' colours on the head, before any photometric step."""
-        batches = [(self.params.rows(rows), self._load(rows)) for rows in torch.tensor(self.init_frames).split(16)]
-        self.params.residual_texture = back_project(self.scene, self.params, batches)
+    def _bake_texture(self, frames: list[int]) -> None:
+        """The albedo that fits these frames best as they stand: the start of the photometric stages, and of the
+        global one, which would else begin with the texture of the last batch."""
+        rows = torch.tensor(frames).split(self.config.batch_size)
+        batches = ((self.params.rows(part), self._load(part)) for part in rows)
+        self.params.residual_texture = back_project(self.scene, batches, self.energy.sh_lights)
         self.textured = True
 
     def _run_sequential(self, stage: Stage) -> None:

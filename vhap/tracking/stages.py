@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from vhap.config.track import EpochStageConfig, ParamGroup, StepStageConfig, TrackConfig
 
 MAX_EPOCHS = 30
-COARSE_SIDE = 240
+COARSE_SIDE = 192
 GLOBAL_RATE_FACTOR, EPOCH_RATE_DECAY = 0.1, 0.9
 
 
@@ -59,7 +59,7 @@ def build_stages(config: TrackConfig) -> list[Stage]:
 
 
 def coarse_factor(size: tuple[int, int]) -> int:
-    """By how much pictures (height, width) are shrunk in coarse stages: their longer side stays at least 240."""
+    """By how much pictures (height, width) are shrunk in coarse stages: their longer side stays at least 192."""
     factor = 1
     while max(size) // (2 * factor) >= COARSE_SIDE:
         factor *= 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import torch
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vhap.data.sample import FrameBatch
+from vhap.geometry.meshes import vertex_normals
 from vhap.model.head import HeadModel, pose
 from vhap.model.regions import faces_of_region
 from vhap.render.types import Backend, Raster, Topology
@@ -16,6 +18,7 @@ from vhap.tracking.params import TrackParams
 from vhap.tracking.scene import Scene
 
 MIN_TEXTURE_SIZE = 256
+SEEN_WEIGHT = 1e-3
 
 
 def supported_size(uv_slopes: Tensor, at_most: int) -> int:
@@ -40,32 +43,39 @@ def uv_footprint(backend: Backend, topology: Topology, uvs: Tensor, raster: Rast
 
 
 @torch.no_grad()
-def back_project(scene: Scene, params: TrackParams, batches: list[tuple[TrackParams, FrameBatch]]) -> Tensor:
-    """Mean colour of the pictures on the head, as a residual (1, R, R, 3) to the base texture.
+def back_project(scene: Scene, batches: Iterable[tuple[TrackParams, FrameBatch]], sh_lights: bool = True) -> Tensor:
+    """The albedo that explains the pictures best in the mean square, as a residual (1, R, R, 3) to the base texture.
 
-    batches: rows of params with their pictures. Texels are filled by the transpose of texture look-up; texels that
-    no picture shows keep the base texture, tinted towards the mean of those that are seen.
+    batches: rows of the unknowns with their pictures. Per texel sum(w s c) / sum(w s s) over all pixels of colour c
+    and shading s that read it with weight w: the transpose of texture look-up. Texels that no picture shows keep the
+    base texture, tinted towards those that are seen.
     """
     total, count = torch.zeros_like(scene.base_texture), torch.zeros_like(scene.base_texture)
     for rows, batch in batches:
-        camera = rows.camera(scene.given, *scene.size)
         vertices = pose(scene.head, rows.head())
-        clip = camera.to_clip(vertices)
+        clip = rows.camera(scene.given, *scene.size).to_clip(vertices)
         raster = scene.backend.rasterize(clip, scene.topology, *scene.size)
         if raster.pixels.shape[0] == 0:
             continue
         uv, slopes = uv_footprint(scene.backend, scene.topology, scene.head.uvs, raster)
         colours = batch.rgb.reshape(-1, 3)[raster.pixels]
-        total += _splat(scene, uv, slopes, raster, colours)
-        count += _splat(scene, uv, slopes, raster, torch.ones_like(colours))
-    seen = count > 1e-3
-    if not bool(seen.any()):
+        shading = _shading(scene, rows, vertices, raster) if sh_lights else torch.ones_like(colours)
+        total += _splat(scene, uv, slopes, raster, shading * colours)
+        count += _splat(scene, uv, slopes, raster, shading.square())
+    known = count.amin(-1) > SEEN_WEIGHT
+    if not bool(known.any()):
         return torch.zeros_like(scene.base_texture)
-    known = seen[..., 0]
-    mean = total / count.clamp(min=1e-3)
+    mean = (total / count.clamp(min=SEEN_WEIGHT)).clamp(0, 1)
     tint = (mean[known] - scene.base_texture[known]).median(dim=0).values
     fallback = (scene.base_texture + tint).clamp(0, 1)
     return fill_holes(mean, known, fallback) - scene.base_texture
+
+
+def _shading(scene: Scene, rows: TrackParams, vertices: Tensor, raster: Raster) -> Tensor:
+    """(N, 3) of the covered pixels, kept above a tenth so that dark sides do not blow texels up."""
+    normals = vertex_normals(vertices, scene.head.faces)
+    smooth = scene.backend.interpolate(normals, scene.topology.faces, raster)
+    return scene.backend.light(smooth, rows.lights, raster)[1].clamp(min=0.1)
 
 
 def _splat(scene: Scene, uv: Tensor, slopes: Tensor, raster: Raster, values: Tensor) -> Tensor:

@@ -1,0 +1,230 @@
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+import torch
+from tracked_heads import frame_batch, in_double, moving_params, scene, still_params
+
+from vhap.config.data import DataConfig
+from vhap.config.track import ExperimentConfig, LossWeightConfig, TrackConfig
+from vhap.data.sample import FrameBatch
+from vhap.geometry.cameras import camera_from_focal
+from vhap.model.head import landmark_points, pose, yaw_in_camera
+from vhap.tracking.energy import Energy, EnergyValue, Neighbours
+from vhap.tracking.params import PER_FRAME, TrackParams
+from vhap.tracking.scene import emphasis
+from vhap.tracking.stages import Stage, build_stages
+
+SIZE, TEXTURE = (96, 96), 64
+SWITCHES = ("always_enable_jawline_landmarks", "reg_tex_res_for")
+WEIGHTS = [field.name for field in fields(LossWeightConfig) if field.name not in SWITCHES]
+FRAMES_OF_LANDMARKS = (*PER_FRAME, "shape", "focal_length")
+
+
+def stages(photometric: bool = True) -> dict[str, Stage]:
+    config = TrackConfig(DataConfig(Path("root"), "clip"), ExperimentConfig(Path("out"), photometric=photometric))
+    return {stage.name: stage for stage in build_stages(config)}
+
+
+LANDMARKS, TRACKING = stages()["lmk_init_all"], stages()["rgb_sequential_tracking"]
+LANDMARK_TRACKING = stages(photometric=False)["lmk_sequential_tracking"]
+
+
+def energy(**weights) -> Energy:
+    return Energy(scene(SIZE, TEXTURE), LossWeightConfig(**weights))
+
+
+def some_params() -> TrackParams:
+    params = moving_params(2, TEXTURE)
+    random = torch.Generator().manual_seed(3)
+    lights = params.lights + 0.2 * torch.randn(9, 3, generator=random)
+    residual = 0.1 * torch.rand(1, TEXTURE, TEXTURE, 3, generator=random)
+    eyes = 0.1 * torch.randn(2, 6, generator=random)
+    return replace(params, lights=lights, residual_texture=residual, eyes_pose=eyes, neck_pose=eyes[:, :3] + 0.1)
+
+
+def neighbours(params: TrackParams) -> Neighbours:
+    return Neighbours(replace(params, translation=params.translation + 0.01).detached(), torch.tensor([False, True]))
+
+
+def evaluate(which: Energy, params: TrackParams, batch: FrameBatch, stage: Stage) -> EnergyValue:
+    return which(params, neighbours(params), batch, stage)
+
+
+def with_gradient(params: TrackParams) -> TrackParams:
+    return replace(params, **{f.name: getattr(params, f.name).clone().requires_grad_(True) for f in fields(params)})
+
+
+@pytest.mark.parametrize("name", FRAMES_OF_LANDMARKS)
+def test_landmark_energy_has_the_gradient_of_finite_differences(name):
+    which = energy()
+    which = replace(which, scene=replace(which.scene, landmark_head=in_double(which.scene.landmark_head)))
+    single = some_params()
+    params = TrackParams(**{f.name: getattr(single, f.name).double() for f in fields(single)})
+    batch = frame_batch(moving_params(2, seed=1), SIZE)
+    batch = replace(batch, landmarks_px=batch.landmarks_px.double())
+    before = neighbours(params)
+
+    def total(value: torch.Tensor) -> torch.Tensor:
+        return which(replace(params, **{name: value}), before, batch, LANDMARK_TRACKING).total
+
+    # The direction keeps away from the kinks of the L1 distance, since it moves every point by far less than a pixel.
+    value = getattr(params, name).clone().requires_grad_(True)
+    direction = torch.randn(value.shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    (gradient,) = torch.autograd.grad(total(value), value)
+    step = 1e-6
+    numeric = (total(value + step * direction) - total(value - step * direction)) / (2 * step)
+    assert float((gradient * direction).sum()) == pytest.approx(float(numeric.detach()), rel=1e-4, abs=1e-6)
+    assert gradient.abs().max() > 0
+
+
+@pytest.mark.parametrize("name", ["residual_texture", "lights"])
+def test_photometric_energy_has_the_gradient_of_finite_differences(name):
+    params = some_params()
+    dark = frame_batch(params, SIZE)
+    dark = replace(dark, rgb=torch.zeros_like(dark.rgb))
+    which, before = energy(landmark=0.0), neighbours(params)
+
+    def total(value: torch.Tensor) -> torch.Tensor:
+        return which(replace(params, **{name: value}), before, dark, TRACKING).total
+
+    value = getattr(params, name).clone().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(total(value), value)
+    direction = gradient / gradient.norm()
+    step = 0.02 * value.detach().norm() / value.numel() ** 0.5
+    numeric = (total(value + step * direction) - total(value - step * direction)).detach() / (2 * step)
+    assert float(gradient.norm()) == pytest.approx(float(numeric), rel=0.02)
+
+
+def moved_to(x: float = 0.0, z: float = 0.0) -> TrackParams:
+    params = some_params()
+    return replace(params, translation=params.translation + torch.tensor([x, 0.0, z]))
+
+
+PLACES = {
+    "off screen": moved_to(x=30.0),
+    "no pixel covered": moved_to(z=-95.0),
+    "behind the camera": moved_to(z=4.0),
+    "through the camera": moved_to(z=1.0),
+}
+
+
+@pytest.mark.parametrize("stage", [LANDMARKS, LANDMARK_TRACKING, TRACKING], ids=lambda stage: stage.name)
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("detected", [True, False], ids=["detected", "undetected"])
+def test_nothing_becomes_infinite_wherever_the_head_is(stage, place, detected):
+    batch = frame_batch(moving_params(2), SIZE)
+    if not detected:
+        batch = replace(
+            batch, landmarks_px=0 * batch.landmarks_px, confidence=torch.zeros_like(batch.confidence)
+        )
+    params = with_gradient(PLACES[place])
+    value = evaluate(energy(), params, batch, stage)
+    assert value.total.isfinite()
+    tensors = [getattr(params, field.name) for field in fields(params)]
+    gradients = torch.autograd.grad(value.total, tensors, allow_unused=True)
+    for field, gradient in zip(fields(params), gradients):
+        assert gradient is None or gradient.isfinite().all(), field.name
+
+
+def test_head_out_of_sight_costs_no_colour():
+    for place in ("off screen", "no pixel covered", "behind the camera"):
+        value = evaluate(energy(), PLACES[place], frame_batch(moving_params(2), SIZE), TRACKING)
+        assert float(value.terms["photo"]) == 0, place
+
+
+def test_true_place_costs_less_than_places_beside_it():
+    truth = moving_params(2, TEXTURE)
+    batch = frame_batch(truth, SIZE)
+    at_truth = evaluate(energy(), truth, batch, TRACKING).terms
+    beside = evaluate(energy(), replace(truth, translation=truth.translation + 0.01), batch, TRACKING).terms
+    assert float(at_truth["landmark"]) < 1e-5 < float(beside["landmark"])
+    assert float(at_truth["photo"]) < 0.2 * float(beside["photo"])
+
+
+def test_landmarks_of_the_reduced_head_are_those_of_the_whole_head():
+    stage, params = scene(SIZE, TEXTURE), some_params()
+    camera = camera_from_focal(params.focal_length[0], *SIZE)
+    yaw = yaw_in_camera(params.head(), camera.T_camera_world[:3, :3])
+    whole, small = (
+        landmark_points(head, pose(head, params.head()), "ibug", yaw) for head in (stage.head, stage.landmark_head)
+    )
+    torch.testing.assert_close(small, whole, atol=1e-6, rtol=0)
+    assert stage.landmark_head.n_vertices < stage.head.n_vertices / 10
+
+
+def test_whole_and_reduced_head_give_one_landmark_energy():
+    params, batch = some_params(), frame_batch(moving_params(2, seed=1), SIZE)
+    small = evaluate(energy(), params, batch, LANDMARK_TRACKING).terms["landmark"]
+    whole = evaluate(energy(), params, batch, replace(TRACKING, jaw_line=LANDMARK_TRACKING.jaw_line)).terms["landmark"]
+    assert float(small) == pytest.approx(float(whole), rel=1e-4)
+
+
+def test_nose_counts_ten_times_beside_the_jaw_line_and_once_without():
+    ids = torch.arange(70)
+    with_line, without = emphasis("ibug", ids, jaw_line=True), emphasis("ibug", ids, jaw_line=False)
+    assert with_line[27:36].tolist() == [10.0] * 9
+    assert with_line[:17].tolist() == [1.0] * 17
+    assert without[:17].tolist() == [0.0] * 17
+    assert without[27:36].tolist() == [1.0] * 9
+    assert with_line[36:].tolist() == without[36:].tolist() == [1.0] * 34
+
+
+def test_mediapipe_has_a_jaw_line_but_no_emphasis():
+    ids = torch.arange(478)
+    assert emphasis("mediapipe", ids, jaw_line=True).tolist() == [1.0] * 478
+    without = emphasis("mediapipe", ids, jaw_line=False)
+    # 152 is the tip of the chin, 1 that of the nose, 13 the middle of the upper lip.
+    assert without[[152, 1, 13]].tolist() == [0, 1, 1]
+    assert 15 < (without == 0).sum() < 30
+
+
+def test_jaw_line_moves_nothing_where_a_stage_leaves_it_out():
+    params, batch = some_params(), frame_batch(moving_params(2, seed=1), SIZE)
+    stage = replace(LANDMARKS, jaw_line=False)
+    plain = evaluate(energy(), params, batch, stage).terms["landmark"]
+    batch.landmarks_px[:, :17] += 1000
+    assert float(evaluate(energy(), params, batch, stage).terms["landmark"]) == float(plain)
+    assert float(evaluate(energy(), params, batch, replace(stage, jaw_line=True)).terms["landmark"]) > float(plain)
+
+
+def test_every_weight_has_a_term_and_every_term_a_weight():
+    value = evaluate(energy(), some_params(), frame_batch(moving_params(2), SIZE), TRACKING)
+    assert set(value.terms) == set(WEIGHTS)
+
+
+def test_total_is_the_weighted_sum_and_zero_switches_a_term_off():
+    params, batch = some_params(), frame_batch(moving_params(2, seed=1), SIZE)
+    weights = {name: 0.5 + index for index, name in enumerate(WEIGHTS)}
+    value = evaluate(energy(**weights), params, batch, TRACKING)
+    expected = sum(weight * float(value.terms[name]) for name, weight in weights.items())
+    assert float(value.total) == pytest.approx(expected, rel=1e-5)
+    # The mean of a term that is off may be anything, even not finite, and still must not reach the total.
+    for name in ("landmark", "photo", "reg_jaw", "smooth_trans"):
+        without = evaluate(energy(**{**weights, name: 0.0}), params, batch, TRACKING)
+        missing = float(value.total) - float(without.total)
+        assert missing == pytest.approx(weights[name] * float(value.terms[name]), rel=1e-3, abs=1e-4), name
+
+
+def test_texture_variation_is_weighed_by_the_pictures_scale():
+    params, batch = some_params(), frame_batch(moving_params(2), SIZE)
+    off = dict.fromkeys(WEIGHTS, 0.0)
+    full = evaluate(energy(**{**off, "reg_tex_tv": 3.0}), params, batch, TRACKING)
+    half = evaluate(replace(energy(**{**off, "reg_tex_tv": 3.0}), texture_scale=0.5), params, batch, TRACKING)
+    assert float(half.total) == pytest.approx(float(full.total) / 4, rel=1e-5)
+
+
+def test_first_frame_has_no_temporal_cost():
+    params, batch = some_params(), frame_batch(moving_params(2), SIZE)
+    before = replace(neighbours(params), valid=torch.tensor([False, False]))
+    terms = energy()(params, before, batch, LANDMARK_TRACKING).terms
+    assert all(float(value) == 0 for name, value in terms.items() if name.startswith("smooth_"))
+    assert not any(name.startswith("smooth_") for name in evaluate(energy(), params, batch, LANDMARKS).terms)
+
+
+def test_constant_light_leaves_the_lights_alone():
+    params = with_gradient(some_params())
+    which = replace(energy(), sh_lights=False)
+    value = evaluate(which, params, frame_batch(still_params(2), SIZE), TRACKING)
+    assert torch.autograd.grad(value.total, params.lights, allow_unused=True)[0] is None
+    assert "reg_diffuse" not in value.terms

@@ -1,0 +1,160 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.func import jacfwd
+from tracked_heads import builtin_head, exact_problem, in_double, landmarks_px, moving_params, still_params
+
+from vhap.geometry.cameras import Camera, camera_from_focal
+from vhap.geometry.rotations import axis_angle_to_matrix
+from vhap.model.head import coefficient_slopes, landmark_head, pose
+from vhap.tracking.first_guess import guess_from_landmarks, pose_from_landmarks
+from vhap.tracking.landmark_solver import LandmarkPrior, solve_landmarks
+from vhap.tracking.params import PER_FRAME, TrackParams
+
+SIZE = (480, 640)
+
+
+def start_of(truth: TrackParams) -> TrackParams:
+    """Close enough to converge: the right place, a mean face at rest, a focal length off by 10 %."""
+    start = still_params(truth.n_timesteps, focal=float(truth.focal_length) * 1.1)
+    return replace(start, rotation=truth.rotation + 0.1, translation=truth.translation - 0.01)
+
+
+def mean_error_px(params: TrackParams, truth: TrackParams) -> float:
+    return float((landmarks_px(params, SIZE) - landmarks_px(truth, SIZE)).norm(dim=-1).mean())
+
+
+def turned_apart_deg(params: TrackParams, truth: TrackParams) -> torch.Tensor:
+    """(B,) angle between the heads' orientations, root and neck together."""
+
+    def facing(which: TrackParams) -> torch.Tensor:
+        return axis_angle_to_matrix(which.rotation) @ axis_angle_to_matrix(which.neck_pose)
+
+    trace = (facing(params).mT @ facing(truth)).diagonal(dim1=-2, dim2=-1).sum(-1)
+    return torch.rad2deg(((trace - 1) / 2).clamp(-1, 1).acos())
+
+
+def random_double(*shape: int) -> torch.Tensor:
+    return 0.3 * torch.randn(*shape, generator=torch.Generator().manual_seed(len(shape)), dtype=torch.float64)
+
+
+def test_posed_basis_vectors_are_the_slopes_that_autograd_finds():
+    head = in_double(landmark_head(builtin_head(), "ibug"))
+    truth = moving_params(2)
+    params = replace(
+        truth.head(),
+        **{name: getattr(truth, name).double() + 0.2 for name in PER_FRAME},
+        shape=truth.shape.double(),
+        scale=torch.tensor(1.3, dtype=torch.float64),
+    )
+    by_shape, by_expr = coefficient_slopes(head, params)
+    for frame in range(2):
+        one = replace(params, **{name: getattr(params, name)[frame] for name in PER_FRAME})
+        expected_shape = jacfwd(lambda x: pose(head, replace(one, shape=x)))(one.shape)
+        expected_expr = jacfwd(lambda x: pose(head, replace(one, expr=x)))(one.expr)
+        torch.testing.assert_close(by_shape[frame], expected_shape.permute(2, 0, 1), atol=1e-12, rtol=1e-9)
+        torch.testing.assert_close(by_expr[frame], expected_expr.permute(2, 0, 1), atol=1e-12, rtol=1e-9)
+
+
+@pytest.mark.parametrize("behind", [False, True], ids=["before", "behind"])
+def test_projection_slopes_are_those_that_autograd_finds(behind):
+    turn = axis_angle_to_matrix(torch.tensor([0.3, -0.5, 0.2], dtype=torch.float64))
+    T_camera_world = torch.eye(4, dtype=torch.float64)
+    T_camera_world[:3, :3] = turn
+    T_camera_world[2, 3] = 2.0 if behind else -2.0
+    one = torch.ones((), dtype=torch.float64)
+    camera = Camera(700 * one, 650 * one, 300 * one, 250 * one, T_camera_world, 480, 640)
+    points = random_double(5, 3)
+    slopes = camera.projection_slopes(points)
+    expected = torch.autograd.functional.jacobian(lambda x: camera.project(x)[0], points)
+    index = torch.arange(5)
+    torch.testing.assert_close(slopes, expected[index, :, index])
+
+
+def test_pose_expression_and_focal_length_are_found_from_exact_points():
+    truth = moving_params(6)
+    problem = replace(exact_problem(truth, SIZE), prior=LandmarkPrior(pixel=0.0005))
+    found = solve_landmarks(problem, start_of(truth), shared=True, iterations=40)
+    assert mean_error_px(found, truth) < 0.25
+    assert turned_apart_deg(found, truth).max() < 1.5
+    assert float(found.focal_length) == pytest.approx(float(truth.focal_length), rel=0.03)
+    assert (found.shape - truth.shape).square().mean() < 0.5 * truth.shape.square().mean()
+    assert (found.expr - truth.expr).square().mean() < 0.5 * truth.expr.square().mean()
+
+
+def test_own_unknowns_alone_leave_camera_and_identity_and_still_fit():
+    truth = moving_params(4)
+    start = replace(start_of(truth), shape=truth.shape, focal_length=truth.focal_length)
+    found = solve_landmarks(exact_problem(truth, SIZE), start, shared=False, iterations=20)
+    assert torch.equal(found.shape, start.shape)
+    assert torch.equal(found.focal_length, start.focal_length)
+    assert mean_error_px(found, truth) < 0.5 < mean_error_px(start, truth)
+
+
+def test_frames_solved_alone_do_not_depend_on_their_neighbours():
+    truth = moving_params(3)
+    problem, start = exact_problem(truth, SIZE), replace(start_of(truth), shape=truth.shape)
+    together = solve_landmarks(problem, start, shared=False, iterations=4)
+    rows = torch.tensor([1])
+    alone = solve_landmarks(problem.select(rows), start.rows(rows), shared=False, iterations=4)
+    assert mean_error_px(alone, truth.rows(rows)) == pytest.approx(mean_error_px(together.rows(rows), truth.rows(rows)), abs=0.05)
+
+
+def test_one_point_in_ten_may_lie_anywhere():
+    truth = moving_params(4)
+    exact = exact_problem(truth, SIZE)
+    random = torch.Generator().manual_seed(1)
+    wrong = torch.rand(exact.weight.shape, generator=random) < 0.1
+    noise = 60 * torch.randn(exact.detected_px.shape, generator=random)
+    spoilt = replace(exact, detected_px=exact.detected_px + noise * wrong[..., None])
+    clean = guess_from_landmarks(exact, still_params(4), 4)
+    found = guess_from_landmarks(spoilt, still_params(4), 4)
+    assert found.found.all()
+    assert mean_error_px(clean.params, truth) < 1.0
+    assert mean_error_px(found.params, truth) < 2.5
+    assert turned_apart_deg(found.params, truth).max() < 5
+
+
+def test_frames_without_weight_stay_finite_and_lie_between_their_neighbours():
+    truth = moving_params(6)
+    problem = exact_problem(truth, SIZE)
+    problem.weight[[0, 2, 3]] = 0
+    problem.detected_px[[0, 2, 3]] = 0
+    guess = guess_from_landmarks(problem, still_params(6), 6)
+    assert guess.found.tolist() == [False, True, False, False, True, True]
+    for name in PER_FRAME:
+        value = getattr(guess.params, name)
+        assert value.isfinite().all()
+        torch.testing.assert_close(value[0], value[1])
+        torch.testing.assert_close(value[2], value[1] + (value[4] - value[1]) / 3, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(value[3], value[1] + (value[4] - value[1]) * 2 / 3, atol=1e-5, rtol=1e-4)
+
+
+def test_solver_leaves_a_frame_without_weight_where_it_was():
+    truth = moving_params(3)
+    problem, start = exact_problem(truth, SIZE), start_of(truth)
+    problem.weight[1] = 0
+    found = solve_landmarks(problem, start, shared=True)
+    torch.testing.assert_close(found.rotation[1], start.rotation[1], atol=1e-4, rtol=0)
+    torch.testing.assert_close(found.translation[1], start.translation[1], atol=1e-4, rtol=0)
+    assert all(getattr(found, name).isfinite().all() for name in (*PER_FRAME, "shape", "focal_length"))
+
+
+def test_known_camera_counts_whatever_the_focal_length_starts_from():
+    truth = moving_params(3)
+    given = camera_from_focal(truth.focal_length[0], *SIZE)
+    problem = exact_problem(truth, SIZE, given)
+    start = replace(still_params(3), focal_length=torch.tensor([9.0]))
+    guess = guess_from_landmarks(problem, start, 3)
+    assert mean_error_px(replace(guess.params, focal_length=truth.focal_length), truth) < 1
+    posed, true = (pose(builtin_head(), params.head()) for params in (guess.params, truth))
+    assert (posed.mean(1) - true.mean(1)).norm(dim=-1).max() < 0.02
+
+
+def test_pnp_alone_places_a_mean_face_exactly():
+    truth = replace(moving_params(4), shape=torch.zeros(24), expr=torch.zeros(4, 24), jaw_pose=torch.zeros(4, 3))
+    found, known = pose_from_landmarks(exact_problem(truth, SIZE), still_params(4))
+    assert known.all()
+    torch.testing.assert_close(found.rotation, truth.rotation, atol=1e-3, rtol=0)
+    torch.testing.assert_close(found.translation, truth.translation, atol=1e-3, rtol=0)

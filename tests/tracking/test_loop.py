@@ -1,0 +1,226 @@
+from collections import Counter
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+import pytest
+import torch
+from tracked_heads import FilmedCapture, builtin_head, frame_batch, landmarks_px, moving_params
+
+from vhap.config.data import DataConfig
+from vhap.config.track import ExperimentConfig, LearningRateConfig, ModelConfig, PipelineConfig, TrackConfig
+from vhap.geometry.cameras import camera_from_focal
+from vhap.pipeline.track import build_tracker
+from vhap.tracking.loop import StepEvent, Tracker
+from vhap.tracking.params import PER_FRAME, TrackParams
+from vhap.tracking.stages import Stage, build_stages
+
+SIZE, FRAMES, BATCH = (96, 96), 6, 4
+NO_MOTION = LearningRateConfig(base=0, translation=0, expr=0, camera=0, light=0)
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+
+
+def options(steps: int = 2, epochs: int = 1, photometric: bool = True, **changes) -> TrackConfig:
+    plan = PipelineConfig()
+    counts = {f.name: {"num_epochs": epochs} if "global" in f.name else {"num_steps": steps} for f in fields(plan)}
+    return TrackConfig(
+        **{
+            "data": DataConfig(Path("root"), "clip", landmark_source="face-alignment"),
+            "exp": ExperimentConfig(Path("out"), photometric=photometric),
+            "model": ModelConfig(head="builtin", tex_resolution=64),
+            "pipeline": replace(plan, **{name: replace(getattr(plan, name), **c) for name, c in counts.items()}),
+            "batch_size": BATCH,
+            "device": "cpu",
+            **changes,
+        }
+    )
+
+
+def filmed(truth: TrackParams | None = None, undetected: tuple[int, ...] = ()) -> FilmedCapture:
+    batch = frame_batch(moving_params(FRAMES) if truth is None else truth, SIZE)
+    for row in undetected:
+        batch.confidence[row] = 0
+        batch.landmarks_px[row] = 0
+    return FilmedCapture(batch)
+
+
+def make_tracker(config: TrackConfig, capture: FilmedCapture, *callbacks, device: str = "cpu") -> Tracker:
+    tracker = build_tracker(config, capture, builtin_head().to(device), torch.device(device))
+    tracker.callbacks = callbacks
+    return tracker
+
+
+def track(config: TrackConfig, capture: FilmedCapture, *callbacks, device: str = "cpu") -> TrackParams:
+    return make_tracker(config, capture, *callbacks, device=device).run(build_stages(config))
+
+
+@dataclass
+class Recorder:
+    """Losses and touched frames of every step, by stage; epochs as they were told."""
+
+    losses: dict[str, list[float]] = field(default_factory=dict)
+    rows: list[tuple[str, list[int]]] = field(default_factory=list)
+    counts: list[tuple[int, int]] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
+    epochs: list[int] = field(default_factory=list)
+
+    def on_step(self, event: StepEvent) -> None:
+        self.losses.setdefault(event.stage.name, []).append(float(event.energy.total.detach()))
+        self.rows.append((event.stage.name, event.timesteps.tolist()))
+        self.counts.append((event.done, event.total))
+        self.steps.append(event.step)
+
+    def on_stage_end(self, stage: Stage, params: TrackParams) -> None:
+        self.ended.append(stage.name)
+
+    def on_epoch(self, epoch: int, params: TrackParams) -> None:
+        self.epochs.append(epoch)
+
+
+@dataclass
+class StillFrames:
+    """Notes every frame that moved in a step although it was not in the step's batch."""
+
+    past: dict[str, torch.Tensor] = field(default_factory=dict)
+    moved: list[tuple[str, int]] = field(default_factory=list)
+
+    def on_step(self, event: StepEvent) -> None:
+        for name in PER_FRAME:
+            value = getattr(event.params, name)
+            if name in self.past:
+                changed = (value != self.past[name]).any(1).nonzero().flatten().tolist()
+                self.moved += [(name, row) for row in changed if row not in event.timesteps.tolist()]
+            self.past[name] = value.clone()
+
+    def on_stage_end(self, stage: Stage, params: TrackParams) -> None:
+        self.past.clear()
+
+    def on_epoch(self, epoch: int, params: TrackParams) -> None:
+        return None
+
+
+def test_explicit_counts_are_obeyed_and_every_stage_and_epoch_is_told():
+    config, recorder = options(steps=2, epochs=3), Recorder()
+    track(config, filmed(), recorder)
+    assert {name: len(losses) for name, losses in recorder.losses.items()} == {
+        "lmk_init_rigid": 2,
+        "lmk_init_all": 2,
+        "rgb_init_texture": 2,
+        "rgb_init_all": 2,
+        "rgb_sequential_tracking": 2 * 2,
+        "rgb_global_tracking": 2 * 3,
+    }
+    assert recorder.ended == [stage.name for stage in build_stages(config)]
+    assert recorder.epochs == [0, 1, 2, 3]
+    assert recorder.steps == list(range(1, len(recorder.steps) + 1))
+    assert all(0 < done <= total for done, total in recorder.counts)
+    assert recorder.counts[-1][0] == recorder.counts[-1][1]
+
+
+def test_sequential_batches_are_consecutive_and_every_epoch_sees_all_frames_once():
+    recorder = Recorder()
+    track(options(steps=1, epochs=2, photometric=False), filmed(), recorder)
+    sequential = [rows for name, rows in recorder.rows if name == "lmk_sequential_tracking"]
+    assert sequential == [[0, 1, 2, 3], [4, 5]]
+    shuffled = [rows for name, rows in recorder.rows if name == "lmk_global_tracking"]
+    assert len(shuffled) == 4
+    for epoch in (shuffled[:2], shuffled[2:]):
+        assert Counter(row for rows in epoch for row in rows) == Counter(range(FRAMES))
+
+
+def test_loss_falls_in_every_stage_that_looks_for_something():
+    plan = PipelineConfig()
+    plan = replace(
+        options(epochs=1).pipeline,
+        lmk_init_all=replace(plan.lmk_init_all, num_steps=15),
+        rgb_init_texture=replace(plan.rgb_init_texture, num_steps=12),
+        rgb_init_all=replace(plan.rgb_init_all, num_steps=15),
+    )
+    recorder = Recorder()
+    capture = filmed()
+    tracker = make_tracker(options(pipeline=plan), capture, recorder)
+    tracker.params.expr += 0.5
+    tracker.params.lights = tracker.params.lights * 0.8
+    params = tracker.run(build_stages(options(pipeline=plan)))
+    for name in ("lmk_init_all", "rgb_init_texture", "rgb_init_all"):
+        assert recorder.losses[name][-1] < 0.97 * recorder.losses[name][0], name
+    assert all(getattr(params, f.name).isfinite().all() for f in fields(params))
+    error = (landmarks_px(params, SIZE) - capture.batch.landmarks_px).norm(dim=-1).mean()
+    assert float(error) < 1
+
+
+def test_stage_without_a_count_stops_on_a_plateau_before_its_bound():
+    plan = options(steps=1, photometric=False).pipeline
+    plan = replace(plan, lmk_init_all=PipelineConfig().lmk_init_all, lmk_global_tracking=PipelineConfig().lmk_global_tracking)
+    config, recorder = options(photometric=False, pipeline=plan, lr=NO_MOTION), Recorder()
+    track(config, filmed(), recorder)
+    assert 1 < len(recorder.losses["lmk_init_all"]) < 500
+    assert 1 < max(recorder.epochs) < 30
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 16])
+def test_every_frame_to_the_last_starts_from_the_frames_before_it(batch_size):
+    """With rates of zero a frame ends where it started: its landmarks' guess, moved as the initialisation's was."""
+    config = options(steps=1, epochs=1, photometric=False, lr=NO_MOTION, batch_size=batch_size)
+    tracker = make_tracker(config, filmed())
+    guess = TrackParams(**{f.name: getattr(tracker.params, f.name).clone() for f in fields(tracker.params)})
+    shift = torch.tensor([0.03, -0.02, 0.01])
+    for row in tracker.init_frames:
+        tracker.params.translation[row] += shift
+        tracker.params.jaw_pose[row, 0] += 0.2
+    params = tracker.run(build_stages(config))
+    torch.testing.assert_close(params.translation - guess.translation, shift.expand(FRAMES, 3), atol=2e-3, rtol=0)
+    torch.testing.assert_close(params.jaw_pose[:, 0] - guess.jaw_pose[:, 0], torch.full((FRAMES,), 0.2), atol=2e-2, rtol=0)
+
+
+def test_frames_outside_a_batch_do_not_move():
+    watcher = StillFrames()
+    track(options(steps=2, epochs=2, photometric=False, batch_size=2), filmed(), watcher)
+    assert not watcher.moved
+
+
+def test_frames_without_a_face_are_tracked_through():
+    truth, undetected = moving_params(FRAMES), (0, 2, 5)
+    params = track(options(steps=3), filmed(truth, undetected))
+    assert all(getattr(params, f.name).isfinite().all() for f in fields(params))
+    error = (landmarks_px(params, SIZE) - landmarks_px(truth, SIZE)).norm(dim=-1).mean(1)
+    assert error[[1, 3, 4]].max() < 1.5
+    assert error.max() < 12
+
+
+def test_clip_of_one_frame_is_tracked():
+    truth = moving_params(3).rows(torch.tensor([1]))
+    params = track(options(), filmed(truth))
+    assert params.n_timesteps == 1
+    assert float((landmarks_px(params, SIZE) - landmarks_px(truth, SIZE)).norm(dim=-1).mean()) < 1.5
+
+
+def test_equal_runs_give_equal_bits():
+    runs = [track(options(steps=2, epochs=2), filmed()) for _ in range(2)]
+    for f in fields(TrackParams):
+        assert torch.equal(getattr(runs[0], f.name), getattr(runs[1], f.name)), f.name
+
+
+def test_known_camera_stays_and_constant_light_stays():
+    truth = moving_params(FRAMES)
+    camera = camera_from_focal(truth.focal_length, *SIZE)
+    config = options()
+    config = replace(config, render=replace(config.render, lighting_type="constant"))
+    tracker = make_tracker(config, replace(filmed(truth), camera=camera))
+    focal, lights = tracker.params.focal_length.clone(), tracker.params.lights.clone()
+    params = tracker.run(build_stages(config))
+    assert torch.equal(params.focal_length, focal)
+    assert torch.equal(params.lights, lights)
+    shown = replace(params, focal_length=truth.focal_length)
+    assert float((landmarks_px(shown, SIZE) - landmarks_px(truth, SIZE)).norm(dim=-1).mean()) < 1.5
+
+
+@pytest.mark.gpu
+@needs_cuda
+def test_run_on_the_gpu_ends_where_one_on_the_cpu_does():
+    config = options(steps=4)
+    on_cpu, on_gpu = track(config, filmed()), track(config, filmed(), device="cuda")
+    cpu_px = landmarks_px(on_cpu, SIZE)
+    moved = TrackParams(**{f.name: getattr(on_gpu, f.name).cpu() for f in fields(on_gpu)})
+    assert all(getattr(on_gpu, f.name).is_cuda for f in fields(on_gpu))
+    assert float((landmarks_px(moved, SIZE) - cpu_px).norm(dim=-1).mean()) < 0.3
