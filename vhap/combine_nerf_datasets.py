@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import tyro
+from collections.abc import Sequence
 
+from vhap.cli import parse
 from vhap.config.export import CombineConfig
 from vhap.util.errors import exits_cleanly
 
 
 @exits_cleanly
-def main() -> None:
-    config = tyro.cli(CombineConfig, description=__doc__)
+def main(args: Sequence[str] | None = None) -> None:
+    config = parse(CombineConfig, __doc__, args)
     from vhap.pipeline.combine_nerf_datasets import run
 
     print(f"dataset: {run(config)}")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import tyro
+from collections.abc import Sequence
 
+from vhap.cli import parse
 from vhap.config.export import ExportConfig
 from vhap.util.errors import exits_cleanly
 
 
 @exits_cleanly
-def main() -> None:
-    config = tyro.cli(ExportConfig, description=__doc__)
+def main(args: Sequence[str] | None = None) -> None:
+    config = parse(ExportConfig, __doc__, args)
     from vhap.pipeline.export_as_nerf_dataset import run
 
     print(f"dataset: {run(config)}")

@@ -214,6 +214,15 @@ def test_texture_variation_is_weighed_by_the_pictures_scale():
     assert float(half.total) == pytest.approx(float(full.total) / 4, rel=1e-5)
 
 
+def test_smaller_pictures_give_nearly_the_same_energy():
+    params = some_params()
+    batch, which = frame_batch(moving_params(2, seed=1), SIZE), energy()
+    full = evaluate(which, params, batch, TRACKING).terms
+    coarse = evaluate(replace(which, scene=which.scene.shrunk(2)), params, batch.shrunk(2), TRACKING).terms
+    assert float(coarse["landmark"]) == pytest.approx(float(full["landmark"]), rel=1e-4)
+    assert float(coarse["photo"]) == pytest.approx(float(full["photo"]), rel=0.25)
+
+
 def test_first_frame_has_no_temporal_cost():
     params, batch = some_params(), frame_batch(moving_params(2), SIZE)
     before = replace(neighbours(params), valid=torch.tensor([False, False]))
