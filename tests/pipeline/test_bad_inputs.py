@@ -124,9 +124,8 @@ def test_file_that_is_not_there(complaint, tmp_path):
     assert "gone" in complaint(
         export_as_nerf_dataset, "--src-folder", tmp_path / "gone", "--tgt-folder", tmp_path / "to"
     )
-    assert "gone" in complaint(
-        combine_nerf_datasets, "--src-folders", tmp_path / "gone_1", "--tgt-folder", tmp_path / "gone_all"
-    )
+    several = ("--src-folders", tmp_path / "gone_1", tmp_path / "gone_2", "--tgt-folder", tmp_path / "gone_all")
+    assert "gone_1" in complaint(combine_nerf_datasets, *several)
     assert "gone.mp4" in complaint(demo, "--video", tmp_path / "gone.mp4", "--output", tmp_path / "demo")
     assert not list(tmp_path.rglob("*.*"))
 
@@ -209,9 +208,7 @@ def spoil(arrays: dict[str, np.ndarray], how: str) -> dict[str, np.ndarray]:
     return {**arrays, "face_landmark_2d": points}
 
 
-@pytest.mark.parametrize(
-    "how", ["too few rows", "wrong points", "no points", "NaN", "infinity", "no npz"]
-)
+@pytest.mark.parametrize("how", ["too few rows", "wrong points", "no points", "NaN", "infinity", "no npz"])
 def test_damaged_landmark_file(complaint, clip, how):
     path = clip / LANDMARKS
     if how == "no npz":
@@ -323,9 +320,9 @@ def test_folder_without_a_result(complaint, tmp_path):
     empty.mkdir()
     assert str(empty) in complaint(evaluate_tracking, "--run", empty)
     assert str(empty) in complaint(export_as_nerf_dataset, "--src-folder", empty, "--tgt-folder", tmp_path / "to")
-    assert str(empty) in complaint(
-        combine_nerf_datasets, "--src-folders", empty, "--tgt-folder", tmp_path / "empty_all"
-    )
+    alone = ("--src-folders", empty, "--tgt-folder", tmp_path / "empty_all")
+    assert "found 1" in complaint(combine_nerf_datasets, *alone)
+    assert str(empty) in complaint(combine_nerf_datasets, *alone, "--division-mode", "none")
     assert folders_below(tmp_path) == {"empty"}
 
 

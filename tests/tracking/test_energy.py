@@ -115,9 +115,7 @@ PLACES = {
 def test_nothing_becomes_infinite_wherever_the_head_is(stage, place, detected):
     batch = frame_batch(moving_params(2), SIZE)
     if not detected:
-        batch = replace(
-            batch, landmarks_px=0 * batch.landmarks_px, confidence=torch.zeros_like(batch.confidence)
-        )
+        batch = replace(batch, landmarks_px=0 * batch.landmarks_px, confidence=torch.zeros_like(batch.confidence))
     params = with_gradient(PLACES[place])
     value = evaluate(energy(), params, batch, stage)
     assert value.total.isfinite()
@@ -177,6 +175,18 @@ def test_mediapipe_has_a_jaw_line_but_no_emphasis():
     # 152 is the tip of the chin, 1 that of the nose, 13 the middle of the upper lip.
     assert without[[152, 1, 13]].tolist() == [0, 1, 1]
     assert 15 < (without == 0).sum() < 30
+
+
+@pytest.mark.parametrize("stage", [LANDMARK_TRACKING, TRACKING], ids=lambda stage: stage.name)
+def test_landmarks_count_by_their_confidence(stage):
+    params, batch = some_params(), frame_batch(moving_params(2, seed=1), SIZE)
+
+    def cost(confidence: float) -> float:
+        trusted = replace(batch, confidence=torch.full_like(batch.confidence, confidence))
+        return float(evaluate(energy(), params, trusted, stage).terms["landmark"])
+
+    assert cost(0.0) == 0
+    assert cost(0.5) == pytest.approx(cost(1.0) / 2) != 0
 
 
 def test_jaw_line_moves_nothing_where_a_stage_leaves_it_out():

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -7,7 +8,7 @@ from tracked_heads import builtin_head, exact_problem, in_double, landmarks_px, 
 
 from vhap.geometry.cameras import Camera, camera_from_focal
 from vhap.geometry.rotations import axis_angle_to_matrix
-from vhap.model.head import coefficient_slopes, landmark_head, pose
+from vhap.model.head import HeadModel, HeadParams, coefficient_slopes, landmark_head, pose
 from vhap.tracking.first_guess import guess_from_landmarks, pose_from_landmarks
 from vhap.tracking.landmark_solver import LandmarkPrior, solve_landmarks
 from vhap.tracking.params import PER_FRAME, TrackParams
@@ -39,6 +40,10 @@ def random_double(*shape: int) -> torch.Tensor:
     return 0.3 * torch.randn(*shape, generator=torch.Generator().manual_seed(len(shape)), dtype=torch.float64)
 
 
+def posed_with(head: HeadModel, params: HeadParams, name: str, value: torch.Tensor) -> torch.Tensor:
+    return pose(head, replace(params, **{name: value}))
+
+
 def test_posed_basis_vectors_are_the_slopes_that_autograd_finds():
     head = in_double(landmark_head(builtin_head(), "ibug"))
     truth = moving_params(2)
@@ -51,10 +56,9 @@ def test_posed_basis_vectors_are_the_slopes_that_autograd_finds():
     by_shape, by_expr = coefficient_slopes(head, params)
     for frame in range(2):
         one = replace(params, **{name: getattr(params, name)[frame] for name in PER_FRAME})
-        expected_shape = jacfwd(lambda x: pose(head, replace(one, shape=x)))(one.shape)
-        expected_expr = jacfwd(lambda x: pose(head, replace(one, expr=x)))(one.expr)
-        torch.testing.assert_close(by_shape[frame], expected_shape.permute(2, 0, 1), atol=1e-12, rtol=1e-9)
-        torch.testing.assert_close(by_expr[frame], expected_expr.permute(2, 0, 1), atol=1e-12, rtol=1e-9)
+        for slopes, name in ((by_shape, "shape"), (by_expr, "expr")):
+            expected = jacfwd(partial(posed_with, head, one, name))(getattr(one, name))
+            torch.testing.assert_close(slopes[frame], expected.permute(2, 0, 1), atol=1e-12, rtol=1e-9)
 
 
 @pytest.mark.parametrize("behind", [False, True], ids=["before", "behind"])
@@ -98,7 +102,9 @@ def test_frames_solved_alone_do_not_depend_on_their_neighbours():
     together = solve_landmarks(problem, start, shared=False, iterations=4)
     rows = torch.tensor([1])
     alone = solve_landmarks(problem.select(rows), start.rows(rows), shared=False, iterations=4)
-    assert mean_error_px(alone, truth.rows(rows)) == pytest.approx(mean_error_px(together.rows(rows), truth.rows(rows)), abs=0.05)
+    assert mean_error_px(alone, truth.rows(rows)) == pytest.approx(
+        mean_error_px(together.rows(rows), truth.rows(rows)), abs=0.05
+    )
 
 
 def test_one_point_in_ten_may_lie_anywhere():

@@ -11,6 +11,7 @@ from vhap.tracking.params import TrackParams
 from vhap.tracking.texture import (
     back_project,
     fill_holes,
+    rasterize_uv,
     resize_texture,
     supported_size,
     texel_mask,
@@ -25,7 +26,9 @@ def slopes_of(texels: float, count: int = 10) -> torch.Tensor:
     return (torch.eye(2) / texels).expand(count, 2, 2)
 
 
-@pytest.mark.parametrize(("texels", "size"), [(100, 256), (256, 256), (350, 256), (400, 512), (1024, 1024), (9999, 2048)])
+@pytest.mark.parametrize(
+    ("texels", "size"), [(100, 256), (256, 256), (350, 256), (400, 512), (1024, 1024), (9999, 2048)]
+)
 def test_texture_has_a_texel_a_pixel(texels, size):
     assert supported_size(slopes_of(texels), 2048) == size
 
@@ -51,7 +54,9 @@ def test_turned_footprints_count_by_their_area():
 def painted(params: TrackParams) -> TrackParams:
     """Waves of colour on top of the base texture."""
     ramp = torch.linspace(0, 9, TEXTURE)
-    wave = 0.2 * torch.stack([ramp.sin()[:, None] + 0 * ramp, ramp.cos()[None] + 0 * ramp[:, None], 0 * ramp[:, None] * ramp], -1)
+    wave = 0.2 * torch.stack(
+        [ramp.sin()[:, None] + 0 * ramp, ramp.cos()[None] + 0 * ramp[:, None], 0 * ramp[:, None] * ramp], -1
+    )
     base = scene((192, 192), TEXTURE).base_texture
     return replace(params, residual_texture=(base + wave[None]).clamp(0, 1) - base)
 
@@ -88,6 +93,17 @@ def test_two_batches_count_like_one():
         one = replace(batch, **{name: getattr(batch, name)[rows] for name in ("timesteps", "cameras", "rgb")})
         parts.append((truth.rows(rows), one))
     torch.testing.assert_close(back_project(stage, parts), together, atol=2e-3, rtol=0)
+
+
+def test_parts_that_no_picture_shows_take_the_tint_of_the_others():
+    size, texels = (400, 400), 256
+    stage = scene(size, texels)
+    tint, base = torch.tensor([0.1, -0.05, 0.0]), stage.base_texture
+    truth = replace(still_params(1, texels), residual_texture=(base + tint).clamp(0, 1) - base)
+    found = back_project(stage, [(truth, frame_batch(truth, size))])
+    near = (found - truth.residual_texture).abs().amax(-1)[0] < 0.1
+    painted_on = rasterize_uv(stage.backend, stage.head, stage.topology, texels).mask[0]
+    assert float(near[painted_on].float().mean()) > 0.85
 
 
 def test_head_out_of_sight_keeps_the_base_texture():

@@ -67,7 +67,9 @@ def landmarks_px(params: TrackParams, size: tuple[int, int], head: HeadModel | N
 
 def exact_problem(params: TrackParams, size: tuple[int, int], given: Camera | None = None) -> LandmarkProblem:
     pixels = landmarks_px(params, size)
-    return LandmarkProblem(reduced_head(builtin_head(), "ibug"), "ibug", pixels, torch.ones(pixels.shape[:2]), size, given)
+    return LandmarkProblem(
+        reduced_head(builtin_head(), "ibug"), "ibug", pixels, torch.ones(pixels.shape[:2]), size, given
+    )
 
 
 @cache
@@ -90,7 +92,8 @@ def scene(size: tuple[int, int] = (96, 96), texture_size: int = 64) -> Scene:
 
 def pictures(params: TrackParams, size: tuple[int, int], background: float = 0.4) -> Tensor:
     """(B, H, W, 3) the head with its own texture before a plain background."""
-    stage = scene(size)
+    texels = params.residual_texture.shape[1]
+    stage = scene(size, texels) if texels > 1 else scene(size)
     camera = camera_from_focal(params.focal_length[0], *size)
     behind = torch.full((params.n_timesteps, *size, 3), background)
     vertices = pose(stage.head, params.head())

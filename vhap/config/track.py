@@ -136,10 +136,11 @@ def _epochs(*groups: ParamGroup, jaw_line: bool = True) -> EpochStageConfig:
 
 @dataclass(frozen=True)
 class PipelineConfig:
-    """The stages, in the order in which they run."""
+    """The stages, in the order in which they run. rgb_init_painted is for heads with a painted texture only."""
 
     lmk_init_rigid: StepStageConfig = _steps("cam", "pose")
     lmk_init_all: StepStageConfig = _steps("cam", "pose", "shape", "joints", "expr")
+    rgb_init_painted: StepStageConfig = _steps("pose", "shape", "joints", "expr", "lights", jaw_line=False)
     rgb_init_texture: StepStageConfig = _steps("cam", "shape", "texture", "lights")
     rgb_init_all: StepStageConfig = _steps(
         "cam", "pose", "shape", "joints", "expr", "texture", "lights", jaw_line=False

@@ -33,8 +33,8 @@ class Landmarks:
 
 def save_landmarks(path: str | Path, landmarks: Landmarks) -> None:
     arrays = {
-        "face_landmark_2d": landmarks.points.astype(np.float32),
-        "bounding_box": landmarks.bounding_box.astype(np.float32),
+        "face_landmark_2d": np.asarray(landmarks.points, np.float32),
+        "bounding_box": np.asarray(landmarks.bounding_box, np.float32),
     }
     if landmarks.timestep_ids is not None:
         arrays["timestep_id"] = np.array(landmarks.timestep_ids)

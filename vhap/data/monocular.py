@@ -66,25 +66,29 @@ class MonocularCapture:
         alpha = None
         if self.alpha_paths is not None:
             alpha = _unit_floats(np.stack([frame.alpha for frame in frames if frame.alpha is not None]))
-        landmarks_px, confidence = self.load_landmarks()
+        landmarks_px, confidence = self._landmarks_of(self._points[timesteps])
         return FrameBatch(
             timesteps=torch.tensor(timesteps, dtype=torch.long),
             cameras=torch.zeros(len(timesteps), dtype=torch.long),
             rgb=_unit_floats(np.stack([frame.rgb for frame in frames])),
             alpha=alpha,
-            landmarks_px=landmarks_px[timesteps, 0],
-            confidence=confidence[timesteps, 0],
+            landmarks_px=landmarks_px,
+            confidence=confidence,
         )
 
     def load_landmarks(self) -> tuple[Tensor, Tensor]:
         """(T, 1, L, 2) px of the loaded pictures and confidence (T, 1, L)."""
-        height, width = self.size
-        points = torch.from_numpy(self._points)[:, None]
-        return points[..., :2] * torch.tensor([width, height], dtype=points.dtype), points[..., 2]
+        return self._landmarks_of(self._points[:, None])
 
     def given_camera(self) -> Camera | None:
         """The camera with a leading axis of 1 where fx is given, else None."""
         return self._camera
+
+    def _landmarks_of(self, points: np.ndarray) -> tuple[Tensor, Tensor]:
+        """(..., 3) as read -> (..., 2) px of the loaded pictures and confidence (...,)."""
+        height, width = self.size
+        tensor = torch.from_numpy(points)
+        return tensor[..., :2] * torch.tensor([width, height], dtype=tensor.dtype), tensor[..., 2].contiguous()
 
     def _find_alpha_maps(self, sequence: SequenceFolder) -> list[Path] | None:
         folder = sequence.path / "alpha_maps"

@@ -22,7 +22,8 @@ class TrackResult:
     rotation, translation, neck_pose, jaw_pose (T, 3); eyes_pose (T, 6); shape (S,); expr (T, E); timestep_id (T,);
     timestep_index (T,) index in the unfiltered recording; n_processed_frames (); image_size (2,) height, width;
     head_model: name and file hash; focal_length (1,) in units of max(height, width) where the camera was solved;
-    tex_extra (3, R, R) albedo, row 0 on top; lights (9, 3); static_offset (1, V, 3); dynamic_offset (T, V, 3); scale ().
+    tex_extra (3, R, R) albedo, row 0 on top; lights (9, 3); static_offset (1, V, 3); dynamic_offset (T, V, 3);
+    scale ().
     """
 
     rotation: np.ndarray

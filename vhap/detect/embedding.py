@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -21,7 +22,7 @@ from torch import Tensor
 from vhap.geometry.cameras import Camera
 from vhap.geometry.meshes import face_normals
 from vhap.geometry.rotations import axis_angle_to_matrix
-from vhap.model.head import HeadModel, LandmarkSet
+from vhap.model.head import HeadModel, LandmarkSet, pose, zero_params
 from vhap.model.regions import faces_of_region, region_mask
 from vhap.model.texture import region_texture
 from vhap.render.scene import render_head
@@ -33,7 +34,7 @@ from vhap.util.files import read_npz, write_npz
 from vhap.util.log import get_logger
 from vhap.util.paths import cache_folder
 
-EMBEDDING_VERSION = 1
+EMBEDDING_VERSION = 3
 VIEWS_DEG = ((0, 0), (-15, 0), (15, 0), (-30, 0), (30, 0), (0, 12), (0, -12), (-20, -10), (20, -10))
 """Yaw and pitch of the camera around the face."""
 PICTURE_SIZE = 640
@@ -41,6 +42,11 @@ FOCAL = 2.5
 FRAME_M = 0.30
 """The picture spans this height at the face; a distance follows from it and FOCAL (in picture heights)."""
 MIN_VIEWS = 3
+MOUTH_OPENINGS = (0.2, 0.4, 0.7)
+"""Share of the canonical open mouth in each round of views."""
+JAW_OPEN_RAD = 0.3
+SITTER_DEVIATION = 0.7
+"""Spread of the identity coefficients of the people whose pictures are taken."""
 AGREEING_ROUNDS = 3
 BESIDE_TRUST = 0.1
 """Trust in a point that was found beside the surface it belongs to."""
@@ -104,18 +110,20 @@ def make_embedding(model: HeadModel, detector: PointDetector, backend: Backend) 
     model = model.to("cpu")
     surfaces = _surfaces(model)
     places, trust, directions = [], [], []
-    for yaw, pitch in VIEWS_DEG:
+    sitters = list(_sitters(model))
+    for (yaw, pitch), vertices in zip(VIEWS_DEG * (len(sitters) // len(VIEWS_DEG)), sitters):
         camera = view_camera(model, yaw, pitch)
-        found = detector.detect(_picture(model, camera, backend))
+        found = detector.detect(_picture(model, vertices, camera, backend))
         if found is not None:
-            cast = _cast_back(model, surfaces, camera, torch.from_numpy(np.asarray(found, np.float32)), backend)
+            points = torch.from_numpy(np.asarray(found, np.float32))
+            cast = _cast_back(model, vertices, surfaces, camera, points, backend)
             places.append(cast[0])
             trust.append(cast[1])
             directions.append(camera.T_camera_world[2, :3])
     if len(places) < MIN_VIEWS:
         raise InputError(
             f"expected the landmark detector to find a face in pictures of head {model.name}, found one in "
-            f"{len(places)} of {len(VIEWS_DEG)}; use a head that has landmark files"
+            f"{len(places)} of {len(sitters)}; use a head that has landmark files"
         )
     face_ids, barycentrics, spread = _agree(
         model, surfaces, torch.stack(places), torch.stack(trust), torch.stack(directions)
@@ -160,8 +168,23 @@ def view_camera(model: HeadModel, yaw_deg: float, pitch_deg: float) -> Camera:
     return Camera(focal, focal, centre, centre, T_camera_world, PICTURE_SIZE, PICTURE_SIZE)
 
 
-def _picture(model: HeadModel, camera: Camera, backend: Backend) -> np.ndarray:
-    """(H, W, 3) uint8: the template, lit softly from the front and a little from above, on grey."""
+def _sitters(model: HeadModel) -> Iterator[Tensor]:
+    """Posed vertices (V, 3), a round of VIEWS_DEG for each opening of the mouth, another person in each picture. On
+    closed lips a detector's inner points could be on either one, and one face alone would lend its own bias to
+    everybody's points."""
+    generator = torch.Generator().manual_seed(0)
+    for opening in MOUTH_OPENINGS:
+        for _ in VIEWS_DEG:
+            params = zero_params(model)
+            params.shape.copy_(SITTER_DEVIATION * torch.randn(model.n_shape, generator=generator))
+            params.jaw_pose[0] = opening * JAW_OPEN_RAD if model.has_jaw else 0.0
+            for index, value in model.open_mouth.items():
+                params.expr[index] = opening * value
+            yield pose(model, params)
+
+
+def _picture(model: HeadModel, vertices: Tensor, camera: Camera, backend: Backend) -> np.ndarray:
+    """(H, W, 3) uint8: the head, lit softly from the front and a little from above, on grey."""
     texture = model.base_texture if model.base_texture is not None else region_texture(model, 512)
     lights = torch.zeros(9, 3)
     lights[0] = 0.7 * math.sqrt(4 * math.pi)
@@ -170,7 +193,7 @@ def _picture(model: HeadModel, camera: Camera, backend: Backend) -> np.ndarray:
     topology = build_topology(model.faces, model.uv_faces)
     with torch.no_grad():
         drawn = render_head(
-            backend, model.template[None], topology, model.uvs, texture[None], lights, camera.expand(1), background
+            backend, vertices[None], topology, model.uvs, texture[None], lights, camera.expand(1), background
         )
     return (drawn.picture[0].clamp(0, 1) * 255).round().byte().numpy()
 
@@ -192,29 +215,36 @@ def _surfaces(model: HeadModel) -> list[tuple[Surface, Tensor]]:
 
 
 def _cast_back(
-    model: HeadModel, surfaces: list[tuple[Surface, Tensor]], camera: Camera, found: Tensor, backend: Backend
+    model: HeadModel,
+    vertices: Tensor,
+    surfaces: list[tuple[Surface, Tensor]],
+    camera: Camera,
+    found: Tensor,
+    backend: Backend,
 ) -> tuple[Tensor, Tensor]:
     """(478, 2) px -> places (478, 3) on the template and trust (478,): less where a point lies beside the surface."""
     places, trust = torch.zeros(len(found), 3), torch.zeros(len(found))
     for surface, ids in surfaces:
         topology = build_topology(surface.faces, surface.faces)
-        clip = camera.expand(1).to_clip(model.template[None])
+        clip = camera.expand(1).to_clip(vertices[None])
         face_id = backend.rasterize(clip, topology, camera.height, camera.width).face_id[0].long()
-        places[ids], trust[ids] = _meet(model.template, surface, face_id, camera, found[ids])
+        places[ids], trust[ids] = _meet(vertices, model.template, surface, face_id, camera, found[ids])
     return places, trust
 
 
 def _meet(
-    vertices: Tensor, surface: Surface, face_id: Tensor, camera: Camera, points_px: Tensor
+    vertices: Tensor, template: Tensor, surface: Surface, face_id: Tensor, camera: Camera, points_px: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Where the rays through points_px (N, 2) meet the surface, moved to the nearest covered pixel where they miss."""
+    """Where the rays through points_px (N, 2) meet the posed surface, moved to the nearest covered pixel where they
+    miss; told as places on the template."""
     marked = (face_id >= 0) & surface.allowed[face_id.clamp(min=0)]
     rows, columns = marked.nonzero().unbind(-1)
     covered = torch.stack([columns, rows], -1) + 0.5
     distance, nearest = (torch.from_numpy(a) for a in KDTree(covered.numpy()).query(points_px.numpy()))
     inside = distance <= math.sqrt(0.5)
     target = torch.where(inside[:, None], points_px, covered[nearest])
-    corners = vertices[surface.faces[face_id[rows[nearest], columns[nearest]]]]
+    triangles = surface.faces[face_id[rows[nearest], columns[nearest]]]
+    corners = vertices[triangles]
     rotation, centre = camera.T_camera_world[:3, :3], camera.centre()
     x, y = (target[:, 0] - camera.cx) / camera.fx, (camera.cy - target[:, 1]) / camera.fy
     rays = torch.stack([x, y, -torch.ones_like(x)], -1) @ rotation
@@ -223,7 +253,9 @@ def _meet(
     depth = (normals * (corners[:, 0] - centre)).sum(-1) / facing
     places = centre + depth[:, None] * rays
     closest = trimesh.triangles.closest_point(corners.double().numpy(), places.double().numpy())
-    return torch.from_numpy(closest).float(), torch.where(inside, 1.0, BESIDE_TRUST)
+    weights = trimesh.triangles.points_to_barycentric(corners.double().numpy(), closest).clip(0, 1)
+    on_template = (template[triangles] * torch.from_numpy(weights).float()[..., None]).sum(1)
+    return on_template, torch.where(inside, 1.0, BESIDE_TRUST)
 
 
 def _triples(count: int) -> Tensor:

@@ -95,7 +95,8 @@ class LandmarkPass:
         found = [detectors.get().faces(read_rgb(path)) for path in files]
         counts = [len(faces) for faces in found]
         stacked = [points for faces in found for points in faces]
-        points = np.stack(stacked) if stacked else np.zeros((0, 1, 3))
+        # Single precision: these points are all that stays in memory of a long video.
+        points = np.stack(stacked).astype(np.float32) if stacked else np.zeros((0, 1, 3), np.float32)
         write_npz(part, {"source": source, "counts": np.array(counts), "points": points})
         return np.split(points, np.cumsum(counts)[:-1])
 
@@ -134,7 +135,7 @@ def _as_landmarks(
     chosen: list[np.ndarray | None], names: list[str], size: tuple[int, int], detector: FaceDetector
 ) -> Landmarks:
     count = next(len(points) for points in chosen if points is not None)
-    points = np.tile(np.array([-1.0, -1.0, 0.0]), (len(chosen), count, 1))
+    points = np.tile(np.array([-1, -1, 0], np.float32), (len(chosen), count, 1))
     boxes = np.tile(np.array([-1.0, -1.0, -1.0, -1.0, 0.0]), (len(chosen), 1))
     scale = np.array(size[::-1], float)
     for frame, found in enumerate(chosen):

@@ -65,7 +65,9 @@ def load_flame(path: str | Path, with_teeth: bool = True) -> HeadModel:
     uvs, uv_faces = _layout(path.parent, model)
     model = replace(model, uvs=uvs, uv_faces=uv_faces)
     model = complete_regions(add_teeth(model) if with_teeth else model)
-    return replace(model, base_texture=_base_texture(path.parent, model))
+    texture = _base_texture(path.parent, model)
+    painted = (path.parent / PAINTED).is_file()
+    return replace(model, base_texture=texture, has_painted_texture=painted)
 
 
 def _arrays(content: Any, path: Path) -> dict[str, np.ndarray]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,6 +56,7 @@ class HeadModel:
     landmarks: name -> LandmarkSet; `ibug` = 68 iBUG points, then the two iris centres (68 on the image's left);
     `mediapipe` = MediaPipe's 478.
     jaw_line: sliding contour or None. base_texture (H, W, 3) sRGB in [0, 1], row 0 on top, or None.
+    has_painted_texture: whether it shows a face's features, not just a flat colour for each region.
     shape_names, expr_names: empty where the basis is anonymous. has_jaw: False where the jaw joint moves nothing.
     open_mouth: expression coefficients that open the mouth, name or index -> value (empty where has_jaw).
     asset_hash: identifies the file (or the code's version) that the model came from.
@@ -77,6 +79,7 @@ class HeadModel:
     landmarks: Mapping[str, LandmarkSet] = field(default_factory=dict)
     jaw_line: JawLine | None = None
     base_texture: Tensor | None = None
+    has_painted_texture: bool = False
     shape_names: tuple[str, ...] = ()
     expr_names: tuple[str, ...] = ()
     has_jaw: bool = True
@@ -151,10 +154,10 @@ class HeadParams:
     scale: Tensor | None = None
 
 
-def map_tensors(value, change):
-    """A copy of a dataclass of tensors with every tensor, also in mappings and nested dataclasses, changed."""
+def map_tensors(value: HeadModel, change: Callable[[Tensor], Tensor]) -> HeadModel:
+    """A copy of a head with every tensor, also in mappings and nested dataclasses, changed."""
 
-    def convert(item):
+    def convert(item: Any) -> Any:
         if isinstance(item, Tensor):
             return change(item)
         if isinstance(item, Mapping):

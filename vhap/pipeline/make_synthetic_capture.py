@@ -122,7 +122,7 @@ def claim_folder(files: CaptureFiles, settings: dict[str, Any]) -> None:
     Raises InputError where the folder holds a capture of other options, or something that is not a synthetic capture.
     """
     if not files.settings.is_file():
-        if files.video.exists() or (files.folder.exists() and any(files.folder.iterdir())):
+        if files.video.exists() or files.folder.is_file() or (files.folder.exists() and any(files.folder.iterdir())):
             raise InputError(
                 f"expected nothing or a synthetic capture at {files.folder} and {files.video.name} beside it, "
                 "found other files; choose another --output"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -39,12 +39,13 @@ FLAT_TEXTURE_SIZE = 512
 
 def run(config: TrackConfig) -> Path:
     """Tracks one sequence. Returns the run folder (the output folder itself for a dry run, which writes nothing)."""
+    check_options(config)
     torch.manual_seed(config.seed)
     config = replace(config, model=resolved(config.model))
     device = choose_device(config.device)
     capture = open_capture(config)
     head = open_textured_head(config, capture, device)
-    stages = build_stages(config)
+    stages = build_stages(config, painted=head.has_painted_texture and config.model.tex_painted)
     if config.dry_run:
         describe(config, capture, head, stages, device)
         return config.exp.output_folder
@@ -56,6 +57,24 @@ def run(config: TrackConfig) -> Path:
         get_logger().removeHandler(handler)
         handler.close()
     return folder
+
+
+def check_options(config: TrackConfig) -> None:
+    """InputError where a number is out of its range."""
+    least = {
+        "batch_size": (config.batch_size, 1),
+        "model.tex_resolution": (config.model.tex_resolution, 1),
+        "model.n_shape": (config.model.n_shape, 1),
+        "model.n_expr": (config.model.n_expr, 1),
+    }
+    for stage in fields(config.pipeline):
+        for name in ("num_steps", "num_epochs"):
+            count = getattr(getattr(config.pipeline, stage.name), name, None)
+            if count is not None:
+                least[f"pipeline.{stage.name}.{name}"] = (count, 0)
+    for name, (value, low) in least.items():
+        if value < low:
+            raise InputError(f"expected --{name} of at least {low}, found {value}; correct it")
 
 
 def choose_device(name: str) -> torch.device:

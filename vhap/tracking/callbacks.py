@@ -33,7 +33,7 @@ class ProgressBar:
         if self.bar is None:
             self.bar = tqdm(total=event.total, desc=event.stage.name, disable=not sys.stderr.isatty(), leave=False)
         self.bar.update(event.done - self.bar.n)
-        self.bar.set_postfix(loss=f"{float(event.energy.total):.3f}", frame=int(event.timesteps[0]))
+        self.bar.set_postfix(loss=f"{float(event.energy.total.detach()):.3f}", frame=int(event.timesteps[0]))
 
     def on_stage_end(self, stage: Stage, params: TrackParams) -> None:
         if self.bar is not None:
@@ -55,7 +55,7 @@ class StageTimes:
 
     def on_step(self, event: StepEvent) -> None:
         self.steps += 1
-        self.loss = float(event.energy.total)
+        self.loss = float(event.energy.total.detach())
 
     def on_stage_end(self, stage: Stage, params: TrackParams) -> None:
         self.seconds[stage.name] = time.monotonic() - self.started
@@ -80,9 +80,9 @@ class TensorBoard:
     def on_step(self, event: StepEvent) -> None:
         if event.step % self.interval != 1 and self.interval != 1:
             return
-        self.writer.add_scalar("loss/total", float(event.energy.total), event.step)
+        self.writer.add_scalar("loss/total", float(event.energy.total.detach()), event.step)
         for name, value in event.energy.terms.items():
-            self.writer.add_scalar(f"loss/{name}", float(value), event.step)
+            self.writer.add_scalar(f"loss/{name}", float(value.detach()), event.step)
         self.writer.add_scalar("params/focal_length", float(event.params.focal_length), event.step)
 
     def on_stage_end(self, stage: Stage, params: TrackParams) -> None:

@@ -121,5 +121,5 @@ class Energy:
             "smooth_neck": losses.smooth_rotation(params.neck_pose, past.neck_pose, valid),
             "smooth_jaw": losses.smooth_rotation(params.jaw_pose, past.jaw_pose, valid),
             "smooth_eyes": losses.smooth_rotation(params.eyes_pose, past.eyes_pose, valid),
-            "smooth_expr": losses.smooth(params.expr, past.expr, valid),
+            "smooth_expr": losses.smooth_expr(params.expr, past.expr, valid),
         }

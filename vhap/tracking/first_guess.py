@@ -18,6 +18,7 @@ from vhap.tracking.params import PER_FRAME, TrackParams
 OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0])
 NO_DISTORTION = np.zeros(4)
 MIN_POINTS = 6
+MOST_SOLVED_TOGETHER = 96
 
 
 def pose_from_landmarks(problem: LandmarkProblem, params: TrackParams) -> tuple[TrackParams, Tensor]:
@@ -88,6 +89,7 @@ def choose_frames(problem: LandmarkProblem, params: TrackParams, found: Tensor, 
     frontal = axis_angle_to_matrix(params.rotation[candidates])[:, 2, 2].argmax()
     chosen, distance = [int(frontal)], torch.cdist(spread, spread[frontal][None]).squeeze(1)
     while len(chosen) < min(count, len(candidates)):
+        distance[chosen] = -1
         chosen.append(int(distance.argmax()))
         distance = torch.minimum(distance, torch.cdist(spread, spread[chosen[-1]][None]).squeeze(1))
     return sorted(int(candidates[index]) for index in chosen)
@@ -104,7 +106,7 @@ class FirstGuess:
 
 
 def guess_from_landmarks(problem: LandmarkProblem, params: TrackParams, n_init: int) -> FirstGuess:
-    """Everything that landmarks tell: pose by PnP, focal length and identity from the chosen frames, then each frame.
+    """Everything that landmarks tell: pose by PnP, focal length and identity from many frames, then each frame.
 
     Without any detection the params come back as they were.
     """
@@ -112,7 +114,8 @@ def guess_from_landmarks(problem: LandmarkProblem, params: TrackParams, n_init: 
     chosen = choose_frames(problem, params, found, n_init)
     if not bool(found.any()):
         return FirstGuess(params, found, chosen)
-    rows = torch.tensor(chosen, device=params.rotation.device)
+    many = choose_frames(problem, params, found, MOST_SOLVED_TOGETHER)
+    rows = torch.tensor(many, device=params.rotation.device)
     solved = solve_landmarks(problem.select(rows), params.rows(rows), shared=True)
     moved = replace(params, shape=solved.shape, focal_length=solved.focal_length)
     if problem.given is None:
@@ -122,4 +125,4 @@ def guess_from_landmarks(problem: LandmarkProblem, params: TrackParams, n_init: 
 
 def follow_landmarks(problem: LandmarkProblem, params: TrackParams, found: Tensor) -> TrackParams:
     """Every frame's own unknowns from its landmarks, camera and identity held; frames without any in between."""
-    return fill_between(solve_landmarks(problem, params, shared=False, iterations=12), found)
+    return fill_between(solve_landmarks(problem, params, shared=False, iterations=8), found)

@@ -19,17 +19,20 @@ from vhap.tracking.params import PER_FRAME, TrackParams
 CHUNK_FRAMES = 16
 N_MOTION = 18
 FREE = 100.0
+CONVERGED_GAIN = 1e-6
 
 
 @dataclass(frozen=True)
 class LandmarkPrior:
     """Standard deviations. pixel: of a landmark, as a fraction of the face's size in the picture; robust: the
-    distance, in those units, from which a point counts less (Cauchy); the others in their own units."""
+    distance, in those units, from which a point counts less (Cauchy); the others in their own units. expr is for
+    anonymous coefficients of unit variance, activation for named ones, which run from 0 to 1."""
 
     pixel: float = 0.01
     robust: float = 2.0
     shape: float = 1.0
     expr: float = 1.0
+    activation: float = 0.4
     neck_rad: float = 0.1
     jaw_rad: float = 0.3
     eyes_rad: float = 0.3
@@ -63,11 +66,11 @@ class LandmarkProblem:
         return self.prior.pixel * torch.where(extent > 1, extent, fallback).clamp(max=max(self.size))
 
 
-def solve_landmarks(problem: LandmarkProblem, params: TrackParams, shared: bool, iterations: int = 20) -> TrackParams:
+def solve_landmarks(problem: LandmarkProblem, params: TrackParams, shared: bool, iterations: int = 40) -> TrackParams:
     """Improves params (B frames, the problem's) on the landmarks.
 
     shared: solve the focal length and the identity too, else only each frame's own unknowns. Returns new params;
-    a frame without landmarks keeps its place, held by the priors. Stops when a step gains less than 1e-4 of the cost.
+    a frame without landmarks keeps its place, held by the priors. Stops when a step gains less than 1e-6 of the cost.
     """
     local = torch.cat([getattr(params, name) for name in PER_FRAME], -1)
     common = torch.cat([params.focal_length.log(), params.shape])
@@ -89,7 +92,7 @@ def solve_landmarks(problem: LandmarkProblem, params: TrackParams, shared: bool,
             break
         gain = float((cost - trial_cost) / cost)
         (common, local), cost, damping = trial, trial_cost, max(damping / 8, 1e-9)
-        if gain < 1e-4:
+        if gain < CONVERGED_GAIN:
             break
     widths = [getattr(params, name).shape[1] for name in PER_FRAME]
     solved = dict(zip(PER_FRAME, local.split(widths, -1)))
@@ -144,7 +147,8 @@ def _prior_scales(problem: LandmarkProblem, local: Tensor) -> Tensor:
     """(P,) standard deviations; the pose's is a whisper that holds frames without landmarks in place."""
     prior = problem.prior
     scales = [FREE] * 6 + [prior.neck_rad] * 3 + [prior.jaw_rad] * 3 + [prior.eyes_rad] * 6
-    return local.new_tensor(scales + [prior.expr] * (local.shape[-1] - N_MOTION))
+    spread = prior.activation if problem.head.expr_names else prior.expr
+    return local.new_tensor(scales + [spread] * (local.shape[-1] - N_MOTION))
 
 
 def _prior_residuals(problem: LandmarkProblem, local: Tensor, anchor: Tensor) -> Tensor:

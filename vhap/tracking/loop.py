@@ -12,17 +12,21 @@ from torch import Tensor
 from vhap.config.track import LearningRateConfig, TrackConfig
 from vhap.data.sample import Capture, FrameBatch
 from vhap.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from vhap.model.head import HeadModel
 from vhap.tracking.energy import Energy, EnergyValue, Neighbours
 from vhap.tracking.first_guess import follow_landmarks
 from vhap.tracking.landmark_solver import LandmarkProblem
 from vhap.tracking.optimizer import RowAdam
 from vhap.tracking.params import GROUPS, PER_FRAME, TrackParams
 from vhap.tracking.scene import Scene
-from vhap.tracking.stages import EPOCH_RATE_DECAY, Stage, coarse_factor
-from vhap.tracking.texture import back_project
+from vhap.tracking.stages import EPOCH_RATE_DECAY, Bake, Stage, coarse_factor
+from vhap.tracking.texture import back_project, low_pass
 from vhap.util.log import get_logger
 
 PLATEAU_GAIN_PER_STEP = 3e-4
+CAMERA_DISTANCE_M = 1.0
+RATE_DIVISOR = 3.0
+EXPR_DISPLACEMENT_M = 0.3e-3
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,27 @@ class Callback(Protocol):
     def on_epoch(self, epoch: int, params: TrackParams) -> None:
         """After the sequential pass (epoch 0) and after every global epoch."""
         ...
+
+
+@dataclass
+class RateSchedule:
+    """Adam moves by its rate even where the gradient says little, so a stage ends with small steps.
+
+    A plateau divides the rates by 3; after the third one the stage ends. Over the last half of the steps they fall
+    linearly. Where the counts are obeyed, plateaus do not matter.
+    """
+
+    stage: Stage
+    factor: float = 1.0
+
+    def at(self, index: int) -> float:
+        remaining = (self.stage.steps - index) / max(1, self.stage.steps)
+        return self.factor * self.stage.rate_factor * (min(1.0, 2 * remaining) if self.stage.steps > 1 else 1.0)
+
+    def lower(self) -> bool:
+        """After a plateau. False where the stage should end."""
+        self.factor /= RATE_DIVISOR
+        return self.factor > RATE_DIVISOR**-2.5
 
 
 @dataclass
@@ -86,7 +111,6 @@ class Tracker:
     params: TrackParams
     callbacks: Sequence[Callback] = ()
     step: int = 0
-    textured: bool = False
 
     def __post_init__(self) -> None:
         data = self.config.data
@@ -99,8 +123,7 @@ class Tracker:
 
     def run(self, stages: list[Stage]) -> TrackParams:
         for stage in stages:
-            if stage.photometric and (stage.epochs is not None or not self.textured):
-                self._bake_texture(self.init_frames if stage.epochs is None else list(range(self.params.n_timesteps)))
+            self._bake_texture(stage.bake)
             if stage.sequential:
                 self._run_sequential(stage)
             elif stage.epochs is not None:
@@ -115,13 +138,16 @@ class Tracker:
     def _load(self, rows: Tensor) -> FrameBatch:
         return self.capture.load(rows.tolist()).to(self.params.rotation.device)
 
-    def _bake_texture(self, frames: list[int]) -> None:
-        """The albedo that fits these frames best as they stand: the start of the photometric stages, and of the
-        global one, which would else begin with the texture of the last batch."""
+    def _bake_texture(self, bake: Bake) -> None:
+        """The albedo that explains the pictures best as the head stands, or the painted one in the pictures' tint. The
+        global stage would else begin with the texture of the last batch."""
+        if bake == "keep":
+            return
+        frames = list(range(self.params.n_timesteps)) if bake == "all" else self.init_frames
         rows = torch.tensor(frames).split(self.config.batch_size)
         batches = ((self.params.rows(part), self._load(part)) for part in rows)
-        self.params.residual_texture = back_project(self.scene, batches, self.energy.sh_lights)
-        self.textured = True
+        residual = back_project(self.scene, batches, self.energy.sh_lights)
+        self.params.residual_texture = low_pass(residual) if bake == "tint" else residual
 
     def _run_sequential(self, stage: Stage) -> None:
         guess = follow_landmarks(self.problem, self.params.detached(), self.found)
@@ -182,24 +208,48 @@ class Tracker:
     ) -> float:
         """stage.steps Adam steps on one batch (fewer on a plateau). Returns the last loss."""
         names = [name for group in stage.groups for name in GROUPS[group] if self._moves(name)]
-        rates = learning_rates(self.config.lr, stage.rate_factor)
-        plateau, loss = Plateau.of(stage), 0.0
+        plateau, schedule, loss = Plateau.of(stage), RateSchedule(stage), 0.0
         evaluate = self.coarse_energy if stage.coarse else self.energy
         batch = batch.shrunk(self.coarse_factor) if stage.coarse else batch
         for index in range(stage.steps):
             leaves = self._leaves(rows, names)
             energy = evaluate(leaves, self._before(rows), batch, stage)
             loss = float(energy.total.detach())
-            gradients = torch.autograd.grad(energy.total, [getattr(leaves, n) for n in names], allow_unused=True)
-            found = {name: g for name, g in zip(names, gradients) if g is not None and bool(g.isfinite().all())}
+            found = self._gradients(energy, leaves, names)
+            focal = self.params.focal_length.clone()
+            rates = learning_rates(self.config.lr, self.scene.head, schedule.at(index))
             optimizer.step(self.params, found, rows, rates)
+            if "focal_length" in found:
+                dolly(self.params, focal)
             self.step += 1
             event = StepEvent(stage, self.step, done + index + 1, total, rows, energy, self.params, batch)
             for callback in self.callbacks:
                 callback.on_step(event)
             if not stage.obeyed and plateau.reached(loss):
-                break
+                plateau.losses.clear()
+                if not schedule.lower():
+                    break
         return loss
+
+    @staticmethod
+    def _gradients(energy: EnergyValue, leaves: TrackParams, names: list[str]) -> dict[str, Tensor]:
+        """Gradients by name; those that are not finite, or that the stage's terms do not reach, are left out.
+
+        The focal length moves along the dolly: its derivative includes that of the distance, which follows it.
+        """
+        asked = list(names)
+        if "focal_length" in names and "translation" not in names:
+            leaves.translation.requires_grad_(True)
+            asked.append("translation")
+        values = torch.autograd.grad(energy.total, [getattr(leaves, name) for name in asked], allow_unused=True)
+        found = {name: g for name, g in zip(asked, values) if g is not None and bool(g.isfinite().all())}
+        if "focal_length" in found and "translation" in found:
+            by_distance = -found["translation"][:, 2]
+            distance = CAMERA_DISTANCE_M - leaves.translation.detach()[:, 2]
+            found["focal_length"] = (
+                found["focal_length"] + (by_distance * distance).sum() / leaves.focal_length.detach()
+            )
+        return {name: g for name, g in found.items() if name in names}
 
     def _moves(self, name: str) -> bool:
         """A known camera stays; a constant light too."""
@@ -218,11 +268,24 @@ class Tracker:
         return Neighbours(self.params.rows((rows - 1).clamp(min=0)), (rows > 0).to(self.params.rotation.device))
 
 
-def learning_rates(config: LearningRateConfig, factor: float) -> dict[str, float]:
-    """Adam's rate of every unknown."""
+@torch.no_grad()
+def dolly(params: TrackParams, focal_before: Tensor) -> None:
+    """Moves every frame's head away from the camera as the focal length has grown, so that its size in the picture
+    stays. Focal length and distance alone are nearly interchangeable; moved one by one they creep."""
+    distance = CAMERA_DISTANCE_M - params.translation[:, 2]
+    params.translation[:, 2] = CAMERA_DISTANCE_M - distance * params.focal_length / focal_before
+
+
+def learning_rates(config: LearningRateConfig, head: HeadModel, factor: float) -> dict[str, float | Tensor]:
+    """Adam's rate of every unknown; for the expression one for each coefficient (E,).
+
+    lr.expr is told for coefficients that move the head as much as FLAME's do. Those of other heads can move it ten
+    times further (an activation of 1 opens the mouth wide); they take smaller steps, equal in millimetres.
+    """
+    displacement = head.expr_basis.square().sum(1).mean(0).sqrt()
     special = {
         "translation": config.translation,
-        "expr": config.expr,
+        "expr": config.expr * (EXPR_DISPLACEMENT_M / displacement.clamp(min=1e-9)).clamp(max=1),
         "focal_length": config.camera,
         "lights": config.light,
     }

@@ -33,9 +33,10 @@ class RowAdam:
 
     @torch.no_grad()
     def step(
-        self, params: TrackParams, gradients: dict[str, Tensor], timesteps: Tensor, rates: dict[str, float]
+        self, params: TrackParams, gradients: dict[str, Tensor], timesteps: Tensor, rates: dict[str, float | Tensor]
     ) -> None:
-        """Updates params in place. gradients: per-frame unknowns have one row for each of timesteps (B,)."""
+        """Updates params in place. gradients: per-frame unknowns have one row for each of timesteps (B,).
+        rates: one number, or one for each column."""
         for name, gradient in gradients.items():
             value = getattr(params, name)
             if name not in self.moments:
@@ -48,7 +49,7 @@ class RowAdam:
                 self._step_whole(self.moments[name], value, gradient, rates[name])
 
     @staticmethod
-    def _step_rows(state: Moments, value: Tensor, gradient: Tensor, rows: Tensor, rate: float) -> None:
+    def _step_rows(state: Moments, value: Tensor, gradient: Tensor, rows: Tensor, rate: float | Tensor) -> None:
         state.steps[rows] += 1
         first = state.first[rows].lerp(gradient, 1 - BETA_1)
         second = state.second[rows].lerp(gradient.square(), 1 - BETA_2)
@@ -58,10 +59,10 @@ class RowAdam:
         value[rows] -= rate * mean / (deviation + EPSILON)
 
     @staticmethod
-    def _step_whole(state: Moments, value: Tensor, gradient: Tensor, rate: float) -> None:
+    def _step_whole(state: Moments, value: Tensor, gradient: Tensor, rate: float | Tensor) -> None:
         state.steps += 1
         count = float(state.steps)
         state.first.lerp_(gradient, 1 - BETA_1)
         state.second.mul_(BETA_2).addcmul_(gradient, gradient, value=1 - BETA_2)
         deviation = state.second.sqrt().div_((1 - BETA_2**count) ** 0.5).add_(EPSILON)
-        value.addcdiv_(state.first, deviation, value=-rate / (1 - BETA_1**count))
+        value -= (rate / (1 - BETA_1**count)) * state.first / deviation
