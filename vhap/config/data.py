@@ -25,7 +25,7 @@ class DataConfig:
     background_color: BackgroundColor | None = "white"
     """What stands behind the person, by the alpha maps; None keeps the pictures as they are."""
     use_alpha_map: bool = False
-    """The alpha maps are required and take part in the energy."""
+    """Require alpha maps; without, they are used where they are there."""
     use_landmark: bool = True
     """Landmarks take part in tracking."""
     landmark_source: LandmarkSource = "mediapipe"

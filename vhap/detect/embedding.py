@@ -19,6 +19,7 @@ import trimesh
 from scipy.spatial import KDTree
 from torch import Tensor
 
+from vhap.detect.ibug import MEDIAPIPE_OF_IBUG
 from vhap.geometry.cameras import Camera
 from vhap.geometry.meshes import face_normals
 from vhap.geometry.rotations import axis_angle_to_matrix
@@ -52,16 +53,6 @@ BESIDE_TRUST = 0.1
 """Trust in a point that was found beside the surface it belongs to."""
 NEVER_MARKED = ("teeth", "lip_inside", "eye_sockets", "boundary", "neck", "ears", "hair")
 IRIS_POINTS = range(468, 478)
-IBUG_FROM_MEDIAPIPE = (
-    *(162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389),
-    *(71, 63, 105, 66, 107, 336, 296, 334, 293, 301),
-    *(168, 197, 5, 4, 75, 97, 2, 326, 305),
-    *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),
-    *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),
-    *(78, 82, 13, 312, 308, 317, 14, 87),
-    *(468, 473),
-)
-"""MediaPipe's points nearest to the 68 iBUG points, then the iris centres, the one on the image's left first."""
 
 
 class PointDetector(Protocol):
@@ -293,7 +284,7 @@ def closest_on_surface(vertices: Tensor, surface: Surface, points: Tensor) -> tu
 
 def _as_sets(face_ids: np.ndarray, barycentrics: np.ndarray) -> dict[str, LandmarkSet]:
     faces, weights = torch.from_numpy(face_ids), torch.from_numpy(barycentrics)
-    subset = torch.tensor(IBUG_FROM_MEDIAPIPE)
+    subset = torch.tensor(MEDIAPIPE_OF_IBUG)
     return {
         "mediapipe": LandmarkSet(faces, weights, torch.arange(len(faces))),
         "ibug": LandmarkSet(faces[subset], weights[subset], torch.arange(len(subset))),

@@ -60,7 +60,9 @@ def run(config: TrackConfig) -> Path:
 
 
 def check_options(config: TrackConfig) -> None:
-    """InputError where a number is out of its range."""
+    """InputError where a number is out of its range, or where landmarks are switched off."""
+    if not config.data.use_landmark:
+        raise InputError("expected landmarks, from which tracking starts, found --data.no-use-landmark; leave it out")
     least = {
         "batch_size": (config.batch_size, 1),
         "model.tex_resolution": (config.model.tex_resolution, 1),
@@ -86,9 +88,8 @@ def choose_device(name: str) -> torch.device:
 def open_capture(config: TrackConfig) -> MonocularCapture:
     """The capture, its landmarks detected where they are missing (or are not to be reused)."""
     data = config.data
-    if data.use_landmark:
-        sequence = open_sequence(data.root_folder, data.sequence, data.n_downsample_rgb)
-        ensure_landmarks(sequence, data.landmark_source, data.landmark_detector_njobs, reuse=config.exp.reuse_landmarks)
+    sequence = open_sequence(data.root_folder, data.sequence, data.n_downsample_rgb)
+    ensure_landmarks(sequence, data.landmark_source, data.landmark_detector_njobs, reuse=config.exp.reuse_landmarks)
     return MonocularCapture(data)
 
 

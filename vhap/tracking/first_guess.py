@@ -19,6 +19,7 @@ OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0])
 NO_DISTORTION = np.zeros(4)
 MIN_POINTS = 6
 MOST_SOLVED_TOGETHER = 96
+SOLVED_AT_A_TIME = 64
 
 
 def pose_from_landmarks(problem: LandmarkProblem, params: TrackParams) -> tuple[TrackParams, Tensor]:
@@ -124,5 +125,11 @@ def guess_from_landmarks(problem: LandmarkProblem, params: TrackParams, n_init: 
 
 
 def follow_landmarks(problem: LandmarkProblem, params: TrackParams, found: Tensor) -> TrackParams:
-    """Every frame's own unknowns from its landmarks, camera and identity held; frames without any in between."""
-    return fill_between(solve_landmarks(problem, params, shared=False, iterations=8), found)
+    """Every frame's own unknowns from its landmarks, camera and identity held; frames without any in between.
+
+    Frames do not meet here, so they are solved in groups: memory does not grow with their number.
+    """
+    groups = torch.arange(params.n_timesteps, device=params.rotation.device).split(SOLVED_AT_A_TIME)
+    parts = [solve_landmarks(problem.select(rows), params.rows(rows), shared=False, iterations=8) for rows in groups]
+    moved = {name: torch.cat([getattr(part, name) for part in parts]) for name in PER_FRAME}
+    return fill_between(replace(params, **moved), found)

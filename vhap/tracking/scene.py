@@ -15,6 +15,8 @@ from vhap.render.types import Backend, Topology
 IBUG_NOSE = range(27, 36)
 IBUG_JAW_LINE = range(17)
 NOSE_EMPHASIS = 10.0
+MEDIAPIPE_EMPHASIS = (70 + (NOSE_EMPHASIS - 1) * len(IBUG_NOSE)) / 70
+"""The mean emphasis of iBUG's points: landmarks pull as hard whichever detector gives them."""
 # From ear to ear along the chin, in MediaPipe's own numbering (the lower part of its face oval).
 MEDIAPIPE_JAW_LINE = (
     *(234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454),
@@ -53,9 +55,10 @@ def emphasis(landmark_set: str, detector_ids: Tensor, jaw_line: bool) -> Tensor:
     """(L,) how much each landmark counts: the jaw line may be left out; iBUG's nose counts 10 times beside it.
 
     iBUG's jaw line is a contour that slides over the face as it turns, the nose does not: the emphasis keeps the
-    contour from turning the head.
+    contour from turning the head. MediaPipe's points do not slide; all count as much as iBUG's do on average.
     """
-    weight = torch.ones(len(detector_ids), device=detector_ids.device)
+    mean = 1.0 if landmark_set == "ibug" else MEDIAPIPE_EMPHASIS
+    weight = torch.full((len(detector_ids),), mean, device=detector_ids.device)
     contour = IBUG_JAW_LINE if landmark_set == "ibug" else MEDIAPIPE_JAW_LINE
     if not jaw_line:
         weight[torch.isin(detector_ids, torch.tensor(list(contour), device=detector_ids.device))] = 0

@@ -7,7 +7,7 @@ from typing import Literal
 
 from vhap.config.track import EpochStageConfig, ParamGroup, StepStageConfig, TrackConfig
 
-MAX_EPOCHS = 30
+INIT_STEPS, TRACKING_STEPS, MAX_EPOCHS = 500, 50, 30
 COARSE_SIDE = 192
 GLOBAL_RATE_FACTOR, EPOCH_RATE_DECAY = 0.1, 0.9
 
@@ -49,26 +49,61 @@ def build_stages(config: TrackConfig, painted: bool = False) -> list[Stage]:
     to the pictures with it before the texture moves, for later the texture would follow the pose. With exp.photometric
     off the two landmark tracking stages take the place of the photometric ones.
     """
-    plan = config.pipeline
+    plan, rgb = config.pipeline, config.exp.photometric
     stages = [
-        _init("lmk_init_rigid", plan.lmk_init_rigid, config),
-        _init("lmk_init_all", plan.lmk_init_all, config),
+        _stage("lmk_init_rigid", plan.lmk_init_rigid, config, INIT_STEPS),
+        _stage("lmk_init_all", plan.lmk_init_all, config, INIT_STEPS),
     ]
-    if config.exp.photometric:
-        if painted:
-            stages.append(_init("rgb_init_painted", plan.rgb_init_painted, config, photometric=True, bake="tint"))
-        stages += [
-            _init("rgb_init_texture", plan.rgb_init_texture, config, photometric=True, bake="init"),
-            _init("rgb_init_all", plan.rgb_init_all, config, photometric=True),
-            _sequential("rgb_sequential_tracking", plan.rgb_sequential_tracking, config, photometric=True),
-            _global("rgb_global_tracking", plan.rgb_global_tracking, config, photometric=True),
+    if not rgb:
+        sequential, everything = plan.lmk_sequential_tracking, plan.lmk_global_tracking
+        return [
+            *stages,
+            _stage("lmk_sequential_tracking", sequential, config, TRACKING_STEPS, temporal=True, sequential=True),
+            _stage("lmk_global_tracking", everything, config, 1, temporal=True),
         ]
-    else:
-        stages += [
-            _sequential("lmk_sequential_tracking", plan.lmk_sequential_tracking, config, photometric=False),
-            _global("lmk_global_tracking", plan.lmk_global_tracking, config, photometric=False),
-        ]
-    return stages
+    if painted:
+        stages.append(_stage("rgb_init_painted", plan.rgb_init_painted, config, INIT_STEPS, rgb, True, bake="tint"))
+    sequential, everything = plan.rgb_sequential_tracking, plan.rgb_global_tracking
+    return [
+        *stages,
+        _stage("rgb_init_texture", plan.rgb_init_texture, config, INIT_STEPS, rgb, True, bake="init"),
+        _stage("rgb_init_all", plan.rgb_init_all, config, INIT_STEPS, rgb, True),
+        _stage(
+            "rgb_sequential_tracking", sequential, config, TRACKING_STEPS, rgb, True, temporal=True, sequential=True
+        ),
+        _stage("rgb_global_tracking", everything, config, 1, rgb, temporal=True, bake="all"),
+    ]
+
+
+def _stage(
+    name: str,
+    options: StepStageConfig | EpochStageConfig,
+    config: TrackConfig,
+    most_steps: int,
+    photometric: bool = False,
+    coarse: bool = False,
+    temporal: bool = False,
+    sequential: bool = False,
+    bake: Bake = "keep",
+) -> Stage:
+    """A stage from its options. Stages of epochs make one step on each batch, at a tenth of the rates."""
+    by_epochs = isinstance(options, EpochStageConfig)
+    asked = options.num_epochs if by_epochs else options.num_steps
+    count = asked if asked is not None else MAX_EPOCHS if by_epochs else most_steps
+    return Stage(
+        name=name,
+        groups=options.optimizable_params,
+        photometric=photometric,
+        temporal=temporal,
+        jaw_line=config.w.always_enable_jawline_landmarks or not options.disable_jawline_landmarks,
+        steps=1 if by_epochs else count,
+        epochs=count if by_epochs else None,
+        sequential=sequential,
+        obeyed=asked is not None,
+        coarse=coarse,
+        bake=bake,
+        rate_factor=GLOBAL_RATE_FACTOR if by_epochs else 1.0,
+    )
 
 
 def coarse_factor(size: tuple[int, int]) -> int:
@@ -77,56 +112,3 @@ def coarse_factor(size: tuple[int, int]) -> int:
     while max(size) // (2 * factor) >= COARSE_SIDE:
         factor *= 2
     return factor
-
-
-def _jaw_line(stage: StepStageConfig | EpochStageConfig, config: TrackConfig) -> bool:
-    return config.w.always_enable_jawline_landmarks or not stage.disable_jawline_landmarks
-
-
-def _init(
-    name: str, stage: StepStageConfig, config: TrackConfig, photometric: bool = False, bake: Bake = "keep"
-) -> Stage:
-    return Stage(
-        name=name,
-        groups=stage.optimizable_params,
-        photometric=photometric,
-        temporal=False,
-        jaw_line=_jaw_line(stage, config),
-        steps=500 if stage.num_steps is None else stage.num_steps,
-        epochs=None,
-        sequential=False,
-        obeyed=stage.num_steps is not None,
-        coarse=photometric,
-        bake=bake,
-    )
-
-
-def _sequential(name: str, stage: StepStageConfig, config: TrackConfig, photometric: bool) -> Stage:
-    return Stage(
-        name=name,
-        groups=stage.optimizable_params,
-        photometric=photometric,
-        temporal=True,
-        jaw_line=_jaw_line(stage, config),
-        steps=50 if stage.num_steps is None else stage.num_steps,
-        epochs=None,
-        sequential=True,
-        obeyed=stage.num_steps is not None,
-        coarse=photometric,
-    )
-
-
-def _global(name: str, stage: EpochStageConfig, config: TrackConfig, photometric: bool) -> Stage:
-    return Stage(
-        name=name,
-        groups=stage.optimizable_params,
-        photometric=photometric,
-        temporal=True,
-        jaw_line=_jaw_line(stage, config),
-        steps=1,
-        epochs=MAX_EPOCHS if stage.num_epochs is None else stage.num_epochs,
-        sequential=False,
-        obeyed=stage.num_epochs is not None,
-        rate_factor=GLOBAL_RATE_FACTOR,
-        bake="all" if photometric else "keep",
-    )

@@ -26,7 +26,7 @@ def exits_cleanly(main: Callable[P, R]) -> Callable[P, R]:
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
             sys.exit(2)
         except KeyboardInterrupt:
-            print("interrupted; the same command continues", file=sys.stderr)
+            print("interrupted; give the same command again", file=sys.stderr)
             sys.exit(130)
 
     return wrapped
