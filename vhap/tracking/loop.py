@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
@@ -20,12 +20,12 @@ from vhap.tracking.optimizer import RowAdam
 from vhap.tracking.params import GROUPS, PER_FRAME, TrackParams
 from vhap.tracking.scene import Scene
 from vhap.tracking.stages import EPOCH_RATE_DECAY, Bake, Stage, coarse_factor
-from vhap.tracking.texture import back_project, low_pass
-from vhap.util.log import get_logger
+from vhap.tracking.texture import back_project, low_pass, sharpen
 
 PLATEAU_GAIN_PER_STEP = 3e-4
 CAMERA_DISTANCE_M = 1.0
 RATE_DIVISOR = 3.0
+SHARPENING_ROUNDS = 5
 EXPR_DISPLACEMENT_M = 0.3e-3
 
 
@@ -144,10 +144,21 @@ class Tracker:
         if bake == "keep":
             return
         frames = list(range(self.params.n_timesteps)) if bake == "all" else self.init_frames
-        rows = torch.tensor(frames).split(self.config.batch_size)
-        batches = ((self.params.rows(part), self._load(part)) for part in rows)
-        residual = back_project(self.scene, batches, self.energy.sh_lights)
+        residual = back_project(self.scene, self._batches(frames), self.energy.sh_lights)
         self.params.residual_texture = low_pass(residual) if bake == "tint" else residual
+        if bake == "all":
+            self._sharpen_texture()
+
+    def _sharpen_texture(self) -> None:
+        """A few rounds over all frames as they stand: details that the mean and the energy's smoothness blur."""
+        frames = list(range(self.params.n_timesteps))
+        for _ in range(SHARPENING_ROUNDS):
+            residual = self.params.residual_texture
+            self.params.residual_texture = sharpen(self.scene, residual, self._batches(frames), self.energy.sh_lights)
+
+    def _batches(self, frames: list[int]) -> Iterator[tuple[TrackParams, FrameBatch]]:
+        for rows in torch.tensor(frames).split(self.config.batch_size):
+            yield self.params.rows(rows), self._load(rows)
 
     def _run_sequential(self, stage: Stage) -> None:
         guess = follow_landmarks(self.problem, self.params.detached(), self.found)
@@ -177,9 +188,12 @@ class Tracker:
                     (stage.epochs or 0) * per_epoch,
                 )
                 losses.append(loss * len(rows))
+            flat = plateau.reached(sum(losses) / count) and not stage.obeyed
+            last = flat or epoch + 1 == stage.epochs
+            if last and stage.bake == "all":
+                self._sharpen_texture()
             self._tell_epoch(epoch + 1)
-            if plateau.reached(sum(losses) / count) and not stage.obeyed:
-                get_logger().info("%s: no more gain after epoch %d", stage.name, epoch + 1)
+            if last:
                 break
 
     def _tell_epoch(self, epoch: int) -> None:

@@ -51,7 +51,32 @@ def back_project(scene: Scene, batches: Iterable[tuple[TrackParams, FrameBatch]]
     and shading s that read it with weight w: the transpose of texture look-up. Texels that no picture shows keep the
     base texture, tinted towards those that are seen.
     """
-    total, count = torch.zeros_like(scene.base_texture), torch.zeros_like(scene.base_texture)
+    total, count = _gather(scene, torch.zeros_like(scene.base_texture), batches, sh_lights)
+    known = count.amin(-1) > SEEN_WEIGHT
+    if not bool(known.any()):
+        return torch.zeros_like(scene.base_texture)
+    mean = (total / count.clamp(min=SEEN_WEIGHT)).clamp(0, 1)
+    tint = (mean[known] - scene.base_texture[known]).median(dim=0).values
+    fallback = (scene.base_texture + tint).clamp(0, 1)
+    return fill_holes(mean, known, fallback) - scene.base_texture
+
+
+@torch.no_grad()
+def sharpen(
+    scene: Scene, residual: Tensor, batches: Iterable[tuple[TrackParams, FrameBatch]], sh_lights: bool = True
+) -> Tensor:
+    """One step of simultaneous iterative reconstruction (Gilbert 1972) on the albedo: what the pictures show and the
+    render lacks goes back to the texels it is read from. The mean alone is as blurred as its own look-up."""
+    albedo = scene.albedo(residual)
+    missing, count = _gather(scene, albedo, batches, sh_lights)
+    return (albedo + missing / count.clamp(min=SEEN_WEIGHT) * (count > SEEN_WEIGHT)).clamp(0, 1) - scene.base_texture
+
+
+def _gather(
+    scene: Scene, albedo: Tensor, batches: Iterable[tuple[TrackParams, FrameBatch]], sh_lights: bool
+) -> tuple[Tensor, Tensor]:
+    """Per texel sum(w s (c - s a)) and sum(w s s), a the albedo read by the pixel; both (1, R, R, 3)."""
+    total, count = torch.zeros_like(albedo), torch.zeros_like(albedo)
     for rows, batch in batches:
         vertices = pose(scene.head, rows.head())
         clip = rows.camera(scene.given, *scene.size).to_clip(vertices)
@@ -61,15 +86,10 @@ def back_project(scene: Scene, batches: Iterable[tuple[TrackParams, FrameBatch]]
         uv, slopes = uv_footprint(scene.backend, scene.topology, scene.head.uvs, raster)
         colours = batch.rgb.reshape(-1, 3)[raster.pixels]
         shading = _shading(scene, rows, vertices, raster) if sh_lights else torch.ones_like(colours)
-        total += _splat(scene, uv, slopes, raster, shading * colours)
+        missing = colours - shading * scene.backend.texture(albedo, uv, slopes, raster)
+        total += _splat(scene, uv, slopes, raster, shading * missing)
         count += _splat(scene, uv, slopes, raster, shading.square())
-    known = count.amin(-1) > SEEN_WEIGHT
-    if not bool(known.any()):
-        return torch.zeros_like(scene.base_texture)
-    mean = (total / count.clamp(min=SEEN_WEIGHT)).clamp(0, 1)
-    tint = (mean[known] - scene.base_texture[known]).median(dim=0).values
-    fallback = (scene.base_texture + tint).clamp(0, 1)
-    return fill_holes(mean, known, fallback) - scene.base_texture
+    return total, count
 
 
 def _shading(scene: Scene, rows: TrackParams, vertices: Tensor, raster: Raster) -> Tensor:
