@@ -3,6 +3,5 @@
 import os
 
 # OpenMP's threads spin at the end of every small operation while they wait for each other. Beside one other busy
-# process that makes a photometric step five times slower; sleeping instead costs nothing on an idle machine
-# (doc/benchmarks.md). Read when torch is loaded, so it has to be set first; a user's own setting counts.
+# process that makes a photometric step several times slower than sleeping does (doc/benchmarks.md). Read when torch is loaded, so it has to be set first; a user's own setting counts.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
