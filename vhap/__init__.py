@@ -2,6 +2,7 @@
 
 import os
 
-# OpenMP's threads spin at the end of every small operation while they wait for each other. Beside one other busy
-# process that makes a photometric step several times slower than sleeping does (doc/benchmarks.md). Read when torch is loaded, so it has to be set first; a user's own setting counts.
+# OpenMP's threads spin at the end of every small operation while they wait for each other. Beside another busy process
+# that makes a photometric step several times slower than sleeping does (doc/benchmarks.md). The setting is read when
+# torch is loaded, so it has to come first; a user's own counts.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
