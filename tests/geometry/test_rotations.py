@@ -2,8 +2,9 @@ import math
 
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
-from vhap.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle, skew
+from vhap.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle, skew, yaw_pitch_roll
 
 
 @pytest.mark.parametrize("batch", [(), (5,), (2, 3)])
@@ -35,3 +36,18 @@ def test_gradient_at_zero_is_the_generator() -> None:
 def test_gradient_agrees_with_finite_differences() -> None:
     vectors = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(axis_angle_to_matrix, (vectors,))
+
+
+def test_yaw_pitch_roll_as_scipy_has_them() -> None:
+    vectors = torch.randn(100, 3, dtype=torch.float64)
+    expected = torch.from_numpy(Rotation.from_rotvec(vectors.numpy()).as_euler("YXZ"))
+    torch.testing.assert_close(yaw_pitch_roll(axis_angle_to_matrix(vectors)), expected)
+
+
+def test_yaw_turns_the_face_left_and_pitch_down() -> None:
+    left = axis_angle_to_matrix(torch.tensor([0.0, 0.3, 0.0]))
+    down = axis_angle_to_matrix(torch.tensor([0.2, 0.0, 0.0]))
+    assert left[0, 2] > 0
+    assert down[1, 2] < 0
+    torch.testing.assert_close(yaw_pitch_roll(left), torch.tensor([0.3, 0.0, 0.0]))
+    torch.testing.assert_close(yaw_pitch_roll(down), torch.tensor([0.0, 0.2, 0.0]))

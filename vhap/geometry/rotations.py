@@ -43,6 +43,19 @@ def matrix_to_axis_angle(matrix: Tensor) -> Tensor:
     return vector * ratio
 
 
+def yaw_pitch_roll(matrix: Tensor) -> Tensor:
+    """(..., 3, 3) rotation matrices -> (..., 3) radians with matrix = R_y(yaw) R_x(pitch) R_z(roll).
+
+    Of a head: yaw turns the face to the subject's left, pitch downwards, roll lifts its left side. Yaw and roll in
+    [-pi, pi], pitch in [-pi / 2, pi / 2]; at the ends of pitch yaw and roll are not unique.
+    """
+    m = matrix
+    yaw = torch.atan2(m[..., 0, 2], m[..., 2, 2])
+    pitch = torch.asin((-m[..., 1, 2]).clamp(-1, 1))
+    roll = torch.atan2(m[..., 1, 0], m[..., 1, 1])
+    return torch.stack([yaw, pitch, roll], -1)
+
+
 def matrix_to_quaternion(matrix: Tensor) -> Tensor:
     """(..., 3, 3) -> (..., 4) unit quaternions (w, x, y, z), w >= 0. Shepperd's method: the best of four forms."""
     m = matrix

@@ -210,16 +210,25 @@ def joint_rotations(params: HeadParams) -> Tensor:
     return axis_angle_to_matrix(angles)
 
 
+def joint_places(model: HeadModel, shape: Tensor) -> Tensor:
+    """(..., S) -> (..., 5, 3) places of the joints of the unposed head, metres."""
+    return model.joint_template + (shape @ model.joint_shape_basis.flatten(0, 1).T).unflatten(-1, (-1, 3))
+
+
+def pose_feature(rotations: Tensor) -> Tensor:
+    """(..., J, 3, 3) local rotations -> (..., 9 (J - 1)): what the pose correctives are linear in (FLAME, eq. 5)."""
+    identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
+    return (rotations[..., 1:, :, :] - identity).flatten(-3)
+
+
 def skin_canonical(model: HeadModel, params: HeadParams, canonical: Tensor) -> Tensor:
     """Pose correctives, skinning, scale and translation applied to canonical vertices."""
     rotations = joint_rotations(params)
     if model.pose_basis is not None:
-        identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
-        feature = (rotations[..., 1:, :, :] - identity).flatten(-3)
+        feature = pose_feature(rotations)
         correctives = feature @ model.pose_basis.reshape(-1, feature.shape[-1]).T
         canonical = canonical + correctives.unflatten(-1, (model.n_vertices, 3))
-    joints = model.joint_template + (params.shape @ model.joint_shape_basis.flatten(0, 1).T).unflatten(-1, (-1, 3))
-    joints = joints.expand(*rotations.shape[:-2], 3)
+    joints = joint_places(model, params.shape).expand(*rotations.shape[:-2], 3)
     vertices = skin(canonical, chain_transforms(rotations, joints, model.parents), model.weights)
     if params.scale is not None:
         vertices = vertices * params.scale
