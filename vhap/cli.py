@@ -19,6 +19,7 @@ COMMANDS = {
     "preprocess-video": "vhap.preprocess_video",
     "track": "vhap.track",
     "export-as-nerf-dataset": "vhap.export_as_nerf_dataset",
+    "export-mesh": "vhap.export_mesh",
     "combine-nerf-datasets": "vhap.combine_nerf_datasets",
     "make-synthetic-capture": "vhap.make_synthetic_capture",
     "evaluate-tracking": "vhap.evaluate_tracking",

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vhap.export.mask import NeckLine, Silhouettes, fade_below, neck_line, neck_point_ids
-from vhap.export.meshes import ObjWriter
+from vhap.export.meshes import ObjWriter, write_material
 from vhap.geometry.rotations import axis_angle_to_matrix
 from vhap.render.backend import get_backend
 from vhap.render.topology import build_topology
@@ -96,7 +96,8 @@ def test_textured_mesh_names_its_texture(tmp_path, stage) -> None:
     texture = np.zeros((8, 8, 3), np.uint8)
     texture[:4] = [250, 0, 0]
     writer = ObjWriter(head.faces.numpy(), head.uvs.numpy(), head.uv_faces.numpy())
-    writer.write_textured(tmp_path / "m.obj", head.template.numpy(), texture)
+    write_material(tmp_path / "head.mtl", texture)
+    writer.write(tmp_path / "m.obj", head.template.numpy(), tmp_path / "head.mtl")
     mesh = trimesh.load(tmp_path / "m.obj", process=False)
     assert mesh.visual.material.image.size == (8, 8)
     colours = mesh.visual.to_color().vertex_colors[:, 0].astype(int)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+MeshFormat = Literal["obj", "ply", "gltf"]
+GltfAnimation = Literal["blendshapes", "frames"]
 DivisionMode = Literal["random_group", "random_single", "last", "none"]
 
 
@@ -31,6 +33,27 @@ class ExportConfig:
     center_principal_point: bool = False
     """Pad the pictures so that the principal point is their centre, as trainers assume that take only the angle
     of view."""
+
+
+@dataclass(frozen=True)
+class MeshExportConfig:
+    src_folder: Path
+    """Output folder of a tracking run, or one of its run folders; the newest run counts."""
+    tgt_folder: Path
+    """Where the meshes are written; `_epochN` is appended where --epoch is given."""
+    format: tuple[MeshFormat, ...] = ("obj",)
+    """One or several: a mesh a frame with UVs and the tracked texture (obj), a bare mesh a frame (ply), the animated
+    head in one file head.glb (gltf)."""
+    subset: str | None = None
+    """Which of the tracked timesteps: ti3, ti3tj9, tn20, ts5, joined by `_`."""
+    epoch: int = -1
+    """Epoch of the result; -1 is the last."""
+    fps: float | None = None
+    """Frames a second of the recording, for the times of animation and coefficients. None: as preprocessing
+    extracted them, else 25."""
+    gltf_animation: GltfAnimation = "blendshapes"
+    """What moves the head in head.glb: its expression coefficients as morph targets and its joints as a skin, or
+    every frame as a morph target of its own (12 bytes a vertex and frame, for viewers without skins)."""
 
 
 @dataclass(frozen=True)

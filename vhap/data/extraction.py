@@ -72,6 +72,12 @@ def downsample(picture: np.ndarray, scale: int) -> np.ndarray:
     return shrink(picture, (max(1, round(height / scale)), max(1, round(width / scale))))
 
 
+def extracted_fps(folder: Path) -> float | None:
+    """Frames a second of the pictures in a sequence folder; None where they were not extracted from a video."""
+    record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
+    return float(Fraction(record["fps"])) if "fps" in record else None
+
+
 def _finished_count(folder: Path, source: dict[str, Any]) -> int | None:
     """The number of pictures of a complete extraction of this source, else None."""
     names = set(list_pictures(folder / "images"))

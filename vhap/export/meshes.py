@@ -29,18 +29,30 @@ class ObjWriter:
         head = "".join(f"{line}\n" for line in material_lines)
         return head + _rows("v %.6f %.6f %.6f\n", vertices) + self.tail
 
-    def write(self, path: Path, vertices: np.ndarray) -> None:
-        write_text(path, self.text(vertices))
+    def write(self, path: Path, vertices: np.ndarray, material: Path | None = None) -> None:
+        """material: the file of write_material, in the folder of the mesh."""
+        lines = (f"mtllib {material.name}", "usemtl head") if material else ()
+        write_text(path, self.text(vertices, lines))
 
-    def write_textured(self, path: Path, vertices: np.ndarray, texture: np.ndarray) -> None:
-        """The mesh with its texture beside it: NAME.obj, NAME.mtl and NAME.jpg.
 
-        texture (H, W, 3) uint8 RGB, row 0 on top (v = 1).
-        """
-        picture, material = path.with_suffix(".jpg"), path.with_suffix(".mtl")
-        write_picture(picture, texture)
-        write_text(material, f"newmtl head\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {picture.name}\n")
-        write_text(path, self.text(vertices, (f"mtllib {material.name}", "usemtl head")))
+def write_material(path: Path, texture: np.ndarray) -> None:
+    """A material for any number of meshes, NAME.mtl, and its texture beside it, NAME.png.
+
+    texture (H, W, 3) uint8 RGB, row 0 on top (v = 1).
+    """
+    picture = path.with_suffix(".png")
+    write_picture(picture, texture)
+    write_text(path, f"newmtl head\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {picture.name}\n")
+
+
+def split_at_seams(faces: np.ndarray, uv_faces: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One index for each place that is one vertex with one texture coordinate, as formats need that have no others.
+
+    faces, uv_faces (F, 3). Returns vertex ids (N,), uv ids (N,), and the faces (F, 3) among the N.
+    """
+    pairs = np.stack([faces, uv_faces], -1).reshape(-1, 2)
+    places, corners = np.unique(pairs, axis=0, return_inverse=True)
+    return places[:, 0], places[:, 1], corners.reshape(faces.shape)
 
 
 def _rows(form: str, values: np.ndarray) -> str:

@@ -1,32 +1,69 @@
-"""The folder of a dataset: whether it may be written, what in it can stay, and when it is complete."""
+"""The folder of an export: whether it may be written, what in it can stay, and when it is complete."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from vhap.config.data import DataConfig
+from vhap.config.export import ExportConfig, MeshExportConfig
+from vhap.config.loading import to_plain
 from vhap.util.errors import InputError
-from vhap.util.files import make_folder, read_json, write_json
+from vhap.util.files import file_hash, make_folder, read_json, write_json
 
-MARKER = "export.json"
 UNFINISHED = r"\.tmp_\w+\.\w+"
-OWN_FILES = {
-    "images": r"\d{5,}_\d{2,}\.png",
-    "fg_masks": r"\d{5,}_\d{2,}\.png",
-    "flame_param": r"\d{5,}\.npz",
-    "meshes": r"\d{5,}\.obj",
-    "flame/exp": r"\d{5,}\.txt",
-    ".": r"transforms\w*\.json|canonical\.obj|canonical_flame_param\.npz",
-}
 
 
-def open_target(target: Path, fingerprint: str) -> None:
+@dataclass(frozen=True)
+class TargetKind:
+    """marker: the file that tells such an export from any other folder. own_files: the names it writes, by folder."""
+
+    marker: str
+    own_files: Mapping[str, str]
+
+
+DATASET = TargetKind(
+    "export.json",
+    {
+        "images": r"\d{5,}_\d{2,}\.png",
+        "fg_masks": r"\d{5,}_\d{2,}\.png",
+        "flame_param": r"\d{5,}\.npz",
+        "meshes": r"\d{5,}\.obj",
+        "flame/exp": r"\d{5,}\.txt",
+        ".": r"transforms\w*\.json|canonical\.obj|canonical_flame_param\.npz",
+    },
+)
+MESHES = TargetKind(
+    "export_mesh.json",
+    {".": r"frame_\d{5,}\.(obj|ply)|head\.(glb|mtl|png)|cameras\.json|blendshapes\.csv"},
+)
+
+
+def target_folder(config: ExportConfig | MeshExportConfig) -> Path:
+    """The folder that the options name, with the epoch where one was chosen."""
+    if config.epoch == -1:
+        return config.tgt_folder
+    return config.tgt_folder.with_name(f"{config.tgt_folder.name}_epoch{config.epoch}")
+
+
+def fingerprint(result_file: Path, config: ExportConfig | MeshExportConfig, data: DataConfig) -> str:
+    """Equal for exports that write the same files: the result's bytes, the options, and the capture they show."""
+    options = {key: value for key, value in to_plain(config).items() if key not in ("src_folder", "tgt_folder")}
+    everything = [file_hash(result_file), options, to_plain(data)]
+    return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def open_target(target: Path, fingerprint: str, kind: TargetKind = DATASET) -> None:
     """Makes the folder ready: new, or an export. What an export of another fingerprint wrote is removed.
 
     Raises InputError where something else stands there, so that no capture is ever written over.
     """
     make_folder(target)
-    marker = target / MARKER
+    marker = target / kind.marker
     if not marker.exists():
         if any(not child.name.startswith(".") for child in target.iterdir()):
             raise InputError(
@@ -34,22 +71,22 @@ def open_target(target: Path, fingerprint: str) -> None:
                 "another --tgt_folder or remove it"
             )
     elif _field(marker, "fingerprint") != fingerprint:
-        remove_own_files(target, OWN_FILES)
+        remove_own_files(target, kind.own_files)
     else:
-        remove_own_files(target, dict.fromkeys(OWN_FILES, UNFINISHED))
+        remove_own_files(target, dict.fromkeys(kind.own_files, UNFINISHED))
     write_json(marker, {"fingerprint": fingerprint, "complete": False})
 
 
-def finish_target(target: Path, fingerprint: str) -> None:
-    write_json(target / MARKER, {"fingerprint": fingerprint, "complete": True})
+def finish_target(target: Path, fingerprint: str, kind: TargetKind = DATASET) -> None:
+    write_json(target / kind.marker, {"fingerprint": fingerprint, "complete": True})
 
 
-def remove_own_files(target: Path, patterns: dict[str, str]) -> None:
+def remove_own_files(target: Path, patterns: Mapping[str, str]) -> None:
     """Removes files of these names by folder, and what a killed export left unfinished.
 
     The last folder comes first: without its transforms files, no half-removed dataset looks whole.
     """
-    for folder, pattern in reversed(patterns.items()):
+    for folder, pattern in reversed(list(patterns.items())):
         place = target / folder
         for path in sorted(place.iterdir()) if place.is_dir() else ():
             if path.is_file() and re.fullmatch(f"{pattern}|{UNFINISHED}", path.name):

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import replace
 from pathlib import Path
 
 from vhap.config.data import DataConfig
 from vhap.config.export import ExportConfig
-from vhap.config.loading import load_config, to_plain
+from vhap.config.loading import load_config
 from vhap.config.track import TrackConfig
 from vhap.data.monocular import MonocularCapture
 from vhap.data.results import TrackResult, load_result, newest_run, result_path
 from vhap.data.subset import select_cameras, select_timesteps
 from vhap.export.centred_result import tracked_cameras
 from vhap.export.nerf_dataset import ExportSource, export_dataset
+from vhap.export.target import fingerprint, target_folder
 from vhap.model.head import HeadModel
 from vhap.pipeline.heads import configured_head
 from vhap.render.backend import get_backend
 from vhap.util.errors import InputError
-from vhap.util.files import file_hash
 from vhap.util.log import get_logger
 
 
@@ -54,16 +52,3 @@ def open_source(data: DataConfig, head: HeadModel, result: TrackResult, config: 
     cameras = tracked_cameras(result, capture.given_camera(), capture.size)
     chosen = [cameras[index] for index in camera_indices]
     return ExportSource(head, result.select(rows), capture, chosen, camera_indices)
-
-
-def target_folder(config: ExportConfig) -> Path:
-    if config.epoch == -1:
-        return config.tgt_folder
-    return config.tgt_folder.with_name(f"{config.tgt_folder.name}_epoch{config.epoch}")
-
-
-def fingerprint(result_file: Path, config: ExportConfig, data: DataConfig) -> str:
-    """Equal for exports that write the same files: the result's bytes, the options, and the capture they show."""
-    options = {key: value for key, value in to_plain(config).items() if key not in ("src_folder", "tgt_folder")}
-    everything = [file_hash(result_file), options, to_plain(data)]
-    return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:16]

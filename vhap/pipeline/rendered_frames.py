@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -16,7 +16,7 @@ from vhap.data.sample import Capture, FrameBatch
 from vhap.geometry.cameras import Camera, camera_from_focal
 from vhap.model.head import HeadModel, HeadParams, landmark_points, pose, yaw_in_camera
 from vhap.model.texture import region_texture
-from vhap.pipeline.heads import open_head
+from vhap.pipeline.heads import configured_head, open_head
 from vhap.render.backend import get_backend
 from vhap.render.scene import Rendering, render_head
 from vhap.render.topology import build_topology
@@ -56,8 +56,8 @@ class RunScene:
     def n_rows(self) -> int:
         return len(self.timesteps)
 
-    def head_params(self, row: int) -> HeadParams:
-        """The head of one row, without a leading axis."""
+    def head_params(self, row: int | list[int]) -> HeadParams:
+        """The head of one row, without a leading axis, or of several, with one."""
         return result_head_params(self.result, row, self.device)
 
     def vertices(self, row: int) -> Tensor:
@@ -110,9 +110,13 @@ class RunScene:
         return camera.project(points)[0]
 
 
-def open_run(run: str | Path, epoch: int = -1, device: torch.device | str = "cpu") -> RunScene:
+def open_run(
+    run: str | Path, epoch: int = -1, device: torch.device | str = "cpu", with_landmarks: bool = True
+) -> RunScene:
     """Opens a run folder, or the newest one in an output folder; epoch -1 is the last that was written.
 
+    with_landmarks: off, neither the recording's landmarks nor the head's points for them are read or made, and
+    landmarks_px is not to be called.
     Raises InputError where the run, its head or its capture cannot be found, and where the result is of another head
     or of other pictures.
     """
@@ -120,8 +124,8 @@ def open_run(run: str | Path, epoch: int = -1, device: torch.device | str = "cpu
     path = result_path(folder, epoch)
     epoch = next(number for number, file in result_epochs(folder).items() if file == path)
     config = load_config(folder / "config.yml", TrackConfig)
-    capture = MonocularCapture(config.data)
-    model = open_head(config.model, capture.landmark_set)
+    capture = MonocularCapture(config.data if with_landmarks else replace(config.data, use_landmark=False))
+    model = open_head(config.model, capture.landmark_set) if with_landmarks else configured_head(config.model)
     result = load_result(path, model.identity)
     model = fitting_head(model, result, path).to(device)
     lights = None if result.lights is None else torch.from_numpy(result.lights).float().to(device)
@@ -172,8 +176,8 @@ def result_texture(model: HeadModel, result: TrackResult) -> Tensor:
     return (region_texture(model, PLAIN_TEXTURE_SIZE) if base is None else base)[None]
 
 
-def result_head_params(result: TrackResult, row: int, device: torch.device | str = "cpu") -> HeadParams:
-    """One timestep of a result, without a leading axis."""
+def result_head_params(result: TrackResult, row: int | list[int], device: torch.device | str = "cpu") -> HeadParams:
+    """One timestep of a result, without a leading axis, or several, with one."""
 
     def tensor(value) -> Tensor:
         return torch.as_tensor(value, dtype=torch.float32, device=device)

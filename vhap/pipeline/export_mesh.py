@@ -1,0 +1,73 @@
+"""Exporting meshes: turns a tracking run into mesh files that other programs open."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from vhap.config.export import MeshExportConfig
+from vhap.data.extraction import extracted_fps
+from vhap.data.results import result_epochs
+from vhap.data.subset import select_timesteps
+from vhap.export.animated_head import write_animated_head
+from vhap.export.blendshapes import write_blendshapes
+from vhap.export.mesh_files import FRAME_FORMATS, FrameMeshes, TrackedHead, write_cameras
+from vhap.export.parallel import for_each
+from vhap.export.target import MESHES, fingerprint, finish_target, open_target, target_folder
+from vhap.pipeline.rendered_frames import RunScene, open_run
+from vhap.util.errors import InputError
+from vhap.util.log import get_logger
+from vhap.util.progress import progress
+
+DEFAULT_FPS = 25.0
+
+
+def run(config: MeshExportConfig) -> Path:
+    """Exports the meshes of one tracking run. Returns their folder."""
+    if not config.format:
+        raise InputError("expected at least one of obj, ply, gltf for --format, found none; name one")
+    if config.fps is not None and not 0 < config.fps < float("inf"):
+        raise InputError(f"expected an --fps above 0, found {config.fps}; correct it")
+    whole = open_run(config.src_folder, config.epoch, with_landmarks=False)
+    scene = select_rows(whole, select_timesteps(config.subset, whole.n_rows))
+    fps = config.fps or extracted_fps(scene.sequence_folder) or DEFAULT_FPS
+    head = tracked_head(scene, fps)
+    if "gltf" in config.format and config.gltf_animation == "blendshapes" and head.has_moving_offset:
+        raise InputError(
+            f"expected a result without dynamic_offset in {scene.folder} for --gltf_animation blendshapes, found one; "
+            "take --gltf_animation frames"
+        )
+    target = target_folder(config)
+    mark = fingerprint(result_epochs(scene.folder)[scene.epoch], replace(config, fps=fps), scene.config.data)
+    get_logger().info("exporting %d timesteps of %s to %s", scene.n_rows, scene.folder, target)
+    open_target(target, mark, MESHES)
+    write_files(target, scene, head, config, fps)
+    finish_target(target, mark, MESHES)
+    return target
+
+
+def write_files(target: Path, scene: RunScene, head: TrackedHead, config: MeshExportConfig, fps: float) -> None:
+    """Everything but the marker."""
+    kinds = [kind for kind in FRAME_FORMATS if kind in config.format]
+    for kind in kinds:
+        meshes = FrameMeshes(target, head, kind)
+        for_each(meshes.write, progress(range(scene.n_rows), kind))
+    if "gltf" in config.format:
+        write_animated_head(target / "head.glb", head, config.gltf_animation)
+    write_blendshapes(target / "blendshapes.csv", head, fps)
+    cameras = {name: scene.camera(view) for view, name in enumerate(scene.capture.camera_ids)}
+    write_cameras(target / "cameras.json", cameras, scene.result, head.times_s, kinds)
+
+
+def select_rows(scene: RunScene, rows: list[int]) -> RunScene:
+    """The run with only some rows of its result."""
+    return replace(scene, result=scene.result.select(rows), timesteps=tuple(scene.timesteps[row] for row in rows))
+
+
+def tracked_head(scene: RunScene, fps: float) -> TrackedHead:
+    """The head of all rows; fps: frames a second of the recording."""
+    albedo = (scene.texture[0].clamp(0, 1) * 255).round().byte().numpy()
+    times_s = np.asarray(scene.result.timestep_index, np.float64) / fps
+    return TrackedHead(scene.model, scene.head_params(list(range(scene.n_rows))), albedo, times_s)
