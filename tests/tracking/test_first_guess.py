@@ -39,7 +39,7 @@ def test_without_any_detection_nothing_changes():
     problem = exact_problem(start, SIZE)
     problem.weight[:] = 0
     problem.detected_px[:] = 0
-    before = {field.name: getattr(start, field.name).clone() for field in fields(start)}
+    before = {f.name: getattr(start, f.name).clone() for f in fields(start) if getattr(start, f.name) is not None}
     guess = guess_from_landmarks(problem, start, 2)
     assert not guess.found.any()
     assert guess.init_frames == [0, 1]

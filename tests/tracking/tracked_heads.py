@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vhap.data.sample import FrameBatch
 from vhap.geometry.cameras import Camera, camera_from_focal
-from vhap.model.head import HeadModel, landmark_points, map_tensors, pose, yaw_in_camera
+from vhap.model.head import HeadModel, landmark_head, landmark_points, map_tensors, pose, yaw_in_camera
 from vhap.model.load import load_head
 from vhap.render.backend import get_backend
 from vhap.render.scene import render_head
@@ -18,7 +18,7 @@ from vhap.render.shading import uniform_lights
 from vhap.render.topology import build_topology
 from vhap.tracking.landmark_solver import LandmarkProblem
 from vhap.tracking.params import TrackParams, initial_params
-from vhap.tracking.scene import Scene, reduced_head
+from vhap.tracking.scene import Scene
 from vhap.tracking.texture import resize_texture, texel_mask
 
 POINTS = 70
@@ -68,7 +68,7 @@ def landmarks_px(params: TrackParams, size: tuple[int, int], head: HeadModel | N
 def exact_problem(params: TrackParams, size: tuple[int, int], given: Camera | None = None) -> LandmarkProblem:
     pixels = landmarks_px(params, size)
     return LandmarkProblem(
-        reduced_head(builtin_head(), "ibug"), "ibug", pixels, torch.ones(pixels.shape[:2]), size, given
+        landmark_head(builtin_head(), "ibug"), "ibug", pixels, torch.ones(pixels.shape[:2]), size, given
     )
 
 
@@ -79,7 +79,7 @@ def scene(size: tuple[int, int] = (96, 96), texture_size: int = 64) -> Scene:
     assert head.base_texture is not None
     return Scene(
         head=head,
-        landmark_head=reduced_head(head, "ibug"),
+        landmark_head=landmark_head(head, "ibug"),
         landmark_set="ibug",
         size=size,
         given=None,
@@ -90,8 +90,8 @@ def scene(size: tuple[int, int] = (96, 96), texture_size: int = 64) -> Scene:
     )
 
 
-def pictures(params: TrackParams, size: tuple[int, int], background: float = 0.4) -> Tensor:
-    """(B, H, W, 3) the head with its own texture before a plain background."""
+def pictures(params: TrackParams, size: tuple[int, int], background: float = 0.4) -> tuple[Tensor, Tensor]:
+    """(B, H, W, 3) the head with its own texture before a plain background, and (B, H, W) its matte."""
     texels = params.residual_texture.shape[1]
     stage = scene(size, texels) if texels > 1 else scene(size)
     camera = camera_from_focal(params.focal_length[0], *size)
@@ -102,16 +102,17 @@ def pictures(params: TrackParams, size: tuple[int, int], background: float = 0.4
         rendering = render_head(
             stage.backend, vertices, stage.topology, stage.head.uvs, albedo, params.lights, camera, behind
         )
-    return rendering.picture
+    return rendering.picture, rendering.raster.mask.float()
 
 
 def frame_batch(params: TrackParams, size: tuple[int, int]) -> FrameBatch:
     count = params.n_timesteps
+    rgb, alpha = pictures(params, size)
     return FrameBatch(
         timesteps=torch.arange(count),
         cameras=torch.zeros(count, dtype=torch.long),
-        rgb=pictures(params, size),
-        alpha=None,
+        rgb=rgb,
+        alpha=alpha,
         landmarks_px=landmarks_px(params, size),
         confidence=torch.ones(count, POINTS),
     )
@@ -134,7 +135,7 @@ class FilmedCapture:
         self.background_rgb = None
 
     def load(self, timesteps: list[int], cameras: list[int] | None = None) -> FrameBatch:
-        names = ("timesteps", "cameras", "rgb", "landmarks_px", "confidence")
+        names = ("timesteps", "cameras", "rgb", "alpha", "landmarks_px", "confidence")
         return replace(self.batch, **{name: getattr(self.batch, name)[timesteps] for name in names})
 
     def load_landmarks(self) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from vhap.config.data import DataConfig
 
-ParamGroup = Literal["cam", "pose", "shape", "joints", "expr", "texture", "lights"]
+ParamGroup = Literal["cam", "pose", "shape", "joints", "expr", "texture", "lights", "static_offset", "dynamic_offset"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,15 @@ class ModelConfig:
     """Give FLAME rows of teeth (120 more vertices)."""
     tex_resolution: int = 2048
     """Side of the written texture; it is optimised at the resolution that the pictures support."""
+    use_static_offset: bool = True
+    """A displacement of every vertex, the same in all frames: hair, ears, what the head model cannot show. Without it,
+    `hair` counts as occluded."""
+    use_dynamic_offset: bool = False
+    """A further displacement for each frame."""
+    tex_clusters: tuple[str, ...] = ("skin", "hair", "boundary", "lips_tight", "teeth", "sclerae", "irises")
+    """Regions of similar colour, for the appearance prior."""
+    occluded: tuple[str, ...] = ()
+    """Regions hidden by hair or clothes: neither their texture nor their outline is aligned."""
     tex_painted: bool = True
     """Start from the head's painted texture where there is one, else from a flat colour by region."""
 
@@ -38,6 +47,11 @@ class RenderConfig:
     lighting_type: Literal["SH", "constant"] = "SH"
     """Nine spherical-harmonic coefficients for each colour channel, or a constant white light."""
 
+    disturb_rate_fg: float = 0.5
+    """Appearance prior: how often a pixel of the head takes the colour of another one of its cluster."""
+    disturb_rate_bg: float = 0.5
+    """The same for pixels of the background."""
+
 
 @dataclass(frozen=True)
 class LearningRateConfig:
@@ -46,6 +60,8 @@ class LearningRateConfig:
     base: float = 5e-3
     translation: float = 1e-3
     expr: float = 5e-2
+    static_offset: float = 5e-4
+    dynamic_offset: float = 5e-4
     camera: float = 5e-3
     light: float = 5e-3
 
@@ -80,6 +96,26 @@ class LossWeightConfig:
     """Squared change from the uniform light (None: off)."""
     reg_diffuse: float = 100.0
     """Diffuse shading above one, and its variance across colour channels."""
+    reg_offset: float = 300.0
+    """Length of the vertices' offsets (mean absolute value, metres)."""
+    reg_offset_relax_coef: float = 1.0
+    """Factor on that in the relaxed regions."""
+    reg_offset_relax_for: tuple[str, ...] = ("hair", "ears")
+    """Relaxed regions of reg_offset."""
+    reg_offset_lap: float = 1e6
+    """Change of the mesh's uniform Laplacian by the offsets, squared."""
+    reg_offset_lap_relax_coef: float = 0.1
+    """Factor on that in the relaxed regions."""
+    reg_offset_lap_relax_for: tuple[str, ...] = ("hair", "ears")
+    """Relaxed regions of reg_offset_lap."""
+    reg_offset_rigid: float = 300.0
+    """Variance of the offsets inside each of some regions."""
+    reg_offset_rigid_for: tuple[str, ...] = ("left_ear", "right_ear", "neck", "left_eye", "right_eye", "lips_tight")
+    """Regions that offsets move as a whole."""
+    reg_offset_dynamic: float = 3e5
+    """Change of the moving offsets since the previous frame, squared."""
+    silhouette: float = 10.0
+    """Difference of the head's coverage and the alpha map along the outline, where there are alpha maps."""
     smooth_trans: float = 300.0
     """Change of the translation since the previous frame, squared."""
     smooth_rot: float = 30.0
@@ -114,6 +150,10 @@ class StepStageConfig:
     """Groups of unknowns that move."""
     disable_jawline_landmarks: bool = False
     """Leave the jaw-line points out (see w.always_enable_jawline_landmarks)."""
+    align_texture_except: tuple[str, ...] = ()
+    """Regions whose texture moves no vertex."""
+    align_boundary_except: tuple[str, ...] = ()
+    """Regions whose outline moves no vertex."""
 
 
 @dataclass(frozen=True)
@@ -124,14 +164,24 @@ class EpochStageConfig:
     """Groups of unknowns that move."""
     disable_jawline_landmarks: bool = False
     """Leave the jaw-line points out (see w.always_enable_jawline_landmarks)."""
+    align_texture_except: tuple[str, ...] = ()
+    """Regions whose texture moves no vertex."""
+    align_boundary_except: tuple[str, ...] = ()
+    """Regions whose outline moves no vertex."""
 
 
-def _steps(*groups: ParamGroup, jaw_line: bool = True) -> StepStageConfig:
-    return field(default_factory=lambda: StepStageConfig(None, groups, not jaw_line))
+def _steps(
+    *groups: ParamGroup, jaw_line: bool = True, texture: tuple[str, ...] = (), boundary: tuple[str, ...] = ()
+) -> StepStageConfig:
+    return field(default_factory=lambda: StepStageConfig(None, groups, not jaw_line, texture, boundary))
 
 
-def _epochs(*groups: ParamGroup, jaw_line: bool = True) -> EpochStageConfig:
-    return field(default_factory=lambda: EpochStageConfig(None, groups, not jaw_line))
+def _epochs(*groups: ParamGroup, jaw_line: bool = True, boundary: tuple[str, ...] = ()) -> EpochStageConfig:
+    return field(default_factory=lambda: EpochStageConfig(None, groups, not jaw_line, (), boundary))
+
+
+_EVERYTHING: tuple[ParamGroup, ...] = ("cam", "pose", "shape", "joints", "expr", "texture", "lights")
+_NOT_SKIN = ("hair", "boundary", "neck")
 
 
 @dataclass(frozen=True)
@@ -140,14 +190,21 @@ class PipelineConfig:
 
     lmk_init_rigid: StepStageConfig = _steps("cam", "pose")
     lmk_init_all: StepStageConfig = _steps("cam", "pose", "shape", "joints", "expr")
-    rgb_init_painted: StepStageConfig = _steps("pose", "shape", "joints", "expr", "lights", jaw_line=False)
-    rgb_init_texture: StepStageConfig = _steps("cam", "shape", "texture", "lights")
-    rgb_init_all: StepStageConfig = _steps(
-        "cam", "pose", "shape", "joints", "expr", "texture", "lights", jaw_line=False
+    rgb_init_painted: StepStageConfig = _steps("cam", "pose", "shape", "joints", "expr", "lights")
+    rgb_init_texture: StepStageConfig = _steps(
+        "cam", "shape", "texture", "lights", texture=_NOT_SKIN, boundary=("hair", "boundary")
     )
-    rgb_sequential_tracking: StepStageConfig = _steps("pose", "joints", "expr", "texture", jaw_line=False)
+    rgb_init_all: StepStageConfig = _steps(
+        *_EVERYTHING, jaw_line=False, texture=_NOT_SKIN, boundary=("hair", "bottomline")
+    )
+    rgb_init_offset: StepStageConfig = _steps(
+        *_EVERYTHING, "static_offset", jaw_line=False, texture=_NOT_SKIN, boundary=("bottomline",)
+    )
+    rgb_sequential_tracking: StepStageConfig = _steps(
+        "pose", "joints", "expr", "texture", "dynamic_offset", jaw_line=False, boundary=("bottomline",)
+    )
     rgb_global_tracking: EpochStageConfig = _epochs(
-        "cam", "pose", "shape", "joints", "expr", "texture", "lights", jaw_line=False
+        *_EVERYTHING, "static_offset", "dynamic_offset", jaw_line=False, boundary=("bottomline",)
     )
     lmk_sequential_tracking: StepStageConfig = _steps("pose", "joints", "expr")
     lmk_global_tracking: EpochStageConfig = _epochs("cam", "pose", "shape", "joints", "expr")

@@ -39,3 +39,15 @@ def barycentric_points(vertices: Tensor, faces: Tensor, face_ids: Tensor, baryce
     corners = vertices.index_select(-2, faces[face_ids].reshape(-1))
     corners = corners.reshape(*vertices.shape[:-2], -1, 3, 3)
     return (corners * barycentrics[..., None].to(vertices.dtype)).sum(-2)
+
+
+def uniform_laplacian(n_vertices: int, faces: Tensor) -> Tensor:
+    """(V, V) sparse: a vertex minus the mean of its neighbours (Sorkine 2005); rows of lone vertices are zero."""
+    edges = unique_edges(faces)
+    rows, columns = torch.cat([edges[:, 0], edges[:, 1]]), torch.cat([edges[:, 1], edges[:, 0]])
+    count = torch.bincount(rows, minlength=n_vertices)
+    linked = torch.nonzero(count).squeeze(1)
+    indices = torch.stack([torch.cat([rows, linked]), torch.cat([columns, linked])])
+    values = torch.cat([-1 / count[rows], torch.ones(len(linked), device=faces.device)])
+    size = (n_vertices, n_vertices)
+    return torch.sparse_coo_tensor(indices, values, size, check_invariants=True).coalesce()

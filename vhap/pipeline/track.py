@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 
 from vhap.config.loading import save_config
-from vhap.config.track import TrackConfig
+from vhap.config.track import ModelConfig, TrackConfig
 from vhap.data.monocular import MonocularCapture
 from vhap.data.results import save_result
 from vhap.data.sequence_folder import open_sequence
 from vhap.detect.landmarks import ensure_landmarks
-from vhap.model.head import HeadModel, pose
+from vhap.model.head import HeadModel, landmark_head, pose
 from vhap.model.texture import region_texture
 from vhap.pipeline.heads import open_head, resolved
 from vhap.render.backend import get_backend
@@ -26,7 +26,7 @@ from vhap.tracking.first_guess import FirstGuess, guess_from_landmarks
 from vhap.tracking.landmark_solver import LandmarkProblem
 from vhap.tracking.loop import Tracker
 from vhap.tracking.params import TrackParams, initial_params, to_result
-from vhap.tracking.scene import Scene, emphasis, reduced_head
+from vhap.tracking.scene import Scene, emphasis
 from vhap.tracking.stages import Stage, build_stages
 from vhap.tracking.texture import resize_texture, supported_size, texel_mask, uv_footprint
 from vhap.util.errors import InputError
@@ -161,7 +161,7 @@ def track_into(
 def build_tracker(config: TrackConfig, capture: MonocularCapture, head: HeadModel, device: torch.device) -> Tracker:
     """First guess from landmarks, then the scene: renderer, texture at the resolution the pictures support."""
     name = capture.landmark_set
-    small = reduced_head(head, name)
+    small = landmark_head(head, name)
     ids = small.landmarks[name].detector_ids
     pixels, confidence = (tensor[:, 0, ids.cpu()].to(device) for tensor in capture.load_landmarks())
     given = capture.given_camera()
@@ -175,7 +175,6 @@ def build_tracker(config: TrackConfig, capture: MonocularCapture, head: HeadMode
         "initialisation on frames %s, focal length %.3f", " ".join(names), float(guess.params.focal_length)
     )
     scene = build_scene(config, capture, head, small, given, guess)
-    residual = torch.zeros_like(scene.base_texture)
     return Tracker(
         config=config,
         scene=scene,
@@ -183,7 +182,18 @@ def build_tracker(config: TrackConfig, capture: MonocularCapture, head: HeadMode
         problem=problem,
         found=guess.found,
         init_frames=guess.init_frames,
-        params=replace(guess.params, residual_texture=residual),
+        params=with_surface(guess.params, scene, config.model),
+    )
+
+
+def with_surface(params: TrackParams, scene: Scene, model: ModelConfig) -> TrackParams:
+    """The unknowns with a texture of the scene's resolution, and with offsets where they are used."""
+    count, device = scene.head.n_vertices, params.shape.device
+    return replace(
+        params,
+        residual_texture=torch.zeros_like(scene.base_texture),
+        static_offset=torch.zeros(count, 3, device=device) if model.use_static_offset else None,
+        dynamic_offset=torch.zeros(params.n_timesteps, count, 3, device=device) if model.use_dynamic_offset else None,
     )
 
 
@@ -242,7 +252,7 @@ def describe(
     """Prints frames, stages and a time estimate from a few timed steps of each kind."""
     height, width = capture.size
     count = len(capture.timestep_ids)
-    tracker = build_tracker(replace(config), capture, head, device)
+    tracker = build_tracker(config, capture, head, device)
     batches = -(-count // config.batch_size)
     print(f"{count} frames of {width} x {height}, head {head.identity}, device {device}")
     total, cost = 0.0, {}

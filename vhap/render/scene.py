@@ -4,23 +4,44 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from vhap.geometry.cameras import Camera
 from vhap.geometry.meshes import vertex_normals
+from vhap.render.appearance_prior import AppearancePrior
 from vhap.render.shading import uniform_lights
 from vhap.render.types import Backend, Raster, Topology
 
 
 @dataclass(frozen=True)
 class Rendering:
-    """picture (B, H, W, 3); per covered pixel: albedo (N, 3), normals (N, 3) unit in world axes, shading (N, 3)."""
+    """picture (B, H, W, 3); coverage (B, H, W) of the head, antialiased, where it was asked for; per covered pixel:
+    albedo (N, 3), normals (N, 3) unit in world axes, shading (N, 3)."""
 
     picture: Tensor
+    coverage: Tensor | None
     raster: Raster
     albedo: Tensor
     normals: Tensor
     shading: Tensor
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """What a rendering for optimisation adds to a plain one.
+
+    fixed_texture (F,) bool: triangles whose texture moves no vertex; fixed_outline (V,) bool: vertices that outlines
+    do not move; prior: the appearance prior; coverage: whether the head's coverage is rendered too.
+    """
+
+    fixed_texture: Tensor | None = None
+    fixed_outline: Tensor | None = None
+    prior: AppearancePrior | None = None
+    coverage: bool = False
+
+
+PLAIN = Alignment()
 
 
 def render_head(
@@ -33,6 +54,7 @@ def render_head(
     camera: Camera,
     background: Tensor | None = None,
     antialias: bool = True,
+    alignment: Alignment = PLAIN,
 ) -> Rendering:
     """Pictures of B posed heads.
 
@@ -43,14 +65,28 @@ def render_head(
     clip = camera.to_clip(vertices)
     raster = backend.rasterize(clip, topology, camera.height, camera.width)
     uv = backend.interpolate(uvs[None], topology.uv_faces, raster)
+    if alignment.fixed_texture is not None:
+        fixed = alignment.fixed_texture[raster.face_id.flatten()[raster.pixels].long()]
+        uv = torch.where(fixed[:, None], uv.detach(), uv)
     uv_slopes = backend.attribute_slopes(uvs[None], topology.uv_faces, raster)
     albedo = backend.texture(texture, uv, uv_slopes, raster)
     smooth = backend.interpolate(vertex_normals(vertices, topology.faces), topology.faces, raster)
     normals, shading = backend.light(smooth, uniform_lights().to(smooth) if lights is None else lights, raster)
-    picture = compose(albedo * shading, raster, background)
+    colours = albedo * shading
+    if alignment.prior is not None and background is not None:
+        colours, background = alignment.prior(colours, raster, background)
+    picture = compose(colours, raster, background)
+    if alignment.coverage:
+        picture = torch.cat([picture, raster.mask[..., None].to(picture)], -1)
     if antialias:
-        picture = backend.antialias(picture, raster, clip, topology)
-    return Rendering(picture, raster, albedo, normals, shading)
+        picture = backend.antialias(picture, raster, outline(clip, alignment.fixed_outline), topology)
+    coverage = picture[..., 3] if alignment.coverage else None
+    return Rendering(picture[..., :3], coverage, raster, albedo, normals, shading)
+
+
+def outline(clip: Tensor, fixed: Tensor | None) -> Tensor:
+    """Clip positions (B, V, 4) as antialiasing sees them: without gradient at fixed (V,) vertices."""
+    return clip if fixed is None else torch.where(fixed[:, None], clip.detach(), clip)
 
 
 def compose(colours: Tensor, raster: Raster, background: Tensor | None) -> Tensor:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 from vhap.config.track import LossWeightConfig
 from vhap.data.sample import FrameBatch
 from vhap.geometry.cameras import Camera
 from vhap.model.head import landmark_points, pose, yaw_in_camera
-from vhap.render.scene import Rendering, render_head
+from vhap.render.appearance_prior import AppearancePrior
+from vhap.render.scene import PLAIN, Alignment, Rendering, render_head
 from vhap.render.shading import shade, uniform_lights
 from vhap.tracking import losses
 from vhap.tracking.params import TrackParams
@@ -20,6 +22,8 @@ from vhap.tracking.stages import Stage
 
 Terms = dict[str, Tensor]
 SHADING_STRIDE = 8
+GROWING = ("hair",)
+"""Regions that the silhouette term pulls outwards to the matte."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Energy:
     weights: LossWeightConfig
     texture_scale: float = 1.0
     sh_lights: bool = True
+    prior: AppearancePrior | None = None
 
     def __call__(self, params: TrackParams, before: Neighbours, batch: FrameBatch, stage: Stage) -> EnergyValue:
         """params: B rows, the batch's frames; gradients flow to whichever of its tensors ask for them."""
@@ -54,29 +59,57 @@ class Energy:
         terms = self._prior_terms(params)
         rendering = None
         head = self.scene.head if stage.photometric else self.scene.landmark_head
-        vertices = pose(head, params.head())
+        vertices = pose(head, params.head() if stage.photometric else replace(params.head(), static_offset=None))
         terms["landmark"] = self._landmark_term(params, vertices, camera, batch, stage)
         if stage.photometric:
-            rendering = self.render(params, vertices, camera, batch.rgb)
-            terms |= self._photometric_terms(params, rendering, batch)
+            alignment = self.alignment(stage, batch.alpha is not None)
+            rendering = self.render(params, vertices, camera, batch.rgb, alignment)
+            terms |= self._photometric_terms(params, rendering, batch) | self._offset_terms(params, before)
         if stage.temporal:
             terms |= self._temporal_terms(params, before)
         return EnergyValue(self._weigh(terms), terms, rendering)
 
-    def render(self, params: TrackParams, vertices: Tensor, camera: Camera, background: Tensor | None) -> Rendering:
+    def alignment(self, stage: Stage, has_alpha: bool) -> Alignment:
+        """What moves no vertex in this stage, the appearance prior, and whether coverage is compared."""
+        scene = self.scene
+        return Alignment(
+            fixed_texture=scene.faces_in(stage.fixed_texture),
+            fixed_outline=scene.vertices_in(stage.fixed_outline),
+            prior=self.prior,
+            coverage=has_alpha and self.weights.silhouette > 0,
+        )
+
+    def render(
+        self,
+        params: TrackParams,
+        vertices: Tensor,
+        camera: Camera,
+        background: Tensor | None,
+        alignment: Alignment = PLAIN,
+    ) -> Rendering:
         """The head over a background (B, H, W, 3) with the current albedo and light."""
         scene = self.scene
         albedo = scene.albedo(params.residual_texture)
         lights = params.lights if self.sh_lights else None
-        return render_head(scene.backend, vertices, scene.topology, scene.head.uvs, albedo, lights, camera, background)
+        return render_head(
+            scene.backend,
+            vertices,
+            scene.topology,
+            scene.head.uvs,
+            albedo,
+            lights,
+            camera,
+            background,
+            alignment=alignment,
+        )
 
     def weight_of(self, name: str) -> float:
         weight = float(getattr(self.weights, name) or 0.0)
         return weight * self.texture_scale**2 if name == "reg_tex_tv" else weight
 
     def _weigh(self, terms: Terms) -> Tensor:
-        weighted = [self.weight_of(name) * value for name, value in terms.items() if self.weight_of(name) != 0]
-        return torch.stack(weighted).sum()
+        weights = {name: self.weight_of(name) for name in terms}
+        return torch.stack([weights[name] * terms[name] for name in terms if weights[name] != 0]).sum()
 
     def _landmark_term(
         self, params: TrackParams, vertices: Tensor, camera: Camera, batch: FrameBatch, stage: Stage
@@ -105,11 +138,42 @@ class Energy:
             "reg_tex_tv": losses.reg_tex_tv(self.scene.albedo(params.residual_texture)),
             "reg_tex_res": losses.reg_tex_res(params.residual_texture, self.scene.kept_texels),
         }
+        if rendering.coverage is not None and batch.alpha is not None:
+            terms["silhouette"] = self._silhouette_term(rendering, rendering.coverage, batch.alpha)
         if self.sh_lights:
             # Every eighth pixel: the light has nine numbers for each channel, the picture a hundred thousand.
             normals = rendering.normals[::SHADING_STRIDE].detach()
             terms["reg_diffuse"] = losses.reg_diffuse(shade(normals, params.lights))
             terms["reg_light"] = losses.reg_light(params.lights, uniform_lights().to(params.lights))
+        return terms
+
+    def _silhouette_term(self, rendering: Rendering, coverage: Tensor, alpha: Tensor) -> Tensor:
+        """Head outside the matte costs everywhere, matte outside the head only beside the hair: elsewhere it may be
+        a body, clothes or long hair."""
+        raster = rendering.raster
+        counted = raster.mask
+        growing = self.scene.faces_in(GROWING)
+        if growing is not None:
+            seen = growing[raster.face_id.clamp(min=0).long()] & raster.mask
+            counted = counted | (max_pool2d(seen.float()[:, None], 3, 1, 1)[:, 0] > 0)
+        return losses.silhouette(coverage, alpha, counted, raster.pixels.shape[0])
+
+    def _offset_terms(self, params: TrackParams, before: Neighbours) -> Terms:
+        offset = params.offset()
+        if offset is None:
+            return {}
+        scene, w = self.scene, self.weights
+        change = scene.laplacian_of(offset)
+        terms = {
+            "reg_offset": losses.reg_offset(offset, scene.mask(w.reg_offset_relax_for), w.reg_offset_relax_coef),
+            "reg_offset_lap": losses.reg_offset_lap(
+                change, scene.mask(w.reg_offset_lap_relax_for), w.reg_offset_lap_relax_coef
+            ),
+            "reg_offset_rigid": losses.reg_offset_rigid(offset, scene.regions(w.reg_offset_rigid_for)),
+        }
+        past = before.params.dynamic_offset
+        if params.dynamic_offset is not None and past is not None:
+            terms["reg_offset_dynamic"] = losses.reg_offset_dynamic(params.dynamic_offset, past, before.valid)
         return terms
 
     @staticmethod

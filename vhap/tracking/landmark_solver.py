@@ -78,10 +78,10 @@ def solve_landmarks(problem: LandmarkProblem, params: TrackParams, shared: bool,
     anchor, damping = local.clone(), 1e-3
     cost = _cost(problem, common, local, sigma, anchor)
     for _ in range(iterations):
-        system = _normal_equations(problem, common, local, sigma, anchor)
+        system = normal_equations(problem, common, local, sigma, anchor)
         improved = False
         for _ in range(6):
-            step_common, step_local = _solve(system, damping, shared)
+            step_common, step_local = solve_step(system, damping, shared)
             trial = (common + step_common, local + step_local)
             trial_cost = _cost(problem, *trial, sigma, anchor)
             if bool(trial_cost < cost):
@@ -172,16 +172,25 @@ def _shared_prior(problem: LandmarkProblem, common: Tensor) -> tuple[Tensor, Ten
 
 
 def _cost(problem: LandmarkProblem, common: Tensor, local: Tensor, sigma: Tensor, anchor: Tensor) -> Tensor:
+    return frame_costs(problem, common, local, sigma, anchor).double().sum() + shared_cost(problem, common)
+
+
+def frame_costs(problem: LandmarkProblem, common: Tensor, local: Tensor, sigma: Tensor, anchor: Tensor) -> Tensor:
+    """(B,) robust landmark residuals and priors of each frame."""
     residual = (_project(problem, common, local) - problem.detected_px) / sigma[:, None, None]
     squared = residual.square().sum(-1)
     robust = problem.prior.robust**2 * torch.log1p(squared / problem.prior.robust**2)
     own = _prior_residuals(problem, local, anchor)
-    shared, _ = _shared_prior(problem, common)
-    return (problem.weight * robust).sum().double() + own.square().sum() + shared.square().sum()
+    return (problem.weight * robust).sum(-1) + own.square().sum(-1)
+
+
+def shared_cost(problem: LandmarkProblem, common: Tensor) -> Tensor:
+    """() what the shared unknowns cost by themselves."""
+    return _shared_prior(problem, common)[0].square().sum()
 
 
 @dataclass(frozen=True)
-class _System:
+class NormalEquations:
     """Blocks of the normal equations: local (B, P, P), coupling (B, P, Q), shared (Q, Q), and right-hand sides."""
 
     local: Tensor
@@ -191,9 +200,9 @@ class _System:
     right_shared: Tensor
 
 
-def _normal_equations(
+def normal_equations(
     problem: LandmarkProblem, common: Tensor, local: Tensor, sigma: Tensor, anchor: Tensor
-) -> _System:
+) -> NormalEquations:
     parts = []
     for frames in torch.arange(len(local), device=local.device).split(CHUNK_FRAMES):
         parts.append(_frame_blocks(problem.select(frames), common, local[frames], sigma[frames], anchor[frames]))
@@ -201,7 +210,7 @@ def _normal_equations(
     prior, scale = _shared_prior(problem, common)
     shared_sum = torch.stack(shared).sum(0) + torch.diag(1 / scale**2).double()
     right_sum = torch.stack(right_shared).sum(0) - (prior / scale).double()
-    return _System(torch.cat(blocks), torch.cat(coupling), shared_sum, torch.cat(right_local), right_sum)
+    return NormalEquations(torch.cat(blocks), torch.cat(coupling), shared_sum, torch.cat(right_local), right_sum)
 
 
 def _frame_blocks(problem: LandmarkProblem, common: Tensor, local: Tensor, sigma: Tensor, anchor: Tensor):
@@ -221,7 +230,7 @@ def _frame_blocks(problem: LandmarkProblem, common: Tensor, local: Tensor, sigma
     return blocks.double(), coupling.double(), right.double(), shared.double(), right_shared.double()
 
 
-def _solve(system: _System, damping: float, shared: bool) -> tuple[Tensor, Tensor]:
+def solve_step(system: NormalEquations, damping: float, shared: bool) -> tuple[Tensor, Tensor]:
     """Marquardt step of the shared unknowns (zero where they are held) and of every frame's own."""
     local = system.local + damping * torch.diag_embed(system.local.diagonal(dim1=-2, dim2=-1))
     if not shared:

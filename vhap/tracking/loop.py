@@ -13,11 +13,13 @@ from vhap.config.track import LearningRateConfig, TrackConfig
 from vhap.data.sample import Capture, FrameBatch
 from vhap.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from vhap.model.head import HeadModel
+from vhap.render.appearance_prior import AppearancePrior
 from vhap.tracking.energy import Energy, EnergyValue, Neighbours
-from vhap.tracking.first_guess import follow_landmarks
+from vhap.tracking.first_guess import choose_frames, follow_landmarks
 from vhap.tracking.landmark_solver import LandmarkProblem
 from vhap.tracking.optimizer import RowAdam
 from vhap.tracking.params import GROUPS, PER_FRAME, TrackParams
+from vhap.tracking.photometric_solver import PhotometricProblem, solve_frames, solve_shared
 from vhap.tracking.scene import Scene
 from vhap.tracking.stages import EPOCH_RATE_DECAY, Bake, Stage, coarse_factor
 from vhap.tracking.texture import back_project, low_pass, sharpen
@@ -25,7 +27,8 @@ from vhap.tracking.texture import back_project, low_pass, sharpen
 PLATEAU_GAIN_PER_STEP = 3e-4
 CAMERA_DISTANCE_M = 1.0
 RATE_DIVISOR = 3.0
-SHARPENING_ROUNDS = 5
+SHARPENING_ROUNDS, SHARPENING_WHILE_MOVING = 5, 2
+MOST_SOLVED_TOGETHER = 64
 EXPR_DISPLACEMENT_M = 0.3e-3
 
 
@@ -117,42 +120,82 @@ class Tracker:
         sh_lights = self.config.render.lighting_type == "SH"
         scale = data.scale_factor / (data.n_downsample_rgb or 1)
         self.coarse_factor = coarse_factor(self.scene.size)
-        self.energy = Energy(self.scene, self.config.w, scale, sh_lights)
+        self.random = torch.Generator().manual_seed(self.config.seed)
+        render = self.config.render
+        clusters = self.scene.face_clusters(self.config.model.tex_clusters)
+        prior = AppearancePrior(clusters, render.disturb_rate_fg, render.disturb_rate_bg, self.random)
+        disturbs = max(render.disturb_rate_fg, render.disturb_rate_bg) > 0
+        self.energy = Energy(self.scene, self.config.w, scale, sh_lights, prior if disturbs else None)
         self.coarse_energy = replace(self.energy, scene=self.scene.shrunk(self.coarse_factor))
-        self.shuffler = torch.Generator().manual_seed(self.config.seed)
 
     def run(self, stages: list[Stage]) -> TrackParams:
         for stage in stages:
-            self._bake_texture(stage.bake)
-            if stage.sequential:
-                self._run_sequential(stage)
-            elif stage.epochs is not None:
-                self._run_epochs(stage)
+            if stage.newton:
+                self._solve(stage)
             else:
-                rows = torch.tensor(self.init_frames)
-                self._descend(stage, rows, self._load(rows), RowAdam(), 0, stage.steps)
-            for callback in self.callbacks:
-                callback.on_stage_end(stage, self.params)
+                self._bake_texture(stage.bake)
+                self._run_first_order(stage)
+            self._tell_stage_end(stage)
         return self.params
+
+    def _run_first_order(self, stage: Stage) -> None:
+        if stage.sequential:
+            self._run_sequential(stage)
+        elif stage.epochs is not None:
+            self._run_epochs(stage)
+        else:
+            rows = torch.tensor(self.init_frames)
+            self._descend(stage, rows, self._load(rows), RowAdam(), 0, stage.steps)
+
+    def _tell_stage_end(self, stage: Stage) -> None:
+        for callback in self.callbacks:
+            callback.on_stage_end(stage, self.params)
+
+    def _solve(self, stage: Stage) -> None:
+        """A second-order stage: every frame by itself, or first what all share, on the frames that differ most."""
+        scene, factor = (self.coarse_energy.scene, self.coarse_factor) if stage.coarse else (self.scene, 1)
+        sh_lights = self.energy.sh_lights
+        problem = PhotometricProblem(scene, self.problem, lambda rows: self._load(rows).shrunk(factor), sh_lights)
+        names = self._names(stage)
+        everything = torch.arange(self.params.n_timesteps)
+        if stage.sequential:
+            self._solve_frames(problem, stage, everything, names)
+            self._tell_epoch(0)
+            return
+        chosen = choose_frames(self.problem, self.params, self.found, MOST_SOLVED_TOGETHER)
+        pictures = [(rows, problem.load(rows)) for rows in torch.tensor(chosen).split(1)]
+
+        def bake(params: TrackParams) -> Tensor:
+            shown = ((params.rows(rows), batch) for rows, batch in pictures)
+            return low_pass(back_project(scene, shown, sh_lights))
+
+        self.params = solve_shared(problem, self.params, torch.tensor(chosen), names, bake, stage.steps)
+        others = everything[~torch.isin(everything, torch.tensor(chosen))]
+        self._solve_frames(problem, replace(stage, bake="keep"), others, names)
+
+    def _solve_frames(self, problem: PhotometricProblem, stage: Stage, rows: Tensor, names: list[str]) -> None:
+        for _ in range(stage.steps):
+            self._bake_texture(stage.bake, SHARPENING_WHILE_MOVING)
+            for part in rows.split(self.config.batch_size) if len(rows) else ():
+                self.params = solve_frames(problem, self.params, part, names)
 
     def _load(self, rows: Tensor) -> FrameBatch:
         return self.capture.load(rows.tolist()).to(self.params.rotation.device)
 
-    def _bake_texture(self, bake: Bake) -> None:
-        """The albedo that explains the pictures best as the head stands, or the painted one in the pictures' tint. The
-        global stage would else begin with the texture of the last batch."""
-        if bake == "keep":
+    def _bake_texture(self, bake: Bake, sharpening: int = SHARPENING_ROUNDS) -> None:
+        """The albedo that explains the pictures best as the head stands. The global stage would else begin with the
+        texture of the last batch."""
+        if bake in ("keep", "tint"):
             return
         frames = list(range(self.params.n_timesteps)) if bake == "all" else self.init_frames
-        residual = back_project(self.scene, self._batches(frames), self.energy.sh_lights)
-        self.params.residual_texture = low_pass(residual) if bake == "tint" else residual
+        self.params.residual_texture = back_project(self.scene, self._batches(frames), self.energy.sh_lights)
         if bake == "all":
-            self._sharpen_texture()
+            self._sharpen_texture(sharpening)
 
-    def _sharpen_texture(self) -> None:
+    def _sharpen_texture(self, rounds: int = SHARPENING_ROUNDS) -> None:
         """A few rounds over all frames as they stand: details that the mean and the energy's smoothness blur."""
         frames = list(range(self.params.n_timesteps))
-        for _ in range(SHARPENING_ROUNDS):
+        for _ in range(rounds):
             residual = self.params.residual_texture
             self.params.residual_texture = sharpen(self.scene, residual, self._batches(frames), self.energy.sh_lights)
 
@@ -175,7 +218,7 @@ class Tracker:
         per_epoch = -(-count // size)
         for epoch in range(stage.epochs or 0):
             factor = stage.rate_factor * EPOCH_RATE_DECAY**epoch
-            order = torch.randperm(count, generator=self.shuffler).split(size)
+            order = torch.randperm(count, generator=self.random).split(size)
             losses = []
             for index, rows in enumerate(order):
                 done = epoch * per_epoch + index
@@ -221,7 +264,7 @@ class Tracker:
         self, stage: Stage, rows: Tensor, batch: FrameBatch, optimizer: RowAdam, done: int, total: int
     ) -> float:
         """stage.steps Adam steps on one batch (fewer on a plateau). Returns the last loss."""
-        names = [name for group in stage.groups for name in GROUPS[group] if self._moves(name)]
+        names = self._names(stage)
         plateau, schedule, loss = Plateau.of(stage), RateSchedule(stage), 0.0
         evaluate = self.coarse_energy if stage.coarse else self.energy
         batch = batch.shrunk(self.coarse_factor) if stage.coarse else batch
@@ -265,11 +308,14 @@ class Tracker:
             )
         return {name: g for name, g in found.items() if name in names}
 
+    def _names(self, stage: Stage) -> list[str]:
+        return [name for group in stage.groups for name in GROUPS[group] if self._moves(name)]
+
     def _moves(self, name: str) -> bool:
         """A known camera stays; a constant light too."""
         if name == "focal_length":
             return self.scene.given is None
-        return name != "lights" or self.energy.sh_lights
+        return getattr(self.params, name) is not None and (name != "lights" or self.energy.sh_lights)
 
     def _leaves(self, rows: Tensor, names: list[str]) -> TrackParams:
         taken = self.params.rows(rows).detached()
@@ -302,6 +348,8 @@ def learning_rates(config: LearningRateConfig, head: HeadModel, factor: float) -
         "expr": config.expr * (EXPR_DISPLACEMENT_M / displacement.clamp(min=1e-9)).clamp(max=1),
         "focal_length": config.camera,
         "lights": config.light,
+        "static_offset": config.static_offset,
+        "dynamic_offset": config.dynamic_offset,
     }
     names = [name for group in GROUPS.values() for name in group]
     return {name: factor * special.get(name, config.base) for name in names}

@@ -111,6 +111,36 @@ def reg_diffuse(shading: Tensor) -> Tensor:
     return torch.relu(shading.max() - 1) + shading.var(dim=-1).mean()
 
 
+def reg_offset(offset: Tensor, relaxed: Tensor, coefficient: float) -> Tensor:
+    """Mean absolute value of offsets (..., V, 3) in metres, times coefficient where relaxed (V,) is True."""
+    return (offset.abs() * _relaxation(offset, relaxed, coefficient)).mean()
+
+
+def reg_offset_lap(change: Tensor, relaxed: Tensor, coefficient: float) -> Tensor:
+    """Change (..., V, 3) of the uniform Laplacian by the offsets: squares, summed over xyz, mean over vertices."""
+    return (change.square() * _relaxation(change, relaxed, coefficient)).sum(-1).mean()
+
+
+def _relaxation(offset: Tensor, relaxed: Tensor, coefficient: float) -> Tensor:
+    return torch.where(relaxed, coefficient, 1.0).to(offset)[:, None]
+
+
+def reg_offset_rigid(offset: Tensor, regions: list[Tensor]) -> Tensor:
+    """Variance of the offsets (..., V, 3) inside each region (vertex indices), summed over regions, mean over xyz."""
+    spread = [offset[..., vertices, :].var(-2, correction=0).mean() for vertices in regions]
+    return torch.stack(spread).sum() if spread else offset.sum() * 0
+
+
+def reg_offset_dynamic(offset: Tensor, before: Tensor, valid: Tensor) -> Tensor:
+    """Mean squared change of moving offsets (B, V, 3) since the previous frame, held fixed."""
+    return ((offset - before.detach()) * valid[:, None, None]).square().mean()
+
+
+def silhouette(coverage: Tensor, alpha: Tensor, counted: Tensor, n_rendered: int) -> Tensor:
+    """Sum of |coverage - alpha| (B, H, W) where counted, over the number of rendered pixels."""
+    return ((coverage - alpha).abs() * counted).sum() / max(n_rendered, 1)
+
+
 def change_residual(now: Tensor, before: Tensor, valid: Tensor) -> Tensor:
     """(B, K) change since the previous frame, zero where there is none; valid (B,) bool."""
     return (now - before) * valid[:, None]

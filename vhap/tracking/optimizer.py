@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from vhap.tracking.params import PER_FRAME, TrackParams
+from vhap.tracking.params import PER_ROW, TrackParams
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 
@@ -40,10 +40,10 @@ class RowAdam:
         for name, gradient in gradients.items():
             value = getattr(params, name)
             if name not in self.moments:
-                count = value.shape[0] if name in PER_FRAME else 1
+                count = value.shape[0] if name in PER_ROW else 1
                 steps = torch.zeros(count, device=value.device)
                 self.moments[name] = Moments(torch.zeros_like(value), torch.zeros_like(value), steps)
-            if name in PER_FRAME:
+            if name in PER_ROW:
                 self._step_rows(self.moments[name], value, gradient, timesteps, rates[name])
             else:
                 self._step_whole(self.moments[name], value, gradient, rates[name])
@@ -54,7 +54,7 @@ class RowAdam:
         first = state.first[rows].lerp(gradient, 1 - BETA_1)
         second = state.second[rows].lerp(gradient.square(), 1 - BETA_2)
         state.first[rows], state.second[rows] = first, second
-        count = state.steps[rows][:, None]
+        count = state.steps[rows].view(-1, *[1] * (value.ndim - 1))
         mean, deviation = first / (1 - BETA_1**count), (second / (1 - BETA_2**count)).sqrt()
         value[rows] -= rate * mean / (deviation + EPSILON)
 

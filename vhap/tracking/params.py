@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -14,6 +15,9 @@ from vhap.geometry.cameras import Camera, camera_from_focal
 from vhap.model.head import HeadModel, HeadParams
 
 PER_FRAME = ("rotation", "translation", "neck_pose", "jaw_pose", "eyes_pose", "expr")
+"""What landmarks tell of a frame."""
+PER_ROW = (*PER_FRAME, "dynamic_offset")
+"""Everything that has a row for each frame."""
 GROUPS: dict[ParamGroup, tuple[str, ...]] = {
     "cam": ("focal_length",),
     "pose": ("rotation", "translation"),
@@ -22,6 +26,8 @@ GROUPS: dict[ParamGroup, tuple[str, ...]] = {
     "expr": ("expr",),
     "texture": ("residual_texture",),
     "lights": ("lights",),
+    "static_offset": ("static_offset",),
+    "dynamic_offset": ("dynamic_offset",),
 }
 
 
@@ -29,7 +35,8 @@ GROUPS: dict[ParamGroup, tuple[str, ...]] = {
 class TrackParams:
     """rotation, translation, neck_pose, jaw_pose (T, 3); eyes_pose (T, 6); expr (T, E); shape (S,);
     focal_length (1,) in units of max(height, width); lights (9, 3); residual_texture (1, R, R, 3) added to the
-    base albedo, row 0 on top. Rotations axis-angle in radians, translation in metres."""
+    base albedo, row 0 on top; static_offset (V, 3), dynamic_offset (T, V, 3) in canonical space, None where unused.
+    Rotations axis-angle in radians, lengths in metres."""
 
     rotation: Tensor
     translation: Tensor
@@ -41,6 +48,8 @@ class TrackParams:
     focal_length: Tensor
     lights: Tensor
     residual_texture: Tensor
+    static_offset: Tensor | None = None
+    dynamic_offset: Tensor | None = None
 
     @property
     def n_timesteps(self) -> int:
@@ -48,18 +57,25 @@ class TrackParams:
 
     def rows(self, timesteps: Tensor) -> TrackParams:
         """A copy whose per-frame tensors hold only these timesteps (B,); shared tensors are the same objects."""
-        return TrackParams(
-            **{
-                f.name: getattr(self, f.name)[timesteps] if f.name in PER_FRAME else getattr(self, f.name)
-                for f in fields(self)
-            }
-        )
+        return self.mapped(lambda name, value: value[timesteps] if name in PER_ROW else value)
 
     def detached(self) -> TrackParams:
-        return TrackParams(**{f.name: getattr(self, f.name).detach() for f in fields(self)})
+        return self.mapped(lambda _, value: value.detach())
+
+    def mapped(self, change: Callable[[str, Tensor], Tensor]) -> TrackParams:
+        """The same with change(name, value) in place of every tensor."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{name: change(name, value) for name, value in values.items() if value is not None})
+
+    def offset(self) -> Tensor | None:
+        """(V, 3), or (B, V, 3) with moving offsets, metres; None where there are none."""
+        if self.dynamic_offset is None:
+            return self.static_offset
+        return self.dynamic_offset if self.static_offset is None else self.static_offset + self.dynamic_offset
 
     def head(self) -> HeadParams:
         return HeadParams(
+            static_offset=self.offset(),
             shape=self.shape,
             expr=self.expr,
             rotation=self.rotation,
@@ -108,7 +124,8 @@ def to_result(
     sh_lights: bool,
 ) -> TrackResult:
     """The output file's arrays. albedo: (1, R, R, 3) or None (no photometric stage has run)."""
-    arrays = {f.name: getattr(params, f.name).detach().cpu().numpy() for f in fields(params)}
+    values = {f.name: getattr(params, f.name) for f in fields(params)}
+    arrays = {name: value.detach().cpu().numpy() for name, value in values.items() if value is not None}
     albedo_array = None if albedo is None else albedo[0].permute(2, 0, 1).clamp(0, 1).cpu().numpy()
     return TrackResult(
         **{name: arrays[name] for name in (*PER_FRAME, "shape")},
@@ -120,4 +137,6 @@ def to_result(
         focal_length=None if calibrated else arrays["focal_length"],
         tex_extra=albedo_array,
         lights=arrays["lights"] if sh_lights and albedo is not None else None,
+        static_offset=arrays["static_offset"][None] if "static_offset" in arrays else None,
+        dynamic_offset=arrays.get("dynamic_offset"),
     )

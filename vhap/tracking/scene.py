@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from vhap.data.sample import shrunk_size
 from vhap.geometry.cameras import Camera
-from vhap.model.head import HeadModel, landmark_head
+from vhap.geometry.meshes import uniform_laplacian
+from vhap.model.head import HeadModel
+from vhap.model.regions import faces_of_region
 from vhap.render.types import Backend, Topology
 
 IBUG_NOSE = range(27, 36)
@@ -41,6 +44,44 @@ class Scene:
     base_texture: Tensor
     kept_texels: Tensor
 
+    @cached_property
+    def _laplacian(self) -> Tensor:
+        return uniform_laplacian(self.head.n_vertices, self.head.faces)
+
+    def laplacian_of(self, offset: Tensor) -> Tensor:
+        """(V, 3) or (B, V, 3) -> the same: change of the mesh's uniform Laplacian by offsets."""
+        columns = offset.movedim(-2, 0).flatten(1)
+        changed = self._laplacian @ columns
+        return changed.view(offset.shape) if offset.ndim == 2 else changed.unflatten(1, (-1, 3)).movedim(0, 1)
+
+    def regions(self, names: tuple[str, ...]) -> list[Tensor]:
+        """Vertex indices of those regions that the head has."""
+        return [self.head.regions[name] for name in names if name in self.head.regions]
+
+    def mask(self, names: tuple[str, ...]) -> Tensor:
+        """(V,) bool: vertices in one of the regions."""
+        inside = torch.zeros(self.head.n_vertices, dtype=torch.bool, device=self.head.template.device)
+        for vertices in self.regions(names):
+            inside[vertices] = True
+        return inside
+
+    def vertices_in(self, names: tuple[str, ...]) -> Tensor | None:
+        """As `mask`, None where there are none."""
+        return self.mask(names) if self.regions(names) else None
+
+    def faces_in(self, names: tuple[str, ...]) -> Tensor | None:
+        """(F,) bool: triangles inside one of the regions; None where there are none."""
+        inside = [faces_of_region(self.head, name) for name in names if name in self.head.regions]
+        return torch.stack(inside).any(0) if inside else None
+
+    def face_clusters(self, names: tuple[str, ...]) -> Tensor:
+        """(F,) long: 1 + the index of the first region that holds the triangle, 0 for none."""
+        cluster = torch.zeros(len(self.head.faces), dtype=torch.long, device=self.head.faces.device)
+        for index, name in reversed(list(enumerate(names))):
+            if name in self.head.regions:
+                cluster[faces_of_region(self.head, name)] = index + 1
+        return cluster
+
     def shrunk(self, factor: int) -> Scene:
         """The scene for pictures shrunk by a factor."""
         size = shrunk_size(self.size, factor)
@@ -65,8 +106,3 @@ def emphasis(landmark_set: str, detector_ids: Tensor, jaw_line: bool) -> Tensor:
     elif landmark_set == "ibug":
         weight[torch.isin(detector_ids, torch.tensor(list(IBUG_NOSE), device=detector_ids.device))] = NOSE_EMPHASIS
     return weight
-
-
-def reduced_head(head: HeadModel, landmark_set: str) -> HeadModel:
-    """The head at the landmarks of the set that the capture's detector gives."""
-    return landmark_head(head, landmark_set)

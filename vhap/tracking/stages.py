@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from vhap.config.track import EpochStageConfig, ParamGroup, StepStageConfig, TrackConfig
 
 INIT_STEPS, TRACKING_STEPS, MAX_EPOCHS = 500, 50, 30
+PAINTED_ROUNDS, REFINING_ROUNDS = 4, 3
 COARSE_SIDE = 192
 GLOBAL_RATE_FACTOR, EPOCH_RATE_DECAY = 0.1, 0.9
 
@@ -25,7 +26,9 @@ class Stage:
     after the other; else the initialisation's frames. obeyed: explicit counts, no stop on a plateau. coarse: on
     pictures shrunk by `coarse_factor`, four times cheaper, which suits stages that still look for the place.
     bake: the albedo at its start. keep it; tint the painted one towards the pictures; or take the one that fits the
-    pictures best, of the initialisation's frames (init) or of all.
+    pictures best, of the initialisation's frames (init) or of all. fixed_texture, fixed_outline: regions whose texture
+    or outline moves no vertex. newton: second-order steps (rounds
+    over all frames) in place of first-order ones.
     """
 
     name: str
@@ -40,6 +43,9 @@ class Stage:
     coarse: bool = False
     bake: Bake = "keep"
     rate_factor: float = 1.0
+    newton: bool = False
+    fixed_texture: tuple[str, ...] = ()
+    fixed_outline: tuple[str, ...] = ()
 
 
 def build_stages(config: TrackConfig, painted: bool = False) -> list[Stage]:
@@ -61,17 +67,24 @@ def build_stages(config: TrackConfig, painted: bool = False) -> list[Stage]:
             _stage("lmk_sequential_tracking", sequential, config, TRACKING_STEPS, temporal=True, sequential=True),
             _stage("lmk_global_tracking", everything, config, 1, temporal=True),
         ]
-    if painted:
-        stages.append(_stage("rgb_init_painted", plan.rgb_init_painted, config, INIT_STEPS, rgb, True, bake="tint"))
     sequential, everything = plan.rgb_sequential_tracking, plan.rgb_global_tracking
+    globally = _stage("rgb_global_tracking", everything, config, 1, rgb, temporal=True, bake="all")
+    if painted:
+        anchored = _stage("rgb_init_painted", plan.rgb_init_painted, config, PAINTED_ROUNDS, rgb, True, bake="tint")
+        refined = _stage(
+            "rgb_sequential_tracking", sequential, config, REFINING_ROUNDS, rgb, sequential=True, bake="all"
+        )
+        return [*stages, replace(anchored, newton=True), replace(refined, newton=True), globally]
+    offsets = [_stage("rgb_init_offset", plan.rgb_init_offset, config, INIT_STEPS, rgb, True)]
     return [
         *stages,
         _stage("rgb_init_texture", plan.rgb_init_texture, config, INIT_STEPS, rgb, True, bake="init"),
         _stage("rgb_init_all", plan.rgb_init_all, config, INIT_STEPS, rgb, True),
+        *(offsets if config.model.use_static_offset else []),
         _stage(
             "rgb_sequential_tracking", sequential, config, TRACKING_STEPS, rgb, True, temporal=True, sequential=True
         ),
-        _stage("rgb_global_tracking", everything, config, 1, rgb, temporal=True, bake="all"),
+        globally,
     ]
 
 
@@ -88,11 +101,17 @@ def _stage(
 ) -> Stage:
     """A stage from its options. Stages of epochs make one step on each batch, at a tenth of the rates."""
     by_epochs = isinstance(options, EpochStageConfig)
+    model = config.model
+    hidden = model.occluded if model.use_static_offset else (*model.occluded, "hair")
+    used = {"static_offset": model.use_static_offset, "dynamic_offset": model.use_dynamic_offset}
+    unused = [name for name, wanted in used.items() if not wanted]
     asked = options.num_epochs if by_epochs else options.num_steps
     count = asked if asked is not None else MAX_EPOCHS if by_epochs else most_steps
     return Stage(
         name=name,
-        groups=options.optimizable_params,
+        groups=tuple(group for group in options.optimizable_params if group not in unused),
+        fixed_texture=(*options.align_texture_except, *hidden),
+        fixed_outline=(*options.align_boundary_except, *hidden),
         photometric=photometric,
         temporal=temporal,
         jaw_line=config.w.always_enable_jawline_landmarks or not options.disable_jawline_landmarks,
