@@ -124,9 +124,21 @@ def open_run(run: str | Path, epoch: int = -1, device: torch.device | str = "cpu
     model = open_head(config.model, capture.landmark_set)
     result = load_result(path, model.identity)
     model = fitting_head(model, result, path).to(device)
-    lights = None if result.lights is None else torch.from_numpy(result.lights).float().to(device)
+    return scene_of(path, epoch, config, model, capture, result)
+
+
+def scene_of(
+    path: Path,
+    epoch: int,
+    config: TrackConfig,
+    model: HeadModel,
+    capture: MonocularCapture,
+    result: TrackResult,
+) -> RunScene:
+    """A scene out of what is in memory already, on the model's device. path: the result's file in its run folder."""
+    device = model.template.device
     return RunScene(
-        folder=folder,
+        folder=path.parent,
         epoch=epoch,
         config=config,
         model=model,
@@ -136,7 +148,7 @@ def open_run(run: str | Path, epoch: int = -1, device: torch.device | str = "cpu
         backend=get_backend(config.render.backend, device),
         topology=build_topology(model.faces, model.uv_faces),
         texture=result_texture(model, result).to(device),
-        lights=lights,
+        lights=None if result.lights is None else torch.from_numpy(result.lights).float().to(device),
         timesteps=capture_timesteps(capture, result, path),
     )
 
