@@ -120,7 +120,7 @@ def open_run(run: str | Path, epoch: int = -1, device: torch.device | str = "cpu
     path = result_path(folder, epoch)
     epoch = next(number for number, file in result_epochs(folder).items() if file == path)
     config = load_config(folder / "config.yml", TrackConfig)
-    capture = MonocularCapture(config.data)
+    capture = MonocularCapture(config.data, cache_bytes=0)
     model = open_head(config.model, capture.landmark_set)
     result = load_result(path, model.identity)
     model = fitting_head(model, result, path).to(device)

@@ -78,10 +78,13 @@ def write_side_by_side(scene: RunScene, path: Path, panels: tuple[str, ...] = SI
 
 def chosen_frames(per_frame: Mapping[str, list], most: int) -> list[int]:
     """Rows for the slider: the worst ones (where they leave half the places free) and an even choice, ascending."""
+    count = len(per_frame["timestep_id"])
+    if count <= most:
+        return list(range(count))
     ranked = worst_frames(per_frame).values()
     bad = sorted({row for rows in ranked for row in rows[:WORST_SHOWN]})
     bad = bad if 2 * len(bad) <= most else []
-    return sorted({*bad, *even_choice(len(per_frame["timestep_id"]), most - len(bad))})
+    return sorted({*bad, *even_choice(count, most - len(bad))})
 
 
 def page_frame(scene: RunScene, row: int, per_frame: Mapping[str, list]) -> PageFrame:

@@ -96,7 +96,7 @@ def _stage_chart(stage: Mapping[str, Any], weights: Mapping[str, float], seconds
     largest = sorted((name for name in shares if shares[name] > 0), key=lambda name: -shares[name])[:TERMS_SHOWN]
     curves = {"total": _gaps(stage["total"]), **{name: weighted[name] for name in largest}}
     note = f"{stage['count']} steps" + ("" if seconds is None else f", {seconds:.1f} s")
-    return Chart(stage["name"], curves, x=stage["steps"], log=True, note=note)
+    return Chart(stage["name"], curves, x=stage["steps"], log=True, note=note, x_name="step")
 
 
 def _gaps(values: list[float | None]) -> list[float]:

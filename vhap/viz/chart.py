@@ -31,6 +31,7 @@ class Chart:
     names: Sequence[str] = ()
     frames: bool = False
     note: str = ""
+    x_name: str = "frame"
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ def chart_html(chart: Chart) -> str:
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" role="img" '
         f'aria-label="{html.escape(chart.title)}">{paths}</svg>'
         f"{_dots(chart, x, across, up)}{'<i class=cursor></i>' if chart.frames else ''}</div>"
-        f'<div class="x"><span>{_short(x[0])}</span><span>{_short(x[-1])}</span></div>{_notes(chart, x)}</figure>\n'
+        f'<div class="x"><span>{_short(x[0])}</span><span>{html.escape(chart.x_name)}</span>'
+        f"<span>{_short(x[-1])}</span></div>{_notes(chart, x)}</figure>\n"
     )
 
 
