@@ -2,48 +2,95 @@
 
 from __future__ import annotations
 
-import html
 import json
-import re
+import queue
 import shutil
 import subprocess
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
+SECONDS = 90
 WATCH = """<script>
 const errors = [];
 addEventListener('error', event => errors.push(String(event.message)));
 addEventListener('unhandledrejection', event => errors.push(String(event.reason)));
 </script>"""
-ANSWER = """<pre id="answer"></pre><script>
+ANSWER = """<script>
 addEventListener('load', async () => {
   let value = null;
   try { value = await (async () => { %s })(); } catch (error) { errors.push(String(error)); }
-  document.getElementById('answer').textContent = JSON.stringify({ errors, value });
+  fetch('/', { method: 'POST', body: JSON.stringify({ errors, value }) });
 });
 </script></body>"""
 
 
-@pytest.fixture
-def in_browser(tmp_path: Path) -> Callable[..., object]:
-    """(page, body of a script, hash="", width=1200) -> what the script returns in headless Chromium, once the page has
-    loaded and raised no error."""
-    browser = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
-    if browser is None:
-        pytest.skip("no Chromium on this machine")
+class PageServer(HTTPServer):
+    """Gives one page and takes one answer."""
 
-    def ask(page: Path, script: str, hash: str = "", width: int = 1200) -> object:
+    page = b""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), PageHandler)
+        self.answers: queue.Queue[dict] = queue.Queue()
+
+
+class PageHandler(BaseHTTPRequestHandler):
+    server: PageServer
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/" else 404)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.end_headers()
+        self.wfile.write(self.server.page if self.path == "/" else b"")
+
+    def do_POST(self) -> None:
+        answer = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(204)
+        self.end_headers()
+        self.server.answers.put(answer)
+
+    def log_message(self, *_) -> None:
+        return None
+
+
+@pytest.fixture
+def page_server() -> Iterator[PageServer]:
+    with PageServer() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def browser() -> str:
+    found = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
+    if found is None:
+        pytest.skip("no Chromium on this machine")
+    return found
+
+
+@pytest.fixture
+def in_browser(tmp_path: Path, browser: str, page_server: PageServer) -> Callable[..., object]:
+    """(page, body of a script, hash="") -> what the script returns in headless Chromium, once the page has loaded and
+    raised no error. The page is served from this machine, since `--dump-dom` does not wait for pictures to decode."""
+
+    def ask(page: Path, script: str, hash: str = "") -> object:
         text = page.read_text(encoding="utf-8").replace("<head>", "<head>" + WATCH, 1)
-        watched = tmp_path / "watched.html"
-        watched.write_text((ANSWER % script).join(text.rsplit("</body>", 1)), encoding="utf-8")
-        command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
-        command += [f"--window-size={width},900", "--virtual-time-budget=10000", "--dump-dom", watched.as_uri() + hash]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-        found = re.search(r'<pre id="answer">(.*?)</pre>', done.stdout, re.DOTALL)
-        assert found is not None, done.stdout[-500:]
-        answer = json.loads(html.unescape(found.group(1)))
+        page_server.page = (ANSWER % script).join(text.rsplit("</body>", 1)).encode("utf-8")
+        options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--window-size=1200,900"]
+        options += [f"--user-data-dir={tmp_path / 'profile'}", "--remote-debugging-port=0"]
+        address = f"http://127.0.0.1:{page_server.server_port}/{hash}"
+        with subprocess.Popen([browser, *options, address], stderr=subprocess.DEVNULL) as running:
+            try:
+                answer = page_server.answers.get(timeout=SECONDS)
+            finally:
+                running.terminate()
         assert answer["errors"] == []
         return answer["value"]
 

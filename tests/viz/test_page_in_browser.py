@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,13 @@ def page(tmp_path: Path) -> Path:
 
 def shown(number: int) -> list:
     return [f"caption {number}", [10 + number, 11 + number]]
+
+
+def test_the_file_needs_no_server(browser, page, tmp_path):
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    address = page.as_uri() + "#frame=4"
+    done = subprocess.run([*command, "--dump-dom", address], capture_output=True, text=True, timeout=120, check=True)
+    assert "<output>caption 4</output>" in done.stdout
 
 
 def test_the_first_frame_is_shown_and_its_pictures_decode(in_browser, page):
