@@ -23,6 +23,7 @@ COMMANDS = {
     "combine-nerf-datasets": "vhap.combine_nerf_datasets",
     "make-synthetic-capture": "vhap.make_synthetic_capture",
     "evaluate-tracking": "vhap.evaluate_tracking",
+    "report": "vhap.report",
     "detect-landmarks": "vhap.detect_landmarks",
     "demo": "vhap.demo",
 }

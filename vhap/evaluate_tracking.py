@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from vhap.cli import parse
@@ -12,10 +13,11 @@ from vhap.util.errors import exits_cleanly
 @exits_cleanly
 def main(args: Sequence[str] | None = None) -> None:
     config = parse(EvaluateConfig, __doc__, args)
-    from vhap.pipeline.evaluate_tracking import run
+    from vhap.pipeline.evaluate_tracking import clip_values, run
+    from vhap.util.files import read_json
 
     path = run(config)
-    print(path.read_text(encoding="utf-8"), end="")
+    print(json.dumps(clip_values(read_json(path)), indent=4))
     print(path)
 
 

@@ -1,3 +1,4 @@
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,8 @@ from vhap.config.evaluate import EvaluateConfig
 from vhap.config.loading import save_config
 from vhap.config.synthetic import SyntheticConfig
 from vhap.config.track import ExperimentConfig, ModelConfig, TrackConfig
-from vhap.data.results import TrackResult, load_result, save_result
-from vhap.pipeline.evaluate_tracking import run
+from vhap.data.results import TrackResult, load_result, newest_run, save_result
+from vhap.pipeline.evaluate_tracking import clip_values, read_or_evaluate, run
 from vhap.pipeline.make_synthetic_capture import run as make_capture
 from vhap.util.errors import InputError
 from vhap.util.files import read_json
@@ -98,6 +99,34 @@ def test_missing_and_lost_frames_are_counted(capture, true_result, tmp_path):
     values = evaluate(write_run(tmp_path, capture, replace(partial, translation=translation)))
     assert values["frames_lost"] == 3
     assert values["jitter_mm"] > 1
+    assert values["per_frame"]["lost"] == [False, True, False]
+    assert values["per_frame"]["timestep_id"] == partial.timestep_id.tolist()
+
+
+def test_values_of_frames_belong_to_the_values_of_the_clip(capture, true_result, tmp_path):
+    translation = true_result.translation.copy()
+    translation[3, 0] += 0.004
+    values = evaluate(write_run(tmp_path, capture, replace(true_result, translation=translation)))
+    frames = values["per_frame"]
+    assert {len(entries) for entries in frames.values()} == {FRAMES}
+    errors = frames["landmark_nme_percent"]
+    assert np.argmax(errors) == 3
+    assert values["landmark_nme_percent"] == pytest.approx(np.mean(errors))
+    for region in ("head", "face"):
+        psnr = frames[f"psnr_{region}_db"]
+        assert np.argmin(psnr) == 3
+        assert min(psnr) < values[f"psnr_{region}_db"] < max(psnr)
+
+
+def test_an_evaluation_is_read_where_it_fits_and_made_where_not(capture, true_result, tmp_path):
+    folder = newest_run(write_run(tmp_path, capture, true_result))
+    made = read_or_evaluate(folder, 0)
+    path = folder / "evaluation.json"
+    path.write_text(json.dumps({**made, "jitter_mm": -1}))
+    assert read_or_evaluate(folder, 0)["jitter_mm"] == -1
+    for outdated in ({**made, "epoch": 10}, clip_values(made)):
+        path.write_text(json.dumps(outdated))
+        assert read_or_evaluate(folder, 0) == made
 
 
 def test_nothing_to_measure_is_null(capture, true_result, tmp_path):

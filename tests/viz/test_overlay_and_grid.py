@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vhap.viz.grid import image_grid, label, tracking_grid
+from vhap.viz.grid import image_grid, label, labelled_grid
 from vhap.viz.overlay import DETECTED_RGB, FITTED_RGB, blend, cut_out, draw_landmarks, error_map
 
 
@@ -85,10 +85,10 @@ def test_label_changes_only_its_corner() -> None:
     assert (named[:30] != picture[:30]).any()
 
 
-def test_tracking_grid_has_four_panels() -> None:
-    picture, render, mask = pictures()
-    points = np.full((2, 2), 30.5), np.full((2, 2), 33.5), np.ones(2)
-    grid = tracking_grid(picture, render, mask, points)
-    assert grid.shape == (60, 4 * 84 - 4, 3)
-    np.testing.assert_array_equal(grid[45:, :80], picture[45:])
-    np.testing.assert_array_equal(grid[20:40, 168 + 30 : 168 + 60], render[20:40, 30:60])
+def test_labelled_grid_keeps_the_pictures_below_their_names() -> None:
+    first, second, _ = pictures()
+    grid = labelled_grid({"input": first, "render": second, "error": first}, columns=2)
+    assert grid.shape == (2 * 64 - 4, 2 * 84 - 4, 3)
+    np.testing.assert_array_equal(grid[30:60, :80], first[30:])
+    np.testing.assert_array_equal(grid[30:60, 84:], second[30:])
+    assert (grid[:15, 84:100] != second[:15, :16]).any()

@@ -2,18 +2,21 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import cv2
 import imageio_ffmpeg
 import numpy as np
 import pytest
 
 from vhap.util.errors import InputError
 from vhap.viz import page
-from vhap.viz.curves import curve_svg
-from vhap.viz.page import Report, even_choice, render_page
+from vhap.viz.chart import Chart
+from vhap.viz.choice import even_choice, worst
+from vhap.viz.page import PageFrame, Report, render_page
+from vhap.viz.pictures import encode_jpeg
 from vhap.viz.video import write_video
 
 
@@ -25,7 +28,7 @@ def colour_frames(count: int = 6, height: int = 51, width: int = 33):
 
 
 class Tags(HTMLParser):
-    VOID = frozenset(("meta", "img", "input", "path"))
+    VOID = frozenset(("meta", "img", "input", "path", "wbr"))
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,95 +103,103 @@ def test_a_broken_ffmpeg_is_explained(tmp_path: Path, monkeypatch) -> None:
 
 
 def full_report(**changes) -> Report:
-    frames = [(f"frame {k}", np.full((6, 8, 3), 40 * k, np.uint8)) for k in range(3)]
     values = {
         "title": "Run <one> & only",
         "metrics": {"PSNR dB": 31.23456, "frames": 60, "NME %": float("nan"), "truth": None},
         "settings": {"head": "<script>alert(1)</script>"},
         "stage_seconds": {"init": 1.5, "tracking": 6.0},
         "notes": ["lost < 2 frames"],
-        "frames": frames,
+        "frames": page_frames(3),
         "video": b"\0mp4",
-        "curves": {"NME": [1.0, 2.0, float("nan"), 4.0]},
+        "charts": {"Errors": [Chart("NME", {"NME": [1.0, 2.0, float("nan"), 4.0]})]},
     }
     return Report(**{**values, **changes})
+
+
+def page_frames(count: int, labels: tuple[str, ...] = ("input", "error")) -> list[PageFrame]:
+    return [
+        PageFrame(
+            number=4 * number,
+            caption=f"frame {4 * number}",
+            tiles={
+                label: encode_jpeg(np.full((8, 10 + column, 3), 20 * number, np.uint8))
+                for column, label in enumerate(labels)
+            },
+        )
+        for number in range(count)
+    ]
+
+
+def slider_data(tags: Tags) -> list[dict]:
+    return next(json.loads(part) for part in tags.text["script"] if part.startswith("[{"))
 
 
 def test_page_is_well_formed_and_needs_nothing_else() -> None:
     text = render_page(full_report())
     tags = parse(text)
     sources = [attributes["src"] for _, attributes in tags.seen if "src" in attributes]
-    assert len(sources) == 2
-    assert all(source.startswith("data:") for source in sources)
-    assert "http" not in text.replace("http-equiv", "")
+    assert len(sources) == 1
+    assert sources[0].startswith("data:video/mp4;base64,")
+    assert "http" not in text
     assert not [tag for tag, _ in tags.seen if tag in ("link", "iframe")]
-    video = next(attributes for tag, attributes in tags.seen if tag == "video")
-    assert base64.b64decode(video["src"].split(",")[1]) == b"\0mp4"
+    assert base64.b64decode(sources[0].split(",")[1]) == b"\0mp4"
 
 
 def test_page_shows_the_values_and_escapes_them() -> None:
     tags = parse(render_page(full_report()))
     assert tags.text["h1"] == ["Run <one> & only"]
-    assert tags.text["td"][:5] == ["31.23", "60", "–", "–", "1.5"]
-    assert {"PSNR dB", "tracking", "total"} <= set(tags.text["th"])
-    assert "7.5" in tags.text["td"]
+    assert tags.text["dd"] == ["31.23", "60", "–", "–"]
+    assert {"init", "tracking", "head"} <= set(tags.text["th"])
+    assert {"1.5", "6.0"} <= set(tags.text["td"])
     assert "<script>alert(1)</script>" in tags.text["td"]
-    assert tags.text["p"] == ["lost < 2 frames"]
+    assert tags.text["p"][0] == "lost < 2 frames"
 
 
-def test_slider_holds_every_frame_and_cannot_be_ended_by_a_name() -> None:
-    picture = np.zeros((4, 4, 3), np.uint8)
-    text = render_page(Report("t", frames=[("</script><b>", picture), ("second", picture + np.uint8(200))]))
+def test_slider_holds_every_picture_once_and_cannot_be_ended_by_a_caption() -> None:
+    first, second = page_frames(2)
+    text = render_page(Report("t", frames=[replace(first, caption="</script><b>"), second]))
     tags = parse(text)
-    data = next(json.loads(part) for part in tags.text["script"] if part.startswith("{"))
-    assert data["names"] == ["</script><b>", "second"]
-    assert len(set(data["pictures"])) == 2
+    data = slider_data(tags)
+    assert [entry["caption"] for entry in data] == ["</script><b>", "frame 4"]
+    assert [base64.b64decode(tile) for tile in data[1]["tiles"]] == list(second.tiles.values())
+    assert all(text.count(tile) == 1 for entry in data for tile in entry["tiles"])
     assert next(attributes for tag, attributes in tags.seen if tag == "input")["max"] == "1"
 
 
 def test_page_is_bounded(monkeypatch) -> None:
     monkeypatch.setattr(page, "MOST_FRAMES", 5)
     monkeypatch.setattr(page, "MOST_VIDEO_BYTES", 3)
-    frames = [(str(k), np.zeros((2, 2, 3), np.uint8)) for k in range(50)]
-    text = render_page(full_report(frames=frames))
-    tags = parse(text)
-    data = next(json.loads(part) for part in tags.text["script"] if part.startswith("{"))
-    assert [data["names"][0], data["names"][-1], len(data["names"])] == ["0", "49", 5]
+    text = render_page(full_report())
     assert "<video" not in text
     assert "too large" in text
+    with pytest.raises(ValueError, match="at most 5"):
+        render_page(full_report(frames=page_frames(6)))
 
 
 def test_an_empty_report_has_no_empty_sections() -> None:
     assert "<h2>" not in render_page(Report("nothing"))
+    nothing = Chart("none", {"a": [float("nan")]})
+    assert "<h2>" not in render_page(Report("nothing", charts={"Losses": [], "Errors": [nothing]}))
 
 
-@pytest.mark.parametrize(("count", "most"), [(0, 3), (3, 3), (100, 7)])
+@pytest.mark.parametrize(("count", "most"), [(0, 3), (3, 3), (100, 7), (100, 1), (5, 0)])
 def test_even_choice_is_bounded_sorted_and_spread(count: int, most: int) -> None:
     chosen = even_choice(count, most)
     assert len(chosen) == min(count, most)
     assert sorted(set(chosen)) == chosen
-    if count > most:
+    if count > most > 1:
         assert (chosen[0], chosen[-1]) == (0, count - 1)
 
 
-def test_curves_break_at_gaps_and_stay_inside() -> None:
-    svg = curve_svg("a<b", [0.0, 1.0, float("nan"), 3.0, 2.0])
-    path = svg.split(' d="')[1].split('"')[0]
-    assert path.count("M") == 2
-    assert path.count("L") == 2
-    heights = [float(token) for token in path.split()[1::2]]
-    assert heights == [114, 78, 6, 42]
-    assert "a&lt;b" in svg
-    assert curve_svg("none", [float("nan")]) == ""
+def test_worst_are_ranked_and_gaps_passed_over() -> None:
+    values = [3.0, float("nan"), 1.0, 7.0, float("inf")]
+    assert worst(values, 2, larger_is_worse=True) == [3, 0]
+    assert worst(values, 9, larger_is_worse=False) == [2, 0, 3]
 
 
-def test_page_opens_in_a_browser(tmp_path: Path) -> None:
-    import shutil
-
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if browser is None:
-        pytest.skip("no Chromium on this machine")
-    (tmp_path / "page.html").write_text(render_page(full_report(video=None)), encoding="utf-8")
-    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", (tmp_path / "page.html").as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    assert "31.23" in done.stdout
+def test_jpeg_keeps_colours_and_shrinks_only() -> None:
+    picture = np.full((60, 90, 3), (200, 60, 40), np.uint8)
+    for side, size in ((None, (60, 90)), (500, (60, 90)), (45, (30, 45))):
+        decoded = cv2.imdecode(np.frombuffer(encode_jpeg(picture, side), np.uint8), cv2.IMREAD_COLOR)
+        assert decoded.shape[:2] == size
+        assert np.abs(decoded[..., ::-1].astype(int) - (200, 60, 40)).max() < 6

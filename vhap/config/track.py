@@ -140,6 +140,8 @@ class LogConfig:
     """Format of those pictures."""
     max_num_views: int = 3
     """Frames shown in one of those pictures."""
+    max_eval_frames: int = 8
+    """Frames shown in `eval_<epoch>/image_grid/`, evenly chosen; 0 for none."""
 
 
 @dataclass(frozen=True)

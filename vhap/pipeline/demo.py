@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -24,11 +23,12 @@ from vhap.pipeline import (
     export_as_nerf_dataset,
     make_synthetic_capture,
     preprocess_video,
-    show_run,
+    rendered_frames,
+    report,
     track,
 )
 from vhap.util.errors import InputError
-from vhap.util.files import atomic_path, make_folder, write_json
+from vhap.util.files import atomic_path, make_folder, read_json, write_json
 from vhap.util.log import get_logger
 
 
@@ -67,13 +67,15 @@ def run(config: DemoConfig) -> Path:
     with watch("combine"):
         union = combine_nerf_datasets.run(CombineConfig(halves, output / "export" / f"{subject(sequence.name)}_union"))
     with watch("evaluate"):
-        metrics = json.loads(evaluate_tracking.run(EvaluateConfig(tracked, truth)).read_text(encoding="utf-8"))
-    stages = {f"track.{name}": value for name, value in show_run.stage_seconds(tracked).items()}
+        metrics = evaluate_tracking.clip_values(read_json(evaluate_tracking.run(EvaluateConfig(tracked, truth))))
+    stages = {f"track.{name}": value for name, value in report.stage_seconds(tracked).items()}
     with watch("show"):
-        shown = show_run.show_run(tracked, output, metrics, {**watch.seconds, **stages})
+        scene = rendered_frames.open_run(tracked)
+        video_beside = report.write_side_by_side(scene, output / "side_by_side.mp4")
+        page = report.write_report(scene, output, {**watch.seconds, **stages})
     path = output / "metrics.json"
     write_json(path, {**metrics, "seconds": {**watch.seconds, **stages}})
-    tell(metrics, watch.seconds, [*shown, tracked, *halves, union, path])
+    tell(metrics, watch.seconds, [page, video_beside, tracked, *halves, union, path])
     return path
 
 

@@ -3,43 +3,33 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from vhap.config.evaluate import EvaluateConfig
 from vhap.data.results import TrackResult, load_result, result_path
-from vhap.data.sample import FrameBatch
-from vhap.model.head import joint_rotations
-from vhap.model.regions import faces_of_region
+from vhap.pipeline.measure_pictures import FrameMeasures, clip_psnr_db, measure_pictures
 from vhap.pipeline.rendered_frames import RunScene, open_run
-from vhap.render.scene import Rendering
 from vhap.tracking.metrics import (
     Distribution,
     Similarity,
     SimilaritySums,
-    SquaredErrorSum,
-    eye_width_px,
     focal_error_percent,
-    head_window,
-    landmark_nme_percent,
     second_difference_mm,
     silhouette_iou,
-    silhouette_overlap,
     vertex_distance_mm,
 )
 from vhap.util.errors import InputError
-from vhap.util.files import write_json
+from vhap.util.files import read_json, write_json
 from vhap.util.log import get_logger
-from vhap.util.progress import progress
 
-FACING_COSINE = 0.2
-LOST_NME_PERCENT = 10.0
-MATTE_THRESHOLD = 0.5
+PER_FRAME = "per_frame"
+"""The one key of evaluation.json that is not a single value."""
 
 
 @dataclass(frozen=True)
@@ -56,19 +46,6 @@ class Truth:
         return None if row is None else torch.from_numpy(np.array(self.vertices[row])).to(device)
 
 
-@dataclass
-class PictureSums:
-    """What the pictures of a run add up to, frame by frame."""
-
-    head: SquaredErrorSum = field(default_factory=SquaredErrorSum)
-    face: SquaredErrorSum = field(default_factory=SquaredErrorSum)
-    landmark_errors: list[float] = field(default_factory=list)
-    both: int = 0
-    either: int = 0
-    detected: int = 0
-    lost: int = 0
-
-
 def run(config: EvaluateConfig) -> Path:
     """Writes evaluation.json into the run folder and returns its path. Memory does not grow with the frames."""
     scene = open_run(config.run, config.epoch)
@@ -76,12 +53,26 @@ def run(config: EvaluateConfig) -> Path:
     with torch.no_grad():
         values = evaluate(scene, truth)
     path = scene.folder / "evaluation.json"
-    write_json(path, {name: _as_json(value) for name, value in values.items()})
+    write_json(path, _as_json(values))
     return path
 
 
-def evaluate(scene: RunScene, truth: Truth | None = None) -> dict[str, float | int | str]:
-    """Names and values; NaN where there is nothing to measure.
+def read_or_evaluate(folder: Path, epoch: int) -> dict[str, Any]:
+    """evaluation.json of a run folder; made where it is missing, of another epoch, or without values of the frames."""
+    path = folder / "evaluation.json"
+    values = read_json(path) if path.is_file() else {}
+    if values.get("epoch") != epoch or PER_FRAME not in values:
+        values = read_json(run(EvaluateConfig(folder, epoch=epoch)))
+    return values
+
+
+def clip_values(values: dict[str, Any]) -> dict[str, float | int | str | None]:
+    """What an evaluation says of the clip as a whole, by name."""
+    return {name: value for name, value in values.items() if name != PER_FRAME}
+
+
+def evaluate(scene: RunScene, truth: Truth | None = None) -> dict[str, Any]:
+    """Names and values of the clip, and under PER_FRAME those of its frames; NaN where there is nothing to measure.
 
     frames: timesteps of the capture. frames_lost: without a finite result, or with a landmark error above 10 % where
     a face was detected. landmark_nme_percent: mean over the detected frames. psnr_head_db: rendered pixels;
@@ -90,93 +81,33 @@ def evaluate(scene: RunScene, truth: Truth | None = None) -> dict[str, float | i
     jitter_mm: median second difference of the vertices. With a truth also the distance of the vertices, of the region
     `face` and of all.
     """
-    sums = measure_pictures(scene)
+    measures = measure_pictures(scene)
     frames = len(scene.capture.timestep_ids)
-    errors = sums.landmark_errors
-    values: dict[str, float | int | str] = {
+    errors = [m.nme_percent for m in measures if not math.isnan(m.nme_percent)]
+    values = {
         "epoch": scene.epoch,
         "frames": frames,
-        "frames_lost": frames - scene.n_rows + sums.lost,
-        "detected_fraction": sums.detected / max(scene.n_rows, 1),
+        "frames_lost": frames - scene.n_rows + sum(m.lost for m in measures),
+        "detected_fraction": sum(m.detected for m in measures) / max(scene.n_rows, 1),
         "landmark_nme_percent": float(np.mean(errors)) if errors else math.nan,
-        "psnr_head_db": sums.head.psnr_db(),
-        "psnr_face_db": sums.face.psnr_db(),
-        "silhouette_iou": silhouette_iou(sums.both, sums.either),
+        "psnr_head_db": clip_psnr_db([m.head for m in measures]),
+        "psnr_face_db": clip_psnr_db([m.face for m in measures]),
+        "silhouette_iou": silhouette_iou(sum(m.both for m in measures), sum(m.either for m in measures)),
         "jitter_mm": vertex_jitter_mm(scene),
     }
-    return values if truth is None else {**values, **compare_with_truth(scene, truth)}
+    compared = {} if truth is None else compare_with_truth(scene, truth)
+    return {**values, **compared, PER_FRAME: per_frame(scene, measures)}
 
 
-def measure_pictures(scene: RunScene) -> PictureSums:
-    """Renders every frame over its picture; frames whose head is not finite count as lost and nothing else."""
-    sums = PictureSums()
-    in_face = faces_of_region(scene.model, "face")
-    for row in progress(range(scene.n_rows), "evaluating"):
-        vertices = scene.vertices(row)
-        frame = scene.load(row)
-        detected = bool((frame.confidence > 0).any())
-        sums.detected += detected
-        if not torch.isfinite(vertices).all():
-            sums.lost += 1
-            continue
-        rendering = scene.render_vertices(vertices, scene.camera(), frame.rgb)
-        mask = rendering.raster.mask
-        sums.head.add(rendering.picture, frame.rgb, mask)
-        sums.face.add(rendering.picture, frame.rgb, facing_mask(scene, rendering, vertices, in_face))
-        if detected:
-            error = frame_landmark_error(scene, row, vertices, frame)
-            sums.landmark_errors.append(error)
-            sums.lost += error > LOST_NME_PERCENT
-        if frame.alpha is not None:
-            window = silhouette_window(scene, row, vertices)
-            both, either = silhouette_overlap(mask[0], frame.alpha[0] > MATTE_THRESHOLD, window)
-            sums.both, sums.either = sums.both + both, sums.either + either
-    return sums
-
-
-def facing_mask(scene: RunScene, rendering: Rendering, vertices: Tensor, in_face: Tensor) -> Tensor:
-    """(1, H, W) bool: rendered pixels of the wanted faces (F,) bool whose normal is turned to the camera."""
-    raster = rendering.raster
-    places = scene.backend.interpolate(vertices[None], scene.topology.faces, raster)
-    towards = normalize(scene.camera().centre() - places, dim=-1)
-    facing = (rendering.normals * towards).sum(-1) >= FACING_COSINE
-    mask = torch.zeros_like(raster.mask)
-    mask.view(-1)[raster.pixels] = facing & in_face[raster.face_id.view(-1)[raster.pixels].long()]
-    return mask
-
-
-def frame_landmark_error(scene: RunScene, row: int, vertices: Tensor, frame: FrameBatch) -> float:
-    """% of the detected distance between the outer eye corners, over the points that both sides know."""
-    ids = scene.model.landmarks[scene.capture.landmark_set].detector_ids
-    width = eye_width_px(frame.landmarks_px[0], scene.capture.landmark_set)
-    model_px = scene.landmarks_px(row, vertices=vertices)
-    return float(landmark_nme_percent(model_px, frame.landmarks_px[0, ids], frame.confidence[0, ids], width))
-
-
-def silhouette_window(scene: RunScene, row: int, vertices: Tensor) -> Tensor:
-    """(H, W) bool, see head_window; the head's up axis is that of its root and neck."""
-    camera = scene.camera()
-    height, width = scene.capture.size
-    points_px, _ = camera.project(vertices)
-    face, above_neck = scene.model.regions["face"], _vertices_above_neck(scene)
-    middle = vertices[face].mean(0)
-    axes = _head_rotation(scene, row)
-    ends = torch.stack([middle, middle + 0.01 * axes[:, 1]])
-    start_px, end_px = camera.project(ends)[0]
-    return head_window(points_px[above_neck], end_px - start_px, points_px[face], height, width)
-
-
-def _vertices_above_neck(scene: RunScene) -> Tensor:
-    """(V,) bool: not in the regions neck and boundary."""
-    above = torch.ones(scene.model.n_vertices, dtype=torch.bool, device=scene.device)
-    for name in ("neck", "boundary"):
-        above[scene.model.regions.get(name, [])] = False
-    return above
-
-
-def _head_rotation(scene: RunScene, row: int) -> Tensor:
-    rotations = joint_rotations(scene.head_params(row))
-    return rotations[0] @ rotations[1]
+def per_frame(scene: RunScene, measures: list[FrameMeasures]) -> dict[str, list]:
+    """Values of every frame of the result, in its order; NaN where a frame has nothing to measure."""
+    return {
+        "timestep_id": [str(name) for name in scene.result.timestep_id],
+        "lost": [measured.lost for measured in measures],
+        "landmark_nme_percent": [measured.nme_percent for measured in measures],
+        "psnr_head_db": [measured.head.psnr_db() for measured in measures],
+        "psnr_face_db": [measured.face.psnr_db() for measured in measures],
+    }
 
 
 def vertex_jitter_mm(scene: RunScene) -> float:
@@ -275,6 +206,10 @@ def _pairs(scene: RunScene, truth: Truth):
             yield vertices, exact
 
 
-def _as_json(value: float | int | str) -> float | int | str | None:
+def _as_json(value: Any) -> Any:
     """JSON knows no NaN and no infinity: null."""
+    if isinstance(value, dict):
+        return {name: _as_json(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_as_json(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

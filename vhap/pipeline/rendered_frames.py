@@ -124,13 +124,26 @@ def open_run(
     path = result_path(folder, epoch)
     epoch = next(number for number, file in result_epochs(folder).items() if file == path)
     config = load_config(folder / "config.yml", TrackConfig)
-    capture = MonocularCapture(config.data if with_landmarks else replace(config.data, use_landmark=False))
+    data = config.data if with_landmarks else replace(config.data, use_landmark=False)
+    capture = MonocularCapture(data, cache_bytes=0)
     model = open_head(config.model, capture.landmark_set) if with_landmarks else configured_head(config.model)
     result = load_result(path, model.identity)
     model = fitting_head(model, result, path).to(device)
-    lights = None if result.lights is None else torch.from_numpy(result.lights).float().to(device)
+    return scene_of(path, epoch, config, model, capture, result)
+
+
+def scene_of(
+    path: Path,
+    epoch: int,
+    config: TrackConfig,
+    model: HeadModel,
+    capture: MonocularCapture,
+    result: TrackResult,
+) -> RunScene:
+    """A scene out of what is in memory already, on the model's device. path: the result's file in its run folder."""
+    device = model.template.device
     return RunScene(
-        folder=folder,
+        folder=path.parent,
         epoch=epoch,
         config=config,
         model=model,
@@ -140,7 +153,7 @@ def open_run(
         backend=get_backend(config.render.backend, device),
         topology=build_topology(model.faces, model.uv_faces),
         texture=result_texture(model, result).to(device),
-        lights=lights,
+        lights=None if result.lights is None else torch.from_numpy(result.lights).float().to(device),
         timesteps=capture_timesteps(capture, result, path),
     )
 

@@ -17,12 +17,15 @@ from vhap.data.sequence_folder import open_sequence
 from vhap.detect.landmarks import ensure_landmarks
 from vhap.model.head import HeadModel, landmark_head, pose
 from vhap.model.texture import region_texture
+from vhap.pipeline.frame_panels import write_image_grids
 from vhap.pipeline.heads import open_head, resolved
+from vhap.pipeline.rendered_frames import scene_of
 from vhap.render.backend import get_backend
 from vhap.render.shading import uniform_lights
 from vhap.render.topology import build_topology
 from vhap.tracking.callbacks import ProgressBar, ResultWriter, StageTimes, TensorBoard, TrainPictures
 from vhap.tracking.first_guess import FirstGuess, guess_from_landmarks
+from vhap.tracking.history import LossHistory
 from vhap.tracking.landmark_solver import LandmarkProblem
 from vhap.tracking.loop import Tracker
 from vhap.tracking.params import TrackParams, initial_params, to_result
@@ -145,13 +148,16 @@ def track_into(
             calibrated=tracker.scene.given is not None,
             sh_lights=config.render.lighting_type == "SH",
         )
-        save_result(folder / f"tracked_flame_params_{epoch}.npz", result)
+        path = folder / f"tracked_flame_params_{epoch}.npz"
+        save_result(path, result)
+        write_image_grids(scene_of(path, epoch, config, head, capture, result))
 
     tracker.callbacks = (
         ProgressBar(),
         times,
         TensorBoard(folder, config.log),
         TrainPictures(folder / "train", config.log),
+        LossHistory(folder / "losses.json", tracker.energy.weight_of),
         ResultWriter(save),
     )
     tracker.run(stages)

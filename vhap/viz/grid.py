@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from vhap.util.optional import import_or_explain
-from vhap.viz.overlay import blend, cut_out, draw_landmarks, error_map
 
 GAP_PX = 4
 GAP_GREY = 255
@@ -44,22 +43,6 @@ def label(picture: np.ndarray, text: str) -> np.ndarray:
     return drawn
 
 
-def tracking_grid(
-    picture: np.ndarray,
-    render: np.ndarray,
-    mask: np.ndarray,
-    points: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None,
-    columns: int = 4,
-) -> np.ndarray:
-    """One frame as input | overlay | render | error.
-
-    picture, render (H, W, 3) uint8; mask (H, W) where the head is. points: detected (L, 2) px, fitted (L, 2) px and
-    confidence (L,), drawn into the input.
-    """
-    panels: Mapping[str, np.ndarray] = {
-        "input": picture if points is None else draw_landmarks(picture, *points),
-        "overlay": blend(picture, render, mask),
-        "render": cut_out(render, mask),
-        "error": error_map(picture, render, mask),
-    }
+def labelled_grid(panels: Mapping[str, np.ndarray], columns: int = 4) -> np.ndarray:
+    """Pictures (H, W, 3) uint8 of one size with their names in them, row by row."""
     return image_grid([label(panel, name) for name, panel in panels.items()], columns)

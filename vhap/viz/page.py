@@ -10,24 +10,32 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vhap.util.optional import import_or_explain
-from vhap.viz.curves import curve_svg
+from vhap.viz.chart import Chart, chart_html
 from vhap.viz.page_style import SCRIPT, STYLE
 
-MOST_VIDEO_BYTES = 24 << 20
+MOST_VIDEO_BYTES = 8 << 20
 MOST_FRAMES = 120
-JPEG_QUALITY = 85
 
 Value = str | int | float | None
+
+
+@dataclass(frozen=True)
+class PageFrame:
+    """One place of the slider. number: of the frame, as in `#frame=12`; caption: one line; tiles: label -> JPEG. All
+    frames have the same labels in the same order."""
+
+    number: int
+    caption: str
+    tiles: Mapping[str, bytes]
 
 
 @dataclass(frozen=True)
 class Report:
     """What a page shows; what is empty is left out.
 
-    metrics, settings: name -> value. stage_seconds: stage -> seconds. notes: plain sentences. frames: (name, (H, W, 3)
-    uint8) for the slider; of more than MOST_FRAMES an even choice is shown. video: the bytes of an mp4; above
-    MOST_VIDEO_BYTES it is left out and a note says so. curves: name -> one value a frame, NaN where there is none.
+    metrics, settings: name -> value. stage_seconds: stage -> seconds. notes: plain sentences. frames: for the slider,
+    ascending, at most MOST_FRAMES. video: the bytes of an mp4; above MOST_VIDEO_BYTES it is left out and a note says
+    so. charts: heading -> charts.
     """
 
     title: str
@@ -35,13 +43,15 @@ class Report:
     settings: Mapping[str, Value] = field(default_factory=dict)
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     notes: Sequence[str] = ()
-    frames: Sequence[tuple[str, np.ndarray]] = ()
+    frames: Sequence[PageFrame] = ()
     video: bytes | None = None
-    curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    charts: Mapping[str, Sequence[Chart]] = field(default_factory=dict)
 
 
 def render_page(report: Report) -> str:
-    """The page's HTML."""
+    """The page's HTML. Raises ValueError where there are more than MOST_FRAMES frames."""
+    if len(report.frames) > MOST_FRAMES:
+        raise ValueError(f"expected at most {MOST_FRAMES} frames on a page, found {len(report.frames)}")
     notes = list(report.notes)
     video = report.video
     if video is not None and len(video) > MOST_VIDEO_BYTES:
@@ -49,10 +59,10 @@ def render_page(report: Report) -> str:
         video = None
     sections = [
         _notes(notes),
-        _section("Video", _video(video) if video is not None else ""),
+        _section("Metrics", _cards(report.metrics)),
         _section("Frames", _slider(report.frames)),
-        _section("Metrics", _table(report.metrics)),
-        _section("Over time", "".join(curve_svg(name, values) for name, values in report.curves.items())),
+        _section("Video", _video(video) if video is not None else ""),
+        *(_section(title, _charts(charts)) for title, charts in report.charts.items()),
         _section("Seconds by stage", _bars(report.stage_seconds)),
         _section("Settings", _table(report.settings)),
     ]
@@ -74,19 +84,25 @@ def format_value(value: Value) -> str:
     return str(value)
 
 
-def even_choice(count: int, most: int) -> list[int]:
-    """At most `most` of the indices below count, evenly, first and last among them."""
-    if count <= most:
-        return list(range(count))
-    return [round(k * (count - 1) / (most - 1)) for k in range(most)]
-
-
 def _section(title: str, content: str) -> str:
-    return f"<section>\n<h2>{title}</h2>\n{content}</section>\n" if content else ""
+    return f"<section>\n<h2>{html.escape(title)}</h2>\n{content}</section>\n" if content else ""
 
 
 def _notes(notes: Sequence[str]) -> str:
     return "".join(f'<p class="note">{html.escape(note)}</p>\n' for note in notes)
+
+
+def _cards(values: Mapping[str, Value]) -> str:
+    cards = (
+        f"<div><dt>{_breakable(name)}</dt><dd>{html.escape(format_value(value))}</dd></div>\n"
+        for name, value in values.items()
+    )
+    return f'<dl class="cards">\n{"".join(cards)}</dl>\n' if values else ""
+
+
+def _breakable(name: str) -> str:
+    """A name that may go on in the next line after each underscore."""
+    return html.escape(str(name)).replace("_", "_<wbr>")
 
 
 def _table(values: Mapping[str, Value]) -> str:
@@ -104,36 +120,42 @@ def _bars(seconds: Mapping[str, float]) -> str:
     rows = (
         f'<tr><th>{html.escape(name)}</th><td>{value:.1f}</td><td class="bar"><i style="width:'
         f'{100 * value / longest:.1f}%"></i></td></tr>\n'
-        for name, value in {**seconds, "total": sum(seconds.values())}.items()
-        if name != "total" or len(seconds) > 1
+        for name, value in seconds.items()
     )
     return f"<table>\n{''.join(rows)}</table>\n"
 
 
+def _charts(charts: Sequence[Chart]) -> str:
+    figures = "".join(chart_html(chart) for chart in charts)
+    return f'<div class="charts">\n{figures}</div>\n' if figures else ""
+
+
 def _video(video: bytes) -> str:
-    data = base64.b64encode(video).decode("ascii")
-    return f'<video controls loop muted autoplay playsinline src="data:video/mp4;base64,{data}"></video>\n'
+    return f'<video controls loop muted playsinline src="data:video/mp4;base64,{_base64(video)}"></video>\n'
 
 
-def _slider(frames: Sequence[tuple[str, np.ndarray]]) -> str:
+def _slider(frames: Sequence[PageFrame]) -> str:
+    """The pictures stand in the script's data alone, since the page would hold the first frame's twice otherwise."""
     if not frames:
         return ""
-    chosen = [frames[index] for index in even_choice(len(frames), MOST_FRAMES)]
-    names = [name for name, _ in chosen]
-    pictures = [_jpeg_uri(picture) for _, picture in chosen]
+    entries = [
+        {"number": frame.number, "caption": frame.caption, "tiles": [_base64(tile) for tile in frame.tiles.values()]}
+        for frame in frames
+    ]
+    tiles = "".join(
+        f'<button type="button" class="tile"><img alt="{html.escape(name)}"><span>{html.escape(name)}</span></button>\n'
+        for name in frames[0].tiles
+    )
     # "<" cannot end the script element when it is written as an escape.
-    data = json.dumps({"names": names, "pictures": pictures}).replace("<", "\\u003c")
+    data = json.dumps(entries).replace("<", "\\u003c")
     return (
-        f'<figure id="frames">\n<img src="{pictures[0]}" alt="tracked frame">\n'
-        f'<input type="range" min="0" max="{len(chosen) - 1}" value="0" aria-label="frame">\n'
-        f"<figcaption>{html.escape(names[0])}</figcaption>\n"
-        f'<script type="application/json">{data}</script>\n</figure>\n'
+        f'<div id="frames">\n<div class="bar"><input type="range" min="0" max="{len(frames) - 1}" value="0" '
+        f'aria-label="frame"><output></output></div>\n<div class="tiles">\n{tiles}</div>\n'
+        '<p class="below">Slider or arrow keys change the frame, a click enlarges a picture. '
+        "Landmarks: as detected green, as fitted red.</p>\n"
+        f'<script type="application/json">{data}</script>\n</div>\n'
     )
 
 
-def _jpeg_uri(picture: np.ndarray) -> str:
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
-    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    done, encoded = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
-    assert done, f"JPEG of {picture.shape}"
-    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")

@@ -1,0 +1,74 @@
+"""The losses of a run: what is kept, how much of it, and in which file."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from vhap.tracking.history import MOST_POINTS, LossHistory
+from vhap.util.files import read_json
+
+WEIGHTS = {"landmark": 10.0, "photo": 30.0, "reg_jaw": 0.5}
+
+
+def event(stage: str, **terms: float):
+    values = {name: torch.tensor(value, requires_grad=True) for name, value in terms.items()}
+    total = sum(WEIGHTS[name] * value for name, value in values.items())
+    return SimpleNamespace(stage=SimpleNamespace(name=stage), energy=SimpleNamespace(total=total, terms=values))
+
+
+def run_stage(history: LossHistory, name: str, count: int, **terms: float) -> None:
+    for step in range(count):
+        history.on_step(event(name, **{key: value / (step + 1) for key, value in terms.items()}))
+    history.on_stage_end(SimpleNamespace(name=name), None)
+
+
+def test_terms_times_weights_are_the_total(tmp_path):
+    history = LossHistory(tmp_path / "losses.json", WEIGHTS.__getitem__)
+    run_stage(history, "init", 3, landmark=2.0, reg_jaw=1.0)
+    run_stage(history, "tracking", 2, landmark=1.0, photo=4.0)
+    written = read_json(tmp_path / "losses.json")
+    assert written["weights"] == WEIGHTS
+    assert [stage["name"] for stage in written["stages"]] == ["init", "tracking"]
+    for stage in written["stages"]:
+        assert stage["steps"] == list(range(1, stage["count"] + 1))
+        for index, total in enumerate(stage["total"]):
+            weighted = sum(WEIGHTS[name] * values[index] for name, values in stage["terms"].items())
+            assert weighted == pytest.approx(total)
+    assert list(tmp_path.iterdir()) == [tmp_path / "losses.json"]
+
+
+def test_long_stages_are_thinned_evenly_and_keep_their_start(tmp_path):
+    history = LossHistory(tmp_path / "losses.json", WEIGHTS.__getitem__)
+    run_stage(history, "long", 10 * MOST_POINTS + 7, photo=1.0)
+    stage = read_json(tmp_path / "losses.json")["stages"][0]
+    steps = stage["steps"]
+    assert MOST_POINTS / 2 <= len(steps) <= MOST_POINTS
+    assert steps == [1 + stage["stride"] * index for index in range(len(steps))]
+    assert stage["count"] - steps[-1] < stage["stride"]
+    assert stage["terms"]["photo"] == pytest.approx([1 / step for step in steps])
+
+
+def test_terms_that_come_and_go_and_infinite_ones_are_gaps(tmp_path):
+    history = LossHistory(tmp_path / "losses.json", WEIGHTS.__getitem__)
+    history.on_step(event("mixed", landmark=1.0))
+    history.on_step(event("mixed", photo=float("inf")))
+    history.on_stage_end(SimpleNamespace(name="mixed"), None)
+    stage = read_json(tmp_path / "losses.json")["stages"][0]
+    assert stage["terms"] == {"landmark": [1.0, None], "photo": [None, None]}
+    assert stage["total"] == [10.0, None]
+
+
+def test_a_run_that_goes_on_keeps_earlier_stages_and_replaces_those_that_run_again(tmp_path):
+    path = tmp_path / "losses.json"
+    first = LossHistory(path, WEIGHTS.__getitem__)
+    run_stage(first, "init", 4, landmark=1.0)
+    run_stage(first, "tracking", 9, landmark=1.0)
+    run_stage(LossHistory(path, WEIGHTS.__getitem__), "tracking", 2, landmark=1.0)
+    assert [(stage["name"], stage["count"]) for stage in read_json(path)["stages"]] == [("init", 4), ("tracking", 2)]
+
+
+def test_a_stage_without_steps_is_not_there(tmp_path):
+    history = LossHistory(tmp_path / "losses.json", WEIGHTS.__getitem__)
+    history.on_stage_end(SimpleNamespace(name="empty"), None)
+    assert not (tmp_path / "losses.json").exists()

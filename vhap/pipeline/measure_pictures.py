@@ -1,0 +1,119 @@
+"""How well a run's rendered heads explain its pictures and landmarks, frame by frame."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from vhap.data.sample import FrameBatch
+from vhap.model.head import joint_rotations
+from vhap.model.regions import faces_of_region
+from vhap.pipeline.rendered_frames import RunScene
+from vhap.render.scene import Rendering
+from vhap.tracking.metrics import (
+    SquaredErrorSum,
+    eye_width_px,
+    head_window,
+    landmark_nme_percent,
+    psnr_db,
+    silhouette_overlap,
+)
+from vhap.util.progress import progress
+
+FACING_COSINE = 0.2
+LOST_NME_PERCENT = 10.0
+MATTE_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class FrameMeasures:
+    """One frame. nme_percent: landmark error, NaN where no face was detected; both, either: pixels of the silhouettes'
+    intersection and union, 0 without a matte; lost: the head is not finite or its landmarks are off by over 10 %."""
+
+    detected: bool
+    lost: bool = False
+    head: SquaredErrorSum = field(default_factory=SquaredErrorSum)
+    face: SquaredErrorSum = field(default_factory=SquaredErrorSum)
+    nme_percent: float = math.nan
+    both: int = 0
+    either: int = 0
+
+
+def measure_pictures(scene: RunScene) -> list[FrameMeasures]:
+    """Renders every frame over its picture, one in memory at a time."""
+    in_face = faces_of_region(scene.model, "face")
+    return [measure_frame(scene, row, in_face) for row in progress(range(scene.n_rows), "evaluating")]
+
+
+def measure_frame(scene: RunScene, row: int, in_face: Tensor) -> FrameMeasures:
+    """in_face: (F,) bool, the faces of the region `face`. A head that is not finite is lost and nothing else."""
+    vertices = scene.vertices(row)
+    frame = scene.load(row)
+    detected = bool((frame.confidence > 0).any())
+    if not torch.isfinite(vertices).all():
+        return FrameMeasures(detected, lost=True)
+    rendering = scene.render_vertices(vertices, scene.camera(), frame.rgb)
+    mask = rendering.raster.mask
+    head, face = SquaredErrorSum(), SquaredErrorSum()
+    head.add(rendering.picture, frame.rgb, mask)
+    face.add(rendering.picture, frame.rgb, facing_mask(scene, rendering, vertices, in_face))
+    nme = frame_landmark_error(scene, row, vertices, frame) if detected else math.nan
+    both, either = 0, 0
+    if frame.alpha is not None:
+        window = silhouette_window(scene, row, vertices)
+        both, either = silhouette_overlap(mask[0], frame.alpha[0] > MATTE_THRESHOLD, window)
+    return FrameMeasures(detected, nme > LOST_NME_PERCENT, head, face, nme, both, either)
+
+
+def clip_psnr_db(errors: list[SquaredErrorSum]) -> float:
+    """All frames' pixels together."""
+    return psnr_db(sum(error.total for error in errors), sum(error.count for error in errors))
+
+
+def facing_mask(scene: RunScene, rendering: Rendering, vertices: Tensor, in_face: Tensor) -> Tensor:
+    """(1, H, W) bool: rendered pixels of the wanted faces (F,) bool whose normal is turned to the camera."""
+    raster = rendering.raster
+    places = scene.backend.interpolate(vertices[None], scene.topology.faces, raster)
+    towards = normalize(scene.camera().centre() - places, dim=-1)
+    facing = (rendering.normals * towards).sum(-1) >= FACING_COSINE
+    mask = torch.zeros_like(raster.mask)
+    mask.view(-1)[raster.pixels] = facing & in_face[raster.face_id.view(-1)[raster.pixels].long()]
+    return mask
+
+
+def frame_landmark_error(scene: RunScene, row: int, vertices: Tensor, frame: FrameBatch) -> float:
+    """% of the detected distance between the outer eye corners, over the points that both sides know."""
+    ids = scene.model.landmarks[scene.capture.landmark_set].detector_ids
+    width = eye_width_px(frame.landmarks_px[0], scene.capture.landmark_set)
+    model_px = scene.landmarks_px(row, vertices=vertices)
+    return float(landmark_nme_percent(model_px, frame.landmarks_px[0, ids], frame.confidence[0, ids], width))
+
+
+def silhouette_window(scene: RunScene, row: int, vertices: Tensor) -> Tensor:
+    """(H, W) bool, see head_window; the head's up axis is that of its root and neck."""
+    camera = scene.camera()
+    height, width = scene.capture.size
+    points_px, _ = camera.project(vertices)
+    face, above_neck = scene.model.regions["face"], _vertices_above_neck(scene)
+    middle = vertices[face].mean(0)
+    axes = _head_rotation(scene, row)
+    ends = torch.stack([middle, middle + 0.01 * axes[:, 1]])
+    start_px, end_px = camera.project(ends)[0]
+    return head_window(points_px[above_neck], end_px - start_px, points_px[face], height, width)
+
+
+def _vertices_above_neck(scene: RunScene) -> Tensor:
+    """(V,) bool: not in the regions neck and boundary."""
+    above = torch.ones(scene.model.n_vertices, dtype=torch.bool, device=scene.device)
+    for name in ("neck", "boundary"):
+        above[scene.model.regions.get(name, [])] = False
+    return above
+
+
+def _head_rotation(scene: RunScene, row: int) -> Tensor:
+    rotations = joint_rotations(scene.head_params(row))
+    return rotations[0] @ rotations[1]

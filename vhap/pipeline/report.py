@@ -1,0 +1,144 @@
+"""What a person looks at after a run: one page with pictures, curves and a video, made out of the run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from vhap.config.report import ReportConfig
+from vhap.pipeline.evaluate_tracking import PER_FRAME, clip_values, read_or_evaluate
+from vhap.pipeline.frame_panels import frame_panels
+from vhap.pipeline.rendered_frames import RunScene, open_run
+from vhap.pipeline.report_charts import frame_charts, loss_charts, parameter_charts, worst_frames
+from vhap.util.errors import InputError
+from vhap.util.files import read_json, write_text
+from vhap.util.progress import progress
+from vhap.viz.choice import even_choice
+from vhap.viz.grid import labelled_grid
+from vhap.viz.page import MOST_FRAMES, PageFrame, Report, render_page
+from vhap.viz.pictures import encode_jpeg, shrink
+from vhap.viz.video import write_video
+
+TILE_SIDE = 512
+"""Longest side in pixels of the pictures on the page and of the video's panels."""
+WORST_SHOWN = 3
+OVERLAY = ("input", "overlay")
+SIDE_BY_SIDE = ("landmarks", "overlay", "render", "error")
+
+
+def run(config: ReportConfig) -> Path:
+    """Writes report.html and overlay.mp4 into the run folder and returns the page's path."""
+    if not 1 <= config.frames <= MOST_FRAMES:
+        raise InputError(f"expected --frames of 1 to {MOST_FRAMES}, found {config.frames}; correct it")
+    scene = open_run(config.run, config.epoch)
+    return write_report(scene, scene.folder, stage_seconds(scene.folder), config.frames)
+
+
+def write_report(scene: RunScene, target: Path, seconds: Mapping[str, float], frames: int = 24) -> Path:
+    """Writes report.html and overlay.mp4 into target and returns the page's path.
+
+    seconds: stage -> seconds, for the page. The run is evaluated first where it is not. Memory is bounded by the frames
+    on the page, whatever the run's length.
+    """
+    evaluation = read_or_evaluate(scene.folder, scene.epoch)
+    per_frame = evaluation[PER_FRAME]
+    video = write_side_by_side(scene, target / "overlay.mp4", OVERLAY)
+    report = Report(
+        title=f"Tracking of {scene.config.data.sequence}",
+        notes=notes(scene, per_frame),
+        metrics=clip_values(evaluation),
+        frames=[page_frame(scene, row, per_frame) for row in chosen_frames(per_frame, frames)],
+        video=video.read_bytes(),
+        charts={
+            "Frame by frame": frame_charts(per_frame),
+            "Parameters over time": parameter_charts(scene.result),
+            "Weighted losses by stage": loss_charts(scene.folder / "losses.json", stage_seconds(scene.folder)),
+        },
+        stage_seconds=seconds,
+        settings=settings(scene),
+    )
+    page = target / "report.html"
+    write_text(page, render_page(report))
+    return page
+
+
+def write_side_by_side(scene: RunScene, path: Path, panels: tuple[str, ...] = SIDE_BY_SIDE) -> Path:
+    """An mp4 of all frames, the named panels in a row. One frame is in memory at a time."""
+
+    def grids() -> Iterator[np.ndarray]:
+        for row in progress(range(scene.n_rows), path.stem):
+            pictures = frame_panels(scene, row)
+            yield labelled_grid({name: shrink(pictures[name], TILE_SIDE) for name in panels}, len(panels))
+
+    write_video(path, grids(), fps=25)
+    return path
+
+
+def chosen_frames(per_frame: Mapping[str, list], most: int) -> list[int]:
+    """Rows for the slider: the worst ones (where they leave half the places free) and an even choice, ascending."""
+    count = len(per_frame["timestep_id"])
+    if count <= most:
+        return list(range(count))
+    ranked = worst_frames(per_frame).values()
+    bad = sorted({row for rows in ranked for row in rows[:WORST_SHOWN]})
+    bad = bad if 2 * len(bad) <= most else []
+    return sorted({*bad, *even_choice(count, most - len(bad))})
+
+
+def page_frame(scene: RunScene, row: int, per_frame: Mapping[str, list]) -> PageFrame:
+    """The frame's pictures and a line with its number, name and values."""
+    texts = {
+        "landmark_nme_percent": "landmarks {:.2f} %",
+        "psnr_face_db": "face {:.1f} dB",
+        "psnr_head_db": "head {:.1f} dB",
+    }
+    values = [text.format(per_frame[name][row]) for name, text in texts.items() if per_frame[name][row] is not None]
+    lost = ["lost"] if per_frame["lost"][row] else []
+    caption = " · ".join([f"frame {row} of 0 to {scene.n_rows - 1} ({per_frame['timestep_id'][row]})", *lost, *values])
+    tiles = {name: encode_jpeg(panel, TILE_SIDE) for name, panel in frame_panels(scene, row).items()}
+    return PageFrame(row, caption, tiles)
+
+
+def notes(scene: RunScene, per_frame: Mapping[str, list]) -> list[str]:
+    """Sentences on what a reader should know before the numbers."""
+    said = []
+    if missing := len(scene.capture.timestep_ids) - scene.n_rows:
+        said.append(f"{missing} frames of the capture have no result.")
+    lost = [name for name, is_lost in zip(per_frame["timestep_id"], per_frame["lost"]) if is_lost]
+    unseen = [
+        name
+        for name, error, is_lost in zip(per_frame["timestep_id"], per_frame["landmark_nme_percent"], per_frame["lost"])
+        if error is None and not is_lost
+    ]
+    if lost:
+        said.append(f"{len(lost)} frames are lost (landmarks off by more than 10 %): {_listed(lost)}.")
+    if unseen:
+        said.append(f"No face was found in {len(unseen)} frames, tracked through: {_listed(unseen)}.")
+    return said
+
+
+def settings(scene: RunScene) -> dict[str, str | int | float | None]:
+    height, width = scene.capture.size
+    focal = scene.result.focal_length
+    return {
+        "run": scene.folder.name,
+        "epoch": scene.epoch,
+        "head": scene.model.identity,
+        "frames": scene.n_rows,
+        "picture size": f"{width} x {height}",
+        "landmarks": scene.config.data.landmark_source,
+        "focal length, in longer sides": "given" if focal is None else float(focal.reshape(-1)[0]),
+        "texture size": scene.texture.shape[1],
+    }
+
+
+def stage_seconds(run: Path) -> dict[str, float]:
+    """Seconds of every stage as the run recorded them; empty where it did not."""
+    path = run / "seconds.json"
+    return read_json(path) if path.is_file() else {}
+
+
+def _listed(names: list[str], most: int = 12) -> str:
+    return ", ".join(names[:most]) + (" ..." if len(names) > most else "")

@@ -1,0 +1,84 @@
+"""The losses of a run by stage, kept in `losses.json` for the report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from vhap.tracking.loop import StepEvent
+from vhap.tracking.params import TrackParams
+from vhap.tracking.stages import Stage
+from vhap.util.files import read_json, write_json
+
+MOST_POINTS = 120
+"""Steps kept of a stage."""
+
+
+@dataclass
+class StageLosses:
+    """Every stride-th step of a stage. steps: counted from the stage's first, 1; total: the weighted sum; terms:
+    unweighted values by weight name, as many as steps, None where a step had none or it was not finite."""
+
+    name: str
+    steps: list[int] = field(default_factory=list)
+    total: list[float | None] = field(default_factory=list)
+    terms: dict[str, list[float | None]] = field(default_factory=dict)
+    stride: int = 1
+    count: int = 0
+
+    def add(self, event: StepEvent) -> None:
+        """One more step; steps between strides are only counted."""
+        self.count += 1
+        if (self.count - 1) % self.stride:
+            return
+        for name in event.energy.terms:
+            self.terms.setdefault(name, [None] * len(self.steps))
+        self.steps.append(self.count)
+        self.total.append(_finite(float(event.energy.total.detach())))
+        for name, values in self.terms.items():
+            term = event.energy.terms.get(name)
+            values.append(None if term is None else _finite(float(term.detach())))
+        if len(self.steps) > MOST_POINTS:
+            self._thin()
+
+    def _thin(self) -> None:
+        self.stride *= 2
+        self.steps, self.total = self.steps[::2], self.total[::2]
+        self.terms = {name: values[::2] for name, values in self.terms.items()}
+
+
+class LossHistory:
+    """Callback: writes `{"weights": {name: weight}, "stages": [fields of StageLosses]}` when a stage ends.
+
+    weight_of: `Energy.weight_of`; a term's share of the total is its weight times its value. A file that is there
+    already is continued: of its stages those that run again are replaced. Memory and file are bounded by the number of
+    stages and terms, whatever the number of steps.
+    """
+
+    def __init__(self, path: Path, weight_of: Callable[[str], float]) -> None:
+        self.path, self.weight_of = path, weight_of
+        self.stages = [StageLosses(**stage) for stage in read_json(path)["stages"]] if path.is_file() else []
+        self.current: StageLosses | None = None
+
+    def on_step(self, event: StepEvent) -> None:
+        if self.current is None:
+            self.current = StageLosses(event.stage.name)
+        self.current.add(event)
+
+    def on_stage_end(self, stage: Stage, params: TrackParams) -> None:
+        if self.current is None:
+            return
+        self.stages = [kept for kept in self.stages if kept.name != stage.name] + [self.current]
+        self.current = None
+        names = sorted({name for kept in self.stages for name in kept.terms})
+        weights = {name: self.weight_of(name) for name in names}
+        write_json(self.path, {"weights": weights, "stages": [asdict(kept) for kept in self.stages]})
+
+    def on_epoch(self, epoch: int, params: TrackParams) -> None:
+        return None
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
