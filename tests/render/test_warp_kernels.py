@@ -7,8 +7,8 @@ import torch
 from render_meshes import QUAD_FACES, QUAD_UVS, clip_of, sphere, square, tumbling_heads
 
 from vhap.render.backend import get_backend
-from vhap.render.threads import get_threads, set_threads
 from vhap.render.topology import build_topology
+from vhap.util.threads import get_threads, set_threads
 
 H, W = 48, 56
 WARP, REFERENCE = get_backend("warp"), get_backend("reference")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
@@ -16,8 +14,9 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from vhap.render.threads import run_all
 from vhap.render.types import Raster
+from vhap.util.quiet_warp import start_quietly
+from vhap.util.threads import run_all
 
 SHARED_CHUNKS = 4
 """Gradient buffers of a target that all views share on the CPU, where Warp's atomics are plain adds."""
@@ -27,26 +26,6 @@ COMMON_CHANNELS = (1, 2, 3)
 """Numbers of channels that kernels are compiled for at first use; others follow when they are met."""
 
 _overloads: dict[tuple[Any, int], Any] = {}
-
-
-def start_quietly() -> None:
-    """Starts Warp without its greeting and without its warning on machines that have no CUDA driver."""
-    if hasattr(wp.config, "log_level"):
-        wp.config.log_level = wp.LOG_WARNING
-    else:
-        wp.config.quiet = True  # pyright: ignore[reportAttributeAccessIssue]
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as caught:
-        kept = os.dup(2)
-        os.dup2(caught.fileno(), 2)
-        try:
-            wp.init()
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-        caught.seek(0)
-        lines = caught.read().decode(errors="replace").splitlines(keepends=True)
-    sys.stderr.write("".join(line for line in lines if "NVIDIA CUDA driver" not in line))
 
 
 def keep_freed_memory() -> None:

@@ -33,6 +33,6 @@ def run_all(tasks: Sequence[Callable[[], None]]) -> None:
             task()
         return
     if _pool is None:
-        _pool = ThreadPoolExecutor(_threads, thread_name_prefix="vhap-render")
+        _pool = ThreadPoolExecutor(_threads, thread_name_prefix="vhap-kernels")
     for future in [_pool.submit(task) for task in tasks]:
         future.result()
