@@ -23,6 +23,7 @@ COMMANDS = {
     "make-synthetic-capture": "vhap.make_synthetic_capture",
     "evaluate-tracking": "vhap.evaluate_tracking",
     "detect-landmarks": "vhap.detect_landmarks",
+    "nersemble": "vhap.nersemble",
     "demo": "vhap.demo",
 }
 
