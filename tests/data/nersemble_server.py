@@ -100,6 +100,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             size, start = len(content), self.start + 7
             headers = {"Content-Range": f"bytes {start}-{size - 1}/{size}", "Content-Length": str(size - start)}
             self.reply(206, content[start:], headers)
+        elif fault == "piece":
+            self.end = str(self.start + 49_999)
+            self.ranged(content)
         elif fault == "no length":
             self.reply(200, content, {})
         elif fault == "nonsense length":

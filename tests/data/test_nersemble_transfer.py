@@ -13,7 +13,8 @@ from vhap.data.nersemble.transfer import Part, Policy, fetch, remote_version
 
 NAME = "017/sequences/EXP-3-cheeks+nose/images/cam_222200037.mp4"
 CONTENT = mp4(200_000)
-POLICY = Policy(timeout_s=0.4, retries=2, backoff_s=0.01)
+POLICY = Policy(timeout_s=10, retries=2, backoff_s=0.01)
+IMPATIENT = Policy(timeout_s=0.4, retries=2, backoff_s=0.01)
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def test_good_server(server, target):
 )
 def test_one_fault_is_survived(server, target, fault):
     server.faults[NAME] = [fault]
-    get(server, target)
+    get(server, target, IMPATIENT if fault in ("stall", "trickle") else POLICY)
     assert_whole(target)
 
 
@@ -109,6 +110,20 @@ def test_progress_forgives_any_number_of_cuts(server, target):
     assert server.starts(NAME) == [20000 * index for index in range(10)], "each continues where the last one ended"
 
 
+def test_pieces_are_put_together(server, target):
+    server.always[NAME] = "piece"
+    get(server, target)
+    assert_whole(target)
+    assert server.starts(NAME) == [0, 50_000, 100_000, 150_000]
+
+
+def test_a_wrong_range_is_not_appended(server, target):
+    server.faults[NAME] = ["cut 50000", "sends another range"]
+    get(server, target)
+    assert_whole(target)
+    assert server.starts(NAME) == [0, 50_000, 0]
+
+
 def test_server_without_ranges_starts_again(server, target):
     server.faults[NAME] = ["cut 20000", "whole"]
     get(server, target)
@@ -127,6 +142,7 @@ def test_a_file_that_changed_meanwhile_starts_again(server, target, fault):
     server.faults[NAME] = [fault]
     get(server, target)
     assert_whole(target)
+    assert len(server.asked) == (4 if fault else 3), "If-Range saves a request"
 
 
 def test_without_validator_nothing_is_continued(server, target):

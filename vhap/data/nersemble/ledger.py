@@ -68,8 +68,11 @@ def locked_folder(folder: Path) -> Iterator[Ledger]:
     try:
         _lock(handle, folder)
         # A kill can leave half a line: the next one must not be glued to it.
-        if os.fstat(handle).st_size and os.pread(handle, 1, os.fstat(handle).st_size - 1) != b"\n":
-            os.lseek(handle, 0, os.SEEK_END)
+        if (
+            (size := os.fstat(handle).st_size)
+            and os.lseek(handle, size - 1, os.SEEK_SET)
+            and os.read(handle, 1) != b"\n"
+        ):
             os.write(handle, b"\n")
         yield Ledger(folder)
     finally:
