@@ -318,4 +318,4 @@ def test_colours_of_the_official_managers(official, dataset, manager, as_uint8):
     reference = theirs.load_image(SEQUENCE, CAMERAS[1], 4, as_uint8, apply_color_correction=True)
     scale = 255 if as_uint8 else 1
     assert ours.dtype == reference.dtype
-    assert np.abs(ours / scale - np.clip(reference / scale, 0, 1)).max() <= 1 / 255
+    assert np.abs(ours / scale - np.clip(reference / scale, 0, 1)).max() <= 1.001 / 255, "the kit rounds down"

@@ -27,7 +27,10 @@ def correct_color(image: np.ndarray, ccm: np.ndarray) -> np.ndarray:
     """A picture, (H, W, 3) uint8 or float in [0, 1], with its camera's colour matrix (3, n) applied; same dtype."""
     from vhap.data.color import correct_polynomial
 
-    return correct_polynomial(image, ccm)
+    if image.dtype == np.uint8:
+        return correct_polynomial(image, ccm)
+    # Single precision is far finer than what a picture's 8 bits tell.
+    return correct_polynomial(image.astype(np.float32), ccm).astype(image.dtype)
 
 
 class NeRSembleDataManager:
