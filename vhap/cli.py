@@ -25,6 +25,7 @@ COMMANDS = {
     "evaluate-tracking": "vhap.evaluate_tracking",
     "report": "vhap.report",
     "detect-landmarks": "vhap.detect_landmarks",
+    "nersemble": "vhap.nersemble",
     "demo": "vhap.demo",
 }
 

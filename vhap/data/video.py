@@ -142,3 +142,24 @@ def _ffmpeg() -> str:
 def _last_line(said: str, path: Path) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip() and "At least one output" not in line]
     return lines[-1].replace(f"{path}: ", "") if lines else "it holds no frames"
+
+
+def frame_times(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """When each frame of a video is shown, from the file's index, without decoding.
+
+    Returns (N,) float64 seconds since the first one, increasing, and (N,) bool, whether the frame can be decoded
+    without others.
+    """
+    command = [_ffmpeg(), "-nostdin", "-v", "error", "-i", str(path), "-map", "0:V:0", "-c", "copy", "-copyts"]
+    said = subprocess.run([*command, "-f", "framecrc", "-"], capture_output=True, text=True, errors="replace")
+    base = re.search(r"^#tb 0: (\d+)/(\d+)", said.stdout, re.MULTILINE)
+    # stream, dts, pts, duration, bytes, checksum, and flags (1 key frame, 4 never shown) where they are not 1
+    packets = [line.split(",") for line in said.stdout.splitlines() if not line.startswith("#")]
+    flags = [int(packet[6].strip().removeprefix("F="), 16) if len(packet) > 6 else 1 for packet in packets]
+    shown = sorted((int(packet[2]), bool(flag & 1)) for packet, flag in zip(packets, flags) if not flag & 4)
+    if said.returncode or base is None or not shown:
+        raise InputError(
+            f"expected a whole video at {path}, found damage ({_last_line(said.stderr, path)}); copy it again"
+        )
+    ticks, is_key = zip(*shown)
+    return (np.array(ticks) - ticks[0]) * (int(base[1]) / int(base[2])), np.array(is_key)

@@ -1,0 +1,1 @@
+"""The NeRSemble dataset, version 2: what it holds, its download, access to its pictures."""
