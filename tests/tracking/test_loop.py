@@ -10,7 +10,7 @@ from vhap.config.data import DataConfig
 from vhap.config.track import ExperimentConfig, LearningRateConfig, ModelConfig, PipelineConfig, TrackConfig
 from vhap.geometry.cameras import camera_from_focal
 from vhap.pipeline.track import build_tracker
-from vhap.tracking.loop import StepEvent, Tracker
+from vhap.tracking.loop import Callback, StepEvent, Tracker
 from vhap.tracking.params import PER_FRAME, TrackParams
 from vhap.tracking.stages import Stage, build_stages
 
@@ -59,7 +59,7 @@ def assert_finite(name: str, value: torch.Tensor) -> torch.Tensor:
 
 
 @dataclass
-class Recorder:
+class Recorder(Callback):
     """Losses and touched frames of every step, by stage; epochs as they were told."""
 
     losses: dict[str, list[float]] = field(default_factory=dict)
@@ -83,7 +83,7 @@ class Recorder:
 
 
 @dataclass
-class StillFrames:
+class StillFrames(Callback):
     """Notes every frame that moved in a step although it was not in the step's batch."""
 
     past: dict[str, torch.Tensor] = field(default_factory=dict)
@@ -184,7 +184,7 @@ def test_first_batch_starts_from_the_initialisation(batch_size):
 
 
 @dataclass
-class Push:
+class Push(Callback):
     """Moves the frames of every sequential batch after its step."""
 
     shift: torch.Tensor

@@ -32,6 +32,14 @@ class ModelConfig:
     `hair` counts as occluded."""
     use_dynamic_offset: bool = False
     """A further displacement for each frame."""
+    flame_params_path: Path | None = None
+    """A saved tracked_flame_params npz of the same head: its shape, offsets and texture are where this run starts."""
+    fix_shape: bool = False
+    """Keep the shape of flame_params_path."""
+    fix_offset: bool | None = None
+    """Keep its offsets as well. None: where the shape is kept."""
+    fix_texture: bool | None = None
+    """Keep its texture as well. None: where the shape is kept."""
     tex_clusters: tuple[str, ...] = ("skin", "hair", "boundary", "lips_tight", "teeth", "sclerae", "irises")
     """Regions of similar colour, for the appearance prior."""
     occluded: tuple[str, ...] = ()
@@ -220,6 +228,9 @@ class ExperimentConfig:
     """Use landmark files that are there; else detect again."""
     photometric: bool = True
     """Fit to the pictures; without, to landmarks only."""
+    resume: str = "auto"
+    """auto continues the newest run in output_folder that has equal options and is not finished; never starts anew;
+    else the run folder to continue."""
 
 
 @dataclass(frozen=True)
@@ -232,6 +243,11 @@ class TrackConfig:
     w: LossWeightConfig = field(default_factory=LossWeightConfig)
     log: LogConfig = field(default_factory=LogConfig)
     pipeline: PipelineConfig = field(default_factory=PipelineConfig)
+    begin_stage: str | None = None
+    """Leave the stages before this one out; their values come from model.flame_params_path, else from the newest run in
+    exp.output_folder, else from the first guess."""
+    begin_timestep: int = 0
+    """Initialisation and the sequential pass start at this frame."""
     batch_size: int = 16
     """Consecutive frames solved together, each starting from the last solved frame."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import fields, replace
-from datetime import datetime
 from pathlib import Path
 
 import torch
 
-from vhap.config.loading import save_config
 from vhap.config.track import ModelConfig, TrackConfig
 from vhap.data.monocular import MonocularCapture
 from vhap.data.results import save_result
@@ -20,10 +18,19 @@ from vhap.model.texture import region_texture
 from vhap.pipeline.frame_panels import write_image_grids
 from vhap.pipeline.heads import open_head, resolved
 from vhap.pipeline.rendered_frames import scene_of
+from vhap.pipeline.run_folder import start_run_folder, unfinished_run
+from vhap.pipeline.start_values import (
+    newest_checkpoint,
+    saved_result,
+    with_motion_of,
+    with_person_of,
+    with_texture_of,
+)
 from vhap.render.backend import get_backend
 from vhap.render.shading import uniform_lights
 from vhap.render.topology import build_topology
-from vhap.tracking.callbacks import ProgressBar, ResultWriter, StageTimes, TensorBoard, TrainPictures
+from vhap.tracking.callbacks import Checkpoints, ProgressBar, ResultWriter, StageTimes, TensorBoard, TrainPictures
+from vhap.tracking.checkpoint import CHECKPOINT, Checkpoint, Progress
 from vhap.tracking.first_guess import FirstGuess, guess_from_landmarks
 from vhap.tracking.history import LossHistory
 from vhap.tracking.landmark_solver import LandmarkProblem
@@ -33,9 +40,7 @@ from vhap.tracking.scene import Scene, emphasis
 from vhap.tracking.stages import Stage, build_stages
 from vhap.tracking.texture import resize_texture, supported_size, texel_mask, uv_footprint
 from vhap.util.errors import InputError
-from vhap.util.files import make_folder, write_json
 from vhap.util.log import get_logger, log_to_file
-from vhap.util.versions import versions
 
 FLAT_TEXTURE_SIZE = 512
 
@@ -48,14 +53,15 @@ def run(config: TrackConfig) -> Path:
     device = choose_device(config.device)
     capture = open_capture(config)
     head = open_textured_head(config, capture, device)
-    stages = build_stages(config, painted=head.has_painted_texture and config.model.tex_painted)
+    stages = wanted_stages(config, build_stages(config, painted=head.has_painted_texture and config.model.tex_painted))
     if config.dry_run:
         describe(config, capture, head, stages, device)
         return config.exp.output_folder
-    folder = start_run_folder(config)
+    continued = unfinished_run(config, device)
+    folder, checkpoint = continued or (start_run_folder(config), None)
     handler = log_to_file(folder / "log.txt")
     try:
-        track_into(folder, config, capture, head, stages, device)
+        track_into(folder, config, capture, head, stages, device, checkpoint)
     finally:
         get_logger().removeHandler(handler)
         handler.close()
@@ -66,7 +72,14 @@ def check_options(config: TrackConfig) -> None:
     """InputError where a number is out of its range, or where landmarks are switched off."""
     if not config.data.use_landmark:
         raise InputError("expected landmarks, from which tracking starts, found --data.no-use-landmark; leave it out")
+    model = config.model
+    if (model.fix_shape or model.fix_offset or model.fix_texture) and model.flame_params_path is None:
+        raise InputError(
+            "expected --model.flame_params_path with --model.fix_shape, fix_offset or fix_texture, found none; "
+            "name the tracked_flame_params npz of the person"
+        )
     least = {
+        "begin_timestep": (config.begin_timestep, 0),
         "batch_size": (config.batch_size, 1),
         "model.tex_resolution": (config.model.tex_resolution, 1),
         "model.n_shape": (config.model.n_shape, 1),
@@ -101,21 +114,20 @@ def open_textured_head(config: TrackConfig, capture: MonocularCapture, device: t
     head = open_head(config.model, capture.landmark_set)
     if head.base_texture is None or not config.model.tex_painted:
         head = replace(head, base_texture=region_texture(head, FLAT_TEXTURE_SIZE))
-    return head.to(device)
+    return with_texture_of(head, saved_result(config, head)).to(device)
 
 
-def start_run_folder(config: TrackConfig) -> Path:
-    """A new timestamped folder with the config and the versions of everything."""
-    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    folder = config.exp.output_folder / stamp
-    for count in range(1, 1000):
-        if not folder.exists():
-            break
-        folder = config.exp.output_folder / f"{stamp}_{count}"
-    make_folder(folder)
-    save_config(folder / "config.yml", config)
-    write_json(folder / "versions.json", versions())
-    return folder
+def wanted_stages(config: TrackConfig, stages: list[Stage]) -> list[Stage]:
+    """The stages from begin_stage on; InputError where there is none of that name."""
+    names = [stage.name for stage in stages]
+    if config.begin_stage is None:
+        return stages
+    if config.begin_stage not in names:
+        raise InputError(
+            f"expected one of this run's stages for --begin_stage ({', '.join(names)}), found {config.begin_stage!r}; "
+            "choose one of them"
+        )
+    return stages[names.index(config.begin_stage) :]
 
 
 def track_into(
@@ -125,14 +137,22 @@ def track_into(
     head: HeadModel,
     stages: list[Stage],
     device: torch.device,
+    checkpoint: Checkpoint | None = None,
 ) -> None:
-    """Runs the stages and writes results, stage times, log and pictures into the run folder."""
+    """Runs the stages, from a checkpoint on where there is one, and writes everything into the run folder."""
     log = get_logger()
     log.info("%d frames of %s, head %s, %s", len(capture.timestep_ids), config.data.sequence, head.identity, device)
     started = time.monotonic()
-    tracker = build_tracker(config, capture, head, device)
-    report_detections(capture, tracker.found)
-    times = StageTimes(seconds={"first_guess": time.monotonic() - started})
+    earlier = checkpoint
+    if earlier is None and config.begin_stage is not None and config.model.flame_params_path is None:
+        earlier = newest_checkpoint(config, len(capture.timestep_ids), device)
+    tracker = build_tracker(config, capture, head, device, earlier)
+    times = StageTimes(folder / "seconds.json")
+    if checkpoint is None:
+        report_detections(capture, tracker.found)
+        times.seconds["first_guess"] = time.monotonic() - started
+    else:
+        log.info("going on in %s with %s", folder, stages[checkpoint.progress.stage].name)
     pictures = any(stage.photometric for stage in stages)
 
     def save(epoch: int, params: TrackParams) -> None:
@@ -159,13 +179,21 @@ def track_into(
         TrainPictures(folder / "train", config.log),
         LossHistory(folder / "losses.json", tracker.energy.weight_of),
         ResultWriter(save),
+        Checkpoints(folder / CHECKPOINT),
     )
+    times.tell()
     tracker.run(stages)
-    write_json(folder / "seconds.json", {name: round(value, 2) for name, value in times.seconds.items()})
 
 
-def build_tracker(config: TrackConfig, capture: MonocularCapture, head: HeadModel, device: torch.device) -> Tracker:
-    """First guess from landmarks, then the scene: renderer, texture at the resolution the pictures support."""
+def build_tracker(
+    config: TrackConfig,
+    capture: MonocularCapture,
+    head: HeadModel,
+    device: torch.device,
+    checkpoint: Checkpoint | None = None,
+) -> Tracker:
+    """First guess from landmarks, or a checkpoint; then the scene: renderer, texture at the resolution the pictures
+    support."""
     name = capture.landmark_set
     small = landmark_head(head, name)
     ids = small.landmarks[name].detector_ids
@@ -173,23 +201,39 @@ def build_tracker(config: TrackConfig, capture: MonocularCapture, head: HeadMode
     given = capture.given_camera()
     given = None if given is None else single(given).to(device)
     weight = confidence * emphasis(name, ids, jaw_line=True).clamp(max=1)
+    saved = saved_result(config, head)
     problem = LandmarkProblem(small, name, pixels, weight, capture.size, given)
-    params = initial_params(head, len(capture.timestep_ids), 1, uniform_lights())
-    guess = guess_from_landmarks(problem, params, config.batch_size)
+    if saved is not None:
+        problem = problem.near_shape(torch.from_numpy(saved.shape).to(pixels), fixed=config.model.fix_shape)
+    if checkpoint is None:
+        params = initial_params(head, len(capture.timestep_ids), 1, uniform_lights())
+        params = params if saved is None else with_person_of(params, saved)
+        guess = guess_from_landmarks(problem, params, config.batch_size, config.begin_timestep)
+    else:
+        guess = FirstGuess(checkpoint.params, checkpoint.found, checkpoint.init_frames)
     names = [capture.timestep_ids[row] for row in guess.init_frames]
     get_logger().info(
         "initialisation on frames %s, focal length %.3f", " ".join(names), float(guess.params.focal_length)
     )
     scene = build_scene(config, capture, head, small, given, guess)
-    return Tracker(
+    params = with_surface(guess.params, scene, config.model)
+    if saved is not None:
+        params = with_person_of(params, saved)
+        if config.begin_stage is not None:
+            params = with_motion_of(params, saved, capture.timestep_ids)
+    tracker = Tracker(
         config=config,
         scene=scene,
         capture=capture,
         problem=problem,
         found=guess.found,
         init_frames=guess.init_frames,
-        params=with_surface(guess.params, scene, config.model),
+        params=params,
+        first_row=config.begin_timestep,
     )
+    if checkpoint is not None:
+        tracker.resume(checkpoint)
+    return tracker
 
 
 def with_surface(params: TrackParams, scene: Scene, model: ModelConfig) -> TrackParams:
@@ -224,7 +268,8 @@ def build_scene(
     clip = rows.camera(given, *capture.size).to_clip(pose(head, rows.head()))
     raster = backend.rasterize(clip, topology, *capture.size)
     _, slopes = uv_footprint(backend, topology, head.uvs, raster)
-    size = supported_size(slopes, config.model.tex_resolution)
+    texels = guess.params.residual_texture.shape[1]
+    size = texels if texels > 1 else supported_size(slopes, config.model.tex_resolution)
     get_logger().info("texture of %d texels a side", size)
     assert head.base_texture is not None, head.name
     return Scene(
@@ -276,8 +321,10 @@ def describe(
 
 def seconds_per_step(tracker: Tracker, stage: Stage, steps: int = 3) -> float:
     """Time of one step on the initialisation's frames, after one step of warming up."""
-    trial = replace(stage, steps=1, epochs=None, sequential=False, obeyed=True)
+    trial = replace(stage, steps=1, epochs=None, sequential=False, obeyed=True, newton=False)
+    tracker.progress = Progress()
     tracker.run([trial])
     started = time.monotonic()
+    tracker.progress = Progress()
     tracker.run([replace(trial, steps=steps)])
     return (time.monotonic() - started) / steps

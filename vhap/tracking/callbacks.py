@@ -14,16 +14,17 @@ import torch
 from tqdm import tqdm
 
 from vhap.config.track import LogConfig
-from vhap.tracking.loop import StepEvent
+from vhap.tracking.checkpoint import Checkpoint, save_checkpoint
+from vhap.tracking.loop import Callback, StepEvent
 from vhap.tracking.params import TrackParams
 from vhap.tracking.stages import Stage
-from vhap.util.files import atomic_path
+from vhap.util.files import atomic_path, read_json, write_json
 from vhap.util.log import get_logger
 
 SAVED_EVERY_EPOCHS = 10
 
 
-class ProgressBar:
+class ProgressBar(Callback):
     """Stage, step, loss and time left; silent where stderr is no terminal."""
 
     def __init__(self) -> None:
@@ -40,14 +41,12 @@ class ProgressBar:
             self.bar.close()
         self.bar = None
 
-    def on_epoch(self, epoch: int, params: TrackParams) -> None:
-        return None
-
 
 @dataclass
-class StageTimes:
-    """Seconds and last loss of every stage, one log line each."""
+class StageTimes(Callback):
+    """Seconds of every stage into a file, and one log line each. What the file holds already is kept."""
 
+    path: Path
     seconds: dict[str, float] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
     steps: int = 0
@@ -62,13 +61,17 @@ class StageTimes:
         get_logger().info(
             "%s: %d steps, %.1f s, loss %.4f", stage.name, self.steps, self.seconds[stage.name], self.loss
         )
-        self.started, self.steps = time.monotonic(), 0
+        self.tell()
+        self.steps = 0
 
-    def on_epoch(self, epoch: int, params: TrackParams) -> None:
-        return None
+    def tell(self) -> None:
+        """Writes the file and starts to count anew."""
+        earlier = read_json(self.path) if self.path.is_file() else {}
+        write_json(self.path, {**earlier, **{name: round(value, 2) for name, value in self.seconds.items()}})
+        self.started = time.monotonic()
 
 
-class TensorBoard:
+class TensorBoard(Callback):
     """Loss, terms and focal length every interval_scalar steps, as event files in the run folder."""
 
     def __init__(self, folder: Path, config: LogConfig) -> None:
@@ -88,11 +91,8 @@ class TensorBoard:
     def on_stage_end(self, stage: Stage, params: TrackParams) -> None:
         self.writer.flush()
 
-    def on_epoch(self, epoch: int, params: TrackParams) -> None:
-        return None
 
-
-class TrainPictures:
+class TrainPictures(Callback):
     """Input, render and error of a few frames in `train/`, every interval_media photometric steps."""
 
     def __init__(self, folder: Path, config: LogConfig) -> None:
@@ -111,23 +111,14 @@ class TrainPictures:
         with atomic_path(self.folder / name) as temporary:
             cv2.imwrite(str(temporary), pixels[..., ::-1])
 
-    def on_stage_end(self, stage: Stage, params: TrackParams) -> None:
-        return None
-
-    def on_epoch(self, epoch: int, params: TrackParams) -> None:
-        return None
-
 
 @dataclass
-class ResultWriter:
+class ResultWriter(Callback):
     """Saves the parameters after the sequential pass, after every tenth global epoch and when tracking ends."""
 
     save: Callable[[int, TrackParams], None]
     last_epoch: int = -1
     last_saved: int = -1
-
-    def on_step(self, event: StepEvent) -> None:
-        return None
 
     def on_epoch(self, epoch: int, params: TrackParams) -> None:
         self.last_epoch = epoch
@@ -141,3 +132,13 @@ class ResultWriter:
     def _write(self, params: TrackParams) -> None:
         self.save(self.last_epoch, params)
         self.last_saved = self.last_epoch
+
+
+@dataclass
+class Checkpoints(Callback):
+    """Keeps where the run stands in one file."""
+
+    path: Path
+
+    def on_checkpoint(self, checkpoint: Checkpoint) -> None:
+        save_checkpoint(self.path, checkpoint)

@@ -106,13 +106,13 @@ class FirstGuess:
     init_frames: list[int]
 
 
-def guess_from_landmarks(problem: LandmarkProblem, params: TrackParams, n_init: int) -> FirstGuess:
+def guess_from_landmarks(problem: LandmarkProblem, params: TrackParams, n_init: int, first_row: int = 0) -> FirstGuess:
     """Everything that landmarks tell: pose by PnP, focal length and identity from many frames, then each frame.
 
-    Without any detection the params come back as they were.
+    Frames of the initialisation are chosen from first_row on. Without any detection the params come back as they were.
     """
     params, found = pose_from_landmarks(problem, params)
-    chosen = choose_frames(problem, params, found, n_init)
+    chosen = choose_frames(problem, params, found & (torch.arange(len(found)) >= first_row), n_init)
     if not bool(found.any()):
         return FirstGuess(params, found, chosen)
     many = choose_frames(problem, params, found, MOST_SOLVED_TOGETHER)

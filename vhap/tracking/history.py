@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from vhap.tracking.loop import StepEvent
+from vhap.tracking.loop import Callback, StepEvent
 from vhap.tracking.params import TrackParams
 from vhap.tracking.stages import Stage
 from vhap.util.files import read_json, write_json
@@ -49,7 +49,7 @@ class StageLosses:
         self.terms = {name: values[::2] for name, values in self.terms.items()}
 
 
-class LossHistory:
+class LossHistory(Callback):
     """Callback: writes `{"weights": {name: weight}, "stages": [fields of StageLosses]}` when a stage ends.
 
     weight_of: `Energy.weight_of`; a term's share of the total is its weight times its value. A file that is there
@@ -75,9 +75,6 @@ class LossHistory:
         names = sorted({name for kept in self.stages for name in kept.terms})
         weights = {name: self.weight_of(name) for name in names}
         write_json(self.path, {"weights": weights, "stages": [asdict(kept) for kept in self.stages]})
-
-    def on_epoch(self, epoch: int, params: TrackParams) -> None:
-        return None
 
 
 def _finite(value: float) -> float | None:

@@ -20,6 +20,8 @@ CHUNK_FRAMES = 16
 N_MOTION = 18
 FREE = 100.0
 CONVERGED_GAIN = 1e-6
+FIXED_SHAPE = 1e-4
+"""Standard deviation of an identity that is known."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class LandmarkPrior:
 @dataclass(frozen=True)
 class LandmarkProblem:
     """What is fitted. head: `landmark_head` of the set `name`; detected_px (B, L, 2), weight (B, L);
-    size: (height, width); given: the known camera, or None where the focal length is an unknown."""
+    size: (height, width); given: the known camera, or None where the focal length is an unknown; shape (S,): the
+    middle of the identity's prior, None for the mean head."""
 
     head: HeadModel
     name: str
@@ -51,9 +54,14 @@ class LandmarkProblem:
     size: tuple[int, int]
     given: Camera | None
     prior: LandmarkPrior = LandmarkPrior()
+    shape: Tensor | None = None
 
     def select(self, frames: Tensor) -> LandmarkProblem:
         return replace(self, detected_px=self.detected_px[frames], weight=self.weight[frames])
+
+    def near_shape(self, shape: Tensor, fixed: bool) -> LandmarkProblem:
+        """The same with a known identity: fixed, or in the middle of the prior."""
+        return replace(self, shape=shape, prior=replace(self.prior, shape=FIXED_SHAPE) if fixed else self.prior)
 
     def sigma_px(self) -> Tensor:
         """(B,) standard deviation of a landmark, from the extent of the detected points."""
@@ -168,6 +176,8 @@ def _shared_prior(problem: LandmarkProblem, common: Tensor) -> tuple[Tensor, Ten
     scale[0] = problem.prior.log_focal
     centre = torch.zeros_like(common)
     centre[0] = common.new_tensor(2.0).log()
+    if problem.shape is not None:
+        centre[1:] = problem.shape
     return (common - centre) / scale, scale
 
 

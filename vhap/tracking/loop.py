@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Protocol
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from vhap.config.track import LearningRateConfig, TrackConfig
+from vhap.config.track import TrackConfig
 from vhap.data.sample import Capture, FrameBatch
 from vhap.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from vhap.model.head import HeadModel
 from vhap.render.appearance_prior import AppearancePrior
+from vhap.tracking.checkpoint import Checkpoint, Progress, moved_on
 from vhap.tracking.energy import Energy, EnergyValue, Neighbours
 from vhap.tracking.first_guess import choose_frames, follow_landmarks
 from vhap.tracking.landmark_solver import LandmarkProblem
@@ -21,15 +20,13 @@ from vhap.tracking.optimizer import RowAdam
 from vhap.tracking.params import GROUPS, PER_FRAME, TrackParams
 from vhap.tracking.photometric_solver import PhotometricProblem, solve_frames, solve_shared
 from vhap.tracking.scene import Scene
+from vhap.tracking.schedule import Plateau, RateSchedule, learning_rates
 from vhap.tracking.stages import EPOCH_RATE_DECAY, Bake, Stage, coarse_factor
 from vhap.tracking.texture import back_project, low_pass, sharpen
 
-PLATEAU_GAIN_PER_STEP = 3e-4
 CAMERA_DISTANCE_M = 1.0
-RATE_DIVISOR = 3.0
 SHARPENING_ROUNDS, SHARPENING_WHILE_MOVING = 5, 2
 MOST_SOLVED_TOGETHER = 64
-EXPR_DISPLACEMENT_M = 0.3e-3
 
 
 @dataclass(frozen=True)
@@ -46,64 +43,27 @@ class StepEvent:
     batch: FrameBatch
 
 
-class Callback(Protocol):
-    def on_step(self, event: StepEvent) -> None: ...
+class Callback:
+    """What may hang on the loop; each does nothing unless it is overridden."""
 
-    def on_stage_end(self, stage: Stage, params: TrackParams) -> None: ...
+    def on_step(self, event: StepEvent) -> None:
+        """After every first-order step."""
+
+    def on_stage_end(self, stage: Stage, params: TrackParams) -> None:
+        """After every stage."""
 
     def on_epoch(self, epoch: int, params: TrackParams) -> None:
         """After the sequential pass (epoch 0) and after every global epoch."""
-        ...
 
-
-@dataclass
-class RateSchedule:
-    """Adam moves by its rate even where the gradient says little, so a stage ends with small steps.
-
-    A plateau divides the rates by 3; after the third one the stage ends. Over the last half of the steps they fall
-    linearly. Where the counts are obeyed, plateaus do not matter.
-    """
-
-    stage: Stage
-    factor: float = 1.0
-
-    def at(self, index: int) -> float:
-        remaining = (self.stage.steps - index) / max(1, self.stage.steps)
-        return self.factor * self.stage.rate_factor * (min(1.0, 2 * remaining) if self.stage.steps > 1 else 1.0)
-
-    def lower(self) -> bool:
-        """After a plateau. False where the stage should end."""
-        self.factor /= RATE_DIVISOR
-        return self.factor > RATE_DIVISOR**-2.5
-
-
-@dataclass
-class Plateau:
-    """Says when a stage gains nothing more: the mean of the last window of losses against the window before.
-
-    A batch's loss falls without noise, so short windows do.
-    """
-
-    window: int
-    losses: list[float]
-
-    @classmethod
-    def of(cls, stage: Stage) -> Plateau:
-        return cls(min(10, max(5, stage.steps // 20)), [])
-
-    def reached(self, loss: float) -> bool:
-        self.losses.append(loss)
-        n = self.window
-        if len(self.losses) < 2 * n or len(self.losses) % n:
-            return False
-        earlier, later = sum(self.losses[-2 * n : -n]), sum(self.losses[-n:])
-        return earlier - later < PLATEAU_GAIN_PER_STEP * n * abs(earlier)
+    def on_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """After every unit of work: where the run stands."""
 
 
 @dataclass
 class Tracker:
     """One run's state. problem, found: all frames' landmarks and which frames have any; init_frames: rows of the
-    initialisation; params: the unknowns of all frames, updated in place as stages run."""
+    initialisation; params: the unknowns of all frames, updated in place as stages run; first_row: where the sequential
+    pass begins; progress: the unit that comes next."""
 
     config: TrackConfig
     scene: Scene
@@ -113,7 +73,9 @@ class Tracker:
     init_frames: list[int]
     params: TrackParams
     callbacks: Sequence[Callback] = ()
+    first_row: int = 0
     step: int = 0
+    progress: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:
         data = self.config.data
@@ -129,55 +91,90 @@ class Tracker:
         self.coarse_energy = replace(self.energy, scene=self.scene.shrunk(self.coarse_factor))
 
     def run(self, stages: list[Stage]) -> TrackParams:
-        for stage in stages:
-            if stage.newton:
-                self._solve(stage)
-            else:
-                self._bake_texture(stage.bake)
-                self._run_first_order(stage)
-            self._tell_stage_end(stage)
+        """Goes on where progress says. After every unit (a batch, an epoch, a round) callbacks get a checkpoint."""
+        while self.progress.stage < len(stages):
+            stage = stages[self.progress.stage]
+            if self.progress.done == 0:
+                self._begin(stage)
+            finished = self._advance(stage)
+            if finished:
+                for callback in self.callbacks:
+                    callback.on_stage_end(stage, self.params)
+            self.progress = moved_on(self.progress, finished)
+            self._keep(finished=self.progress.stage == len(stages))
         return self.params
 
-    def _run_first_order(self, stage: Stage) -> None:
-        if stage.sequential:
-            self._run_sequential(stage)
-        elif stage.epochs is not None:
-            self._run_epochs(stage)
-        else:
-            rows = torch.tensor(self.init_frames)
-            self._descend(stage, rows, self._load(rows), RowAdam(), 0, stage.steps)
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Takes over everything that a checkpoint holds."""
+        self.params, self.progress, self.step = checkpoint.params, checkpoint.progress, checkpoint.step
+        self.random.set_state(checkpoint.random)
 
-    def _tell_stage_end(self, stage: Stage) -> None:
+    def _keep(self, finished: bool) -> None:
+        state = Checkpoint(
+            self.params, self.progress, self.step, self.found, self.init_frames, self.random.get_state(), finished
+        )
         for callback in self.callbacks:
-            callback.on_stage_end(stage, self.params)
+            callback.on_checkpoint(state)
 
-    def _solve(self, stage: Stage) -> None:
-        """A second-order stage: every frame by itself, or first what all share, on the frames that differ most."""
-        scene, factor = (self.coarse_energy.scene, self.coarse_factor) if stage.coarse else (self.scene, 1)
-        sh_lights = self.energy.sh_lights
-        problem = PhotometricProblem(scene, self.problem, lambda rows: self._load(rows).shrunk(factor), sh_lights)
-        names = self._names(stage)
-        everything = torch.arange(self.params.n_timesteps)
+    def _begin(self, stage: Stage) -> None:
+        """What a stage starts from. Nothing here is kept before the stage's first unit, so it may be repeated."""
+        if not stage.newton:
+            self._bake_texture(stage.bake)
+        if stage.sequential and not stage.newton:
+            self.progress.guess = follow_landmarks(self.problem, self.params.detached(), self.found)
+
+    def _advance(self, stage: Stage) -> bool:
+        """One unit of a stage. Returns whether that was its last."""
+        if stage.steps == 0 or stage.epochs == 0:
+            return True
+        if stage.newton:
+            return self._refine(stage) if stage.sequential else self._solve(stage)
         if stage.sequential:
-            self._solve_frames(problem, stage, everything, names)
-            self._tell_epoch(0)
-            return
-        chosen = choose_frames(self.problem, self.params, self.found, MOST_SOLVED_TOGETHER)
-        pictures = [(rows, problem.load(rows)) for rows in torch.tensor(chosen).split(1)]
+            return self._advance_batch(stage)
+        if stage.epochs is not None:
+            return self._advance_epoch(stage)
+        rows = torch.tensor(self.init_frames)
+        self._descend(stage, rows, self._load(rows), RowAdam(), 0, stage.steps)
+        return True
+
+    def _photometric_problem(self, stage: Stage) -> PhotometricProblem:
+        scene, factor = (self.coarse_energy.scene, self.coarse_factor) if stage.coarse else (self.scene, 1)
+        return PhotometricProblem(
+            scene, self.problem, lambda rows: self._load(rows).shrunk(factor), self.energy.sh_lights
+        )
+
+    def _solve(self, stage: Stage) -> bool:
+        """What all frames share, together with the frames that differ most; then the others by themselves."""
+        problem, names = self._photometric_problem(stage), self._names(stage)
+        chosen = torch.tensor(choose_frames(self.problem, self.params, self.found, MOST_SOLVED_TOGETHER))
+        pictures = [(rows, problem.load(rows)) for rows in chosen.split(1)]
 
         def bake(params: TrackParams) -> Tensor:
+            if stage.bake == "keep":
+                return params.residual_texture
             shown = ((params.rows(rows), batch) for rows, batch in pictures)
-            return low_pass(back_project(scene, shown, sh_lights))
+            return low_pass(back_project(problem.scene, shown, problem.sh_lights))
 
-        self.params = solve_shared(problem, self.params, torch.tensor(chosen), names, bake, stage.steps)
-        others = everything[~torch.isin(everything, torch.tensor(chosen))]
-        self._solve_frames(problem, replace(stage, bake="keep"), others, names)
-
-    def _solve_frames(self, problem: PhotometricProblem, stage: Stage, rows: Tensor, names: list[str]) -> None:
+        self.params = solve_shared(problem, self.params, chosen, names, bake, stage.steps)
+        everything = torch.arange(self.params.n_timesteps)
+        others = everything[~torch.isin(everything, chosen)]
         for _ in range(stage.steps):
-            self._bake_texture(stage.bake, SHARPENING_WHILE_MOVING)
-            for part in rows.split(self.config.batch_size) if len(rows) else ():
-                self.params = solve_frames(problem, self.params, part, names)
+            self._solve_frames(problem, others, names)
+        return True
+
+    def _refine(self, stage: Stage) -> bool:
+        """A round over all frames, each by itself, with the albedo that they give as they stand."""
+        self._bake_texture(stage.bake, SHARPENING_WHILE_MOVING)
+        everything = torch.arange(self.first_row, self.params.n_timesteps)
+        self._solve_frames(self._photometric_problem(stage), everything, self._names(stage))
+        last = self.progress.done + 1 == stage.steps
+        if last:
+            self._tell_epoch(0)
+        return last
+
+    def _solve_frames(self, problem: PhotometricProblem, rows: Tensor, names: list[str]) -> None:
+        for part in rows.split(self.config.batch_size) if len(rows) else ():
+            self.params = solve_frames(problem, self.params, part, names)
 
     def _load(self, rows: Tensor) -> FrameBatch:
         return self.capture.load(rows.tolist()).to(self.params.rotation.device)
@@ -203,41 +200,36 @@ class Tracker:
         for rows in torch.tensor(frames).split(self.config.batch_size):
             yield self.params.rows(rows), self._load(rows)
 
-    def _run_sequential(self, stage: Stage) -> None:
-        guess = follow_landmarks(self.problem, self.params.detached(), self.found)
-        batches = torch.arange(self.params.n_timesteps).split(self.config.batch_size)
+    def _advance_batch(self, stage: Stage) -> bool:
+        """Consecutive frames, started from the last one before them."""
+        batches = torch.arange(self.first_row, self.params.n_timesteps).split(self.config.batch_size)
+        index, guess = self.progress.done, self.progress.guess
+        assert guess is not None
+        rows = batches[index]
+        self._start_from_predecessor(rows, guess)
         total = stage.steps * len(batches)
-        for index, rows in enumerate(batches):
-            self._start_from_predecessor(rows, guess)
-            self._descend(stage, rows, self._load(rows), RowAdam(), index * stage.steps, total)
-        self._tell_epoch(0)
+        self._descend(stage, rows, self._load(rows), RowAdam(), index * stage.steps, total)
+        last = index + 1 == len(batches)
+        if last:
+            self._tell_epoch(0)
+        return last
 
-    def _run_epochs(self, stage: Stage) -> None:
-        optimizer, plateau = RowAdam(), Plateau(3, [])
+    def _advance_epoch(self, stage: Stage) -> bool:
+        """All frames once, in shuffled batches."""
+        epoch, plateau = self.progress.done, Plateau(3, self.progress.losses)
         count, size = self.params.n_timesteps, self.config.batch_size
-        per_epoch = -(-count // size)
-        for epoch in range(stage.epochs or 0):
-            factor = stage.rate_factor * EPOCH_RATE_DECAY**epoch
-            order = torch.randperm(count, generator=self.random).split(size)
-            losses = []
-            for index, rows in enumerate(order):
-                done = epoch * per_epoch + index
-                loss = self._descend(
-                    replace(stage, rate_factor=factor),
-                    rows,
-                    self._load(rows),
-                    optimizer,
-                    done,
-                    (stage.epochs or 0) * per_epoch,
-                )
-                losses.append(loss * len(rows))
-            flat = plateau.reached(sum(losses) / count) and not stage.obeyed
-            last = flat or epoch + 1 == stage.epochs
-            if last and stage.bake == "all":
-                self._sharpen_texture()
-            self._tell_epoch(epoch + 1)
-            if last:
-                break
+        order = torch.randperm(count, generator=self.random).split(size)
+        slower = replace(stage, rate_factor=stage.rate_factor * EPOCH_RATE_DECAY**epoch)
+        total, loss = (stage.epochs or 0) * len(order), 0.0
+        for index, rows in enumerate(order):
+            done = epoch * len(order) + index
+            loss += len(rows) * self._descend(slower, rows, self._load(rows), self.progress.optimizer, done, total)
+        flat = plateau.reached(loss / count) and not stage.obeyed
+        last = flat or epoch + 1 == stage.epochs
+        if last and stage.bake == "all":
+            self._sharpen_texture()
+        self._tell_epoch(epoch + 1)
+        return last
 
     def _tell_epoch(self, epoch: int) -> None:
         for callback in self.callbacks:
@@ -250,7 +242,7 @@ class Tracker:
         The first batch starts from the initialisation's frame nearest to it.
         """
         first = int(rows[0])
-        solved = first - 1 if first > 0 else min(self.init_frames)
+        solved = first - 1 if first > self.first_row else min(self.init_frames)
         for name in PER_FRAME:
             value, landmarks = getattr(self.params, name), getattr(guess, name)
             anchor = value[solved].clone()
@@ -319,9 +311,8 @@ class Tracker:
 
     def _leaves(self, rows: Tensor, names: list[str]) -> TrackParams:
         taken = self.params.rows(rows).detached()
-        for field in fields(taken):
-            if field.name in names:
-                getattr(taken, field.name).requires_grad_(True)
+        for name in names:
+            getattr(taken, name).requires_grad_(True)
         return taken
 
     def _before(self, rows: Tensor) -> Neighbours:
@@ -334,22 +325,3 @@ def dolly(params: TrackParams, focal_before: Tensor) -> None:
     stays. Focal length and distance alone are nearly interchangeable; moved one by one they creep."""
     distance = CAMERA_DISTANCE_M - params.translation[:, 2]
     params.translation[:, 2] = CAMERA_DISTANCE_M - distance * params.focal_length / focal_before
-
-
-def learning_rates(config: LearningRateConfig, head: HeadModel, factor: float) -> dict[str, float | Tensor]:
-    """Adam's rate of every unknown; for the expression one for each coefficient (E,).
-
-    lr.expr is told for coefficients that move the head as much as FLAME's do. Those of other heads can move it ten
-    times further (an activation of 1 opens the mouth wide); they take smaller steps, equal in millimetres.
-    """
-    displacement = head.expr_basis.square().sum(1).mean(0).sqrt()
-    special = {
-        "translation": config.translation,
-        "expr": config.expr * (EXPR_DISPLACEMENT_M / displacement.clamp(min=1e-9)).clamp(max=1),
-        "focal_length": config.camera,
-        "lights": config.light,
-        "static_offset": config.static_offset,
-        "dynamic_offset": config.dynamic_offset,
-    }
-    names = [name for group in GROUPS.values() for name in group]
-    return {name: factor * special.get(name, config.base) for name in names}

@@ -103,8 +103,15 @@ def _stage(
     by_epochs = isinstance(options, EpochStageConfig)
     model = config.model
     hidden = model.occluded if model.use_static_offset else (*model.occluded, "hair")
-    used = {"static_offset": model.use_static_offset, "dynamic_offset": model.use_dynamic_offset}
-    unused = [name for name, wanted in used.items() if not wanted]
+    fixed_offset = model.fix_shape if model.fix_offset is None else model.fix_offset
+    fixed_texture = model.fix_shape if model.fix_texture is None else model.fix_texture
+    moves = {
+        "shape": not model.fix_shape,
+        "static_offset": model.use_static_offset and not fixed_offset,
+        "dynamic_offset": model.use_dynamic_offset,
+        "texture": not fixed_texture,
+    }
+    unused = [name for name, wanted in moves.items() if not wanted]
     asked = options.num_epochs if by_epochs else options.num_steps
     count = asked if asked is not None else MAX_EPOCHS if by_epochs else most_steps
     return Stage(
@@ -120,7 +127,7 @@ def _stage(
         sequential=sequential,
         obeyed=asked is not None,
         coarse=coarse,
-        bake=bake,
+        bake="keep" if fixed_texture else bake,
         rate_factor=GLOBAL_RATE_FACTOR if by_epochs else 1.0,
     )
 

@@ -1,0 +1,83 @@
+"""Where a run starts if not from nothing: an earlier result of the same person, or an earlier run of the same clip."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from vhap.config.loading import load_config
+from vhap.config.track import TrackConfig
+from vhap.data.results import TrackResult, load_result
+from vhap.model.head import HeadModel
+from vhap.tracking.checkpoint import CHECKPOINT, Checkpoint, Progress, load_checkpoint
+from vhap.tracking.params import PER_FRAME, TrackParams
+from vhap.util.errors import InputError
+from vhap.util.log import get_logger
+
+
+def saved_result(config: TrackConfig, head: HeadModel) -> TrackResult | None:
+    """The result at model.flame_params_path. InputError where it is of another head or has other sizes."""
+    path = config.model.flame_params_path
+    if path is None:
+        return None
+    result = load_result(path, head.identity)
+    found, expected = result.shape.shape[-1], head.n_shape
+    if found != expected:
+        raise InputError(
+            f"expected {expected} shape coefficients in {path}, found {found}; set --model.n_shape {found}"
+        )
+    if result.static_offset is not None and result.static_offset.shape[1] != head.n_vertices:
+        raise InputError(
+            f"expected offsets of {head.n_vertices} vertices in {path}, found {result.static_offset.shape[1]}; "
+            "use the head's options of that run"
+        )
+    return result
+
+
+def with_texture_of(head: HeadModel, result: TrackResult | None) -> HeadModel:
+    """The head painted with the albedo of a result, where that has one: features lie on it where they belong."""
+    if result is None or result.tex_extra is None:
+        return head
+    texture = torch.from_numpy(result.tex_extra).float().permute(1, 2, 0).contiguous()
+    return replace(head, base_texture=texture.to(head.template.device), has_painted_texture=True)
+
+
+def with_person_of(params: TrackParams, result: TrackResult) -> TrackParams:
+    """params with the shape of a result, and its offsets where params have some."""
+    shape = torch.from_numpy(result.shape).to(params.shape)
+    offset = params.static_offset
+    if offset is not None and result.static_offset is not None:
+        offset = torch.from_numpy(result.static_offset[0]).to(offset)
+    return replace(params, shape=shape, static_offset=offset)
+
+
+def with_motion_of(params: TrackParams, result: TrackResult, timestep_ids: list[str]) -> TrackParams:
+    """params with everything a result of the same timesteps knows of them. InputError where the timesteps differ."""
+    names = [str(name) for name in result.timestep_id]
+    if names != timestep_ids or result.expr.shape[1] != params.expr.shape[1]:
+        raise InputError(
+            f"expected a result of the same {len(timestep_ids)} timesteps and {params.expr.shape[1]} expression "
+            f"coefficients for --begin_stage, found {len(names)} and {result.expr.shape[1]}; leave --begin_stage out"
+        )
+    own = {name: torch.from_numpy(getattr(result, name)).to(params.rotation) for name in PER_FRAME}
+    shared = {name: getattr(result, name) for name in ("focal_length", "lights")}
+    told = {
+        name: torch.from_numpy(value).to(params.rotation).reshape(getattr(params, name).shape)
+        for name, value in shared.items()
+        if value is not None
+    }
+    return replace(params, **own, **told)
+
+
+def newest_checkpoint(config: TrackConfig, count: int, device: torch.device) -> Checkpoint | None:
+    """The newest run of the same recording and head in the output folder, set to the start of all stages."""
+    for path in sorted(config.exp.output_folder.glob(f"*/{CHECKPOINT}"), reverse=True):
+        made = load_config(path.parent / "config.yml", TrackConfig)
+        if made.data != config.data or made.model != config.model:
+            continue
+        checkpoint = load_checkpoint(path, device)
+        if checkpoint.params.n_timesteps == count:
+            get_logger().info("values of %s", path.parent)
+            return replace(checkpoint, progress=Progress(), finished=False)
+    return None
