@@ -1,7 +1,8 @@
 """Whether a tracking run that is killed over and over ends with the same result, bit for bit.
 
-A small film of the built-in head is tracked once in peace. Then the same command is started into another folder and
-killed (SIGKILL) at a random moment, again and again, and at last left alone.
+A small film of the built-in head is tracked once in peace. Then the same command is started into another folder, killed
+(SIGKILL) at a random moment of the time that the whole run takes, and started again until it comes to its end. With
+that, another folder is begun, until the asked number of kills has been made.
 
     python bench/kill_resume.py --output OUT --kills 20
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +22,10 @@ from common import ROOT, FilmOptions, film_data, make_film, markdown_table, stag
 from vhap.cli import parse
 from vhap.data.results import newest_run, result_epochs, result_path
 from vhap.util.errors import InputError, exits_cleanly
-from vhap.util.files import read_json, read_npz
+from vhap.util.files import read_npz
 from vhap.util.log import get_logger
+
+NONE = "none"
 
 
 @dataclass(frozen=True)
@@ -42,25 +45,34 @@ class KillResumeConfig(FilmOptions):
 @exits_cleanly
 def main(args: Sequence[str] | None = None) -> None:
     config = parse(KillResumeConfig, __doc__, args)
-    peaceful, killed = config.output / "peaceful", config.output / "killed"
-    if peaceful.exists() or killed.exists():
+    if (config.output / "peaceful").exists():
         raise InputError(f"expected a new folder as --output, found runs in {config.output}; choose another one")
+    film = make_film(config, config.seed)
     started = time.monotonic()
-    subprocess.run(track_command(config, peaceful, "never"), check=True)
+    subprocess.run(track_command(config, film, config.output / "peaceful", "never"), check=True)
     seconds = time.monotonic() - started
-    work = sum(read_json(newest_run(peaceful) / "seconds.json").values())
-    moments = kill_moments(config.kills, seconds - work, work, np.random.default_rng((config.seed, 50)))
-    kills = run_with_kills(track_command(config, killed, "auto"), moments)
-    differing = differences(read_final(peaceful), read_final(killed))
-    runs = sum(bool(result_epochs(child)) for child in killed.iterdir() if child.is_dir())
-    row = [str(kills), str(runs), f"{seconds:.0f}", ", ".join(differing) or "none"]
-    print(markdown_table(["kills", "run folders with a result", "seconds in peace", "arrays that differ"], [row]))
-    sys.exit(1 if differing else 0)
+    rows = list(killed_rounds(config, film, kill_moments(seconds, np.random.default_rng((config.seed, 50)))))
+    print(f"{seconds:.0f} seconds in peace")
+    print(markdown_table(["round", "kills", "run folders with a result", "arrays that differ"], rows))
+    sys.exit(any(row[-1] != NONE for row in rows))
 
 
-def track_command(config: KillResumeConfig, output: Path, resume: str) -> list[str]:
-    """The command that a user would give twice, on MediaPipe's points that the film brings."""
-    data = film_data(config, make_film(config, config.seed), "noisy478")
+def killed_rounds(config: KillResumeConfig, film: Path, moments: Iterator[float]) -> Iterator[list[str]]:
+    """A row of the table for each run that was killed until it ended."""
+    expected, total, count = read_final(config.output / "peaceful"), 0, 0
+    while total < config.kills:
+        count += 1
+        output = config.output / f"killed_{count}"
+        kills = run_with_kills(track_command(config, film, output, "auto"), moments, config.kills - total)
+        total += kills
+        runs = sum(bool(result_epochs(child)) for child in output.iterdir() if child.is_dir())
+        differing = ", ".join(differences(expected, read_final(output)))
+        yield [str(count), str(kills), str(runs), differing or NONE]
+
+
+def track_command(config: KillResumeConfig, film: Path, output: Path, resume: str) -> list[str]:
+    """The command that a user would give again, on MediaPipe's points that the film brings."""
+    data = film_data(config, film, "noisy478")
     options = {
         "data.root_folder": data.root_folder,
         "data.sequence": data.sequence,
@@ -74,34 +86,32 @@ def track_command(config: KillResumeConfig, output: Path, resume: str) -> list[s
     return [sys.executable, str(ROOT / "vhap" / "track.py"), *words]
 
 
-def kill_moments(count: int, startup_s: float, work_s: float, random: np.random.Generator) -> list[float]:
-    """Seconds after each start at which the run is killed.
+def kill_moments(seconds: float, random: np.random.Generator) -> Iterator[float]:
+    """Without end: seconds after a start, uniform over the time that a whole run takes."""
+    while True:
+        yield float(random.uniform(0, seconds))
 
-    If nothing done were lost, the kills would fall at uniformly random moments of the whole work: every start gets
-    the time of starting up and the gap to the next of these moments.
+
+def run_with_kills(command: Sequence[str], moments: Iterator[float], most: int) -> int:
+    """Starts the command, kills it at the next moment and starts it again, until it has come to its end.
+
+    After `most` kills it is left alone. Returns how many were made. Raises CalledProcessError where the command fails
+    by itself.
     """
-    places = np.sort(random.uniform(0, work_s, count))
-    return [startup_s + float(gap) for gap in np.diff(places, prepend=0.0)]
-
-
-def run_with_kills(command: Sequence[str], moments: Sequence[float]) -> int:
-    """Starts the command again after every kill and waits for its end. Returns how many kills were made.
-
-    Raises CalledProcessError where the command fails by itself.
-    """
-    for kills, moment in enumerate(moments):
+    for kills in range(most):
+        moment = next(moments)
         with subprocess.Popen(command) as process:
             try:
                 status = process.wait(timeout=moment)
             except subprocess.TimeoutExpired:
                 process.kill()
-                get_logger().info("kill %d of %d after %.1f s", kills + 1, len(moments), moment)
+                get_logger().info("killed after %.1f s", moment)
                 continue
         if status:
             raise subprocess.CalledProcessError(status, command)
         return kills
     subprocess.run(command, check=True)
-    return len(moments)
+    return most
 
 
 def read_final(output: Path) -> dict[str, np.ndarray]:
