@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from common import timed
+
 from vhap.cli import parse
 from vhap.data.results import newest_run
 from vhap.util.errors import InputError, exits_cleanly
 
-ROOT = Path(__file__).resolve().parents[1]
 COLUMNS = ("landmark_nme_percent", "psnr_face_db", "psnr_head_db", "silhouette_iou", "jitter_mm", "frames_lost")
 
 
@@ -72,13 +70,6 @@ def measure(video: Path, config: RealClipsConfig) -> tuple[dict, dict, str]:
     ours = json.loads((newest_run(tracked) / "evaluation.json").read_text(encoding="utf-8"))
     theirs = json.loads((baseline / "baseline" / "evaluation.json").read_text(encoding="utf-8"))
     return ours, theirs, " / ".join(f"{value:.0f}" for value in seconds)
-
-
-def timed(script: str, *options: str) -> float:
-    """Runs one of the package's scripts and returns its seconds; stops where it fails."""
-    started = time.monotonic()
-    subprocess.run([sys.executable, str(ROOT / "vhap" / script), *options], check=True)
-    return time.monotonic() - started
 
 
 if __name__ == "__main__":
