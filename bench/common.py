@@ -28,7 +28,7 @@ from vhap.pipeline.make_synthetic_capture import run as make_capture
 from vhap.pipeline.rendered_frames import RunScene, scene_of
 from vhap.pipeline.track import build_tracker, choose_device, open_capture, open_textured_head
 from vhap.tracking.callbacks import ProgressBar
-from vhap.tracking.loop import StepEvent, Tracker
+from vhap.tracking.loop import Callback, Tracker
 from vhap.tracking.params import TrackParams, to_result
 from vhap.tracking.stages import Stage, build_stages
 from vhap.tracking.texture import resize_texture
@@ -188,8 +188,8 @@ def result_of(
 
 
 @dataclass
-class StageErrors:
-    """Callback: errors, stage -> mean vertex error of the face in mm, None where it is not finite.
+class StageErrors(Callback):
+    """errors: stage -> mean vertex error of the face in mm, None where it is not finite.
 
     seconds: what measuring took, which is no part of tracking.
     """
@@ -209,14 +209,8 @@ class StageErrors:
         self.errors[name] = error if math.isfinite(error) else None
         self.seconds += time.monotonic() - started
 
-    def on_step(self, event: StepEvent) -> None:
-        return None
-
     def on_stage_end(self, stage: Stage, params: TrackParams) -> None:
         self.add(stage.name, params)
-
-    def on_epoch(self, epoch: int, params: TrackParams) -> None:
-        return None
 
 
 @torch.no_grad()
