@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from vhap.cli import parse
 from vhap.util.errors import exits_cleanly
@@ -39,7 +40,7 @@ def main(args: Sequence[str] | None = None) -> None:
         print(compare(config, terms))
 
 
-def compare(config: ColorConfig, terms: int) -> str:
+def compare(config: ColorConfig, terms: Any) -> str:
     """One row of the table."""
     import colour
     import numpy as np

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vhap.cli import parse
+from vhap.config.report import ReportConfig
 from vhap.config.track import TrackConfig
 from vhap.util.errors import exits_cleanly
 
@@ -12,9 +13,12 @@ from vhap.util.errors import exits_cleanly
 @exits_cleanly
 def main(args: Sequence[str] | None = None) -> None:
     config = parse(TrackConfig, __doc__, args)
-    from vhap.pipeline.track import run
+    from vhap.pipeline import report, track
 
-    print(run(config))
+    folder = track.run(config)
+    print(folder)
+    if config.exp.report and not config.dry_run:
+        print(report.run(ReportConfig(folder)))
 
 
 if __name__ == "__main__":

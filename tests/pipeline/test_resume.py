@@ -36,6 +36,7 @@ def command(capture: Path, output: Path, *more: str) -> list[str]:
         "--model.no-tex-painted": None,
         "--batch_size": 2,
         "--device": "cpu",
+        "--exp.no-report": None,
         "--pipeline.lmk_init_rigid.num_steps": 5,
         "--pipeline.lmk_init_all.num_steps": 5,
         "--pipeline.rgb_init_texture.num_steps": 3,

@@ -228,6 +228,8 @@ class ExperimentConfig:
     """Use landmark files that are there; else detect again."""
     photometric: bool = True
     """Fit to the pictures; without, to landmarks only."""
+    report: bool = True
+    """Evaluate the finished run and make its page, report.html."""
     resume: str = "auto"
     """auto continues the newest run in output_folder that has equal options and is not finished; never starts anew;
     else the run folder to continue."""

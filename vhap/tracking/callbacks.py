@@ -100,7 +100,7 @@ class TrainPictures(Callback):
 
     def on_step(self, event: StepEvent) -> None:
         rendering = event.energy.rendering
-        if rendering is None or event.step % self.config.interval_media != 1:
+        if rendering is None or event.batch is None or event.step % self.config.interval_media != 1:
             return
         count = min(self.config.max_num_views, len(event.timesteps))
         target, picture = event.batch.rgb[:count], rendering.picture[:count].detach()

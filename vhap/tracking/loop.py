@@ -31,7 +31,8 @@ MOST_SOLVED_TOGETHER = 64
 
 @dataclass(frozen=True)
 class StepEvent:
-    """What a callback sees after a step. step counts all steps of the run; done and total those of the stage."""
+    """What a callback sees after a step. step counts all steps of the run; done and total those of the stage. batch:
+    None where energy has no rendering."""
 
     stage: Stage
     step: int
@@ -40,7 +41,7 @@ class StepEvent:
     timesteps: Tensor
     energy: EnergyValue
     params: TrackParams
-    batch: FrameBatch
+    batch: FrameBatch | None
 
 
 class Callback:
@@ -155,26 +156,45 @@ class Tracker:
             shown = ((params.rows(rows), batch) for rows, batch in pictures)
             return low_pass(back_project(problem.scene, shown, problem.sh_lights))
 
-        self.params = solve_shared(problem, self.params, chosen, names, bake, stage.steps)
         everything = torch.arange(self.params.n_timesteps)
         others = everything[~torch.isin(everything, chosen)]
-        for _ in range(stage.steps):
-            self._solve_frames(problem, others, names)
+        batches = -(-len(others) // self.config.batch_size)
+        total = stage.steps + 1 + batches * stage.steps
+
+        def tell(index: int, cost: Tensor) -> None:
+            self._tell_step(stage, index + 1, total, chosen, EnergyValue(cost, {}, None), None)
+
+        self.params = solve_shared(problem, self.params, chosen, names, bake, stage.steps, tell)
+        for index in range(stage.steps):
+            self._solve_frames(stage, problem, others, (stage.steps + 1 + index * batches, total))
         return True
 
     def _refine(self, stage: Stage) -> bool:
         """A round over all frames, each by itself, with the albedo that they give as they stand."""
         self._bake_texture(stage.bake, SHARPENING_WHILE_MOVING)
         everything = torch.arange(self.first_row, self.params.n_timesteps)
-        self._solve_frames(self._photometric_problem(stage), everything, self._names(stage))
+        batches = -(-len(everything) // self.config.batch_size)
+        counts = (self.progress.done * batches, stage.steps * batches)
+        self._solve_frames(stage, self._photometric_problem(stage), everything, counts)
         last = self.progress.done + 1 == stage.steps
         if last:
             self._tell_epoch(0)
         return last
 
-    def _solve_frames(self, problem: PhotometricProblem, rows: Tensor, names: list[str]) -> None:
-        for part in rows.split(self.config.batch_size) if len(rows) else ():
-            self.params = solve_frames(problem, self.params, part, names)
+    def _solve_frames(self, stage: Stage, problem: PhotometricProblem, rows: Tensor, counts: tuple[int, int]) -> None:
+        """A step of each frame. counts: batches of the stage that are done, and all of them."""
+        names = self._names(stage)
+        for index, part in enumerate(rows.split(self.config.batch_size) if len(rows) else ()):
+            self.params, cost = solve_frames(problem, self.params, part, names)
+            self._tell_step(stage, counts[0] + index + 1, counts[1], part, EnergyValue(cost, {}, None), None)
+
+    def _tell_step(
+        self, stage: Stage, done: int, total: int, rows: Tensor, energy: EnergyValue, batch: FrameBatch | None
+    ) -> None:
+        self.step += 1
+        event = StepEvent(stage, self.step, done, total, rows, energy, self.params, batch)
+        for callback in self.callbacks:
+            callback.on_step(event)
 
     def _load(self, rows: Tensor) -> FrameBatch:
         return self.capture.load(rows.tolist()).to(self.params.rotation.device)
@@ -270,10 +290,7 @@ class Tracker:
             optimizer.step(self.params, found, rows, rates)
             if "focal_length" in found:
                 dolly(self.params, focal)
-            self.step += 1
-            event = StepEvent(stage, self.step, done + index + 1, total, rows, energy, self.params, batch)
-            for callback in self.callbacks:
-                callback.on_step(event)
+            self._tell_step(stage, done + index + 1, total, rows, energy, batch)
             if not stage.obeyed and plateau.reached(loss):
                 plateau.losses.clear()
                 if not schedule.lower():

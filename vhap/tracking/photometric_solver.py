@@ -98,12 +98,19 @@ class _Linearised:
 
 @torch.no_grad()
 def solve_shared(
-    problem: PhotometricProblem, params: TrackParams, rows: Tensor, names: Sequence[str], bake: Callable, rounds: int
+    problem: PhotometricProblem,
+    params: TrackParams,
+    rows: Tensor,
+    names: Sequence[str],
+    bake: Callable[[TrackParams], Tensor],
+    rounds: int,
+    tell: Callable[[int, Tensor], None] = lambda index, cost: None,
 ) -> TrackParams:
     """Moves the unknowns `names` of the frames rows (B,) together with what all frames share.
 
-    bake(params) gives the texture (residual) before each round. A round that raises the cost is taken back and tried
-    with smaller steps. Returns params of all frames; those that are not in rows keep their own unknowns.
+    bake(params) gives the texture (residual) before each round; tell(round, cost) hears of each. A round that raises
+    the cost is taken back and tried with smaller steps. Returns params of all frames; those that are not in rows keep
+    their own unknowns.
     """
     params = replace(params, residual_texture=bake(params))
     now = _Vectors.of(params.rows(rows))
@@ -113,6 +120,7 @@ def solve_shared(
         trial = replace(trial, residual_texture=bake(trial)) if index else trial
         found = _linearise(problem, trial, rows, anchor, names)
         cost = found.costs.sum() + found.shared_cost
+        tell(index, cost)
         if best is None or cost < best[0]:
             kept, best, damping = trial, (cost, now, found.equations), max(damping * ACCEPTED, LEAST_DAMPING)
         else:
@@ -123,16 +131,19 @@ def solve_shared(
 
 
 @torch.no_grad()
-def solve_frames(problem: PhotometricProblem, params: TrackParams, rows: Tensor, names: Sequence[str]) -> TrackParams:
+def solve_frames(
+    problem: PhotometricProblem, params: TrackParams, rows: Tensor, names: Sequence[str]
+) -> tuple[TrackParams, Tensor]:
     """One step of each of the frames rows (B,) alone, the texture and what all share held. A frame that it makes
-    worse stays where it was. Returns params of all frames."""
+    worse stays where it was. Returns params of all frames, and what these frames cost then."""
     start = _Vectors.of(params.rows(rows))
     found = _linearise(problem, params, rows, start.local, names)
     _, step = solve_step(found.equations, FIRST_DAMPING, False)
     moved = place(params, _Vectors(start.common, start.local + step), rows)
     after = _frame_costs(problem, moved, rows, start.local, _systems(problem, moved, rows, columns=False))
     better = (after < found.costs)[:, None]
-    return place(params, _Vectors(start.common, torch.where(better, start.local + step, start.local)), rows)
+    params = place(params, _Vectors(start.common, torch.where(better, start.local + step, start.local)), rows)
+    return params, torch.minimum(after, found.costs).sum()
 
 
 def place(params: TrackParams, values: _Vectors, rows: Tensor) -> TrackParams:
