@@ -137,7 +137,6 @@ def test_columns_are_the_slopes_of_finite_differences(name, index):
     params = lit_params()
     column = column_of(system_of(params), params, name, index)
     correlation, ratio = compared(name, index, column, params, STEPS[name])
-    print(name, index, correlation, ratio)
     assert correlation > 0.95
     assert 0.8 < ratio < 1.1
 
