@@ -150,6 +150,28 @@ def terms_of(which: Energy, params: TrackParams, batch: FrameBatch) -> dict[str,
     return which(params, before, batch, OFFSETS).terms
 
 
+@pytest.mark.parametrize(
+    ("name", "option"), [("reg_offset", "reg_offset_relax"), ("reg_offset_lap", "reg_offset_lap_relax")]
+)
+@pytest.mark.parametrize(("region", "share"), [("hair", 0.2), ("nose", 1.0)])
+def test_relaxed_regions_are_those_of_the_options(name, option, region, share):
+    """A vertex in the midst of a region, so that all its neighbours belong to it too."""
+    head, params = builtin_head(), still_params(1, 64)
+    inside = torch.isin(head.faces, head.regions[region])
+    whole = head.regions[region][~torch.isin(head.regions[region], head.faces[~inside.all(1)])]
+    offset = torch.zeros_like(head.template)
+    offset[whole[len(whole) // 2]] = 0.01
+    params, batch = replace(params, static_offset=offset), frame_batch(params, SIZE)
+    plain, relaxed = (
+        float(
+            terms_of(Energy(scene(SIZE, 64), replace(LossWeightConfig(), **{f"{option}_coef": c})), params, batch)[name]
+        )
+        for c in (1.0, 0.2)
+    )
+    assert relaxed == pytest.approx(share * plain, rel=1e-4)
+    assert plain > 0
+
+
 @pytest.mark.parametrize("matte", [0.0, 1.0], ids=["nothing", "everything"])
 def test_matte_pulls_any_outline_inwards_and_the_hairs_alone_outwards(matte):
     head, params = builtin_head(), still_params(1, 64)
@@ -164,6 +186,31 @@ def test_matte_pulls_any_outline_inwards_and_the_hairs_alone_outwards(matte):
     # Descent moves the hair on the left (positive x is the head's left) inwards or outwards.
     left = head.regions["hair"][head.template[head.regions["hair"], 0] > 0]
     assert float(-pull[left, 0].sum()) * (1 if matte else -1) > 0
+
+
+def test_regions_of_a_stage_reach_the_rendering():
+    whole, head = scene(SIZE, 64), builtin_head()
+    which = Energy(whole, LossWeightConfig())
+    fixed = which.alignment(replace(OFFSETS, fixed_texture=("hair", "no such"), fixed_outline=("neck_lower",)), True)
+    assert fixed.fixed_texture is not None
+    assert fixed.fixed_outline is not None
+    assert torch.equal(fixed.fixed_texture, torch.isin(head.faces, head.regions["hair"]).all(1))
+    assert torch.equal(torch.nonzero(fixed.fixed_outline)[:, 0], head.regions["neck_lower"].sort().values)
+    assert fixed.coverage
+    free = replace(which, weights=LossWeightConfig(silhouette=0.0)).alignment(OFFSETS, True)
+    assert (free.fixed_texture, free.fixed_outline, free.prior, free.coverage) == (None, None, None, False)
+    assert not which.alignment(OFFSETS, False).coverage
+
+
+def test_triangles_belong_to_the_first_region_that_holds_them():
+    whole, head = scene(SIZE, 64), builtin_head()
+    nose, face = (torch.isin(head.faces, head.regions[name]).all(1) for name in ("nose", "face"))
+    assert (nose & face).any()
+    clusters = whole.face_clusters(("no such", "nose", "face"))
+    assert torch.equal(clusters == 2, nose)
+    assert torch.equal(clusters == 3, face & ~nose)
+    assert torch.equal(clusters == 0, ~face & ~nose)
+    assert (whole.face_clusters(()) == 0).all()
 
 
 def grown_hair(metres: Tensor) -> Tensor:

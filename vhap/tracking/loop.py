@@ -259,6 +259,8 @@ class Tracker:
                 value[rows] = matrix_to_axis_angle(turn @ axis_angle_to_matrix(anchor))
             else:
                 value[rows] = anchor + landmarks[rows] - landmarks[solved]
+        if self.params.dynamic_offset is not None:
+            self.params.dynamic_offset[rows] = self.params.dynamic_offset[solved].clone()
 
     def _descend(
         self, stage: Stage, rows: Tensor, batch: FrameBatch, optimizer: RowAdam, done: int, total: int
