@@ -12,7 +12,7 @@ from torch import Tensor
 from vhap.config.track import LearningRateConfig, TrackConfig
 from vhap.data.sample import Capture, FrameBatch
 from vhap.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from vhap.model.head import HeadModel
+from vhap.model.head import HeadModel, landmark_head
 from vhap.render.appearance_prior import AppearancePrior
 from vhap.tracking.energy import Energy, EnergyValue, Neighbours
 from vhap.tracking.first_guess import choose_frames, follow_landmarks
@@ -155,7 +155,8 @@ class Tracker:
         """A second-order stage: every frame by itself, or first what all share, on the frames that differ most."""
         scene, factor = (self.coarse_energy.scene, self.coarse_factor) if stage.coarse else (self.scene, 1)
         sh_lights = self.energy.sh_lights
-        problem = PhotometricProblem(scene, self.problem, lambda rows: self._load(rows).shrunk(factor), sh_lights)
+        landmarks = self._landmarks()
+        problem = PhotometricProblem(scene, landmarks, lambda rows: self._load(rows).shrunk(factor), sh_lights)
         names = self._names(stage)
         everything = torch.arange(self.params.n_timesteps)
         if stage.sequential:
@@ -172,6 +173,14 @@ class Tracker:
         self.params = solve_shared(problem, self.params, torch.tensor(chosen), names, bake, stage.steps)
         others = everything[~torch.isin(everything, torch.tensor(chosen))]
         self._solve_frames(problem, replace(stage, bake="keep"), others, names)
+
+    def _landmarks(self) -> LandmarkProblem:
+        """The landmarks of this person, whose static offset stands still in second-order stages."""
+        if self.params.static_offset is None:
+            return self.problem
+        head = self.scene.head
+        person = replace(head, template=head.template + self.params.static_offset)
+        return replace(self.problem, head=landmark_head(person, self.scene.landmark_set))
 
     def _solve_frames(self, problem: PhotometricProblem, stage: Stage, rows: Tensor, names: list[str]) -> None:
         for _ in range(stage.steps):
