@@ -212,6 +212,17 @@ def test_every_batch_to_the_last_starts_from_the_frame_before_it(batch_size):
     torch.testing.assert_close(moved, pushes[:, None] * push.shift, atol=2e-3, rtol=0)
 
 
+def test_moving_offsets_start_from_the_frame_before():
+    config = options(steps=1, lr=NO_MOTION)
+    config = replace(config, model=replace(config.model, use_dynamic_offset=True))
+    tracker = make_tracker(config, filmed())
+    offset = tracker.params.dynamic_offset
+    assert offset is not None
+    offset += torch.arange(FRAMES)[:, None, None]
+    tracker.run([stage for stage in build_stages(config) if stage.sequential])
+    assert (offset == min(tracker.init_frames)).all()
+
+
 def test_frames_outside_a_batch_do_not_move():
     """Under a known camera: with a focal length to solve, all heads may follow it away from the camera."""
     truth, watcher = moving_params(FRAMES), StillFrames()

@@ -1,6 +1,7 @@
 """Named parts of a head: what the model's files name, completed from the mesh itself.
 
-Names: face, scalp, hair, neck, neck_upper, neck_lower, boundary, bottomline, left_ear, right_ear, ears,
+Names: face, scalp, hair, crown (the hair above the ears), neck, neck_upper, neck_lower, boundary, bottomline,
+left_ear, right_ear, ears,
 left_eye_region, right_eye_region, eye_region, left_eyeball, right_eyeball, eyeballs, left_iris, right_iris, irises,
 sclerae, left_eyelids, right_eyelids, eyelids, left_eye, right_eye, nose, forehead, lips, lips_tight, lip_inside,
 teeth, teeth_upper, teeth_lower, skin, left_half, right_half; and the single vertices neck_left_point,
@@ -165,6 +166,10 @@ def _front_bottom(model: HeadModel, masks: Masks) -> Tensor:
     return region_mask(model, off_centre.argmin()[None])
 
 
+def _crown(model: HeadModel, masks: Masks) -> Tensor:
+    return masks["hair"] & (model.template[:, 1] > model.template[masks["ears"], 1].max())
+
+
 def _half(side: int) -> Callable[[HeadModel, Masks], Tensor]:
     return lambda model, _: side * model.template[:, 0] >= -1e-5
 
@@ -212,6 +217,7 @@ RULES: tuple[Rule, ...] = (
     ("lips_tight", ("lips", "lip_inside"), _union("lips", "lip_inside")),
     ("lips_tight", ("lips",), _union("lips")),
     ("hair", ("scalp", "face", "neck"), _without("scalp", "face", "neck")),
+    ("crown", ("hair", "ears"), _crown),
     ("bottomline", ("boundary",), _bottomline),
     ("neck_upper", ("neck",), _neck_half(True)),
     ("neck_lower", ("neck",), _neck_half(False)),

@@ -11,6 +11,7 @@ from torch import Tensor
 from vhap.config.track import TrackConfig
 from vhap.data.sample import Capture, FrameBatch
 from vhap.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from vhap.model.head import landmark_head
 from vhap.render.appearance_prior import AppearancePrior
 from vhap.tracking.checkpoint import Checkpoint, Progress, moved_on
 from vhap.tracking.energy import Energy, EnergyValue, Neighbours
@@ -141,7 +142,7 @@ class Tracker:
     def _photometric_problem(self, stage: Stage) -> PhotometricProblem:
         scene, factor = (self.coarse_energy.scene, self.coarse_factor) if stage.coarse else (self.scene, 1)
         return PhotometricProblem(
-            scene, self.problem, lambda rows: self._load(rows).shrunk(factor), self.energy.sh_lights
+            scene, self._landmarks(), lambda rows: self._load(rows).shrunk(factor), self.energy.sh_lights
         )
 
     def _solve(self, stage: Stage) -> bool:
@@ -195,6 +196,14 @@ class Tracker:
         event = StepEvent(stage, self.step, done, total, rows, energy, self.params, batch)
         for callback in self.callbacks:
             callback.on_step(event)
+
+    def _landmarks(self) -> LandmarkProblem:
+        """The landmarks of this person, whose static offset stands still in second-order stages."""
+        if self.params.static_offset is None:
+            return self.problem
+        head = self.scene.head
+        person = replace(head, template=head.template + self.params.static_offset)
+        return replace(self.problem, head=landmark_head(person, self.scene.landmark_set))
 
     def _load(self, rows: Tensor) -> FrameBatch:
         return self.capture.load(rows.tolist()).to(self.params.rotation.device)
@@ -271,6 +280,8 @@ class Tracker:
                 value[rows] = matrix_to_axis_angle(turn @ axis_angle_to_matrix(anchor))
             else:
                 value[rows] = anchor + landmarks[rows] - landmarks[solved]
+        if self.params.dynamic_offset is not None:
+            self.params.dynamic_offset[rows] = self.params.dynamic_offset[solved].clone()
 
     def _descend(
         self, stage: Stage, rows: Tensor, batch: FrameBatch, optimizer: RowAdam, done: int, total: int
