@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,8 @@ class RigRecording:
     full_size_images: ByCamera
     alpha_maps: ByCamera
     downsampled: int
+    is_nested: bool
+    """Whether each camera has a folder of its own; else its name is part of its pictures' names."""
 
     @property
     def images_folder(self) -> Path:
@@ -63,12 +66,19 @@ def open_nested_recording(folder: Path, n_downsample_rgb: int | None = None) -> 
     return _open(folder, n_downsample_rgb, _list_nested, "<camera>/%06d.jpg")
 
 
+def find_rig_recording(folder: Path) -> RigRecording | None:
+    """A recording of several cameras in either of the forms; None where pictures are of one camera, or not there."""
+    if names := list_pictures(folder / "images"):
+        return open_flat_recording(folder) if all(map(FLAT_NAME.fullmatch, names)) else None
+    return open_nested_recording(folder) if _list_nested(folder / "images") else None
+
+
 def flat_name(camera: str, timestep: str) -> str:
     """Name of a picture or alpha map without its suffix."""
     return f"cam_{camera}_{timestep}"
 
 
-def _open(folder: Path, n_downsample_rgb: int | None, list_all, form: str) -> RigRecording:
+def _open(folder: Path, n_downsample_rgb: int | None, list_all: Callable[[Path], ByCamera], form: str) -> RigRecording:
     number = n_downsample_rgb or 1
     if number < 1:
         raise InputError(f"expected n_downsample_rgb of at least 1, found {number}; correct --data.n_downsample_rgb")
@@ -83,7 +93,7 @@ def _open(folder: Path, n_downsample_rgb: int | None, list_all, form: str) -> Ri
         )
     full_size = list_all(folder / "images") or images
     _require_same(full_size, images, images_folder)
-    return RigRecording(folder, images, full_size, list_all(folder / "alpha_maps"), number)
+    return RigRecording(folder, images, full_size, list_all(folder / "alpha_maps"), number, list_all is _list_nested)
 
 
 def _require_same(full_size: ByCamera, images: ByCamera, images_folder: Path) -> None:
