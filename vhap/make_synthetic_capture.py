@@ -1,4 +1,4 @@
-"""Makes a video with known truth, ready to track: a random person of a head model, talking."""
+"""Makes a recording with known truth, ready to track: a random person of a head model, talking."""
 
 from __future__ import annotations
 

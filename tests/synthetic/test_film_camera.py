@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from vhap.geometry.cameras import camera_from_focal
 from vhap.model.builtin import load_builtin
 from vhap.model.head import landmark_points
 from vhap.render.backend import get_backend
@@ -14,14 +15,15 @@ SIZE = 96
 @pytest.fixture(scope="module")
 def filmed():
     model, backend = load_builtin(), get_backend("auto")
-    camera = make_film_camera(model, make_person(model, backend, 0), backend, 2.0, SIZE, 2, seed=0)
+    pinhole = camera_from_focal(torch.tensor(2.0), SIZE, SIZE)
+    camera = make_film_camera(model, make_person(model, backend, 0), backend, pinhole, 2, seed=0)
     vertices = model.template - model.template[model.regions["face"]].mean(0)
     return model, camera, vertices, *camera.film(vertices)
 
 
 def test_alpha_is_the_share_of_the_pixel_that_the_head_covers(filmed):
     _, camera, vertices, _, alpha = filmed
-    finest = make_film_camera(camera.model, camera.person, camera.backend, 2.0, SIZE, 8, seed=0)
+    finest = make_film_camera(camera.model, camera.person, camera.backend, camera.camera, 8, seed=0)
     exact = finest.film(vertices)[1]
     assert np.abs(alpha.astype(int) - exact).max() < 100
     assert abs(alpha.mean() - exact.mean()) < 0.5

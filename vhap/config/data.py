@@ -8,11 +8,12 @@ from typing import Literal
 
 LandmarkSource = Literal["mediapipe", "face-alignment", "star", "both"]
 BackgroundColor = Literal["white", "black"]
+Division = Literal["train", "val", "front-view", "side-view", "six-view"]
 
 
 @dataclass(frozen=True)
-class DataConfig:
-    """One camera: a folder of pictures made from a video, or of a user's own."""
+class RecordingConfig:
+    """What every kind of capture has."""
 
     root_folder: Path
     """Folder that holds the sequences."""
@@ -33,7 +34,14 @@ class DataConfig:
     landmark_detector_njobs: int = 0
     """Processes that detect landmarks at the same time; 0 takes one for each core."""
     subset: str | None = None
-    """Which timesteps: ti3 (one), ti3tj9 (3 to 9), tn20 (20 evenly), ts5 (every 5th), joined by `_`."""
+    """Which timesteps: ti3 (one), ti3tj9 (3 to 9), tn20 (20 evenly), ts5 (every 5th), joined by `_`.
+    Cameras likewise: ci0, cn4, cs2."""
+
+
+@dataclass(frozen=True)
+class DataConfig(RecordingConfig):
+    """One camera: a folder of pictures made from a video, or of a user's own."""
+
     calibrated: bool = False
     """The focal length is known and stays as given by fx; giving fx implies it."""
     fx: float | None = None
@@ -44,3 +52,44 @@ class DataConfig:
     """Principal point from the left edge, pixels of the full-size pictures; None takes the centre."""
     cy: float | None = None
     """Principal point from the top edge, pixels of the full-size pictures; None takes the centre."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RigDataConfig(RecordingConfig):
+    """Several cameras, calibrated and synchronised."""
+
+    cameras: tuple[str, ...] = ()
+    """Names of the cameras to use, in any order; empty takes all of the calibration. A subset counts what is left."""
+    calibrated: bool = True
+    """The cameras are given; off, for a single one, its focal length is solved."""
+    align_cameras_to_axes: bool = True
+    """Turn the world so that the mean axes of all calibrated cameras are the world's axes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NersembleDataConfig(RigDataConfig):
+    """The NeRSemble dataset, in the folders of its version 1 or 2."""
+
+    subject: str
+    """Number of the participant, 74 or 074."""
+    layout: Literal["v1", "v2"] = "v1"
+    """Version of the dataset, whose folders differ."""
+    background_color: BackgroundColor | None = None
+    """What stands behind the person, by the alpha maps; None keeps the pictures as they are."""
+    use_color_correction: bool = True
+    """Correct each camera's colours by the dataset's calibration."""
+    image_size_during_calibration: tuple[int, int] = (3208, 2200)
+    """Height and width that the intrinsics count in where camera_params.json does not say."""
+    camera_convention_conversion: Literal["opencv->opengl"] = "opencv->opengl"
+    """From the axes of camera_params.json to those of tracking and export."""
+    division: Division | None = None
+    """Cameras by their serials: train, val, front-view, side-view, six-view; None takes all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultiviewDataConfig(RigDataConfig):
+    """Any rig: a folder of pictures for each camera, and a file that describes the cameras."""
+
+    calibration: Path | None = None
+    """camera_params.json, transforms.json or a COLMAP model. None: what is in the sequence's folder, else in the
+    root."""

@@ -12,12 +12,13 @@ PreprocessLandmarks = Literal["mediapipe", "face-alignment", "star", "both", "no
 
 @dataclass(frozen=True)
 class PreprocessConfig:
-    """A video, or a sequence folder that already has pictures in images/."""
+    """A video, a folder of videos cam_*.mp4, or a sequence folder that already has pictures in images/."""
 
     input: Path
-    """Video (mp4, mov, ...) or sequence folder; a prefix that only one folder has is enough, a trailing * allowed."""
+    """Video (mp4, mov, ...), folder of cam_*.mp4 (or with them in images/) or sequence folder; a prefix that only one
+    folder has is enough, a trailing * allowed."""
     output_folder: Path | None = None
-    """Sequence folder to write; by default beside the video, with its name."""
+    """Sequence folder to write; by default beside the video, with its name, or the folder of videos itself."""
     target_fps: float = 25.0
     """Pictures taken from each second of video, at most as many as it has."""
     downsample_scales: tuple[int, ...] = ()
@@ -29,7 +30,8 @@ class PreprocessConfig:
     matting_weights: Path | None = None
     """Weights of robust_video_matting or background_matting_v2; by default the environment, then the cache folder."""
     background_folder: Path = Path("../../BACKGROUND")
-    """Picture of the empty scene for background_matting_v2, relative to the images folder."""
+    """Picture of the empty scene for background_matting_v2, relative to the images folder; of several cameras: the
+    folder with image_<serial>.jpg."""
     landmark_source: PreprocessLandmarks = "mediapipe"
     """Landmark detector to run; none leaves it to tracking."""
     landmark_detector_njobs: int = 0

@@ -10,27 +10,43 @@ from typing import Literal
 @dataclass(frozen=True)
 class SyntheticConfig:
     output: Path
-    """ROOT/NAME: the sequence's folder; its video is written beside it as ROOT/NAME.mp4."""
+    """monocular: ROOT/NAME, the sequence's folder; its video is written beside it as ROOT/NAME.mp4. Else: ROOT."""
     head: Literal["auto", "flame", "ict", "builtin"] = "builtin"
     """Head model that is filmed."""
     flame_model_path: Path | None = None
     """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in asset/flame/."""
     ict_facekit_path: Path | None = None
     """The FaceXModel folder of ICT-FaceKit. Default: $VHAP_ICT_FACEKIT."""
-    layout: Literal["monocular"] = "monocular"
-    """How the recording lies on disk."""
+    layout: Literal["monocular", "nersemble_v1", "nersemble_v2", "multiview"] = "monocular"
+    """How the recording lies on disk; all but monocular are of a calibrated rig."""
     frames: int = 60
     """Length of the clip."""
     fps: float = 25.0
     """Frames a second: of the video, and of the motion."""
     size: int = 512
-    """Side of the square pictures, in pixels."""
+    """Side of the square pictures of one camera, in pixels."""
+    subject: int = 1
+    """Rigs: number of the person; NeRSemble's subjects have a calibration each."""
+    sequence: str = "EXP-1-head"
+    """Rigs: name of the sequence's folder, which also chooses the motion."""
+    cameras: int = 16
+    """Rigs: number of cameras."""
+    width: int = 275
+    """Rigs: width of the pictures."""
+    height: int = 401
+    """Rigs: height of the pictures."""
+    videos: bool = False
+    """NeRSemble: write each camera's mp4 beside its pictures."""
+    camera_file: Literal["camera_params", "transforms", "colmap"] | None = None
+    """multiview: the file that describes the cameras. None: transforms.json."""
+    world: Literal["metric", "similarity"] = "metric"
+    """multiview: the cameras' world has any scale, orientation and origin with `similarity`."""
     image_format: Literal["jpg", "png"] = "jpg"
     """Format of the pictures; png keeps them exact."""
     seed: int = 0
     """Chooses person, light, camera and motion. Equal options give equal files."""
     focal: float | None = None
-    """Focal length in units of the picture's side. None: random in 1.5 to 2.5."""
+    """Focal length in units of the picture's longer side. None: random in 1.5 to 2.5; rigs: 2.55."""
     max_yaw: float = 35.0
     """Largest turn to the side, degrees."""
     max_pitch: float = 15.0

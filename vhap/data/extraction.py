@@ -6,7 +6,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -41,8 +41,8 @@ def extract_pictures(
     source = {"video": video.name, "bytes": video.stat().st_size, "fps": str(fps), "format": suffix}
     done = _finished_count(folder, source)
     if done is None:
-        _require_space(folder, info, fps, suffix)
-        done = _extract(video, folder, fps, scales, suffix)
+        require_space(folder, [info], fps, suffix)
+        done = decode_into(folder, video, fps, scales, suffix)
         write_json(folder / RECORD, {**source, "pictures": done})
         get_logger().info("%s: %d pictures at %.4g a second in %s", video.name, done, float(fps), folder / "images")
     shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
@@ -52,18 +52,20 @@ def extract_pictures(
 
 def downsample_pictures(folder: Path, scales: tuple[int, ...]) -> None:
     """Completes folder/images_<scale> from folder/images; pictures already there are kept."""
-    images = list_pictures(folder / "images")
     for scale in scales:
-        target = folder / f"images_{scale}"
-        there = list_pictures(target)
-        if odd := sorted(there.keys() - images.keys()):
-            raise InputError(
-                f"expected only smaller copies of {folder / 'images'} in {target}, found {some_names(odd)}; "
-                "remove the folder"
-            )
-        missing = [path for name, path in images.items() if name not in there]
-        for path in progress(missing, f"downsampling by {scale}"):
-            write_picture(target / path.name, downsample(read_rgb(path), scale))
+        downsample_folder(folder / "images", folder / f"images_{scale}", scale)
+
+
+def downsample_folder(source: Path, target: Path, scale: int) -> None:
+    """Completes target from source's pictures. InputError where target holds others."""
+    images, there = list_pictures(source), list_pictures(target)
+    if odd := sorted(there.keys() - images.keys()):
+        raise InputError(
+            f"expected only smaller copies of {source} in {target}, found {some_names(odd)}; remove the folder"
+        )
+    missing = [path for name, path in images.items() if name not in there]
+    for path in progress(missing, f"downsampling by {scale}"):
+        write_picture(target / path.name, downsample(read_rgb(path), scale))
 
 
 def downsample(picture: np.ndarray, scale: int) -> np.ndarray:
@@ -109,18 +111,25 @@ def _require_own_names(folder: Path, names: Iterable[str]) -> None:
         )
 
 
-def _extract(video: Path, folder: Path, fps: Fraction, scales: tuple[int, ...], suffix: str) -> int:
+def decode_into(
+    folder: Path, video: Path, fps: Fraction, scales: tuple[int, ...], suffix: str, prefix: str = ""
+) -> int:
+    """Writes images[_N]/<prefix>%06d.<suffix> of a whole video, or nothing; returns the number of pictures.
+
+    Pictures with the prefix that are there are replaced. InputError where there are more than the video has.
+    """
     unfinished = folder / UNFINISHED
     is_new = not folder.exists()
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         count = 0
         for count, frame in enumerate(progress(read_frames(video, fps), f"extracting {video.name}"), 1):
-            name = f"{count - 1:06d}.{suffix}"
+            name = f"{prefix}{count - 1:06d}.{suffix}"
             write_picture(unfinished / "images" / name, frame)
             for scale in scales:
                 write_picture(unfinished / f"images_{scale}" / name, downsample(frame, scale))
-        surplus = [name for name in list_pictures(folder / "images") if int(name) >= count]
+        own = [name for name in list_pictures(folder / "images") if name.startswith(prefix)]
+        surplus = [name for name in own if int(name.removeprefix(prefix)) >= count]
         if surplus:
             raise InputError(
                 f"expected at most {count} pictures of {video} in {folder / 'images'}, found also "
@@ -150,8 +159,9 @@ def _move_into_place(source: Path, target: Path) -> None:
             others[path.stem].unlink()
 
 
-def _require_space(folder: Path, info: VideoInfo, fps: Fraction, suffix: str) -> None:
-    values = info.size[0] * info.size[1] * 3 * float(fps) * info.duration_s
+def require_space(folder: Path, infos: Sequence[VideoInfo], fps: Fraction, suffix: str) -> None:
+    """InputError where the disk has no room for the pictures of these videos."""
+    values = sum(info.size[0] * info.size[1] * 3 * float(fps) * info.duration_s for info in infos)
     needed = int(values * BYTES_PER_VALUE[suffix])
     free = shutil.disk_usage(make_folder(folder.parent)).free
     if needed > free:

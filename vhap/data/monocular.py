@@ -12,22 +12,24 @@ from vhap.config.data import DataConfig
 from vhap.data.frame_cache import DEFAULT_BYTES, Frame, FrameCache
 from vhap.data.monocular_landmarks import landmark_set, point_count, read_points
 from vhap.data.pictures import (
+    BACKGROUNDS,
     common_size,
+    composite,
     list_pictures,
     picture_size,
     read_alpha,
     read_rgb,
+    require_shape,
+    scaled_size,
     shrink,
     some_names,
 )
-from vhap.data.sample import FrameBatch
+from vhap.data.sample import FrameBatch, unit_floats
 from vhap.data.sequence_folder import SequenceFolder, open_sequence
 from vhap.data.subset import select_cameras, select_timesteps
 from vhap.geometry.cameras import Camera, default_pose
 from vhap.util.errors import InputError
 from vhap.util.log import get_logger
-
-BACKGROUNDS = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0)}
 
 
 class MonocularCapture:
@@ -39,8 +41,6 @@ class MonocularCapture:
 
     def __init__(self, config: DataConfig, cache_bytes: int = DEFAULT_BYTES) -> None:
         sequence = open_sequence(config.root_folder, config.sequence, config.n_downsample_rgb)
-        if not 0 < config.scale_factor <= 1:
-            raise InputError(f"expected a scale_factor above 0, at most 1, found {config.scale_factor}; correct it")
         self.config = config
         self.folder = sequence.path
         self.timestep_indices = select_timesteps(config.subset, len(sequence.images))
@@ -48,7 +48,7 @@ class MonocularCapture:
         self.camera_ids = [["0"][index] for index in select_cameras(config.subset, 1)]
         self.image_paths = [sequence.images[name] for name in self.timestep_ids]
         self.file_size = common_size(self.image_paths)
-        self.size = _scaled(self.file_size, config.scale_factor)
+        self.size = scaled_size(self.file_size, config.scale_factor)
         self.alpha_paths = self._find_alpha_maps(sequence)
         composited = config.background_color is not None and self.alpha_paths is not None
         self.background_rgb = BACKGROUNDS[config.background_color or "white"] if composited else None
@@ -65,12 +65,12 @@ class MonocularCapture:
         frames = self._frames.get(timesteps)
         alpha = None
         if self.alpha_paths is not None:
-            alpha = _unit_floats(np.stack([frame.alpha for frame in frames if frame.alpha is not None]))
+            alpha = unit_floats(np.stack([frame.alpha for frame in frames if frame.alpha is not None]))
         landmarks_px, confidence = self._landmarks_of(self._points[timesteps])
         return FrameBatch(
             timesteps=torch.tensor(timesteps, dtype=torch.long),
             cameras=torch.zeros(len(timesteps), dtype=torch.long),
-            rgb=_unit_floats(np.stack([frame.rgb for frame in frames])),
+            rgb=unit_floats(np.stack([frame.rgb for frame in frames])),
             alpha=alpha,
             landmarks_px=landmarks_px,
             confidence=confidence,
@@ -110,15 +110,7 @@ class MonocularCapture:
                 f"{len(missing)} ({some_names(missing)}); run preprocess_video.py again to complete them"
             )
         paths = [found[name] for name in self.timestep_ids]
-        height, width = common_size(paths)
-        # Maps may be of the full size while the pictures are downsampled; the shape must agree up to
-        # rounding.
-        if abs(height * self.file_size[1] - width * self.file_size[0]) > max(height, width) * 2:
-            raise InputError(
-                f"expected alpha maps of the pictures' shape ({self.file_size[1]}x{self.file_size[0]}) in "
-                f"{folder}, "
-                f"found {width}x{height}; remove the folder and run preprocess_video.py again"
-            )
+        require_shape(common_size(paths), self.file_size, folder)
         return paths
 
     def _read_frame(self, timestep: int) -> Frame:
@@ -167,18 +159,3 @@ class MonocularCapture:
         scaled = {"fx": config.fx * x_scale, "fy": fy * y_scale, "cx": cx * x_scale, "cy": cy * y_scale}
         tensors = {name: torch.tensor([value], dtype=torch.float32) for name, value in scaled.items()}
         return Camera(**tensors, T_camera_world=default_pose()[None], height=self.size[0], width=self.size[1])
-
-
-def composite(rgb: np.ndarray, alpha: np.ndarray, background_rgb: tuple[float, float, float]) -> np.ndarray:
-    """rgb (H, W, 3) over a colour in [0, 1] by alpha (H, W), both uint8; rounded to uint8 once."""
-    share = alpha[..., None].astype(np.float32) / 255
-    mixed = rgb * share + np.asarray(background_rgb, np.float32) * 255 * (1 - share)
-    return (mixed + 0.5).astype(np.uint8)
-
-
-def _scaled(size: tuple[int, int], factor: float) -> tuple[int, int]:
-    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
-
-
-def _unit_floats(values: np.ndarray) -> Tensor:
-    return torch.from_numpy(values).float() / 255

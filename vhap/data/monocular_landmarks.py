@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from vhap.config.data import LandmarkSource
@@ -31,17 +33,17 @@ def point_count(source: LandmarkSource) -> int:
 
 
 def read_points(sequence: SequenceFolder, source: LandmarkSource) -> np.ndarray:
-    """(T, L, 3) x / width, y / height, confidence in [0, 1]; L = 478, or 70 with the two iris centres.
-
-    Points that were not detected are zero. Raises InputError on missing files, wrong point counts and all
-    that load_landmarks checks.
-    """
-    by_file = {name: _read_file(sequence, name) for name in SOURCE_FILES[source]}
-    if source == "both":
-        points = by_file["STAR"]
-        points[:, JAW_BROWS_NOSE] = by_file["face-alignment"][:, JAW_BROWS_NOSE]
-    else:
-        (points,) = by_file.values()
+    """(T, L, 3) as `read_point_files` gives them; InputError on missing files and where no picture shows a face."""
+    files = {}
+    for name in SOURCE_FILES[source]:
+        path = sequence.landmark_file(name)
+        if path is None:
+            raise InputError(
+                f"expected landmarks in {sequence.path / 'landmark2d' / name}.npz, found none; "
+                "detect them with preprocess_video.py or choose another --data.landmark_source"
+            )
+        files[name] = path
+    points = read_point_files(files, sequence.timestep_ids, source)
     if not (points[..., 2] > 0).any():
         raise InputError(
             f"expected a face in some picture of {sequence.path}, found none by {source}; "
@@ -50,22 +52,31 @@ def read_points(sequence: SequenceFolder, source: LandmarkSource) -> np.ndarray:
     return points
 
 
-def _read_file(sequence: SequenceFolder, name: str) -> np.ndarray:
-    path = sequence.landmark_file(name)
-    if path is None:
-        raise InputError(
-            f"expected landmarks in {sequence.path / 'landmark2d' / name}.npz, found none; "
-            "detect them with preprocess_video.py or choose another --data.landmark_source"
-        )
+def read_point_files(files: dict[str, Path], timestep_ids: list[str], source: LandmarkSource) -> np.ndarray:
+    """(T, L, 3) x / width, y / height, confidence in [0, 1] of one camera; L = 478, or 70 with the two iris centres.
+
+    files: by the names in `SOURCE_FILES`. Points that were not detected are zero. Raises InputError on wrong point
+    counts and all that load_landmarks checks.
+    """
+    by_file = {name: _read_file(path, name, timestep_ids) for name, path in files.items()}
+    if source == "both":
+        points = by_file["STAR"]
+        points[:, JAW_BROWS_NOSE] = by_file["face-alignment"][:, JAW_BROWS_NOSE]
+        return points
+    (points,) = by_file.values()
+    return points
+
+
+def _read_file(path: Path, name: str, timestep_ids: list[str]) -> np.ndarray:
     # Files without timestep_id have their rows in plain order, which differs from frame order for unpadded
     # numbers.
-    plain_order = sorted(sequence.timestep_ids)
+    plain_order = sorted(timestep_ids)
     points = load_landmarks(path, plain_order).points
     if points.shape[1] not in POINT_COUNTS[name]:
         expected = " or ".join(map(str, POINT_COUNTS[name]))
         raise InputError(f"expected {expected} points per picture in {path}, found {points.shape[1]}; detect again")
     row_of = {timestep: row for row, timestep in enumerate(plain_order)}
-    points = points[[row_of[timestep] for timestep in sequence.timestep_ids]].copy()
+    points = points[[row_of[timestep] for timestep in timestep_ids]].copy()
     undetected = (points[..., :2] == NO_DETECTION).all(-1) | (points[..., 2] <= 0)
     points[undetected] = 0
     points[..., 2] = np.clip(points[..., 2], 0, 1)

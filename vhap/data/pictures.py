@@ -16,6 +16,7 @@ EXIF_ORIENTATION = 0x0112
 JPEG_QUALITY = 97
 TAIL_BYTES = 4096
 NAMED_AT_MOST = 5
+BACKGROUNDS = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0)}
 
 
 def list_pictures(folder: Path) -> dict[str, Path]:
@@ -110,6 +111,35 @@ def shrink(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return picture
     cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
     return cv2.resize(picture, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+
+
+def composite(rgb: np.ndarray, alpha: np.ndarray, background_rgb: tuple[float, float, float]) -> np.ndarray:
+    """rgb (H, W, 3) over a colour in [0, 1] by alpha (H, W), both uint8; rounded to uint8 once."""
+    share = alpha[..., None].astype(np.float32) / 255
+    mixed = rgb * share + np.asarray(background_rgb, np.float32) * 255 * (1 - share)
+    return (mixed + 0.5).astype(np.uint8)
+
+
+def scaled_size(size: tuple[int, int], factor: float) -> tuple[int, int]:
+    """(height, width) times a factor in (0, 1], which is what an InputError else says."""
+    if not 0 < factor <= 1:
+        raise InputError(f"expected a scale_factor above 0, at most 1, found {factor}; correct it")
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def require_shape(alpha_size: tuple[int, int], size: tuple[int, int], folder: Path) -> None:
+    """InputError where alpha maps have not the pictures' shape. Maps may be of the full size while the pictures are
+    downsampled, so that only the ratio of the sides has to agree, up to rounding."""
+    if not same_shape(alpha_size, size):
+        raise InputError(
+            f"expected alpha maps of the pictures' shape ({_as_text(size)}) in {folder}, found "
+            f"{_as_text(alpha_size)}; remove the folder and run preprocess_video.py again"
+        )
+
+
+def same_shape(first: tuple[int, int], second: tuple[int, int]) -> bool:
+    """Whether two sizes have the same ratio of height to width, up to rounding."""
+    return abs(first[0] * second[1] - first[1] * second[0]) <= 2 * max(*first, *second)
 
 
 def unreadable(path: Path) -> InputError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -57,6 +58,11 @@ class FrameBatch:
 def shrunk_size(size: tuple[int, int], factor: int) -> tuple[int, int]:
     """(height, width) divided and rounded up."""
     return -(-size[0] // factor), -(-size[1] // factor)
+
+
+def unit_floats(values: np.ndarray) -> Tensor:
+    """uint8 -> float32 in [0, 1]."""
+    return torch.from_numpy(values).float() / 255
 
 
 class Capture(Protocol):

@@ -47,36 +47,40 @@ class FaceDetector(Protocol):
 class LandmarkPass:
     """Writes `path` (a landmark file) from pictures, name -> file; detectors are made by `make`, one per thread.
 
-    n_jobs: detectors at the same time. Raises InputError where no picture shows a face.
+    n_jobs: detectors at the same time. points_if_unseen: number of points of the file that is written where no
+    picture shows a face; None raises an InputError there. label: what messages call the pass; None: the file's name.
     """
 
     path: Path
     pictures: dict[str, Path]
     make: Callable[[], FaceDetector]
     n_jobs: int = 1
+    points_if_unseen: int | None = None
+    label: str | None = None
 
     def run(self) -> Path:
         height, width = common_size(list(self.pictures.values()))
         detectors = _PerThread(self.make)
         names, files = list(self.pictures), list(self.pictures.values())
         chunks = [range(start, min(start + CHUNK, len(files))) for start in range(0, len(files), CHUNK)]
+        label = self.label or self.path.stem
         with ThreadPoolExecutor(max(1, self.n_jobs)) as pool:
             parts = pool.map(lambda chunk: self._chunk([files[i] for i in chunk], chunk.start, detectors), chunks)
-            faces = [found for part in progress(parts, self.path.stem, len(chunks)) for found in part]
+            faces = [found for part in progress(parts, label, len(chunks)) for found in part]
         chosen = self._chosen_faces(faces, (height, width), detectors)
         seen = [points for points in chosen if points is not None]
-        if not seen:
+        if not seen and self.points_if_unseen is None:
             raise InputError(
-                f"expected a face in some of {len(files)} pictures in {files[0].parent}, found none by "
-                f"{self.path.stem}; "
+                f"expected a face in some of {len(files)} pictures in {files[0].parent}, found none by {label}; "
                 "check that the video shows one, or choose another landmark_source"
             )
-        save_landmarks(self.path, _as_landmarks(chosen, names, (height, width), detectors.get()))
+        count = len(seen[0]) if seen else self.points_if_unseen or 0
+        save_landmarks(self.path, _as_landmarks(chosen, count, names, (height, width), detectors.get()))
         shutil.rmtree(self._parts, ignore_errors=True)
         unseen = [name for name, points in zip(names, chosen) if points is None]
         get_logger().info(
             "%s: face found in %d of %d pictures%s",
-            self.path.stem, len(seen), len(files), f"; not in {some_names(unseen)}" if unseen else "",
+            label, len(seen), len(files), f"; not in {some_names(unseen)}" if unseen else "",
         )  # fmt: skip
         return self.path
 
@@ -132,9 +136,9 @@ class _PerThread:
 
 
 def _as_landmarks(
-    chosen: list[np.ndarray | None], names: list[str], size: tuple[int, int], detector: FaceDetector
+    chosen: list[np.ndarray | None], count: int, names: list[str], size: tuple[int, int], detector: FaceDetector
 ) -> Landmarks:
-    count = next(len(points) for points in chosen if points is not None)
+    """count: points of a face."""
     points = np.tile(np.array([-1, -1, 0], np.float32), (len(chosen), count, 1))
     boxes = np.tile(np.array([-1.0, -1.0, -1.0, -1.0, 0.0]), (len(chosen), 1))
     scale = np.array(size[::-1], float)

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vhap.config.data import LandmarkSource
-from vhap.data.landmark_files import load_landmarks
+from vhap.data.landmark_files import POINT_COUNTS, load_landmarks
 from vhap.data.monocular_landmarks import SOURCE_FILES
+from vhap.data.rig_recording import RigRecording
 from vhap.data.sequence_folder import SequenceFolder
 from vhap.detect.landmark_pass import FaceDetector, LandmarkPass
+from vhap.util.errors import InputError
 
 
 def ensure_landmarks(
@@ -31,6 +33,28 @@ def ensure_landmarks(
         path = existing or sequence.path / "landmark2d" / f"{name}.npz"
         jobs = n_jobs or os.cpu_count() or 1
         files.append(LandmarkPass(path, sequence.full_size_images, detector_maker(name, device), jobs).run())
+    return files
+
+
+def ensure_rig_landmarks(
+    recording: RigRecording, source: LandmarkSource, n_jobs: int = 0, reuse: bool = True, device: str = "auto"
+) -> list[Path]:
+    """As `ensure_landmarks`, a file for each camera. A camera may see no face; InputError where none sees one."""
+    files, jobs = [], n_jobs or os.cpu_count() or 1
+    for name in SOURCE_FILES[source]:
+        of_source = [recording.landmark_file(name, camera) for camera in recording.images]
+        for camera, path in zip(recording.full_size_images, of_source):
+            pictures = recording.full_size_images[camera]
+            if reuse and path.is_file() and _covers(path, list(pictures)):
+                continue
+            make = detector_maker(name, device)
+            LandmarkPass(path, pictures, make, jobs, POINT_COUNTS[name][0], f"{name} {camera}").run()
+        if not any(load_landmarks(path).detected.any() for path in of_source):
+            raise InputError(
+                f"expected a face in some picture of {recording.path}, found none by {name}; check that the cameras "
+                "show one, or choose another landmark_source"
+            )
+        files += of_source
     return files
 
 

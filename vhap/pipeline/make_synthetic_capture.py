@@ -6,16 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from vhap.config.loading import to_plain
 from vhap.config.synthetic import SyntheticConfig
+from vhap.geometry.cameras import camera_from_focal
 from vhap.model.head import HeadModel
 from vhap.model.load import load_head
 from vhap.pipeline.heads import with_detector_points
+from vhap.pipeline.make_synthetic_rig import check_rig_options, rig_files, write_rig
 from vhap.render.backend import get_backend
 from vhap.synthetic.camera import make_film_camera
 from vhap.synthetic.motion import MotionLimits, make_motion
 from vhap.synthetic.person import make_person
+from vhap.synthetic.rig_layouts import RigFiles
 from vhap.synthetic.writer import DETECTOR_FILES, CaptureFiles, Truth, frame_names, write_capture
 from vhap.util.errors import InputError
 from vhap.util.files import read_json, write_json
@@ -25,20 +29,28 @@ FOCAL_RANGE = (1.5, 2.5)
 LARGEST_SUPERSAMPLING = 8
 NOT_COMPARED = ("output", "flame_model_path", "ict_facekit_path")
 """Options that only say where files lie; the head's identity stands for its file."""
+OF_RIGS = ("subject", "sequence", "cameras", "width", "height", "videos", "camera_file", "world")
+OF_ONE_CAMERA = ("size",)
 
 
 def run(config: SyntheticConfig) -> Path:
-    """Writes config.output and the video beside it; returns the folder.
+    """Writes the sequence's folder (of one camera: and the video beside it) and returns it.
 
     A capture that was interrupted is completed and one that is complete is left alone. Raises InputError on options
     out of range and where the folder holds something else.
     """
     check_options(config)
+    is_rig = config.layout != "monocular"
+    if is_rig:
+        check_rig_options(config)
     model = load_synthetic_head(config)
-    files = CaptureFiles(config.output, config.image_format)
-    settings = {name: value for name, value in to_plain(config).items() if name not in NOT_COMPARED}
+    files = rig_files(config) if is_rig else CaptureFiles(config.output, config.image_format)
+    unused = (*NOT_COMPARED, *(OF_ONE_CAMERA if is_rig else OF_RIGS))
+    settings = {name: value for name, value in to_plain(config).items() if name not in unused}
     claim_folder(files, {**settings, "head_model": model.identity})
     sets = landmark_sets(config, model)
+    if isinstance(files, RigFiles):
+        return write_rig(config, model, sets, motion_limits(config))
     if files.complete(frame_names(config.frames), sets):
         get_logger().info("complete already: %s", files.folder)
         return files.folder
@@ -52,16 +64,21 @@ def make_truth(config: SyntheticConfig, model: HeadModel) -> Truth:
     backend = get_backend("auto")
     person = make_person(model, backend, config.seed)
     focal = config.focal or float(np.random.default_rng((config.seed, 3)).uniform(*FOCAL_RANGE))
-    limits = MotionLimits(
+    times = np.arange(config.frames) / config.fps
+    params = make_motion(model, person.shape, times, motion_limits(config), config.seed)
+    pinhole = camera_from_focal(torch.tensor(focal), config.size, config.size)
+    camera = make_film_camera(model, person, backend, pinhole, config.supersampling, config.seed)
+    return Truth(model, person, params, focal, camera)
+
+
+def motion_limits(config: SyntheticConfig) -> MotionLimits:
+    return MotionLimits(
         yaw_rad=float(np.radians(config.max_yaw)),
         pitch_rad=float(np.radians(config.max_pitch)),
         roll_rad=float(np.radians(config.max_roll)),
         shift_m=config.max_shift,
         expression=config.expression,
     )
-    params = make_motion(model, person.shape, np.arange(config.frames) / config.fps, limits, config.seed)
-    camera = make_film_camera(model, person, backend, focal, config.size, config.supersampling, config.seed)
-    return Truth(model, person, params, focal, camera)
 
 
 def load_synthetic_head(config: SyntheticConfig) -> HeadModel:
@@ -116,16 +133,19 @@ def check_options(config: SyntheticConfig) -> None:
         raise InputError(f"expected an even --size (video stores colours by pairs of pixels), found {config.size}")
 
 
-def claim_folder(files: CaptureFiles, settings: dict[str, Any]) -> None:
+def claim_folder(files: CaptureFiles | RigFiles, settings: dict[str, Any]) -> None:
     """Writes the settings before anything else, so that the folder is known as ours and of which options.
 
     Raises InputError where the folder holds a capture of other options, or something that is not a synthetic capture.
     """
     if not files.settings.is_file():
-        if files.video.exists() or files.folder.is_file() or (files.folder.exists() and any(files.folder.iterdir())):
+        video = files.video if isinstance(files, CaptureFiles) else None
+        taken = files.folder.is_file() or (files.folder.exists() and any(files.folder.iterdir()))
+        if taken or (video is not None and video.exists()):
+            beside = "" if video is None else f" and {video.name} beside it"
             raise InputError(
-                f"expected nothing or a synthetic capture at {files.folder} and {files.video.name} beside it, "
-                "found other files; choose another --output"
+                f"expected nothing or a synthetic capture at {files.folder}{beside}, found other files; "
+                "choose another --output"
             )
         write_json(files.settings, settings)
         return
@@ -134,5 +154,5 @@ def claim_folder(files: CaptureFiles, settings: dict[str, Any]) -> None:
         described = ", ".join(f"{key}={found.get(key)!r}" for key in differing)
         raise InputError(
             f"expected the capture at {files.folder} to have the same options, found {described}; "
-            "choose another --output or remove that folder and its video"
+            "choose another --output or remove that folder (and its video)"
         )

@@ -1,4 +1,4 @@
-"""From a video to a sequence folder: pictures, smaller copies, alpha maps, landmarks."""
+"""From a video, or a rig's videos, to a sequence folder: pictures, smaller copies, alpha maps, landmarks."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from pathlib import Path
 from vhap.config.preprocess import PreprocessConfig
 from vhap.data.extraction import downsample_pictures, extract_pictures
 from vhap.data.pictures import common_size, list_pictures
+from vhap.data.rig_extraction import find_videos
+from vhap.data.rig_recording import find_rig_recording
 from vhap.data.sequence_folder import find_folder, open_sequence
 from vhap.detect.landmarks import ensure_landmarks, require_detector
 from vhap.detect.matting import make_matting, matte_pictures
+from vhap.pipeline.preprocess_rig import preprocess_rig
 from vhap.util.errors import InputError
 
 SCALES = (2, 4, 8)
@@ -20,6 +23,8 @@ def run(config: PreprocessConfig) -> Path:
     if wrong := [scale for scale in config.downsample_scales if scale not in SCALES]:
         raise InputError(f"expected downsample_scales of {SCALES}, found {wrong}; correct --downsample_scales")
     source = find_input(config.input)
+    if source.is_dir() and (find_videos(source) or find_rig_recording(source)):
+        return preprocess_rig(config, source)
     folder = _sequence_folder(source, config.output_folder)
     images_folder = folder / "images"
     # Weights and packages are looked for first: an hour of extraction must not end in a missing file.
@@ -50,9 +55,10 @@ def find_input(path: Path) -> Path:
     if not path.is_dir() and (not parent.is_dir() or path.suffix.lower() in (".mp4", ".mov", ".avi", ".mkv", ".webm")):
         raise InputError(f"expected a video or a folder at {path}, found nothing; correct --input")
     folder = path.resolve() if path.is_dir() else find_folder(parent, path.name).resolve()
-    if not list_pictures(folder / "images"):
+    if not (list_pictures(folder / "images") or find_videos(folder) or find_rig_recording(folder)):
         raise InputError(
-            f"expected pictures (png or jpg) in {folder / 'images'}, found none; give the video file as --input"
+            f"expected pictures (png or jpg) in {folder / 'images'} or videos cam_*.mp4, found none; give the video "
+            "file as --input"
         )
     return folder
 

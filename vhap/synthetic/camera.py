@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from vhap.geometry.cameras import Camera, camera_from_focal
+from vhap.geometry.cameras import Camera
 from vhap.geometry.meshes import vertex_normals
 from vhap.model.head import HeadModel
 from vhap.render.scene import render_head
@@ -36,6 +36,11 @@ class FilmCamera:
     background: Tensor
     supersampling: int
 
+    @property
+    def empty(self) -> np.ndarray:
+        """(H, W, 3) uint8: the picture without the person."""
+        return (255 * self.background[0, :: self.supersampling, :: self.supersampling] + 0.5).to(torch.uint8).numpy()
+
     def film(self, vertices: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """vertices (V, 3) metres -> rgb (H, W, 3) and alpha (H, W), uint8; alpha is the head's share of a pixel."""
         rendering = render_head(
@@ -57,18 +62,23 @@ class FilmCamera:
 
 
 def make_film_camera(
-    model: HeadModel, person: Person, backend: Backend, focal: float, size: int, supersampling: int, seed: int
+    model: HeadModel,
+    person: Person,
+    backend: Backend,
+    camera: Camera,
+    supersampling: int,
+    seed: int,
+    topology: Topology | None = None,
 ) -> FilmCamera:
-    """A camera of the uncalibrated convention: at (0, 0, 1), looking at the origin, focal in units of `size`."""
-    fine_size = size * supersampling
-    background = make_background(size, size, seed).repeat_interleave(supersampling, 0)
+    """A camera without leading axes. seed: of what stands behind the person; topology: the head's, where built."""
+    background = make_background(camera.height, camera.width, seed).repeat_interleave(supersampling, 0)
     return FilmCamera(
         model=model,
         person=person,
         backend=backend,
-        topology=build_topology(model.faces, model.uv_faces),
-        camera=camera_from_focal(torch.tensor(focal), size, size),
-        fine=camera_from_focal(torch.tensor(focal), fine_size, fine_size),
+        topology=topology or build_topology(model.faces, model.uv_faces),
+        camera=camera,
+        fine=camera.resized(camera.height * supersampling, camera.width * supersampling),
         background=background.repeat_interleave(supersampling, 1)[None].contiguous(),
         supersampling=supersampling,
     )

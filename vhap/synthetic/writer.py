@@ -6,17 +6,18 @@ Every file appears whole, so a capture that was interrupted is completed by writ
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import imageio_ffmpeg
 import numpy as np
 import torch
-from torch import Tensor
 
 from vhap.data.landmark_files import POINT_COUNTS, Landmarks, save_landmarks
 from vhap.data.pictures import read_rgb, write_picture
 from vhap.data.results import TrackResult, save_result
+from vhap.geometry.cameras import Camera
 from vhap.model.head import HeadModel, HeadParams, landmark_points, pose, yaw_in_camera
 from vhap.synthetic.camera import FilmCamera, point_visibility
 from vhap.synthetic.motion import frame_params
@@ -102,7 +103,7 @@ def write_capture(
     files: CaptureFiles, truth: Truth, fps: float, landmark_sets: Sequence[str], noise_px: float, seed: int
 ) -> None:
     """Everything that is missing. landmark_sets: names of the head's sets whose detector files are written."""
-    write_vertices(files.vertices, truth)
+    write_vertices(files.vertices, truth.model, truth.params)
     vertices = np.load(files.vertices, mmap_mode="r")
     write_truth(files, truth)
     write_landmarks(files, truth, vertices, landmark_sets, noise_px, seed)
@@ -110,39 +111,49 @@ def write_capture(
     write_video(files.video, [files.image(name) for name in truth.frame_names], fps)
 
 
-def write_vertices(path: Path, truth: Truth) -> None:
+def write_vertices(path: Path, model: HeadModel, params: HeadParams) -> None:
     """(T, V, 3) float32 metres, frame by frame, so that memory does not grow with the clip."""
     if path.is_file():
         return
-    shape = (truth.n_frames, truth.model.n_vertices, 3)
+    count = len(params.rotation)
     with atomic_path(path) as temporary:
-        array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
-        for t in range(truth.n_frames):
-            array[t] = pose(truth.model, frame_params(truth.params, t)).numpy()
+        array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=(count, model.n_vertices, 3))
+        for t in range(count):
+            array[t] = pose(model, frame_params(params, t)).numpy()
         array.flush()
         del array
 
 
 def write_truth(files: CaptureFiles, truth: Truth) -> None:
     """Parameters as a tracking run writes them, and the camera."""
-    camera, params = truth.film_camera.camera, truth.params
+    camera = truth.film_camera.camera
+    result = true_result(truth.model, truth.person, truth.params, (camera.height, camera.width))
+    save_result(files.params, replace(result, focal_length=np.array([truth.focal], np.float32)))
+    write_json(files.truth / "cameras.json", {"axes": "opengl", "cameras": {"0": camera_numbers(camera)}})
+
+
+def true_result(model: HeadModel, person: Person, params: HeadParams, size: tuple[int, int]) -> TrackResult:
+    """The truth as a tracking run with given cameras would write it. size: (height, width) of the pictures."""
     moving = ("rotation", "translation", "neck_pose", "jaw_pose", "eyes_pose", "expr", "shape")
-    result = TrackResult(
+    count = len(params.rotation)
+    return TrackResult(
         **{name: getattr(params, name).numpy() for name in moving},
-        timestep_id=np.array(truth.frame_names),
-        timestep_index=np.arange(truth.n_frames),
-        n_processed_frames=np.array(truth.n_frames),
-        image_size=np.array([camera.height, camera.width]),
-        head_model=np.array(truth.model.identity),
-        focal_length=np.array([truth.focal], np.float32),
-        tex_extra=truth.person.texture.permute(2, 0, 1).numpy(),
-        lights=truth.person.lights.numpy(),
+        timestep_id=np.array(frame_names(count)),
+        timestep_index=np.arange(count),
+        n_processed_frames=np.array(count),
+        image_size=np.array(size),
+        head_model=np.array(model.identity),
+        tex_extra=person.texture.permute(2, 0, 1).numpy(),
+        lights=person.lights.numpy(),
+        scale=None if params.scale is None else params.scale.numpy(),
     )
-    save_result(files.params, result)
+
+
+def camera_numbers(camera: Camera) -> dict[str, Any]:
+    """One camera for JSON; T_camera_world in OpenGL axes."""
     numbers = {name: float(getattr(camera, name)) for name in ("fx", "fy", "cx", "cy")}
     pose_rows = camera.T_camera_world.tolist()
-    cameras = {"0": {**numbers, "height": camera.height, "width": camera.width, "T_camera_world": pose_rows}}
-    write_json(files.truth / "cameras.json", {"axes": "opengl", "cameras": cameras})
+    return {**numbers, "height": camera.height, "width": camera.width, "T_camera_world": pose_rows}
 
 
 def write_landmarks(
@@ -155,39 +166,43 @@ def write_landmarks(
 ) -> None:
     """Detector files with the asked noise; the exact points go to ground_truth/landmarks.npz."""
     exact: dict[str, np.ndarray] = {}
+    camera = truth.film_camera.camera
     for name in landmark_sets:
-        points_px, visibility = project_landmarks(truth, vertices, name)
+        points_px, visibility = project_landmarks(truth.model, truth.params, camera, vertices, name)
         exact[f"{name}_px"], exact[f"{name}_visibility"] = points_px, visibility
         random = np.random.default_rng((seed, 30, len(name)))
-        noisy = points_px + noise_px * random.standard_normal(points_px.shape)
-        size = np.array([truth.film_camera.camera.width, truth.film_camera.camera.height])
-        known = visibility.sum(0) > 0
-        points = np.where(known[None, :, None], noisy / size, -1)
-        low, high = points[:, known].min(1), points[:, known].max(1)
-        boxes = np.concatenate([low, high, np.ones((len(points), 1))], 1)
-        detections = Landmarks(np.concatenate([points, visibility[..., None]], -1), boxes, truth.frame_names)
-        save_landmarks(files.landmarks(name), detections)
+        size = (camera.height, camera.width)
+        save_landmarks(files.landmarks(name), noisy_landmarks(points_px, visibility, size, noise_px, random))
     write_npz(files.truth / "landmarks.npz", exact)
 
 
-def project_landmarks(truth: Truth, vertices: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
+def noisy_landmarks(
+    points_px: np.ndarray, visibility: np.ndarray, size: tuple[int, int], noise_px: float, random: np.random.Generator
+) -> Landmarks:
+    """As a detector would write points_px (T, L, 2) and visibility (T, L) of pictures of size (height, width)."""
+    noisy = points_px + noise_px * random.standard_normal(points_px.shape)
+    known = visibility.sum(0) > 0
+    points = np.where(known[None, :, None], noisy / np.array(size[::-1]), -1)
+    low, high = (points[:, known].min(1), points[:, known].max(1)) if known.any() else (points[:, 0], points[:, 0])
+    boxes = np.concatenate([low, high, np.full((len(points), 1), float(known.any()))], 1)
+    return Landmarks(np.concatenate([points, visibility[..., None]], -1), boxes, frame_names(len(points)))
+
+
+def project_landmarks(
+    model: HeadModel, params: HeadParams, camera: Camera, vertices: np.ndarray, name: str
+) -> tuple[np.ndarray, np.ndarray]:
     """(T, L, 2) px in the detector's own order and visibility (T, L); points that the head lacks have visibility 0."""
-    ids = truth.model.landmarks[name].detector_ids.numpy()
+    ids = model.landmarks[name].detector_ids.numpy()
     count = max(POINT_COUNTS[DETECTOR_FILES[name]])
-    points_px = np.zeros((truth.n_frames, count, 2), np.float32)
-    visibility = np.zeros((truth.n_frames, count), np.float32)
-    for t in range(truth.n_frames):
+    points_px = np.zeros((len(vertices), count, 2), np.float32)
+    visibility = np.zeros((len(vertices), count), np.float32)
+    for t in range(len(vertices)):
         posed = torch.from_numpy(np.array(vertices[t]))
-        points_px[t, ids], visibility[t, ids] = (x.numpy() for x in _frame_landmarks(truth, t, posed, name))
+        yaw = yaw_in_camera(frame_params(params, t), camera.T_camera_world[:3, :3])
+        points = landmark_points(model, posed[None], name, yaw[None])[0]
+        points_px[t, ids] = camera.project(points)[0].numpy()
+        visibility[t, ids] = point_visibility(model, posed, name, points, camera.centre()).numpy()
     return points_px, visibility
-
-
-def _frame_landmarks(truth: Truth, t: int, vertices: Tensor, name: str) -> tuple[Tensor, Tensor]:
-    camera = truth.film_camera.camera
-    yaw = yaw_in_camera(frame_params(truth.params, t), camera.T_camera_world[:3, :3])
-    points = landmark_points(truth.model, vertices[None], name, yaw[None])[0]
-    visibility = point_visibility(truth.model, vertices, name, points, camera.centre())
-    return camera.project(points)[0], visibility
 
 
 def write_frames(files: CaptureFiles, truth: Truth, vertices: np.ndarray) -> None:

@@ -15,11 +15,11 @@ from vhap.util.files import read_json
 DEFAULT_SIZE = (3208, 2200)
 
 
-def read_camera_params(path: Path) -> RigCameras:
+def read_camera_params(path: Path, default_size: tuple[int, int] = DEFAULT_SIZE) -> RigCameras:
     """The cameras in the order of `world_2_cam`: {serial: 4x4, OpenCV axes, metres}.
 
-    `intrinsics` is one 3x3 for all or {serial: 3x3}, in pixels of pictures of `height` x `width`, 3208 x 2200 where
-    the file does not say. InputError on what is missing, not finite or not rigid.
+    `intrinsics` is one 3x3 for all or {serial: 3x3}, in pixels of pictures of `height` x `width`, default_size
+    (height, width) where the file does not say. InputError on what is missing, not finite or not rigid.
     """
     content = read_json(path)
     poses = content.get("world_2_cam") if isinstance(content, dict) else None
@@ -30,7 +30,7 @@ def read_camera_params(path: Path) -> RigCameras:
     if "intrinsics" not in content:
         raise InputError(f"expected intrinsics in {path}, found no such key; restore the file")
     size = check_size(
-        content.get("height", DEFAULT_SIZE[0]), content.get("width", DEFAULT_SIZE[1]), Source("all cameras", path)
+        content.get("height", default_size[0]), content.get("width", default_size[1]), Source("all cameras", path)
     )
     sources = {name: Source(f"camera {name}", path) for name in poses}
     return RigCameras(

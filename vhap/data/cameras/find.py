@@ -38,6 +38,10 @@ def read_rig_cameras(path: Path) -> RigCameras:
     return read_colmap(found[0]) if model is not None else _read_file(found[0])
 
 
+def has_rig_cameras(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in (PARAMS, TRANSFORMS)) or find_colmap(folder) is not None
+
+
 def _read_file(path: Path) -> RigCameras:
     """A file of any name, told by its content; a COLMAP model by one of its files."""
     if path.suffix in (".bin", ".txt"):

@@ -72,12 +72,29 @@ def undistort_maps(rig: RigCameras, index: int, size: tuple[int, int] | None = N
     """
     cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
     height, width = size or rig.sizes[index].tolist()
-    matrix = rig.K[index].copy()
-    matrix[0] *= width / rig.sizes[index, 1]
-    matrix[1] *= height / rig.sizes[index, 0]
-    # OpenCV has pixel centres at integers.
-    matrix[:2, 2] -= 0.5
+    matrix = _opencv_matrix(rig, index, (height, width))
     return cv2.initUndistortRectifyMap(matrix, rig.distortion[index], None, matrix, (width, height), cv2.CV_32FC1)
+
+
+def undistort_points(rig: RigCameras, index: int, points_px: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Where points of a camera's stored picture stand in its picture without distortion.
+
+    points_px: (..., 2) in pixels of pictures of size (height, width), which may have been resized since the
+    calibration; the result is in the same pixels.
+    """
+    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    matrix = _opencv_matrix(rig, index, size)
+    flat = np.asarray(points_px, np.float64).reshape(-1, 1, 2) - 0.5
+    return (cv2.undistortPoints(flat, matrix, rig.distortion[index], P=matrix) + 0.5).reshape(points_px.shape)
+
+
+def _opencv_matrix(rig: RigCameras, index: int, size: tuple[int, int]) -> np.ndarray:
+    """(3, 3) of pictures of size (height, width), as OpenCV counts pixels: centres at integers."""
+    matrix = rig.K[index].copy()
+    matrix[0] *= size[1] / rig.sizes[index, 1]
+    matrix[1] *= size[0] / rig.sizes[index, 0]
+    matrix[:2, 2] -= 0.5
+    return matrix
 
 
 def align_to_axes(rig: RigCameras) -> tuple[RigCameras, np.ndarray]:

@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+
+from vhap.data import extraction
+from vhap.data.pictures import list_pictures, picture_size, write_picture
+from vhap.data.rig_extraction import extract_rig_pictures, find_videos
+from vhap.util.errors import InputError
+
+SERIALS = ("222200042", "222200037")
+
+
+@pytest.fixture
+def videos(make_video, tmp_path):
+    """Two videos of eight frames, where NeRSemble v2 has them."""
+    (tmp_path / "take" / "images").mkdir(parents=True)
+    for serial in SERIALS:
+        make_video(f"take/images/cam_{serial}.mp4", duration=0.32)
+    return find_videos(tmp_path / "take")
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_layout(videos, tmp_path):
+    folder = tmp_path / "take"
+    assert list(videos) == sorted(SERIALS)
+    assert extract_rig_pictures(videos, folder, 25, (2,)) == 8
+    names = [f"cam_{serial}_{t:06d}" for serial in sorted(SERIALS) for t in range(8)]
+    assert list(list_pictures(folder / "images")) == names
+    small = list_pictures(folder / "images_2")
+    assert list(small) == names
+    assert picture_size(small[names[0]]) == (24, 32)
+    assert sorted(path.name for path in folder.iterdir()) == ["extraction.json", "images", "images_2"]
+
+
+def test_lower_rate_and_videos_beside_the_images_folder(videos, tmp_path):
+    for path in videos.values():
+        path.rename(tmp_path / "take" / path.name)
+    videos = find_videos(tmp_path / "take")
+    assert extract_rig_pictures(videos, tmp_path / "take", 12.5) == 4
+    assert len(list_pictures(tmp_path / "take" / "images")) == 8
+
+
+def test_unequal_videos_are_refused_before_anything_is_written(videos, make_video, tmp_path):
+    before = contents(tmp_path)
+    make_video(f"take/images/cam_{SERIALS[0]}.mp4", duration=0.28)
+    make_video("take/images/cam_3.mp4", duration=0.32)
+    unequal = find_videos(tmp_path / "take")
+    with pytest.raises(InputError, match=f"of 8 frames.*found 7 from camera {SERIALS[0]};"):
+        extract_rig_pictures(unequal, tmp_path / "take", 25)
+    make_video(f"take/images/cam_{SERIALS[0]}.mp4", rate="50", duration=0.16)
+    with pytest.raises(InputError, match=f"and 50 from {SERIALS[0]}"):
+        extract_rig_pictures(unequal, tmp_path / "take", 25)
+    unequal[SERIALS[0]].write_bytes(b"damaged")
+    with pytest.raises(InputError, match="damaged"):
+        extract_rig_pictures(unequal, tmp_path / "take", 25)
+    assert contents(tmp_path).keys() - before.keys() == {"take/images/cam_3.mp4"}
+
+
+def test_a_pass_that_died_is_completed_and_finished_cameras_are_kept(videos, tmp_path, monkeypatch):
+    folder = tmp_path / "take"
+    extract_rig_pictures(videos, tmp_path / "other", 25)
+    first, second = sorted(SERIALS)
+    read = extraction.read_frames
+
+    def dies(path, fps):
+        for index, frame in enumerate(read(path, fps)):
+            if second in path.name and index == 3:
+                raise KeyboardInterrupt
+            yield frame
+
+    monkeypatch.setattr(extraction, "read_frames", dies)
+    with pytest.raises(KeyboardInterrupt):
+        extract_rig_pictures(videos, folder, 25)
+    assert {name[: -len("_000000")] for name in list_pictures(folder / "images")} == {f"cam_{first}"}
+    decoded = []
+    monkeypatch.setattr(extraction, "read_frames", lambda path, fps: decoded.append(path.name) or read(path, fps))
+    extract_rig_pictures(videos, folder, 25)
+    assert decoded == [f"cam_{second}.mp4"]
+    (folder / "images" / f"cam_{first}_000004.jpg").unlink()
+    extract_rig_pictures(videos, folder, 25)
+    assert decoded == [f"cam_{second}.mp4", f"cam_{first}.mp4"]
+    extract_rig_pictures(videos, folder, 25)
+    assert len(decoded) == 2
+    for name, content in contents(tmp_path / "other" / "images").items():
+        assert (folder / "images" / name).read_bytes() == content
+    assert not (folder / extraction.UNFINISHED).exists()
+
+
+def test_own_pictures_and_other_options_are_left_alone(videos, make_video, tmp_path):
+    folder = tmp_path / "take"
+    write_picture(folder / "images" / "mine.png", np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(InputError, match="mine"):
+        extract_rig_pictures(videos, folder, 25)
+    (folder / "images" / "mine.png").unlink()
+    extract_rig_pictures(videos, folder, 25)
+    before = contents(folder / "images")
+    with pytest.raises(InputError, match="same options"):
+        extract_rig_pictures(videos, folder, 10)
+    assert contents(folder / "images") == before
+    make_video(f"take/images/cam_{SERIALS[0]}.mp4", size="32x24", duration=0.32)
+    with pytest.raises(InputError, match=f"cam_{SERIALS[0]}.mp4 of"):
+        extract_rig_pictures(videos, folder, 25)
+
+
+def test_two_videos_of_one_camera(videos, tmp_path):
+    (tmp_path / "take" / f"cam_{SERIALS[0]}.mp4").write_bytes(b"")
+    with pytest.raises(InputError, match="one video of camera"):
+        find_videos(tmp_path / "take")

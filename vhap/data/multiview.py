@@ -1,0 +1,36 @@
+"""A user's own rig as a capture.
+
+ROOT/SEQUENCE/images[_N]/CAMERA/TIMESTEP.jpg, alpha_maps/CAMERA/TIMESTEP.png, landmark2d/SOURCE/CAMERA.npz, and the
+cameras in camera_params.json, transforms.json or a COLMAP model, in the sequence's folder or in ROOT.
+"""
+
+from __future__ import annotations
+
+from vhap.config.data import MultiviewDataConfig
+from vhap.data.cameras.find import has_rig_cameras, read_rig_cameras
+from vhap.data.cameras.rig import RigCameras
+from vhap.data.frame_cache import DEFAULT_BYTES
+from vhap.data.rig_capture import RigCapture
+from vhap.data.rig_recording import RigRecording, open_nested_recording
+from vhap.data.sequence_folder import find_folder
+
+
+class MultiviewCapture(RigCapture):
+    """As RigCapture; lengths are in the units of the calibration."""
+
+    def __init__(self, config: MultiviewDataConfig, cache_bytes: int = DEFAULT_BYTES) -> None:
+        recording = open_multiview_recording(config)
+        super().__init__(config, recording, read_calibration(config, recording), cache_bytes=cache_bytes)
+
+
+def open_multiview_recording(config: MultiviewDataConfig) -> RigRecording:
+    """The sequence's pictures. Raises InputError where its folder, or the pictures in it, cannot be found."""
+    return open_nested_recording(find_folder(config.root_folder, config.sequence), config.n_downsample_rgb)
+
+
+def read_calibration(config: MultiviewDataConfig, recording: RigRecording) -> RigCameras:
+    """The cameras of config.calibration, else of the sequence's folder, else of the root."""
+    if config.calibration is not None:
+        return read_rig_cameras(config.calibration)
+    root_has_it = not has_rig_cameras(recording.path) and has_rig_cameras(config.root_folder)
+    return read_rig_cameras(config.root_folder if root_has_it else recording.path)

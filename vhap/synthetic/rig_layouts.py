@@ -1,0 +1,106 @@
+"""Where everything of a synthetic rig's recording lies, in each of the layouts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from vhap.synthetic.writer import DETECTOR_FILES
+
+RigLayout = Literal["nersemble_v1", "nersemble_v2", "multiview"]
+CameraFile = Literal["camera_params", "transforms", "colmap"]
+
+
+@dataclass(frozen=True)
+class RigFiles:
+    """One sequence under `root`. subject does not matter for multiview, camera_file only there."""
+
+    root: Path
+    layout: RigLayout
+    subject: str
+    sequence: str
+    image_format: str
+    camera_file: CameraFile = "transforms"
+
+    @property
+    def is_nersemble(self) -> bool:
+        return self.layout != "multiview"
+
+    @property
+    def folder(self) -> Path:
+        """Of the sequence."""
+        return self._sequences / self.sequence
+
+    @property
+    def _sequences(self) -> Path:
+        below = {"nersemble_v1": self.subject, "nersemble_v2": f"{self.subject}/sequences", "multiview": "."}
+        return self.root / below[self.layout]
+
+    @property
+    def truth(self) -> Path:
+        return self.folder / "ground_truth"
+
+    @property
+    def settings(self) -> Path:
+        return self.truth / "settings.json"
+
+    @property
+    def vertices(self) -> Path:
+        return self.truth / "vertices.npy"
+
+    @property
+    def params(self) -> Path:
+        return self.truth / "tracked_flame_params_0.npz"
+
+    @property
+    def cameras(self) -> Path:
+        """The calibration's file."""
+        if self.layout == "nersemble_v1":
+            return self.root / "camera_params" / self.subject / "camera_params.json"
+        if self.layout == "nersemble_v2":
+            return self.root / self.subject / "calibration" / "camera_params.json"
+        colmap = "sparse/0/images.txt"
+        return self.folder / (colmap if self.camera_file == "colmap" else f"{self.camera_file}.json")
+
+    def color(self, serial: str) -> Path:
+        """The colour calibration: of a camera in v1, of all in v2."""
+        if self.layout == "nersemble_v1":
+            return self.root / "color_correction" / self.subject / f"{serial}.npy"
+        return self.root / self.subject / "calibration" / "color_calibration.json"
+
+    def picture_name(self, serial: str, timestep: str) -> str:
+        """Below images/ or alpha_maps/, without suffix."""
+        return f"cam_{serial}_{timestep}" if self.is_nersemble else f"{serial}/{timestep}"
+
+    def image(self, serial: str, timestep: str) -> Path:
+        return self.folder / "images" / f"{self.picture_name(serial, timestep)}.{self.image_format}"
+
+    def alpha(self, serial: str, timestep: str) -> Path:
+        return self.folder / "alpha_maps" / f"{self.picture_name(serial, timestep)}.png"
+
+    def landmarks(self, landmark_set: str, serial: str) -> Path:
+        return self.folder / "landmark2d" / DETECTOR_FILES[landmark_set] / f"{serial}.npz"
+
+    def video(self, serial: str) -> Path:
+        folder = self.folder / "images" if self.layout == "nersemble_v2" else self.folder
+        return folder / f"cam_{serial}.mp4"
+
+    def background(self, serial: str) -> Path:
+        return self._sequences / "BACKGROUND" / f"image_{serial}.jpg"
+
+    def has_frame(self, serial: str, timestep: str) -> bool:
+        return self.image(serial, timestep).is_file() and self.alpha(serial, timestep).is_file()
+
+    def complete(
+        self, serials: Sequence[str], timesteps: Sequence[str], landmark_sets: Sequence[str], videos: bool
+    ) -> bool:
+        """Whether every file is there."""
+        single = [self.vertices, self.params, self.cameras, self.truth / "landmarks.npz", self.truth / "cameras.json"]
+        for serial in serials:
+            single += [self.landmarks(name, serial) for name in landmark_sets]
+            single += [self.color(serial), self.background(serial)] if self.is_nersemble else []
+            single += [self.video(serial)] if videos else []
+        frames = all(self.has_frame(serial, timestep) for serial in serials for timestep in timesteps)
+        return frames and all(path.is_file() for path in single)
