@@ -236,9 +236,9 @@ def measure_cells(values: dict[str, Any]) -> list[str]:
     return [" / ".join(number(values.get(name)) for name in names) for names in MEASURES.values()]
 
 
-def number(value: float | None) -> str:
-    """Two decimals; a dash where there is nothing."""
-    return "-" if value is None or math.isnan(value) else f"{value:.2f}"
+def number(value: float | None, decimals: int = 2) -> str:
+    """A dash where there is nothing."""
+    return "-" if value is None or math.isnan(value) else f"{value:.{decimals}f}"
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

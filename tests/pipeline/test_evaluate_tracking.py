@@ -12,8 +12,11 @@ from vhap.config.loading import save_config
 from vhap.config.synthetic import SyntheticConfig
 from vhap.config.track import ExperimentConfig, ModelConfig, TrackConfig
 from vhap.data.results import TrackResult, load_result, newest_run, save_result
+from vhap.model.head import pose
+from vhap.model.load import load_head
 from vhap.pipeline.evaluate_tracking import clip_values, read_or_evaluate, run
 from vhap.pipeline.make_synthetic_capture import run as make_capture
+from vhap.pipeline.rendered_frames import result_head_params
 from vhap.util.errors import InputError
 from vhap.util.files import read_json
 
@@ -60,6 +63,10 @@ def test_the_truth_itself_has_no_error(capture, true_result, tmp_path):
     assert values["face_vertex_error_mm_p95"] < 0.01
     assert values["focal_error_percent"] == 0
     assert values["jitter_mm"] == values["jitter_mm_truth"] > 0
+    assert values["lid_gap_error"] < 1e-4
+    assert values["mouth_gap_error"] < 1e-4
+    assert values["gaze_error_deg_mean"] < 0.01
+    assert values["teeth_outside_mm"] is None
 
 
 def test_errors_are_seen_by_the_measure_that_should_see_them(capture, true_result, tmp_path):
@@ -83,6 +90,46 @@ def test_errors_are_seen_by_the_measure_that_should_see_them(capture, true_resul
     shaky = evaluate(write_run(tmp_path / "shaky", capture, replace(true_result, translation=shaken)))
     assert shaky["jitter_mm"] > 3
     assert shaky["jitter_mm_truth"] == plain["jitter_mm_truth"]
+
+
+def test_eyes_and_mouth_are_compared_in_head_space(capture, true_result, tmp_path):
+    rotation = true_result.rotation + np.float32([0.1, 0.2, 0])
+    eyes = true_result.eyes_pose.copy()
+    eyes[:, 4] += np.float32(np.radians(10))
+    gaze = evaluate(write_run(tmp_path / "gaze", capture, replace(true_result, rotation=rotation, eyes_pose=eyes)))
+    assert gaze["gaze_error_deg_mean"] == pytest.approx(5, abs=0.2)
+    assert gaze["lid_gap_error"] < 1e-3
+    jaw = true_result.jaw_pose + np.float32([0.1, 0, 0])
+    mouth = evaluate(write_run(tmp_path / "mouth", capture, replace(true_result, jaw_pose=jaw)))
+    assert mouth["mouth_gap_error"] > 0.1
+    assert mouth["lid_gap_error"] < 1e-3
+
+
+def test_lids_are_measured_where_the_truth_closes_them(capture, true_result, tmp_path):
+    blinks = [index for index, name in enumerate(load_head("builtin").expr_names) if name.startswith("eyeBlink")]
+    mine = tmp_path / "root" / "clip"
+    shutil.copytree(capture, mine)
+    truth_file, vertices_file = mine / "ground_truth" / RESULT, mine / "ground_truth" / "vertices.npy"
+    expr = true_result.expr.copy()
+    expr[:, blinks] = 0
+    expr[1, blinks] = 1
+    closed = replace(true_result, expr=expr)
+    save_result(truth_file, closed)
+    head = load_head("builtin")
+    np.save(vertices_file, pose(head, result_head_params(closed, list(range(FRAMES)))).numpy())
+    ajar = expr.copy()
+    ajar[1, blinks] = 0.5
+    exact = evaluate(write_run(tmp_path / "exact", mine, closed))
+    short = evaluate(write_run(tmp_path / "short", mine, replace(closed, expr=ajar)))
+    assert abs(exact["closed_lid_gap"]) < 0.02
+    assert short["closed_lid_gap"] > 0.1
+    assert short["lid_gap_error"] == pytest.approx(
+        (short["closed_lid_gap"] - exact["closed_lid_gap"]) / FRAMES, abs=1e-3
+    )
+    wide = replace(closed, expr=np.where(np.isin(np.arange(expr.shape[1]), blinks), 0, expr).astype(np.float32))
+    save_result(truth_file, wide)
+    np.save(vertices_file, pose(head, result_head_params(wide, list(range(FRAMES)))).numpy())
+    assert evaluate(write_run(tmp_path / "open", mine, wide))["closed_lid_gap"] is None
 
 
 def test_one_similarity_of_the_whole_clip_is_taken_out(capture, true_result, tmp_path):

@@ -1,3 +1,5 @@
+import math
+import os
 from dataclasses import replace
 from functools import partial
 
@@ -8,12 +10,16 @@ from tracked_heads import builtin_head, exact_problem, in_double, landmarks_px, 
 
 from vhap.geometry.cameras import Camera, camera_from_focal
 from vhap.geometry.rotations import axis_angle_to_matrix
-from vhap.model.head import HeadModel, HeadParams, coefficient_slopes, landmark_head, pose
+from vhap.model.head import HeadModel, HeadParams, coefficient_slopes, landmark_head, landmark_points, pose
+from vhap.model.load import load_head
+from vhap.render.shading import uniform_lights
+from vhap.tracking.eyes_and_mouth import eyelid_gaps, gaze_error_deg, in_head_space, optical_axes
 from vhap.tracking.first_guess import guess_from_landmarks, pose_from_landmarks
-from vhap.tracking.landmark_solver import LandmarkPrior, solve_landmarks
-from vhap.tracking.params import PER_FRAME, TrackParams
+from vhap.tracking.landmark_solver import LandmarkPrior, LandmarkProblem, solve_landmarks
+from vhap.tracking.params import PER_FRAME, TrackParams, initial_params
 
 SIZE = (480, 640)
+ICT = os.environ.get("VHAP_ICT_FACEKIT")
 
 
 def start_of(truth: TrackParams) -> TrackParams:
@@ -164,3 +170,45 @@ def test_pnp_alone_places_a_mean_face_exactly():
     assert known.all()
     torch.testing.assert_close(found.rotation, truth.rotation, atol=1e-3, rtol=0)
     torch.testing.assert_close(found.translation, truth.translation, atol=1e-3, rtol=0)
+
+
+@pytest.fixture(
+    scope="module",
+    params=["builtin", pytest.param("ict", marks=pytest.mark.skipif(not ICT, reason="VHAP_ICT_FACEKIT is not set"))],
+)
+def head_with_eyes(request) -> HeadModel:
+    return load_head(request.param)
+
+
+def eyes_at_work(head: HeadModel) -> TrackParams:
+    """A person whose lids close in frame 1 and to a half in frame 2, and whose eyes turn by 15 degrees after that."""
+    still = initial_params(head, 6, 1, uniform_lights())
+    expr, eyes = still.expr.clone(), still.eyes_pose.clone()
+    blinks = [index for index, name in enumerate(head.expr_names) if name.startswith("eyeBlink")]
+    expr[1, blinks], expr[2, blinks] = 1.0, 0.5
+    for frame, (axis, sign) in enumerate([(1, 1), (1, -1), (0, -1)], 3):
+        eyes[frame, [axis, axis + 3]] = sign * math.radians(15)
+    turn = torch.stack([torch.zeros(6), torch.linspace(-0.2, 0.2, 6), torch.zeros(6)], -1)
+    shape = 0.7 * torch.randn(head.n_shape, generator=torch.Generator().manual_seed(0))
+    return replace(still, shape=shape, expr=expr, eyes_pose=eyes, rotation=turn, focal_length=torch.tensor([2.0]))
+
+
+def eyes_of(head: HeadModel, params: TrackParams) -> tuple[torch.Tensor, torch.Tensor]:
+    """Lid gaps (B, 2) in eye widths and optical axes (B, 2, 3)."""
+    vertices = in_head_space(pose(head, params.head()), params.head())
+    axes = torch.stack([optical_axes(head, frame) for frame in vertices])
+    return eyelid_gaps(landmark_points(head, vertices, "ibug")), axes
+
+
+def test_landmarks_close_the_lids_and_turn_the_eyes(head_with_eyes):
+    head, truth = head_with_eyes, eyes_at_work(head_with_eyes)
+    pixels = landmarks_px(truth, SIZE, head)
+    problem = LandmarkProblem(
+        landmark_head(head, "ibug"), "ibug", pixels, torch.ones(pixels.shape[:2]), SIZE, given=None
+    )
+    start = replace(initial_params(head, 6, 1, uniform_lights()), focal_length=torch.tensor([2.0]))
+    found = guess_from_landmarks(problem, start, 6).params
+    (gaps, axes), (true_gaps, true_axes) = eyes_of(head, found), eyes_of(head, truth)
+    assert true_gaps[1].max() < 0.03 < 0.25 < true_gaps[0].min()
+    assert (gaps - true_gaps).abs().max() < 0.03
+    assert gaze_error_deg(axes, true_axes)[3:].max() < 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from torch import Tensor
 
 from vhap.config.evaluate import EvaluateConfig
 from vhap.data.results import TrackResult, load_result, result_path
+from vhap.pipeline.measure_eyes_and_mouth import measure_eyes_and_mouth
 from vhap.pipeline.measure_pictures import FrameMeasures, clip_psnr_db, measure_pictures
-from vhap.pipeline.rendered_frames import RunScene, open_run
+from vhap.pipeline.rendered_frames import RunScene, open_run, result_head_params
+from vhap.tracking.eyes_and_mouth import in_head_space
 from vhap.tracking.metrics import (
     Distribution,
     Similarity,
@@ -34,11 +37,17 @@ PER_FRAME = "per_frame"
 
 @dataclass(frozen=True)
 class Truth:
-    """vertices (T, V, 3) metres on disk; row_of: timestep name -> row; focal in units of max(height, width)."""
+    """vertices (T, V, 3) metres on disk; row_of: timestep name -> row; result: what posed them."""
 
     vertices: np.ndarray
     row_of: dict[str, int]
-    focal: float
+    result: TrackResult
+
+    @property
+    def focal(self) -> float:
+        """In units of max(height, width)."""
+        assert self.result.focal_length is not None
+        return float(self.result.focal_length.reshape(-1)[0])
 
     def frame(self, name: str, device: torch.device) -> Tensor | None:
         """(V, 3) of a timestep, None where the truth does not have it."""
@@ -79,7 +88,7 @@ def evaluate(scene: RunScene, truth: Truth | None = None) -> dict[str, Any]:
     psnr_face_db: those of the region `face` that face the camera with a cosine of at least 0.2. silhouette_iou:
     rendered mask against the matte above 0.5, inside the bounding box of the head without its neck, above the chin.
     jitter_mm: median second difference of the vertices. With a truth also the distance of the vertices, of the region
-    `face` and of all.
+    `face` and of all, and the measures of `measure_eyes_and_mouth`.
     """
     measures = measure_pictures(scene)
     frames = len(scene.capture.timestep_ids)
@@ -146,17 +155,17 @@ def open_truth(config: EvaluateConfig, scene: RunScene) -> Truth | None:
 
 
 def _truth(vertices: Path, result: TrackResult) -> Truth:
-    assert result.focal_length is not None
     names = [str(name) for name in result.timestep_id]
     return Truth(
         vertices=np.load(vertices, mmap_mode="r"),
         row_of={name: row for row, name in enumerate(names)},
-        focal=float(result.focal_length.reshape(-1)[0]),
+        result=result,
     )
 
 
 def compare_with_truth(scene: RunScene, truth: Truth) -> dict[str, float | str]:
-    """Vertex errors in mm after one similarity a sequence (none where the camera was given), and the focal error."""
+    """Vertex errors in mm after one similarity a sequence (none where the camera was given), the focal error, and eyes
+    and mouth, each in its own head's space."""
     calibrated = scene.capture.given_camera() is not None
     similarity = None if calibrated else align_with_truth(scene, truth)
     face, head = Distribution(), Distribution()
@@ -175,6 +184,7 @@ def compare_with_truth(scene: RunScene, truth: Truth) -> dict[str, float | str]:
         "head_vertex_error_mm_p95": head.quantile(0.95),
         "focal_error_percent": focal,
         "jitter_mm_truth": truth_jitter_mm(scene, truth),
+        **measure_eyes_and_mouth(scene.model, _pairs_in_head_space(scene, truth)),
     }
 
 
@@ -197,13 +207,27 @@ def truth_jitter_mm(scene: RunScene, truth: Truth) -> float:
     return lengths.quantile(0.5)
 
 
-def _pairs(scene: RunScene, truth: Truth):
+def _pairs(scene: RunScene, truth: Truth) -> Iterator[tuple[Tensor, Tensor]]:
     """Tracked and true vertices (V, 3) of every timestep that both have."""
+    for _, vertices, exact in _common_frames(scene, truth):
+        yield vertices, exact
+
+
+def _pairs_in_head_space(scene: RunScene, truth: Truth) -> Iterator[tuple[Tensor, Tensor]]:
+    """As `_pairs`, without the turns of root and neck."""
+    for row, vertices, exact in _common_frames(scene, truth):
+        true_row = truth.row_of[str(scene.result.timestep_id[row])]
+        true_params = result_head_params(truth.result, true_row, scene.device)
+        yield in_head_space(vertices, scene.head_params(row)), in_head_space(exact, true_params)
+
+
+def _common_frames(scene: RunScene, truth: Truth) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Row of the result, tracked and true vertices."""
     for row, name in enumerate(scene.result.timestep_id):
         exact = truth.frame(str(name), scene.device)
         vertices = scene.vertices(row)
         if exact is not None and torch.isfinite(vertices).all():
-            yield vertices, exact
+            yield row, vertices, exact
 
 
 def _as_json(value: Any) -> Any:

@@ -28,16 +28,19 @@ FIXED_SHAPE = 1e-4
 class LandmarkPrior:
     """Standard deviations. pixel: of a landmark, as a fraction of the face's size in the picture; robust: the
     distance, in those units, from which a point counts less (Cauchy); the others in their own units. expr is for
-    anonymous coefficients of unit variance, activation for named ones, which run from 0 to 1."""
+    anonymous coefficients of unit variance, activation for named ones, which run from 0 to 1, blink for those named so:
+    they run through all of it every few seconds. Blinks and eyes are wide, since few points speak for them, and a
+    narrow prior leaves lids ajar and gaze short of where it looks."""
 
     pixel: float = 0.01
     robust: float = 2.0
     shape: float = 1.0
     expr: float = 1.0
     activation: float = 0.4
+    blink: float = 1.0
     neck_rad: float = 0.1
     jaw_rad: float = 0.3
-    eyes_rad: float = 0.3
+    eyes_rad: float = 0.6
     log_focal: float = 0.5
 
 
@@ -155,8 +158,9 @@ def _prior_scales(problem: LandmarkProblem, local: Tensor) -> Tensor:
     """(P,) standard deviations; the pose's is a whisper that holds frames without landmarks in place."""
     prior = problem.prior
     scales = [FREE] * 6 + [prior.neck_rad] * 3 + [prior.jaw_rad] * 3 + [prior.eyes_rad] * 6
-    spread = prior.activation if problem.head.expr_names else prior.expr
-    return local.new_tensor(scales + [spread] * (local.shape[-1] - N_MOTION))
+    names = problem.head.expr_names
+    spreads = [prior.blink if "blink" in name.lower() else prior.activation for name in names]
+    return local.new_tensor(scales + (spreads or [prior.expr] * (local.shape[-1] - N_MOTION)))
 
 
 def _prior_residuals(problem: LandmarkProblem, local: Tensor, anchor: Tensor) -> Tensor:
