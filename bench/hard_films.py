@@ -86,7 +86,7 @@ def film_case(config: SyntheticConfig, case: Case) -> tuple[Path, tuple[str, ...
 
 
 def write_film(files: CaptureFiles, truth: Truth, config: SyntheticConfig, case: Case, sets: Sequence[str]) -> None:
-    write_vertices(files.vertices, truth)
+    write_vertices(files.vertices, truth.model, truth.params)
     vertices = np.load(files.vertices, mmap_mode="r")
     write_truth(files, truth)
     write_landmarks(files, truth, vertices, sets, NOISE_PX, config.seed)
