@@ -50,7 +50,7 @@ class AppearancePrior:
             return background
         flat = background.flatten(0, 2)
         drawn = pool[self._below(len(pool), len(replaced), pool.device)]
-        return flat.index_copy(0, replaced, flat[drawn]).view(background.shape)
+        return flat.index_copy(0, replaced, flat.detach()[drawn]).view(background.shape)
 
     def _chosen(self, allowed: Tensor, rate: float) -> Tensor:
         """Indices of allowed (N,) bool, each taken with probability rate."""

@@ -151,12 +151,12 @@ class Energy:
         """Head outside the matte costs everywhere, matte outside the head only beside the hair: elsewhere it may be
         a body, clothes or long hair."""
         raster = rendering.raster
-        counted = raster.mask
-        growing = self.scene.faces_in(GROWING)
-        if growing is not None:
-            seen = growing[raster.face_id.clamp(min=0).long()] & raster.mask
-            counted = counted | (max_pool2d(seen.float()[:, None], 3, 1, 1)[:, 0] > 0)
-        return losses.silhouette(coverage, alpha, counted, raster.pixels.shape[0])
+        faces = self.scene.faces_in(GROWING)
+        growing = torch.zeros_like(coverage)
+        if faces is not None:
+            seen = faces[raster.face_id.clamp(min=0).long()] & raster.mask
+            growing = max_pool2d(seen.to(coverage)[:, None], 3, 1, 1)[:, 0]
+        return losses.silhouette(coverage, alpha, growing, raster.pixels.shape[0])
 
     def _offset_terms(self, params: TrackParams, before: Neighbours) -> Terms:
         offset = params.offset()

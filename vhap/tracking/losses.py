@@ -136,9 +136,10 @@ def reg_offset_dynamic(offset: Tensor, before: Tensor, valid: Tensor) -> Tensor:
     return ((offset - before.detach()) * valid[:, None, None]).square().mean()
 
 
-def silhouette(coverage: Tensor, alpha: Tensor, counted: Tensor, n_rendered: int) -> Tensor:
-    """Sum of |coverage - alpha| (B, H, W) where counted, over the number of rendered pixels."""
-    return ((coverage - alpha).abs() * counted).sum() / max(n_rendered, 1)
+def silhouette(coverage: Tensor, alpha: Tensor, growing: Tensor, n_rendered: int) -> Tensor:
+    """Sum of coverage beyond alpha (B, H, W), and of alpha beyond coverage where growing, over rendered pixels."""
+    beyond = coverage - alpha
+    return (torch.relu(beyond) + torch.relu(-beyond) * growing).sum() / max(n_rendered, 1)
 
 
 def change_residual(now: Tensor, before: Tensor, valid: Tensor) -> Tensor:

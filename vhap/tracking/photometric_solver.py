@@ -76,24 +76,30 @@ class _Vectors:
         common = [params.focal_length.log(), params.shape, params.lights.flatten()]
         return cls(torch.cat(common), torch.cat([getattr(params, name) for name in PER_FRAME], -1))
 
-    def into(self, params: TrackParams) -> TrackParams:
+    def by_name(self, params: TrackParams) -> dict[str, Tensor]:
         widths = [getattr(params, name).shape[1] for name in PER_FRAME]
-        return replace(
-            params,
+        return {
             **dict(zip(PER_FRAME, self.local.split(widths, -1))),
-            focal_length=self.common[:1].exp(),
-            shape=self.common[1:-N_LIGHTS],
-            lights=self.common[-N_LIGHTS:].view(9, 3),
-        )
+            "focal_length": self.common[:1].exp(),
+            "shape": self.common[1:-N_LIGHTS],
+            "lights": self.common[-N_LIGHTS:].view(9, 3),
+        }
 
 
 @dataclass(frozen=True)
 class _Linearised:
-    """Normal equations at one place, what each frame costs there (B,), and what shared unknowns cost by themselves."""
+    """Normal equations at one place, what each frame costs there (B,), what shared unknowns cost by themselves, and
+    which frames (B,) have the head in sight."""
 
     equations: NormalEquations
     costs: Tensor
     shared_cost: Tensor
+    seen: Tensor
+
+    def better_than(self, other: _Linearised) -> bool:
+        """A frame out of sight costs no pixels; losing one is no gain."""
+        cheaper = self.costs.sum() + self.shared_cost < other.costs.sum() + other.shared_cost
+        return bool(cheaper) and not bool((other.seen & ~self.seen).any())
 
 
 @torch.no_grad()
@@ -109,15 +115,14 @@ def solve_shared(
     now = _Vectors.of(params.rows(rows))
     anchor, damping, kept, best = now.local, FIRST_DAMPING, params, None
     for index in range(rounds + 1):
-        trial = place(params, now, rows)
+        trial = place(params, now, rows, names)
         trial = replace(trial, residual_texture=bake(trial)) if index else trial
         found = _linearise(problem, trial, rows, anchor, names)
-        cost = found.costs.sum() + found.shared_cost
-        if best is None or cost < best[0]:
-            kept, best, damping = trial, (cost, now, found.equations), max(damping * ACCEPTED, LEAST_DAMPING)
+        if best is None or found.better_than(best[0]):
+            kept, best, damping = trial, (found, now), max(damping * ACCEPTED, LEAST_DAMPING)
         else:
             damping *= REJECTED
-        step_common, step_local = solve_step(best[2], damping, True)
+        step_common, step_local = solve_step(best[0].equations, damping, True)
         now = _Vectors(best[1].common + step_common, best[1].local + step_local)
     return kept
 
@@ -126,20 +131,28 @@ def solve_shared(
 def solve_frames(problem: PhotometricProblem, params: TrackParams, rows: Tensor, names: Sequence[str]) -> TrackParams:
     """One step of each of the frames rows (B,) alone, the texture and what all share held. A frame that it makes
     worse stays where it was. Returns params of all frames."""
+    own = [name for name in names if name in PER_FRAME]
     start = _Vectors.of(params.rows(rows))
-    found = _linearise(problem, params, rows, start.local, names)
+    found = _linearise(problem, params, rows, start.local, own)
     _, step = solve_step(found.equations, FIRST_DAMPING, False)
-    moved = place(params, _Vectors(start.common, start.local + step), rows)
-    after = _frame_costs(problem, moved, rows, start.local, _systems(problem, moved, rows, columns=False))
-    better = (after < found.costs)[:, None]
-    return place(params, _Vectors(start.common, torch.where(better, start.local + step, start.local)), rows)
+    moved = place(params, _Vectors(start.common, start.local + step), rows, own)
+    systems = _systems(problem, moved, rows, columns=False)
+    after = _frame_costs(problem, moved, rows, start.local, systems)
+    better = ((after < found.costs) & (_seen(systems, after) | ~found.seen))[:, None]
+    return place(params, _Vectors(start.common, torch.where(better, start.local + step, start.local)), rows, own)
 
 
-def place(params: TrackParams, values: _Vectors, rows: Tensor) -> TrackParams:
-    """params of all frames with the unknowns of the frames rows, and the shared ones, put in."""
-    part = values.into(params.rows(rows))
-    own = {name: getattr(params, name).index_copy(0, rows, getattr(part, name)) for name in PER_FRAME}
-    return replace(params, **own, focal_length=part.focal_length, shape=part.shape, lights=part.lights)
+def place(params: TrackParams, values: _Vectors, rows: Tensor, names: Sequence[str]) -> TrackParams:
+    """params of all frames with the unknowns `names` put in: those of the frames rows, and shared ones."""
+    found = {name: value for name, value in values.by_name(params).items() if name in names}
+    rows = rows.to(params.rotation.device)
+    own = {name: getattr(params, name).index_copy(0, rows, found[name]) for name in PER_FRAME if name in names}
+    return replace(params, **(found | own))
+
+
+def _seen(systems: list[PixelSystem | None], like: Tensor) -> Tensor:
+    """(B,) bool: the head is in sight."""
+    return torch.tensor([system is not None for system in systems], device=like.device)
 
 
 def _systems(
@@ -196,7 +209,7 @@ def _linearise(
         right_shared=told.right_shared + seen.right_shared,
     )
     costs = _frame_costs(problem, params, rows, anchor, systems)
-    return _Linearised(_held(total, params, names), costs, shared_cost(landmarks, common))
+    return _Linearised(_held(total, params, names), costs, shared_cost(landmarks, common), _seen(systems, costs))
 
 
 def _pixel_equations(systems: list[PixelSystem | None], like: NormalEquations) -> NormalEquations:
