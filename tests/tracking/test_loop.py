@@ -268,3 +268,19 @@ def test_run_on_the_gpu_ends_where_one_on_the_cpu_does():
     assert on_gpu.static_offset is not None
     assert on_gpu.static_offset.is_cuda
     assert float((landmarks_px(moved, SIZE) - cpu_px).norm(dim=-1).mean()) < 0.3
+
+
+def test_a_face_that_is_not_the_heads_counts_as_undetected_everywhere():
+    capture = filmed()
+    capture.batch.landmarks_px[2] = 48 + 15 * torch.randn(70, 2, generator=torch.Generator().manual_seed(0))
+    counted: dict[int, bool] = {}
+
+    class Confidences(Callback):
+        def on_step(self, event: StepEvent) -> None:
+            counted.update(zip(event.timesteps.tolist(), (event.batch.confidence > 0).any(1).tolist()))
+
+    tracker = make_tracker(options(), capture, Confidences())
+    assert 2 not in tracker.init_frames
+    assert (tracker.problem.weight > 0).any(1).tolist() == [row != 2 for row in range(FRAMES)]
+    tracker.run(build_stages(options()))
+    assert counted == {row: row != 2 for row in range(FRAMES)}
