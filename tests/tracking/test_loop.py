@@ -9,10 +9,11 @@ from tracked_heads import FilmedCapture, builtin_head, frame_batch, landmarks_px
 from vhap.config.data import DataConfig
 from vhap.config.track import ExperimentConfig, LearningRateConfig, ModelConfig, PipelineConfig, TrackConfig
 from vhap.geometry.cameras import camera_from_focal
-from vhap.pipeline.track import build_tracker
+from vhap.pipeline.track import build_tracker, report_detections
 from vhap.tracking.loop import Callback, StepEvent, Tracker
 from vhap.tracking.params import PER_FRAME, TrackParams
 from vhap.tracking.stages import Stage, build_stages
+from vhap.util.log import get_logger
 
 SIZE, FRAMES, BATCH = (96, 96), 6, 4
 NO_MOTION = LearningRateConfig(0, 0, 0, 0, 0, 0, 0)
@@ -279,3 +280,27 @@ def test_run_on_the_gpu_ends_where_one_on_the_cpu_does():
     assert on_gpu.static_offset is not None
     assert on_gpu.static_offset.is_cuda
     assert float((landmarks_px(moved, SIZE) - cpu_px).norm(dim=-1).mean()) < 0.3
+
+
+def test_a_face_that_is_not_the_heads_counts_as_undetected_everywhere():
+    capture = filmed()
+    capture.batch.landmarks_px[2] = 48 + 15 * torch.randn(70, 2, generator=torch.Generator().manual_seed(0))
+    counted: dict[int, bool] = {}
+
+    class Confidences(Callback):
+        def on_step(self, event: StepEvent) -> None:
+            counted.update(zip(event.timesteps.tolist(), (event.batch.confidence > 0).any(1).tolist()))
+
+    tracker = make_tracker(options(), capture, Confidences())
+    assert 2 not in tracker.init_frames
+    assert (tracker.problem.weight > 0).any(1).tolist() == [row != 2 for row in range(FRAMES)]
+    tracker.run(build_stages(options()))
+    assert counted == {row: row != 2 for row in range(FRAMES)}
+
+
+def test_frames_without_the_head_are_named_by_what_was_wrong_with_them(monkeypatch):
+    capture, lines = filmed(undetected=(1, 4)), []
+    monkeypatch.setattr(get_logger(), "info", lambda text, *values: lines.append(text % values))
+    report_detections(capture, torch.tensor([True, False, False, True, False, True]))
+    assert [line.split(" in ")[0] for line in lines] == ["no face found", "landmarks that are not the head's"]
+    assert [line.split(": ")[1] for line in lines] == ["000001 000004", "000002"]

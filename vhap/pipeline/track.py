@@ -286,15 +286,22 @@ def build_scene(
 
 
 def report_detections(capture: MonocularCapture, found: torch.Tensor) -> None:
-    """One line on the frames that are tracked through by their neighbours; InputError where there is no face at all."""
-    missing = [name for name, seen in zip(capture.timestep_ids, found.tolist()) if not seen]
-    if len(missing) == len(capture.timestep_ids):
+    """A line on the frames that are tracked through by their neighbours, and one on those whose landmarks are not the
+    head's; InputError where there is no face at all."""
+    detected = (capture.load_landmarks()[1][:, 0] > 0).any(1)
+    if not bool(found.any()):
         raise InputError(
             f"expected a face in some picture of {capture.folder}, found none; "
             "check the pictures, or delete landmark2d/ to detect again"
         )
-    if missing:
-        get_logger().info("no face found in %d frames, tracked through: %s", len(missing), " ".join(missing))
+    tell = get_logger().info
+    for frames, what in (
+        (~found & ~detected, "no face found"),
+        (~found & detected, "landmarks that are not the head's"),
+    ):
+        names = [capture.timestep_ids[row] for row in torch.nonzero(frames).flatten().tolist()]
+        if names:
+            tell("%s in %d frames, tracked through: %s", what, len(names), " ".join(names))
 
 
 def describe(

@@ -14,6 +14,7 @@ from vhap.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from vhap.model.head import landmark_points
 from vhap.tracking.landmark_solver import LandmarkProblem, solve_landmarks
 from vhap.tracking.params import PER_FRAME, TrackParams
+from vhap.tracking.sightings import find_glimpses, find_misfits
 
 OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0])
 NO_DISTORTION = np.zeros(4)
@@ -98,7 +99,7 @@ def choose_frames(problem: LandmarkProblem, params: TrackParams, found: Tensor, 
 
 @dataclass(frozen=True)
 class FirstGuess:
-    """params of all frames; found: (T,) bool, frames whose pose the landmarks gave; init_frames: rows chosen for
+    """params of all frames; found: (T,) bool, frames whose landmarks gave the head's pose; init_frames: rows chosen for
     the initialisation."""
 
     params: TrackParams
@@ -109,8 +110,18 @@ class FirstGuess:
 def guess_from_landmarks(problem: LandmarkProblem, params: TrackParams, n_init: int, first_row: int = 0) -> FirstGuess:
     """Everything that landmarks tell: pose by PnP, focal length and identity from many frames, then each frame.
 
-    Frames of the initialisation are chosen from first_row on. Without any detection the params come back as they were.
+    Frames of the initialisation are chosen from first_row on. Landmarks that are not the head's (a face found in the
+    background, another person's) count as not detected. Without any detection the params come back as they were.
     """
+    problem = problem.only(~find_glimpses(problem))
+    guess = _solve_guess(problem, params, n_init, first_row)
+    misfits = find_misfits(problem, guess.params, guess.found)
+    if bool(misfits.any()):
+        guess = _solve_guess(problem.only(~misfits), params, n_init, first_row)
+    return guess
+
+
+def _solve_guess(problem: LandmarkProblem, params: TrackParams, n_init: int, first_row: int) -> FirstGuess:
     params, found = pose_from_landmarks(problem, params)
     chosen = choose_frames(problem, params, found & (torch.arange(len(found)) >= first_row), n_init)
     if not bool(found.any()):

@@ -62,19 +62,27 @@ class LandmarkProblem:
     def select(self, frames: Tensor) -> LandmarkProblem:
         return replace(self, detected_px=self.detected_px[frames], weight=self.weight[frames])
 
+    def only(self, frames: Tensor) -> LandmarkProblem:
+        """The same with landmarks in frames (B,) bool only; the others count as not detected."""
+        return replace(self, weight=self.weight * frames.to(self.weight)[:, None])
+
     def near_shape(self, shape: Tensor, fixed: bool) -> LandmarkProblem:
         """The same with a known identity: fixed, or in the middle of the prior."""
         return replace(self, shape=shape, prior=replace(self.prior, shape=FIXED_SHAPE) if fixed else self.prior)
 
-    def sigma_px(self) -> Tensor:
-        """(B,) standard deviation of a landmark, from the extent of the detected points."""
+    def extent_px(self) -> Tensor:
+        """(B,) longer side of the detected points' box; half the picture where there is none, the picture at most."""
         seen = self.weight > 0
         far = torch.full_like(self.detected_px, torch.inf)
         low = torch.where(seen[..., None], self.detected_px, far).amin(1)
         high = torch.where(seen[..., None], self.detected_px, -far).amax(1)
         extent = (high - low).amax(-1)
         fallback = torch.full_like(extent, max(self.size) / 2)
-        return self.prior.pixel * torch.where(extent > 1, extent, fallback).clamp(max=max(self.size))
+        return torch.where(extent > 1, extent, fallback).clamp(max=max(self.size))
+
+    def sigma_px(self) -> Tensor:
+        """(B,) standard deviation of a landmark."""
+        return self.prior.pixel * self.extent_px()
 
 
 def solve_landmarks(problem: LandmarkProblem, params: TrackParams, shared: bool, iterations: int = 40) -> TrackParams:
@@ -108,6 +116,13 @@ def solve_landmarks(problem: LandmarkProblem, params: TrackParams, shared: bool,
     widths = [getattr(params, name).shape[1] for name in PER_FRAME]
     solved = dict(zip(PER_FRAME, local.split(widths, -1)))
     return replace(params, **solved, focal_length=common[:1].exp(), shape=common[1:])
+
+
+def landmark_distances_px(problem: LandmarkProblem, params: TrackParams) -> Tensor:
+    """(B, L) between the head's landmarks and the detected ones."""
+    local = torch.cat([getattr(params, name) for name in PER_FRAME], -1)
+    common = torch.cat([params.focal_length.log(), params.shape])
+    return (_project(problem, common, local) - problem.detected_px).norm(dim=-1)
 
 
 def _head_params(local: Tensor, shape: Tensor) -> HeadParams:

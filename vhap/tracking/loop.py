@@ -63,7 +63,7 @@ class Callback:
 
 @dataclass
 class Tracker:
-    """One run's state. problem, found: all frames' landmarks and which frames have any; init_frames: rows of the
+    """One run's state. problem, found: all frames' landmarks and which frames' are the head's; init_frames: rows of the
     initialisation; params: the unknowns of all frames, updated in place as stages run; first_row: where the sequential
     pass begins; progress: the unit that comes next."""
 
@@ -84,6 +84,7 @@ class Tracker:
         sh_lights = self.config.render.lighting_type == "SH"
         scale = data.scale_factor / (data.n_downsample_rgb or 1)
         self.coarse_factor = coarse_factor(self.scene.size)
+        self.problem = self.problem.only(self.found)
         self.random = torch.Generator().manual_seed(self.config.seed)
         render = self.config.render
         clusters = self.scene.face_clusters(self.config.model.tex_clusters)
@@ -206,7 +207,10 @@ class Tracker:
         return replace(self.problem, head=landmark_head(person, self.scene.landmark_set))
 
     def _load(self, rows: Tensor) -> FrameBatch:
-        return self.capture.load(rows.tolist()).to(self.params.rotation.device)
+        """Frames as the capture has them; landmarks that are not the head's without confidence."""
+        batch = self.capture.load(rows.tolist()).to(self.params.rotation.device)
+        known = self.found[rows].to(batch.confidence)
+        return replace(batch, confidence=batch.confidence * known[:, None])
 
     def _bake_texture(self, bake: Bake, sharpening: int = SHARPENING_ROUNDS) -> None:
         """The albedo that explains the pictures best as the head stands. The global stage would else begin with the
