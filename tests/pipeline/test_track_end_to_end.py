@@ -40,8 +40,7 @@ METRICS = [
 STAGES = [
     "lmk_init_rigid",
     "lmk_init_all",
-    "rgb_init_texture",
-    "rgb_init_all",
+    "rgb_init_painted",
     "rgb_sequential_tracking",
     "rgb_global_tracking",
 ]
@@ -63,7 +62,7 @@ def options(capture: Path, output: Path, photometric: bool = True, **data) -> Tr
         data=DataConfig(capture.parent, capture.name, landmark_source="face-alignment", **data),
         exp=ExperimentConfig(output, photometric=photometric),
         model=ModelConfig(head="builtin", tex_resolution=TEXTURE),
-        log=LogConfig(interval_scalar=2, interval_media=5),
+        log=LogConfig(interval_scalar=1, interval_media=5),
         pipeline=replace(plan, **{name: replace(getattr(plan, name), **c) for name, c in counts.items()}),
         device="cpu",
     )
