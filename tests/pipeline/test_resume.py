@@ -1,6 +1,7 @@
 """Killed runs go on where they were: the same bits in the end, nothing half written, nothing done twice."""
 
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -100,6 +101,21 @@ def test_finished_run_is_left_alone_and_a_new_one_begins(capture, finished):
     finish(command(capture, finished))
     assert len(list(finished.iterdir())) == 2
     assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_run_killed_before_its_page_is_not_tracked_again(capture, finished, tmp_path):
+    output = tmp_path / "output"
+    shutil.copytree(finished, output)
+    words = [word for word in command(capture, output) if word != "--exp.no-report"]
+    for config in output.glob("*/config.yml"):
+        text = config.read_text().replace(str(finished), str(output)).replace("report: false", "report: true")
+        config.write_text(text)
+    count = len(list(output.iterdir()))
+    said = finish(words)
+    assert "its page" in said
+    assert "rgb_global_tracking:" not in said
+    assert len(list(output.iterdir())) == count
+    assert len(list(output.glob("*/report.html"))) == 1
 
 
 def test_other_options_start_a_run_of_their_own(capture, tmp_path):

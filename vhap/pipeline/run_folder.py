@@ -32,7 +32,7 @@ def start_run_folder(config: TrackConfig) -> Path:
 
 def unfinished_run(config: TrackConfig, device: torch.device) -> tuple[Path, Checkpoint] | None:
     """What exp.resume asks to continue: never nothing; auto the newest run folder with an equal config, unless it is
-    finished; else that folder. InputError where a named folder cannot be continued."""
+    finished, its page included; else that folder. InputError where a named folder cannot be continued."""
     asked = config.exp.resume
     if asked == "never":
         return None
@@ -42,7 +42,7 @@ def unfinished_run(config: TrackConfig, device: torch.device) -> tuple[Path, Che
     for path in sorted(runs, key=lambda path: path.parent.name, reverse=True):
         if _same(path.parent, config):
             checkpoint = load_checkpoint(path, device)
-            return None if checkpoint.finished else (path.parent, checkpoint)
+            return None if _complete(path.parent, config, checkpoint) else (path.parent, checkpoint)
     return None
 
 
@@ -56,6 +56,11 @@ def _named_run(folder: Path, config: TrackConfig, device: torch.device) -> tuple
             f"expected the options of {folder / 'config.yml'} for --exp.resume, found other ones; give the same options"
         )
     return folder, load_checkpoint(folder / CHECKPOINT, device)
+
+
+def _complete(folder: Path, config: TrackConfig, checkpoint: Checkpoint) -> bool:
+    """Whether nothing is left to do, the page included."""
+    return checkpoint.finished and (not config.exp.report or (folder / "report.html").is_file())
 
 
 def _same(folder: Path, config: TrackConfig) -> bool:

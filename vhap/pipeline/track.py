@@ -152,7 +152,8 @@ def track_into(
         report_detections(capture, tracker.found)
         times.seconds["first_guess"] = time.monotonic() - started
     else:
-        log.info("going on in %s with %s", folder, stages[checkpoint.progress.stage].name)
+        left = [stage.name for stage in stages[checkpoint.progress.stage :]]
+        log.info("going on in %s with %s", folder, left[0] if left else "its page")
     pictures = any(stage.photometric for stage in stages)
 
     def save(epoch: int, params: TrackParams) -> None:
