@@ -55,7 +55,7 @@ class PixelSystem:
 class _View:
     """The head as one frame shows it, at its N sampled pixels.
 
-    pixels (N,) indices into the picture; stride: how many pixels each stands for; residual (N,) render minus picture
+    stride: how many pixels each stands for; residual (N,) render minus picture
     and slope (N, 2) its change by a move of the surface in pixels, both in standard deviations; corners (N, 3)
     vertices and barycentrics (N, 3) of the surface point; smooth (N, 3) interpolated normals; colour (N, 3) albedo in
     grey standard deviations.

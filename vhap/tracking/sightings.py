@@ -18,8 +18,8 @@ GLIMPSE, TIMES_LONGER = 3, 4
 """A face in view for at most so many frames is a glimpse, if another one is in view for so many times longer."""
 MISFIT_RATIO, MISFIT_LEAST = 4.0, 0.03
 """A frame whose typical landmark is off by more than so many times the clip's median, and by more than that fraction
-of the face's extent, shows no head. Measured: 0.002 for exact points, 0.03 for
-points 2 px off on a face of 83 px, 0.3 for points that are no face."""
+of the face's extent, shows no head. Measured: 0.002 for exact points, 0.03 for points 2 px off on a face of 83 px, 0.3
+for points that are no face."""
 
 
 @dataclass

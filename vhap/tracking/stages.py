@@ -27,8 +27,8 @@ class Stage:
     pictures shrunk by `coarse_factor`, four times cheaper, which suits stages that still look for the place.
     bake: the albedo at its start. keep it; tint the painted one towards the pictures; or take the one that fits the
     pictures best, of the initialisation's frames (init) or of all. fixed_texture, fixed_outline: regions whose texture
-    or outline moves no vertex. newton: second-order steps (rounds
-    over all frames) in place of first-order ones.
+    or outline moves no vertex. newton: second-order rounds over all
+    frames in place of first-order steps.
     """
 
     name: str
