@@ -161,6 +161,13 @@ def test_run_begins_at_a_timestep(capture, tmp_path):
     assert chosen == ["000002", "000003", "000004"][: len(chosen)] or min(chosen) >= "000002"
 
 
+def test_timestep_beyond_the_clip_is_one_line(capture, tmp_path):
+    done = subprocess.run(command(capture, tmp_path / "out", "--begin_timestep", "5"), capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "--begin_timestep below the 5 frames" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
 def test_checkpoint_that_runs_code_is_refused(capture, tmp_path):
     class Bomb:
         def __reduce__(self):

@@ -52,6 +52,12 @@ def run(config: TrackConfig) -> Path:
     config = replace(config, model=resolved(config.model))
     device = choose_device(config.device)
     capture = open_capture(config)
+    count = len(capture.timestep_ids)
+    if config.begin_timestep >= count:
+        raise InputError(
+            f"expected --begin_timestep below the {count} frames of {capture.folder}, found {config.begin_timestep}; "
+            "correct it"
+        )
     head = open_textured_head(config, capture, device)
     stages = wanted_stages(config, build_stages(config, painted=head.has_painted_texture and config.model.tex_painted))
     if config.dry_run:
