@@ -24,7 +24,7 @@ from vhap.data.pictures import (
     shrink,
     some_names,
 )
-from vhap.data.sample import FrameBatch, unit_floats
+from vhap.data.sample import FrameBatch, landmarks_in_pixels, unit_floats
 from vhap.data.sequence_folder import SequenceFolder, open_sequence
 from vhap.data.subset import select_cameras, select_timesteps
 from vhap.geometry.cameras import Camera, default_pose
@@ -66,7 +66,7 @@ class MonocularCapture:
         alpha = None
         if self.alpha_paths is not None:
             alpha = unit_floats(np.stack([frame.alpha for frame in frames if frame.alpha is not None]))
-        landmarks_px, confidence = self._landmarks_of(self._points[timesteps])
+        landmarks_px, confidence = landmarks_in_pixels(torch.from_numpy(self._points[timesteps]), self.size)
         return FrameBatch(
             timesteps=torch.tensor(timesteps, dtype=torch.long),
             cameras=torch.zeros(len(timesteps), dtype=torch.long),
@@ -78,17 +78,11 @@ class MonocularCapture:
 
     def load_landmarks(self) -> tuple[Tensor, Tensor]:
         """(T, 1, L, 2) px of the loaded pictures and confidence (T, 1, L)."""
-        return self._landmarks_of(self._points[:, None])
+        return landmarks_in_pixels(torch.from_numpy(self._points[:, None]), self.size)
 
     def given_camera(self) -> Camera | None:
         """The camera with a leading axis of 1 where fx is given, else None."""
         return self._camera
-
-    def _landmarks_of(self, points: np.ndarray) -> tuple[Tensor, Tensor]:
-        """(..., 3) as read -> (..., 2) px of the loaded pictures and confidence (...,)."""
-        height, width = self.size
-        tensor = torch.from_numpy(points)
-        return tensor[..., :2] * torch.tensor([width, height], dtype=tensor.dtype), tensor[..., 2].contiguous()
 
     def _find_alpha_maps(self, sequence: SequenceFolder) -> list[Path] | None:
         folder = sequence.path / "alpha_maps"

@@ -25,7 +25,7 @@ from vhap.data.pictures import (
 )
 from vhap.data.rig_files import choose_cameras, find_alpha_maps, read_landmarks
 from vhap.data.rig_recording import RigRecording
-from vhap.data.sample import FrameBatch, unit_floats
+from vhap.data.sample import FrameBatch, landmarks_in_pixels, unit_floats
 from vhap.data.subset import select_cameras, select_timesteps
 from vhap.geometry.cameras import Camera
 from vhap.util.errors import InputError
@@ -96,7 +96,9 @@ class RigCapture:
         alpha = None
         if self.alpha_paths is not None:
             alpha = unit_floats(np.stack([frame.alpha for frame in frames if frame.alpha is not None]))
-        landmarks_px, confidence = self._landmarks_of(self._points[rows.numpy(), columns.numpy()])
+        landmarks_px, confidence = landmarks_in_pixels(
+            torch.from_numpy(self._points[rows.numpy(), columns.numpy()]), self.size
+        )
         return FrameBatch(
             timesteps=rows,
             cameras=columns,
@@ -108,17 +110,11 @@ class RigCapture:
 
     def load_landmarks(self) -> tuple[Tensor, Tensor]:
         """(T, C, L, 2) px of the loaded pictures and confidence (T, C, L)."""
-        return self._landmarks_of(self._points)
+        return landmarks_in_pixels(torch.from_numpy(self._points), self.size)
 
     def given_camera(self) -> Camera | None:
         """The cameras with leading axis C at the loaded pictures' size; None where config.calibrated is off."""
         return self._camera
-
-    def _landmarks_of(self, points: np.ndarray) -> tuple[Tensor, Tensor]:
-        """(..., 3) as read -> (..., 2) px of the loaded pictures and confidence (...,)."""
-        height, width = self.size
-        tensor = torch.from_numpy(points)
-        return tensor[..., :2] * torch.tensor([width, height], dtype=tensor.dtype), tensor[..., 2].contiguous()
 
     def _read_camera(self) -> Camera | None:
         if not self.config.calibrated:

@@ -55,6 +55,13 @@ class FrameBatch:
         return replace(self, rgb=rgb.contiguous(), alpha=alpha, landmarks_px=self.landmarks_px * scale)
 
 
+def landmarks_in_pixels(points: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """(..., 3) x / width, y / height, confidence, as files have them -> (..., 2) px of pictures of `size` (height,
+    width) and confidence (...,)."""
+    height, width = size
+    return points[..., :2] * points.new_tensor([width, height]), points[..., 2].contiguous()
+
+
 def shrunk_size(size: tuple[int, int], factor: int) -> tuple[int, int]:
     """(height, width) divided and rounded up."""
     return -(-size[0] // factor), -(-size[1] // factor)
