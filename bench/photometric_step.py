@@ -69,7 +69,9 @@ def time_steps(config: StepConfig) -> tuple[list[float], int]:
     seconds, pixels = [], 0
     for _ in range(config.steps + 2):
         leaves = params.rows(ids).detached()
-        unknowns = [getattr(leaves, field.name).requires_grad_(True) for field in fields(leaves)]
+        unknowns = [
+            value.requires_grad_(True) for f in fields(leaves) if (value := getattr(leaves, f.name)) is not None
+        ]
         started = time.perf_counter()
         value = energy(leaves, before, batch, stage)
         torch.autograd.grad(value.total, unknowns, allow_unused=True)
