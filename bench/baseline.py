@@ -35,7 +35,8 @@ from vhap.pipeline.rendered_frames import RunScene, open_run
 from vhap.render.shading import uniform_lights
 from vhap.synthetic.uv_map import make_uv_map
 from vhap.tracking.first_guess import pose_from_landmarks
-from vhap.tracking.landmark_solver import LandmarkPrior, LandmarkProblem, solve_landmarks
+from vhap.tracking.landmark_problem import LandmarkPrior, LandmarkProblem
+from vhap.tracking.landmark_solver import solve_landmarks
 from vhap.tracking.params import TrackParams, initial_params, to_result
 from vhap.util.errors import exits_cleanly
 from vhap.util.progress import progress
@@ -84,8 +85,9 @@ def fit_landmarks(model: HeadModel, capture: MonocularCapture) -> TrackParams:
     problem = LandmarkProblem(
         head=landmark_head(model, name),
         name=name,
-        detected_px=points_px[:, 0, ids],
-        weight=confidence[:, 0, ids],
+        detected_px=points_px[:, :, ids],
+        weight=confidence[:, :, ids],
+        timesteps=torch.arange(len(points_px)),
         size=capture.size,
         given=capture.given_camera(),
         prior=LandmarkPrior(robust=NOT_ROBUST),

@@ -52,9 +52,9 @@ def test_too_few_points_are_no_detection(count):
     truth = turned(0, 10)
     problem = exact_problem(truth, SIZE)
     problem.weight[1] = 0
-    problem.weight[1, 30 : 30 + count] = 1
+    problem.weight[1, 0, 30 : 30 + count] = 1
     found, known = pose_from_landmarks(problem, still_params(2))
-    assert known.tolist() == [True, False]
+    assert known[:, 0].tolist() == [True, False]
     assert torch.equal(found.rotation[1], found.rotation[0])
 
 

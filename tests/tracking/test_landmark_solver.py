@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 import torch
 from torch.func import jacfwd
-from tracked_heads import builtin_head, exact_problem, in_double, landmarks_px, moving_params, still_params
+from tracked_heads import builtin_head, exact_problem, in_double, landmarks_px, moving_params, problem_of, still_params
 
 from vhap.geometry.cameras import Camera, camera_from_focal
 from vhap.geometry.rotations import axis_angle_to_matrix
@@ -15,8 +15,9 @@ from vhap.model.load import load_head
 from vhap.render.shading import uniform_lights
 from vhap.tracking.eyes_and_mouth import eyelid_gaps, gaze_error_deg, in_head_space, optical_axes
 from vhap.tracking.first_guess import guess_from_landmarks, pose_from_landmarks
-from vhap.tracking.landmark_solver import LandmarkPrior, LandmarkProblem, solve_landmarks
-from vhap.tracking.params import PER_FRAME, TrackParams, initial_params
+from vhap.tracking.landmark_problem import LandmarkPrior, LandmarkProblem
+from vhap.tracking.landmark_solver import solve_landmarks
+from vhap.tracking.params import PER_FRAME, TrackParams, as_vectors, initial_params
 
 SIZE = (480, 640)
 ICT = os.environ.get("VHAP_ICT_FACEKIT")
@@ -134,7 +135,7 @@ def test_frames_without_weight_stay_finite_and_lie_between_their_neighbours():
     problem.weight[[0, 2, 3]] = 0
     problem.detected_px[[0, 2, 3]] = 0
     guess = guess_from_landmarks(problem, still_params(6), 6)
-    assert guess.found.tolist() == [False, True, False, False, True, True]
+    assert guess.found[:, 0].tolist() == [False, True, False, False, True, True]
     for name in PER_FRAME:
         value = getattr(guess.params, name)
         assert value.isfinite().all()
@@ -155,7 +156,7 @@ def test_solver_leaves_a_frame_without_weight_where_it_was():
 
 def test_known_camera_counts_whatever_the_focal_length_starts_from():
     truth = moving_params(3)
-    given = camera_from_focal(truth.focal_length[0], *SIZE)
+    given = camera_from_focal(truth.focal_length[0], *SIZE).expand(1)
     problem = exact_problem(truth, SIZE, given)
     start = replace(still_params(3), focal_length=torch.tensor([9.0]))
     guess = guess_from_landmarks(problem, start, 3)
@@ -203,12 +204,62 @@ def eyes_of(head: HeadModel, params: TrackParams) -> tuple[torch.Tensor, torch.T
 def test_landmarks_close_the_lids_and_turn_the_eyes(head_with_eyes):
     head, truth = head_with_eyes, eyes_at_work(head_with_eyes)
     pixels = landmarks_px(truth, SIZE, head)
-    problem = LandmarkProblem(
-        landmark_head(head, "ibug"), "ibug", pixels, torch.ones(pixels.shape[:2]), SIZE, given=None
-    )
+    unrelated = 2 * torch.arange(6)
+    problem = replace(problem_of(head, pixels, SIZE), timesteps=unrelated)
     start = replace(initial_params(head, 6, 1, uniform_lights()), focal_length=torch.tensor([2.0]))
     found = guess_from_landmarks(problem, start, 6).params
     (gaps, axes), (true_gaps, true_axes) = eyes_of(head, found), eyes_of(head, truth)
     assert true_gaps[1].max() < 0.03 < 0.25 < true_gaps[0].min()
     assert (gaps - true_gaps).abs().max() < 0.03
     assert gaze_error_deg(axes, true_axes)[3:].max() < 2
+
+
+def rig_of(count: int, focal: float) -> Camera:
+    """Cameras on an arc of 80 degrees about the head, looking at it from 1 m."""
+    angles = torch.linspace(-0.7, 0.7, count)
+    turns = axis_angle_to_matrix(torch.stack([0 * angles, angles, 0 * angles], -1)).mT
+    T_camera_world = torch.eye(4).repeat(count, 1, 1)
+    T_camera_world[:, :3, :3], T_camera_world[:, 2, 3] = turns, -1.0
+    return replace(camera_from_focal(torch.tensor(focal), *SIZE).expand(count), T_camera_world=T_camera_world)
+
+
+def test_several_cameras_place_the_head_in_their_world():
+    truth, cameras = moving_params(5), rig_of(4, 1.8)
+    head = landmark_head(builtin_head(), "ibug")
+    blank = torch.zeros(5, 4, 70, 2)
+    problem = LandmarkProblem(head, "ibug", blank, torch.ones(5, 4, 70), torch.arange(5), SIZE, cameras)
+    problem = replace(problem, detected_px=problem.project(*as_vectors(truth)))
+    noise = 0.7 * torch.randn(blank.shape, generator=torch.Generator().manual_seed(0))
+    problem = replace(problem, detected_px=problem.detected_px + noise)
+    problem.detected_px[:, 2] += 40
+    problem.weight[1, 0] = 0
+    guess = guess_from_landmarks(problem, still_params(5), 5)
+    assert not guess.found[1, 0]
+    assert not guess.found[:, 2].all(), "a camera whose points lie elsewhere is left out"
+    face = builtin_head().regions["face"]
+    found, right = (pose(builtin_head(), params.head())[:, face] for params in (guess.params, truth))
+    assert 1000 * (found - right).norm(dim=-1).mean() < 2
+
+
+def test_jacobian_of_several_cameras_is_that_of_finite_differences():
+    truth, cameras = moving_params(2), rig_of(3, 1.8)
+    double = {name: getattr(cameras, name).double() for name in ("fx", "fy", "cx", "cy", "T_camera_world")}
+    head = in_double(landmark_head(builtin_head(), "ibug"))
+    size = (2, 3, 70)
+    problem = LandmarkProblem(
+        head, "ibug", torch.zeros(*size, 2), torch.ones(size), torch.arange(2), SIZE, replace(cameras, **double)
+    )
+    common, local = (vector.double() for vector in as_vectors(truth))
+    projected, by_shared, by_local = problem.jacobian(common, local)
+    assert projected.shape == (*size, 2)
+    torch.testing.assert_close(projected, problem.project(common, local))
+    for index in (1, 4):
+        step = torch.zeros_like(common)
+        step[index] = 1e-5
+        slope = (problem.project(common + step, local) - problem.project(common - step, local)) / 2e-5
+        torch.testing.assert_close(by_shared[..., index], slope, atol=1e-4, rtol=1e-4)
+    for index in (0, 4, 7, 20):
+        step = torch.zeros_like(local)
+        step[:, index] = 1e-5
+        slope = (problem.project(common, local + step) - problem.project(common, local - step)) / 2e-5
+        torch.testing.assert_close(by_local[..., index], slope, atol=1e-4, rtol=1e-4)

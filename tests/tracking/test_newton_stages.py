@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 from tracked_heads import FilmedCapture, builtin_head, frame_batch, moving_params
 
 from vhap.config.data import DataConfig
@@ -77,12 +78,16 @@ def make_tracker(capture: FilmedCapture, *callbacks) -> Tracker:
     return tracker
 
 
+def in_picture(params: TrackParams) -> Tensor:
+    """(B, V, 2) px."""
+    camera = params.cameras(None, SIZE, torch.zeros(params.n_timesteps))
+    return camera.project(pose(builtin_head(), params.head()))[0]
+
+
 def error_px(params: TrackParams, truth: TrackParams) -> float:
     """Mean distance of the face's vertices in the picture."""
     face = builtin_head().regions["face"]
-    found, right = (
-        which.camera(None, *SIZE).project(pose(builtin_head(), which.head())[:, face])[0] for which in (params, truth)
-    )
+    found, right = (in_picture(which)[:, face] for which in (params, truth))
     return float((found - right).norm(dim=-1).mean())
 
 

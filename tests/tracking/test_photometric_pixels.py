@@ -46,7 +46,7 @@ def lit_params() -> TrackParams:
 
 def picture(stage: Scene, params: TrackParams) -> tuple[Tensor, Tensor]:
     """(H, W, 3) the head before black, and (H, W) the triangle seen."""
-    camera = params.camera(stage.given, *SIZE)
+    camera = params.cameras(stage.given, SIZE, torch.zeros(1))
     vertices, albedo = pose(stage.head, params.head()), stage.albedo(params.residual_texture)
     drawn = render_head(
         stage.backend, vertices, stage.topology, stage.head.uvs, albedo, params.lights, camera, antialias=False
@@ -215,7 +215,7 @@ def test_weight_and_cost_are_those_of_the_robust_residual():
 
 def test_given_camera_is_used():
     params, stage = lit_params(), smooth_scene()
-    given = camera_from_focal(params.focal_length[0], *SIZE)
+    given = camera_from_focal(params.focal_length[0], *SIZE).expand(1)
     other = replace(params, focal_length=params.focal_length * 1.3)
     batch = filmed(stage, params)
     known = pixel_system(replace(stage, given=given), other, batch, PRIOR)

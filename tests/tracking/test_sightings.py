@@ -10,7 +10,7 @@ from torch import Tensor
 from tracked_heads import exact_problem, landmarks_px, moving_params, still_params
 
 from vhap.tracking.first_guess import FirstGuess, guess_from_landmarks
-from vhap.tracking.landmark_solver import LandmarkProblem
+from vhap.tracking.landmark_problem import LandmarkProblem
 from vhap.tracking.params import PER_FRAME, TrackParams
 from vhap.tracking.sightings import find_glimpses
 
@@ -30,14 +30,14 @@ def mean_error_px(params: TrackParams, truth: TrackParams, rows: list[int]) -> f
 
 def with_face(problem: LandmarkProblem, face_px: Tensor, rows: list[int]) -> LandmarkProblem:
     pixels, weight = problem.detected_px.clone(), problem.weight.clone()
-    pixels[rows], weight[rows] = face_px, 1
+    pixels[rows, 0], weight[rows] = face_px, 1
     return replace(problem, detected_px=pixels, weight=weight)
 
 
 def without_face(problem: LandmarkProblem, rows: list[int]) -> LandmarkProblem:
     seen = torch.ones(len(problem.weight), dtype=torch.bool)
     seen[rows] = False
-    return replace(problem.only(seen), detected_px=problem.detected_px * seen[:, None, None])
+    return replace(problem.only(seen[:, None]), detected_px=problem.detected_px * seen[:, None, None, None])
 
 
 def noise_px(spread: float) -> Tensor:
@@ -55,7 +55,7 @@ def test_a_lone_false_face_is_no_sight_of_the_head(face, empty):
     clean = without_face(exact_problem(truth, SIZE), [5, *range(empty)])
     guess = guess_of(with_face(clean, FALSE_FACES[face], [5]))
     real = [row for row in range(FRAMES) if row >= empty and row != 5]
-    assert torch.nonzero(guess.found).flatten().tolist() == real
+    assert torch.nonzero(guess.found[:, 0]).flatten().tolist() == real
     assert 5 not in guess.init_frames
     assert mean_error_px(guess.params, truth, real) < mean_error_px(guess_of(clean).params, truth, real) + 1e-4
 
@@ -64,10 +64,10 @@ def test_a_false_face_where_the_head_is_betrays_itself_by_its_shape():
     """Of the head's place and size, so that only the fit can tell."""
     truth = moving_params(FRAMES)
     exact = exact_problem(truth, SIZE)
-    shuffled = exact.detected_px[5][torch.randperm(70, generator=torch.Generator().manual_seed(0))]
+    shuffled = exact.detected_px[5, 0][torch.randperm(70, generator=torch.Generator().manual_seed(0))]
     assert not find_glimpses(with_face(exact, shuffled, [5])).any()
     guess = guess_of(with_face(exact, shuffled, [5]))
-    assert torch.nonzero(~guess.found).flatten().tolist() == [5]
+    assert torch.nonzero(~guess.found[:, 0]).flatten().tolist() == [5]
 
 
 def test_another_person_for_three_frames_is_not_followed():
@@ -76,7 +76,7 @@ def test_another_person_for_three_frames_is_not_followed():
     problem = with_face(exact_problem(truth, SIZE), landmarks_px(other, SIZE), [9, 10, 11])
     guess = guess_of(problem)
     real = [row for row in range(FRAMES) if row not in (9, 10, 11)]
-    assert torch.nonzero(guess.found).flatten().tolist() == real
+    assert torch.nonzero(guess.found[:, 0]).flatten().tolist() == real
     assert not {9, 10, 11} & set(guess.init_frames)
     assert mean_error_px(guess.params, truth, list(range(FRAMES))) < 2
 
@@ -112,14 +112,14 @@ def test_two_good_frames_are_enough():
     truth = moving_params(FRAMES)
     problem = without_face(exact_problem(truth, SIZE), [row for row in range(FRAMES) if row not in (4, 17)])
     guess = guess_of(problem)
-    assert torch.nonzero(guess.found).flatten().tolist() == guess.init_frames == [4, 17]
+    assert torch.nonzero(guess.found[:, 0]).flatten().tolist() == guess.init_frames == [4, 17]
     assert mean_error_px(guess.params, truth, [4, 17]) < 1
 
 
 def test_twenty_frames_without_a_face_lie_between_their_neighbours():
     truth = moving_params(30)
     guess = guess_of(without_face(exact_problem(truth, SIZE), list(range(5, 25))))
-    assert torch.nonzero(~guess.found).flatten().tolist() == list(range(5, 25))
+    assert torch.nonzero(~guess.found[:, 0]).flatten().tolist() == list(range(5, 25))
     assert not set(range(5, 25)) & set(guess.init_frames)
     for name in PER_FRAME:
         value = getattr(guess.params, name)

@@ -16,7 +16,7 @@ from vhap.render.backend import get_backend
 from vhap.render.scene import render_head
 from vhap.render.shading import uniform_lights
 from vhap.render.topology import build_topology
-from vhap.tracking.landmark_solver import LandmarkProblem
+from vhap.tracking.landmark_problem import LandmarkProblem
 from vhap.tracking.params import TrackParams, initial_params
 from vhap.tracking.scene import Scene
 from vhap.tracking.texture import resize_texture, texel_mask
@@ -66,9 +66,16 @@ def landmarks_px(params: TrackParams, size: tuple[int, int], head: HeadModel | N
 
 
 def exact_problem(params: TrackParams, size: tuple[int, int], given: Camera | None = None) -> LandmarkProblem:
-    pixels = landmarks_px(params, size)
+    return problem_of(builtin_head(), landmarks_px(params, size), size, given)
+
+
+def problem_of(
+    head: HeadModel, points_px: Tensor, size: tuple[int, int], given: Camera | None = None
+) -> LandmarkProblem:
+    """Points (B, L, 2) of one camera, frames one after the other."""
+    pixels, times = points_px[:, None], torch.arange(len(points_px))
     return LandmarkProblem(
-        landmark_head(builtin_head(), "ibug"), "ibug", pixels, torch.ones(pixels.shape[:2]), size, given
+        landmark_head(head, "ibug"), "ibug", pixels, torch.ones(pixels.shape[:3]), times, size, given
     )
 
 

@@ -41,6 +41,12 @@ class FrameBatch:
         moved = {name: getattr(self, name).to(device) for name in names}
         return replace(self, **moved, alpha=None if self.alpha is None else self.alpha.to(device))
 
+    def select(self, which: slice) -> FrameBatch:
+        """Some of its pictures."""
+        names = ("timesteps", "cameras", "rgb", "landmarks_px", "confidence")
+        kept = {name: getattr(self, name)[which] for name in names}
+        return replace(self, **kept, alpha=None if self.alpha is None else self.alpha[which])
+
     def shrunk(self, factor: int) -> FrameBatch:
         """The pictures averaged over factor x factor pixels (sizes rounded up), landmarks with them."""
         if factor == 1:

@@ -35,6 +35,11 @@ class Camera:
         names = ("fx", "fy", "cx", "cy", "T_camera_world")
         return replace(self, **{n: getattr(self, n).expand(count, *getattr(self, n).shape) for n in names})
 
+    def select(self, which: Tensor) -> Camera:
+        """Some of several cameras, by their places (N,) along the leading axis."""
+        names = ("fx", "fy", "cx", "cy", "T_camera_world")
+        return replace(self, **{name: getattr(self, name)[which] for name in names})
+
     def resized(self, height: int, width: int) -> Camera:
         """The same cameras for pictures stretched to another size."""
         by_x, by_y = width / self.width, height / self.height

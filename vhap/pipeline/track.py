@@ -33,8 +33,9 @@ from vhap.tracking.callbacks import Checkpoints, ProgressBar, ResultWriter, Stag
 from vhap.tracking.checkpoint import CHECKPOINT, Checkpoint, Progress
 from vhap.tracking.first_guess import FirstGuess, guess_from_landmarks
 from vhap.tracking.history import LossHistory
-from vhap.tracking.landmark_solver import LandmarkProblem
+from vhap.tracking.landmark_problem import LandmarkPrior, LandmarkProblem
 from vhap.tracking.loop import Tracker
+from vhap.tracking.motion import motion_prior
 from vhap.tracking.params import TrackParams, initial_params, to_result
 from vhap.tracking.scene import Scene, emphasis
 from vhap.tracking.stages import Stage, build_stages
@@ -204,12 +205,14 @@ def build_tracker(
     name = capture.landmark_set
     small = landmark_head(head, name)
     ids = small.landmarks[name].detector_ids
-    pixels, confidence = (tensor[:, 0, ids.cpu()].to(device) for tensor in capture.load_landmarks())
+    pixels, confidence = (tensor[:, :, ids.cpu()].to(device) for tensor in capture.load_landmarks())
     given = capture.given_camera()
-    given = None if given is None else single(given).to(device)
+    given = None if given is None else given.to(device)
     weight = confidence * emphasis(name, ids, jaw_line=True).clamp(max=1)
     saved = saved_result(config, head)
-    problem = LandmarkProblem(small, name, pixels, weight, capture.size, given)
+    prior = LandmarkPrior(motion=motion_prior(config.w))
+    times = torch.tensor(capture.timestep_indices)
+    problem = LandmarkProblem(small, name, pixels, weight, times, capture.size, given, prior)
     if saved is not None:
         problem = problem.near_shape(torch.from_numpy(saved.shape).to(pixels), fixed=config.model.fix_shape)
     if checkpoint is None:
@@ -254,12 +257,6 @@ def with_surface(params: TrackParams, scene: Scene, model: ModelConfig) -> Track
     )
 
 
-def single(camera):
-    """The one camera of a capture that has one, without its leading axis."""
-    names = ("fx", "fy", "cx", "cy", "T_camera_world")
-    return replace(camera, **{name: getattr(camera, name)[0] for name in names})
-
-
 def build_scene(
     config: TrackConfig,
     capture: MonocularCapture,
@@ -271,9 +268,10 @@ def build_scene(
     device = head.template.device
     backend = get_backend(config.render.backend, device)
     topology = build_topology(head.faces, head.uv_faces)
-    rows = guess.params.rows(torch.tensor(guess.init_frames))
-    clip = rows.camera(given, *capture.size).to_clip(pose(head, rows.head()))
-    raster = backend.rasterize(clip, topology, *capture.size)
+    rows = guess.params.rows(torch.tensor(guess.init_frames[:1]))
+    views = torch.arange(len(capture.camera_ids), device=device)
+    vertices = pose(head, rows.head()).expand(len(views), -1, -1)
+    raster = backend.rasterize(rows.cameras(given, capture.size, views).to_clip(vertices), topology, *capture.size)
     _, slopes = uv_footprint(backend, topology, head.uvs, raster)
     texels = guess.params.residual_texture.shape[1]
     size = texels if texels > 1 else supported_size(slopes, config.model.tex_resolution)
@@ -295,7 +293,7 @@ def build_scene(
 def report_detections(capture: MonocularCapture, found: torch.Tensor) -> None:
     """A line on the frames that are tracked through by their neighbours, and one on those whose landmarks are not the
     head's; InputError where there is no face at all."""
-    detected = (capture.load_landmarks()[1][:, 0] > 0).any(1)
+    detected, found = (capture.load_landmarks()[1] > 0).any((1, 2)), found.any(1)
     if not bool(found.any()):
         raise InputError(
             f"expected a face in some picture of {capture.folder}, found none; "

@@ -102,7 +102,7 @@ class TrainPictures(Callback):
         rendering = event.energy.rendering
         if rendering is None or event.batch is None or event.step % self.config.interval_media != 1:
             return
-        count = min(self.config.max_num_views, len(event.timesteps))
+        count = min(self.config.max_num_views, len(event.batch.rgb))
         target, picture = event.batch.rgb[:count], rendering.picture[:count].detach()
         columns = [target, picture, (picture - target).abs().mul(4).clamp(max=1)]
         grid = torch.cat([torch.cat(list(column), 0) for column in columns], 1).clamp(0, 1)

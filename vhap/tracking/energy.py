@@ -16,8 +16,9 @@ from vhap.render.appearance_prior import AppearancePrior
 from vhap.render.scene import PLAIN, Alignment, Rendering, render_head
 from vhap.render.shading import shade, uniform_lights
 from vhap.tracking import losses
+from vhap.tracking.landmark_problem import for_each_camera
 from vhap.tracking.params import TrackParams
-from vhap.tracking.scene import Scene, emphasis
+from vhap.tracking.scene import Scene, emphasis, for_pictures
 from vhap.tracking.stages import Stage
 
 Terms = dict[str, Tensor]
@@ -54,12 +55,13 @@ class Energy:
     prior: AppearancePrior | None = None
 
     def __call__(self, params: TrackParams, before: Neighbours, batch: FrameBatch, stage: Stage) -> EnergyValue:
-        """params: B rows, the batch's frames; gradients flow to whichever of its tensors ask for them."""
-        camera = params.camera(self.scene.given, *self.scene.size)
+        """params: B rows, the batch's timesteps; gradients flow to whichever of its tensors ask for them."""
+        camera = params.cameras(self.scene.given, self.scene.size, batch.cameras)
         terms = self._prior_terms(params)
         rendering = None
         head = self.scene.head if stage.photometric else self.scene.landmark_head
-        vertices = pose(head, params.head() if stage.photometric else replace(params.head(), static_offset=None))
+        posed = pose(head, params.head() if stage.photometric else replace(params.head(), static_offset=None))
+        vertices = for_pictures(posed, batch)
         terms["landmark"] = self._landmark_term(params, vertices, camera, batch, stage)
         if stage.photometric:
             alignment = self.alignment(stage, batch.alpha is not None)
@@ -116,7 +118,8 @@ class Energy:
     ) -> Tensor:
         head = self.scene.head if stage.photometric else self.scene.landmark_head
         name = self.scene.landmark_set
-        yaw = yaw_in_camera(params.head(), camera.T_camera_world[..., :3, :3])
+        turns = camera.T_camera_world[..., :3, :3].unflatten(0, (params.n_timesteps, -1))
+        yaw = yaw_in_camera(for_each_camera(params.head()), turns).flatten()
         projected, _ = camera.project(landmark_points(head, vertices, name, yaw))
         ids = head.landmarks[name].detector_ids
         weight = batch.confidence[:, ids] * emphasis(name, ids, stage.jaw_line)

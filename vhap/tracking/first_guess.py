@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -9,45 +11,84 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vhap.geometry.cameras import camera_from_focal
+from vhap.geometry.cameras import Camera
 from vhap.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from vhap.model.head import landmark_points
-from vhap.tracking.landmark_solver import LandmarkProblem, solve_landmarks
-from vhap.tracking.params import PER_FRAME, TrackParams
+from vhap.tracking.landmark_problem import LandmarkProblem
+from vhap.tracking.landmark_solver import LANDMARK_UNKNOWNS, frame_costs, solve_landmarks
+from vhap.tracking.params import PER_FRAME, TrackParams, as_vectors
 from vhap.tracking.sightings import find_glimpses, find_misfits
 
 OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0])
 NO_DISTORTION = np.zeros(4)
 MIN_POINTS = 6
 MOST_SOLVED_TOGETHER = 96
-SOLVED_AT_A_TIME = 64
+SOLVED_AT_A_TIME, OVERLAP = 64, 8
+MOST_ITERATIONS = 40
 
 
 def pose_from_landmarks(problem: LandmarkProblem, params: TrackParams) -> tuple[TrackParams, Tensor]:
     """Rotation and translation of every frame by perspective-n-point (SQPnP, Terzakis and Lourakis 2020).
 
-    Frames with fewer than 6 points take the pose between their neighbours'. Returns the params and (B,) bool:
-    the frames whose pose was found.
+    Of the poses that several cameras find, the one counts that explains all of them best. Frames in which no camera
+    sees 6 points take the pose between their neighbours'. Returns the params and (B, C) bool: the pictures that gave a
+    pose.
     """
     points = landmark_points(problem.head, problem.head.template, problem.name).cpu().numpy().astype(np.float64)
-    camera = camera_from_focal(params.focal_length[0], *problem.size) if problem.given is None else problem.given
-    intrinsics = np.array([[float(camera.fx), 0, float(camera.cx)], [0, float(camera.fy), float(camera.cy)], [0, 0, 1]])
-    T_world_camera = torch.linalg.inv(camera.T_camera_world.double()).cpu().numpy()
+    common, _ = as_vectors(params)
+    cameras = _pinholes(problem.cameras(common))
     root = problem.head.joint_template[0].cpu().numpy().astype(np.float64)
-    found = torch.zeros(params.n_timesteps, dtype=torch.bool)
-    rotation, translation = params.rotation.cpu().clone(), params.translation.cpu().clone()
+    seen, detected_px = (problem.weight > 0).cpu().numpy(), problem.detected_px.cpu().numpy()
+    found = torch.zeros(problem.weight.shape[:2], dtype=torch.bool)
+    rotation, translation = params.rotation.clone(), params.translation.clone()
     for frame in range(params.n_timesteps):
-        kept = (problem.weight[frame] > 0).cpu().numpy()
-        solved = _solve_pnp(points[kept], problem.detected_px[frame].cpu().numpy()[kept], intrinsics)
-        if solved is None:
-            continue
-        matrix = T_world_camera[:3, :3] @ solved[0]
-        place = T_world_camera[:3, :3] @ solved[1] + T_world_camera[:3, 3]
-        rotation[frame] = matrix_to_axis_angle(torch.from_numpy(matrix)).to(rotation)
-        translation[frame] = torch.from_numpy(place + matrix @ root - root).to(translation)
-        found[frame] = True
-    guess = replace(params, rotation=rotation.to(params.rotation), translation=translation.to(params.translation))
-    return fill_between(guess, found), found
+        candidates = []
+        for index, (intrinsics, T_world_camera) in enumerate(cameras):
+            kept = seen[frame, index]
+            solved = _solve_pnp(points[kept], detected_px[frame, index][kept], intrinsics)
+            if solved is None:
+                continue
+            matrix = T_world_camera[:3, :3] @ solved[0]
+            place = T_world_camera[:3, :3] @ solved[1] + T_world_camera[:3, 3]
+            turn = matrix_to_axis_angle(torch.from_numpy(matrix))
+            candidates.append(torch.cat([turn, torch.from_numpy(place + matrix @ root - root)]))
+            found[frame, index] = True
+        if candidates:
+            best = _best_pose(problem, params, frame, torch.stack(candidates).to(rotation))
+            rotation[frame], translation[frame] = best[:3], best[3:]
+    guess = fill_between(replace(params, rotation=rotation, translation=translation), found.any(1))
+    return replace(guess, rotation=without_jumps(guess.rotation)), found
+
+
+def _best_pose(problem: LandmarkProblem, params: TrackParams, frame: int, poses: Tensor) -> Tensor:
+    """The one of poses (N, 6) that explains a frame's landmarks in all cameras best."""
+    if len(poses) == 1:
+        return poses[0]
+    rows = torch.full((len(poses),), frame)
+    common, local = as_vectors(params.rows(rows))
+    local = torch.cat([poses, local[:, 6:]], 1)
+    several = problem.select(rows)
+    return poses[frame_costs(several, common, local, several.sigma_px(), local).argmin()]
+
+
+def _pinholes(cameras: Camera) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Intrinsics (3, 3) and camera-to-world (4, 4) of each camera, float64."""
+    fx, fy, cx, cy = (getattr(cameras, name).double().cpu().numpy() for name in ("fx", "fy", "cx", "cy"))
+    T_world_camera = torch.linalg.inv(cameras.T_camera_world.double()).cpu().numpy()
+    return [
+        (np.array([[fx[c], 0, cx[c]], [0, fy[c], cy[c]], [0, 0, 1]]), T_world_camera[c])
+        for c in range(len(T_world_camera))
+    ]
+
+
+def without_jumps(rotation: Tensor) -> Tensor:
+    """(T, 3) axis-angle, each of its two forms (angle and angle - 2 pi) chosen nearest to the frame before."""
+    chosen = [rotation[0]]
+    for vector in rotation[1:]:
+        angle = vector.norm()
+        other = vector * (1 - 2 * math.pi / angle.clamp(min=1e-6)) if angle > 1e-6 else vector
+        chosen.append(min(vector, other, key=lambda form: float((form - chosen[-1]).norm())))
+    return torch.stack(chosen)
 
 
 def _solve_pnp(points: np.ndarray, pixels: np.ndarray, intrinsics: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
@@ -78,16 +119,18 @@ def fill_between(params: TrackParams, found: Tensor) -> TrackParams:
 
 
 def choose_frames(problem: LandmarkProblem, params: TrackParams, found: Tensor, count: int) -> list[int]:
-    """Frames for the initialisation: the most frontal one, then always the one least like those already chosen.
+    """Of the frames found (B,), those for the initialisation: the most frontal one, then always the one least like
+    those already chosen.
 
     Likeness is the distance of the landmark pictures, centred and scaled, so poses and expressions both spread.
     """
     candidates = torch.nonzero(found.to(params.rotation.device)).flatten()
     if len(candidates) == 0:
         return list(range(min(count, params.n_timesteps)))
-    pixels = problem.detected_px[candidates]
-    centred = pixels - pixels.mean(1, keepdim=True)
-    spread = (centred / centred.square().mean((1, 2), keepdim=True).sqrt().clamp(min=1e-6)).flatten(1)
+    pixels, seen = problem.detected_px[candidates], (problem.weight[candidates] > 0)[..., None]
+    mean = (pixels * seen).sum(-2, keepdim=True) / seen.sum(-2, keepdim=True).clamp(min=1)
+    centred = (pixels - mean) * seen
+    spread = (centred / centred.square().mean((-1, -2), keepdim=True).sqrt().clamp(min=1e-6)).flatten(1)
     frontal = axis_angle_to_matrix(params.rotation[candidates])[:, 2, 2].argmax()
     chosen, distance = [int(frontal)], torch.cdist(spread, spread[frontal][None]).squeeze(1)
     while len(chosen) < min(count, len(candidates)):
@@ -99,8 +142,8 @@ def choose_frames(problem: LandmarkProblem, params: TrackParams, found: Tensor, 
 
 @dataclass(frozen=True)
 class FirstGuess:
-    """params of all frames; found: (T,) bool, frames whose landmarks gave the head's pose; init_frames: rows chosen for
-    the initialisation."""
+    """params of all frames; found: (T, C) bool, pictures whose landmarks gave the head's pose; init_frames: rows chosen
+    for the initialisation."""
 
     params: TrackParams
     found: Tensor
@@ -123,24 +166,52 @@ def guess_from_landmarks(problem: LandmarkProblem, params: TrackParams, n_init: 
 
 def _solve_guess(problem: LandmarkProblem, params: TrackParams, n_init: int, first_row: int) -> FirstGuess:
     params, found = pose_from_landmarks(problem, params)
-    chosen = choose_frames(problem, params, found & (torch.arange(len(found)) >= first_row), n_init)
-    if not bool(found.any()):
+    frames = found.any(1)
+    chosen = choose_frames(problem, params, frames & (torch.arange(len(frames)) >= first_row), n_init)
+    if not bool(frames.any()):
         return FirstGuess(params, found, chosen)
-    many = choose_frames(problem, params, found, MOST_SOLVED_TOGETHER)
-    rows = torch.tensor(many, device=params.rotation.device)
-    solved = solve_landmarks(problem.select(rows), params.rows(rows), shared=True)
-    moved = replace(params, shape=solved.shape, focal_length=solved.focal_length)
+    moved = solve_person(problem, params, frames)
     if problem.given is None:
         moved = pose_from_landmarks(problem, moved)[0]
-    return FirstGuess(follow_landmarks(problem, moved, found), found, chosen)
+    return FirstGuess(follow_landmarks(problem, moved, frames), found, chosen)
 
 
-def follow_landmarks(problem: LandmarkProblem, params: TrackParams, found: Tensor) -> TrackParams:
-    """Every frame's own unknowns from its landmarks, camera and identity held; frames without any in between.
+def solve_person(
+    problem: LandmarkProblem,
+    params: TrackParams,
+    found: Tensor,
+    names: Sequence[str] = LANDMARK_UNKNOWNS,
+    iterations: int = MOST_ITERATIONS,
+) -> TrackParams:
+    """The unknowns `names` of the frames that differ most, each with those beside it, and what all frames share; the
+    other frames' own unknowns stay. found: (B,) bool, frames to choose from."""
+    most = max(1, MOST_SOLVED_TOGETHER // problem.weight.shape[1])
+    chosen = torch.tensor(choose_frames(problem, params, found, most))
+    around = torch.cat([chosen - 1, chosen, chosen + 1]).unique()
+    rows = around[(around >= 0) & (around < params.n_timesteps)]
+    solved = solve_landmarks(problem.select(rows), params.rows(rows), True, iterations, True, names)
+    place = rows.to(params.rotation.device)
+    own = {name: getattr(params, name).index_copy(0, place, getattr(solved, name)) for name in PER_FRAME}
+    return replace(params, **own, shape=solved.shape, focal_length=solved.focal_length)
 
-    Frames do not meet here, so they are solved in groups: memory does not grow with their number.
+
+def follow_landmarks(
+    problem: LandmarkProblem,
+    params: TrackParams,
+    found: Tensor,
+    names: Sequence[str] = LANDMARK_UNKNOWNS,
+    iterations: int = 8,
+) -> TrackParams:
+    """Every frame's own unknowns `names` from its landmarks and its neighbours, camera and identity held; frames that
+    are not found (B,) in between.
+
+    Frames are solved in groups that overlap: memory does not grow with their number.
     """
-    groups = torch.arange(params.n_timesteps, device=params.rotation.device).split(SOLVED_AT_A_TIME)
-    parts = [solve_landmarks(problem.select(rows), params.rows(rows), shared=False, iterations=8) for rows in groups]
+    everything, parts = torch.arange(params.n_timesteps), []
+    for group in everything.split(SOLVED_AT_A_TIME):
+        first, last = max(0, int(group[0]) - OVERLAP), min(params.n_timesteps, int(group[-1]) + 1 + OVERLAP)
+        rows = everything[first:last]
+        solved = solve_landmarks(problem.select(rows), params.rows(rows), False, iterations, True, names)
+        parts.append(solved.rows(group - first))
     moved = {name: torch.cat([getattr(part, name) for part in parts]) for name in PER_FRAME}
     return fill_between(replace(params, **moved), found)

@@ -1,108 +1,54 @@
 """Levenberg-Marquardt on landmarks: camera, identity and every frame's pose and expression at once.
 
-The normal equations have an arrow shape (frames meet only in the shared unknowns), so each step solves one small
-system a frame and one for the shared unknowns (Schur complement; Triggs et al. 2000, section 6.1).
+The normal equations have an arrow shape (frames meet only in the shared unknowns, and their neighbours), so each step
+solves one small system a frame, or a banded one, and one for the shared unknowns (Schur complement; Triggs et al. 2000,
+section 6.1).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.func import jacfwd, vmap
 
-from vhap.geometry.cameras import Camera, camera_from_focal
-from vhap.model.head import HeadModel, HeadParams, coefficient_slopes, landmark_points, pose, yaw_in_camera
-from vhap.tracking.params import PER_FRAME, TrackParams
+from vhap.tracking.landmark_problem import LandmarkProblem
+from vhap.tracking.motion import N_MOTION, Motion, motion_of, solve_chain
+from vhap.tracking.params import PER_FRAME, TrackParams, as_vectors, from_vectors
 
-CHUNK_FRAMES = 16
-N_MOTION = 18
+CHUNK_PICTURES = 16
 FREE = 100.0
 CONVERGED_GAIN = 1e-6
-FIXED_SHAPE = 1e-4
-"""Standard deviation of an identity that is known."""
+LANDMARK_UNKNOWNS = (*PER_FRAME, "focal_length", "shape")
 
 
-@dataclass(frozen=True)
-class LandmarkPrior:
-    """Standard deviations. pixel: of a landmark, as a fraction of the face's size in the picture; robust: the
-    distance, in those units, from which a point counts less (Cauchy); the others in their own units. expr is for
-    anonymous coefficients of unit variance, activation for named ones, which run from 0 to 1, blink for those named so:
-    they run through all of it every few seconds. Blinks and eyes are wide, since few points speak for them, and a
-    narrow prior leaves lids ajar and gaze short of where it looks."""
-
-    pixel: float = 0.01
-    robust: float = 2.0
-    shape: float = 1.0
-    expr: float = 1.0
-    activation: float = 0.4
-    blink: float = 1.0
-    neck_rad: float = 0.1
-    jaw_rad: float = 0.3
-    eyes_rad: float = 0.6
-    log_focal: float = 0.5
-
-
-@dataclass(frozen=True)
-class LandmarkProblem:
-    """What is fitted. head: `landmark_head` of the set `name`; detected_px (B, L, 2), weight (B, L);
-    size: (height, width); given: the known camera, or None where the focal length is an unknown; shape (S,): the
-    middle of the identity's prior, None for the mean head."""
-
-    head: HeadModel
-    name: str
-    detected_px: Tensor
-    weight: Tensor
-    size: tuple[int, int]
-    given: Camera | None
-    prior: LandmarkPrior = LandmarkPrior()
-    shape: Tensor | None = None
-
-    def select(self, frames: Tensor) -> LandmarkProblem:
-        return replace(self, detected_px=self.detected_px[frames], weight=self.weight[frames])
-
-    def only(self, frames: Tensor) -> LandmarkProblem:
-        """The same with landmarks in frames (B,) bool only; the others count as not detected."""
-        return replace(self, weight=self.weight * frames.to(self.weight)[:, None])
-
-    def near_shape(self, shape: Tensor, fixed: bool) -> LandmarkProblem:
-        """The same with a known identity: fixed, or in the middle of the prior."""
-        return replace(self, shape=shape, prior=replace(self.prior, shape=FIXED_SHAPE) if fixed else self.prior)
-
-    def extent_px(self) -> Tensor:
-        """(B,) longer side of the detected points' box; half the picture where there is none, the picture at most."""
-        seen = self.weight > 0
-        far = torch.full_like(self.detected_px, torch.inf)
-        low = torch.where(seen[..., None], self.detected_px, far).amin(1)
-        high = torch.where(seen[..., None], self.detected_px, -far).amax(1)
-        extent = (high - low).amax(-1)
-        fallback = torch.full_like(extent, max(self.size) / 2)
-        return torch.where(extent > 1, extent, fallback).clamp(max=max(self.size))
-
-    def sigma_px(self) -> Tensor:
-        """(B,) standard deviation of a landmark."""
-        return self.prior.pixel * self.extent_px()
-
-
-def solve_landmarks(problem: LandmarkProblem, params: TrackParams, shared: bool, iterations: int = 40) -> TrackParams:
+def solve_landmarks(
+    problem: LandmarkProblem,
+    params: TrackParams,
+    shared: bool,
+    iterations: int = 40,
+    smooth: bool = False,
+    names: Sequence[str] = LANDMARK_UNKNOWNS,
+) -> TrackParams:
     """Improves params (B frames, the problem's) on the landmarks.
 
-    shared: solve the focal length and the identity too, else only each frame's own unknowns. Returns new params;
-    a frame without landmarks keeps its place, held by the priors. Stops when a step gains less than 1e-6 of the cost.
+    shared: solve the focal length and the identity too, else only each frame's own unknowns. smooth: frames that follow
+    each other move smoothly, else each stands for itself. names: the unknowns that move. Returns new params; a frame
+    without landmarks keeps its place, held by the priors. Stops when a step gains less than 1e-6 of the cost.
     """
-    local = torch.cat([getattr(params, name) for name in PER_FRAME], -1)
-    common = torch.cat([params.focal_length.log(), params.shape])
+    common, local = as_vectors(params)
     sigma = problem.sigma_px()
     anchor, damping = local.clone(), 1e-3
-    cost = _cost(problem, common, local, sigma, anchor)
+    cost = _cost(problem, common, local, sigma, anchor, smooth)
     for _ in range(iterations):
-        system = normal_equations(problem, common, local, sigma, anchor)
+        system, free = hold(normal_equations(problem, common, local, sigma, anchor), params, names)
+        motion = _motion(problem, local).only(free) if smooth else None
         improved = False
         for _ in range(6):
-            step_common, step_local = solve_step(system, damping, shared)
+            step_common, step_local = solve_step(system, damping, shared, motion)
             trial = (common + step_common, local + step_local)
-            trial_cost = _cost(problem, *trial, sigma, anchor)
+            trial_cost = _cost(problem, *trial, sigma, anchor, smooth)
             if bool(trial_cost < cost):
                 improved = True
                 break
@@ -113,60 +59,17 @@ def solve_landmarks(problem: LandmarkProblem, params: TrackParams, shared: bool,
         (common, local), cost, damping = trial, trial_cost, max(damping / 8, 1e-9)
         if gain < CONVERGED_GAIN:
             break
-    widths = [getattr(params, name).shape[1] for name in PER_FRAME]
-    solved = dict(zip(PER_FRAME, local.split(widths, -1)))
-    return replace(params, **solved, focal_length=common[:1].exp(), shape=common[1:])
+    return from_vectors(params, common, local)
 
 
-def landmark_distances_px(problem: LandmarkProblem, params: TrackParams) -> Tensor:
-    """(B, L) between the head's landmarks and the detected ones."""
-    local = torch.cat([getattr(params, name) for name in PER_FRAME], -1)
-    common = torch.cat([params.focal_length.log(), params.shape])
-    return (_project(problem, common, local) - problem.detected_px).norm(dim=-1)
+def landmark_cost(problem: LandmarkProblem, params: TrackParams) -> Tensor:
+    """() what solve_landmarks makes small, frames taken one by one."""
+    common, local = as_vectors(params)
+    return _cost(problem, common, local, problem.sigma_px(), local, smooth=False)
 
 
-def _head_params(local: Tensor, shape: Tensor) -> HeadParams:
-    rotation, translation, neck, jaw, eyes, expr = local.split([3, 3, 3, 3, 6, local.shape[-1] - 18], -1)
-    return HeadParams(shape, expr, rotation, translation, neck, jaw, eyes)
-
-
-def _camera(problem: LandmarkProblem, common: Tensor) -> Camera:
-    return camera_from_focal(common[0].exp(), *problem.size) if problem.given is None else problem.given
-
-
-def _points(problem: LandmarkProblem, params: HeadParams, camera: Camera) -> tuple[Tensor, Tensor]:
-    """Landmarks in the world (..., L, 3) and the yaw (...,) that places the sliding ones."""
-    yaw = yaw_in_camera(params, camera.T_camera_world[..., :3, :3])
-    return landmark_points(problem.head, pose(problem.head, params), problem.name, yaw), yaw
-
-
-def _project(problem: LandmarkProblem, common: Tensor, local: Tensor) -> Tensor:
-    """Landmarks of one or several frames, (..., L, 2) px."""
-    camera = _camera(problem, common)
-    return camera.project(_points(problem, _head_params(local, common[1:]), camera)[0])[0]
-
-
-def _projection_jacobian(problem: LandmarkProblem, common: Tensor, local: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Landmarks (B, L, 2) px and their derivatives by the shared (B, L, 2, Q) and local unknowns (B, L, 2, P).
-
-    Focal length and joints by forward differentiation (20 directions), coefficients as posed basis vectors.
-    """
-
-    def project(focal: Tensor, moving: Tensor, fixed: Tensor) -> Tensor:
-        return _project(problem, torch.cat([focal, common[1:]]), torch.cat([moving, fixed]))
-
-    moving, fixed = local[:, :N_MOTION], local[:, N_MOTION:]
-    by_focal, by_motion = vmap(jacfwd(project, argnums=(0, 1)), in_dims=(None, 0, 0))(common[:1], moving, fixed)
-    params, camera = _head_params(local, common[1:]), _camera(problem, common)
-    points, yaw = _points(problem, params, camera)
-    slopes = camera.projection_slopes(points)
-    by_coefficients = []
-    for columns in coefficient_slopes(problem.head, params):
-        yaws = yaw[:, None].expand(columns.shape[:2])
-        moved = landmark_points(problem.head, columns, problem.name, yaws)
-        by_coefficients.append(torch.einsum("blij,bklj->blik", slopes, moved))
-    by_shape, by_expr = by_coefficients
-    return camera.project(points)[0], torch.cat([by_focal, by_shape], -1), torch.cat([by_motion, by_expr], -1)
+def _motion(problem: LandmarkProblem, local: Tensor) -> Motion:
+    return motion_of(problem.prior.motion, local, problem.timesteps, problem.head.expr_names)
 
 
 def _prior_scales(problem: LandmarkProblem, local: Tensor) -> Tensor:
@@ -200,17 +103,20 @@ def _shared_prior(problem: LandmarkProblem, common: Tensor) -> tuple[Tensor, Ten
     return (common - centre) / scale, scale
 
 
-def _cost(problem: LandmarkProblem, common: Tensor, local: Tensor, sigma: Tensor, anchor: Tensor) -> Tensor:
-    return frame_costs(problem, common, local, sigma, anchor).double().sum() + shared_cost(problem, common)
+def _cost(
+    problem: LandmarkProblem, common: Tensor, local: Tensor, sigma: Tensor, anchor: Tensor, smooth: bool
+) -> Tensor:
+    cost = frame_costs(problem, common, local, sigma, anchor).double().sum() + shared_cost(problem, common)
+    return cost + _motion(problem, local).cost.double().sum() if smooth else cost
 
 
 def frame_costs(problem: LandmarkProblem, common: Tensor, local: Tensor, sigma: Tensor, anchor: Tensor) -> Tensor:
-    """(B,) robust landmark residuals and priors of each frame."""
-    residual = (_project(problem, common, local) - problem.detected_px) / sigma[:, None, None]
+    """(B,) robust landmark residuals and priors of each frame. sigma: (B, C) px."""
+    residual = (problem.project(common, local) - problem.detected_px) / sigma[..., None, None]
     squared = residual.square().sum(-1)
     robust = problem.prior.robust**2 * torch.log1p(squared / problem.prior.robust**2)
     own = _prior_residuals(problem, local, anchor)
-    return (problem.weight * robust).sum(-1) + own.square().sum(-1)
+    return (problem.weight * robust).sum((-2, -1)) + own.square().sum(-1)
 
 
 def shared_cost(problem: LandmarkProblem, common: Tensor) -> Tensor:
@@ -229,11 +135,27 @@ class NormalEquations:
     right_shared: Tensor
 
 
+def empty_equations(frames: int, n_own: int, n_shared: int, device: torch.device) -> NormalEquations:
+    """Zeros, to which the equations of single pictures are added."""
+
+    def zeros(*shape: int) -> Tensor:
+        return torch.zeros(shape, dtype=torch.double, device=device)
+
+    return NormalEquations(
+        local=zeros(frames, n_own, n_own),
+        coupling=zeros(frames, n_own, n_shared),
+        shared=zeros(n_shared, n_shared),
+        right_local=zeros(frames, n_own),
+        right_shared=zeros(n_shared),
+    )
+
+
 def normal_equations(
     problem: LandmarkProblem, common: Tensor, local: Tensor, sigma: Tensor, anchor: Tensor
 ) -> NormalEquations:
     parts = []
-    for frames in torch.arange(len(local), device=local.device).split(CHUNK_FRAMES):
+    at_once = max(1, CHUNK_PICTURES // problem.weight.shape[1])
+    for frames in torch.arange(len(local)).split(at_once):
         parts.append(_frame_blocks(problem.select(frames), common, local[frames], sigma[frames], anchor[frames]))
     blocks, coupling, right_local, shared, right_shared = (list(column) for column in zip(*parts))
     prior, scale = _shared_prior(problem, common)
@@ -243,13 +165,13 @@ def normal_equations(
 
 
 def _frame_blocks(problem: LandmarkProblem, common: Tensor, local: Tensor, sigma: Tensor, anchor: Tensor):
-    projected, by_shared, by_local = _projection_jacobian(problem, common, local)
-    value = (projected - problem.detected_px) / sigma[:, None, None]
+    projected, by_shared, by_local = problem.jacobian(common, local)
+    value = (projected - problem.detected_px) / sigma[..., None, None]
     weight = (problem.weight * _robust_weight(problem, value)).sqrt()[..., None]
     value = (value * weight).flatten(1)
-    weight = weight / sigma[:, None, None]
-    by_shared = (by_shared * weight[..., None]).flatten(1, 2)
-    by_local = (by_local * weight[..., None]).flatten(1, 2)
+    weight = weight / sigma[..., None, None]
+    by_shared = (by_shared * weight[..., None]).flatten(1, 3)
+    by_local = (by_local * weight[..., None]).flatten(1, 3)
     prior, precision = _prior_residuals(problem, local, anchor), 1 / _prior_scales(problem, local)
     blocks = by_local.mT @ by_local + torch.diag(precision**2)
     right = -(by_local.mT @ value[..., None]).squeeze(-1) - prior * precision
@@ -259,15 +181,40 @@ def _frame_blocks(problem: LandmarkProblem, common: Tensor, local: Tensor, sigma
     return blocks.double(), coupling.double(), right.double(), shared.double(), right_shared.double()
 
 
-def solve_step(system: NormalEquations, damping: float, shared: bool) -> tuple[Tensor, Tensor]:
+def hold(equations: NormalEquations, params: TrackParams, names: Sequence[str]) -> tuple[NormalEquations, Tensor]:
+    """The equations with the unknowns that are not in names kept where they are, and 1 for each of a frame's own (P,)
+    that is free. Shared ones: log focal length, shape and, where there are more, lights."""
+    widths = [(name, getattr(params, name).shape[1]) for name in PER_FRAME]
+    n_lights = len(equations.shared) - 1 - len(params.shape)
+    shared = [("focal_length", 1), ("shape", len(params.shape)), ("lights", n_lights)]
+    own, common = (
+        torch.cat([torch.full((width,), float(name in names), dtype=torch.double) for name, width in part])
+        for part in (widths, shared)
+    )
+    own, common = own.to(equations.local), common.to(equations.local)
+    held = NormalEquations(
+        local=equations.local * torch.outer(own, own) + torch.diag(1 - own),
+        coupling=equations.coupling * torch.outer(own, common),
+        shared=equations.shared * torch.outer(common, common) + torch.diag(1 - common),
+        right_local=equations.right_local * own,
+        right_shared=equations.right_shared * common,
+    )
+    return held, own
+
+
+def solve_step(
+    system: NormalEquations, damping: float, shared: bool, motion: Motion | None = None
+) -> tuple[Tensor, Tensor]:
     """Marquardt step of the shared unknowns (zero where they are held) and of every frame's own."""
     local = system.local + damping * torch.diag_embed(system.local.diagonal(dim1=-2, dim2=-1))
+    right_local = system.right_local
+    if motion is not None:
+        right_local = right_local - motion.gradient
+    columns = torch.cat([system.coupling, right_local[..., None]], -1) if shared else right_local[..., None]
+    solved = torch.linalg.solve(local, columns) if motion is None else solve_chain(local, motion, columns)
+    by_coupling, by_right = solved[..., :-1], solved[..., -1]
     if not shared:
-        step = torch.linalg.solve(local, system.right_local)
-        return torch.zeros_like(system.right_shared).float(), step.float()
-    stacked = torch.cat([system.coupling, system.right_local[..., None]], -1)
-    eliminated = torch.linalg.solve(local, stacked)
-    by_coupling, by_right = eliminated[..., :-1], eliminated[..., -1]
+        return torch.zeros_like(system.right_shared).float(), by_right.float()
     reduced = system.shared + damping * torch.diag(system.shared.diagonal())
     reduced = reduced - (system.coupling.mT @ by_coupling).sum(0)
     right = system.right_shared - (system.coupling.mT @ by_right[..., None]).sum(0).squeeze(-1)

@@ -15,12 +15,13 @@ from vhap.model.head import landmark_head
 from vhap.render.appearance_prior import AppearancePrior
 from vhap.tracking.checkpoint import Checkpoint, Progress, moved_on
 from vhap.tracking.energy import Energy, EnergyValue, Neighbours
-from vhap.tracking.first_guess import choose_frames, follow_landmarks
-from vhap.tracking.landmark_solver import LandmarkProblem
+from vhap.tracking.first_guess import choose_frames, follow_landmarks, solve_person
+from vhap.tracking.landmark_problem import LandmarkProblem
+from vhap.tracking.landmark_solver import landmark_cost
 from vhap.tracking.optimizer import RowAdam
 from vhap.tracking.params import GROUPS, PER_FRAME, TrackParams
 from vhap.tracking.photometric_solver import PhotometricProblem, solve_frames, solve_shared
-from vhap.tracking.scene import Scene
+from vhap.tracking.scene import Scene, emphasis
 from vhap.tracking.schedule import Plateau, RateSchedule, learning_rates
 from vhap.tracking.stages import EPOCH_RATE_DECAY, Bake, Stage, coarse_factor
 from vhap.tracking.texture import back_project, low_pass, sharpen
@@ -63,9 +64,9 @@ class Callback:
 
 @dataclass
 class Tracker:
-    """One run's state. problem, found: all frames' landmarks and which frames' are the head's; init_frames: rows of the
-    initialisation; params: the unknowns of all frames, updated in place as stages run; first_row: where the sequential
-    pass begins; progress: the unit that comes next."""
+    """One run's state. problem: all frames' landmarks; found (T, C): in which pictures they are the head's;
+    init_frames: rows of the initialisation; params: the unknowns of all frames, updated in place as stages run; first_row: where the
+    sequential pass begins; progress: the unit that comes next."""
 
     config: TrackConfig
     scene: Scene
@@ -85,6 +86,7 @@ class Tracker:
         scale = data.scale_factor / (data.n_downsample_rgb or 1)
         self.coarse_factor = coarse_factor(self.scene.size)
         self.problem = self.problem.only(self.found)
+        self.frames_found = self.found.any(1)
         self.random = torch.Generator().manual_seed(self.config.seed)
         render = self.config.render
         clusters = self.scene.face_clusters(self.config.model.tex_clusters)
@@ -124,12 +126,14 @@ class Tracker:
         if not stage.newton:
             self._bake_texture(stage.bake)
         if stage.sequential and not stage.newton:
-            self.progress.guess = follow_landmarks(self.problem, self.params.detached(), self.found)
+            self.progress.guess = follow_landmarks(self.problem, self.params.detached(), self.frames_found)
 
     def _advance(self, stage: Stage) -> bool:
         """One unit of a stage. Returns whether that was its last."""
         if stage.steps == 0 or stage.epochs == 0:
             return True
+        if not stage.photometric:
+            return self._fit_landmarks(stage)
         if stage.newton:
             return self._refine(stage) if stage.sequential else self._solve(stage)
         if stage.sequential:
@@ -140,16 +144,34 @@ class Tracker:
         self._descend(stage, rows, self._load(rows), RowAdam(), 0, stage.steps)
         return True
 
+    def _fit_landmarks(self, stage: Stage) -> bool:
+        """On landmarks alone: what all frames share, with the frames that differ most; or every frame; or both."""
+        problem, names = self._landmarks(stage), self._names(stage)
+        if not stage.sequential:
+            self.params = solve_person(problem, self.params, self.frames_found, names, stage.steps)
+        if stage.sequential or stage.epochs is not None:
+            before = self.params.rows(torch.arange(self.first_row))
+            self.params = follow_landmarks(problem, self.params, self.frames_found, names, stage.steps)
+            for name in PER_FRAME:
+                getattr(self.params, name)[: self.first_row] = getattr(before, name)
+        everything = torch.arange(self.params.n_timesteps)
+        energy = EnergyValue(landmark_cost(problem, self.params), {}, None)
+        self._tell_step(stage, 1, 1, everything, energy, None)
+        if stage.sequential or stage.epochs is not None:
+            self._tell_epoch(stage.epochs or 0)
+        return True
+
     def _photometric_problem(self, stage: Stage) -> PhotometricProblem:
         scene, factor = (self.coarse_energy.scene, self.coarse_factor) if stage.coarse else (self.scene, 1)
         return PhotometricProblem(
-            scene, self._landmarks(), lambda rows: self._load(rows).shrunk(factor), self.energy.sh_lights
+            scene, self._landmarks(stage), lambda rows: self._load(rows).shrunk(factor), self.energy.sh_lights
         )
 
     def _solve(self, stage: Stage) -> bool:
         """What all frames share, together with the frames that differ most; then the others by themselves."""
         problem, names = self._photometric_problem(stage), self._names(stage)
-        chosen = torch.tensor(choose_frames(self.problem, self.params, self.found, MOST_SOLVED_TOGETHER))
+        most = max(1, MOST_SOLVED_TOGETHER // len(self.capture.camera_ids))
+        chosen = torch.tensor(choose_frames(self.problem, self.params, self.frames_found, most))
         pictures = [(rows, problem.load(rows)) for rows in chosen.split(1)]
 
         def bake(params: TrackParams) -> Tensor:
@@ -198,18 +220,22 @@ class Tracker:
         for callback in self.callbacks:
             callback.on_step(event)
 
-    def _landmarks(self) -> LandmarkProblem:
+    def _landmarks(self, stage: Stage) -> LandmarkProblem:
         """The landmarks of this person, whose static offset stands still in second-order stages."""
+        problem = self.problem
+        if not stage.jaw_line:
+            ids = self.problem.head.landmarks[self.problem.name].detector_ids
+            problem = problem.counting((emphasis(problem.name, ids, jaw_line=False) > 0).to(problem.weight))
         if self.params.static_offset is None:
-            return self.problem
+            return problem
         head = self.scene.head
         person = replace(head, template=head.template + self.params.static_offset)
-        return replace(self.problem, head=landmark_head(person, self.scene.landmark_set))
+        return replace(problem, head=landmark_head(person, self.scene.landmark_set))
 
     def _load(self, rows: Tensor) -> FrameBatch:
         """Frames as the capture has them; landmarks that are not the head's without confidence."""
         batch = self.capture.load(rows.tolist()).to(self.params.rotation.device)
-        known = self.found[rows].to(batch.confidence)
+        known = self.found.to(batch.timesteps.device)[batch.timesteps, batch.cameras].to(batch.confidence)
         return replace(batch, confidence=batch.confidence * known[:, None])
 
     def _bake_texture(self, bake: Bake, sharpening: int = SHARPENING_ROUNDS) -> None:

@@ -85,10 +85,25 @@ class TrackParams:
             eyes_pose=self.eyes_pose,
         )
 
-    def camera(self, given: Camera | None, height: int, width: int) -> Camera:
-        """The given camera, else the one of the tracked focal length; one for each frame, (B,)."""
-        single = camera_from_focal(self.focal_length[0], height, width) if given is None else given
-        return single.expand(self.n_timesteps)
+    def cameras(self, given: Camera | None, size: tuple[int, int], which: Tensor) -> Camera:
+        """One for each picture (N,): those of the given cameras that which (N,) names, else the one of the tracked
+        focal length. size: (height, width)."""
+        if given is not None:
+            return given.select(which)
+        return camera_from_focal(self.focal_length[0], *size).expand(len(which))
+
+
+def as_vectors(params: TrackParams) -> tuple[Tensor, Tensor]:
+    """What landmarks tell, as vectors: shared (Q,) log focal length and shape; of each frame (T, P), as PER_FRAME."""
+    shared = torch.cat([params.focal_length.log(), params.shape])
+    return shared, torch.cat([getattr(params, name) for name in PER_FRAME], -1)
+
+
+def from_vectors(params: TrackParams, shared: Tensor, own: Tensor) -> TrackParams:
+    """params with the values of both vectors."""
+    widths = [getattr(params, name).shape[1] for name in PER_FRAME]
+    solved = dict(zip(PER_FRAME, own.split(widths, -1)))
+    return replace(params, **solved, focal_length=shared[:1].exp(), shape=shared[1:])
 
 
 def initial_params(model: HeadModel, n_timesteps: int, texture_size: int, lights: Tensor) -> TrackParams:

@@ -1,4 +1,4 @@
-"""A frame's pixels as linear equations: how each pixel's error changes with every unknown.
+"""A picture's pixels as linear equations: how each pixel's error changes with every unknown.
 
 The exact derivative of the rendered picture but for visibility: surface points move over the picture, normals turn
 under the light. Where the picture has an outline it says nothing here; antialiasing does that in the energy.
@@ -14,6 +14,7 @@ from torch.func import jacfwd
 from torch.nn.functional import max_pool2d, normalize
 
 from vhap.data.sample import FrameBatch
+from vhap.geometry.cameras import Camera
 from vhap.geometry.meshes import vertex_normals
 from vhap.model.head import HeadModel, HeadParams, coefficient_slopes, pose
 from vhap.render.scene import compose
@@ -40,7 +41,7 @@ class PixelPrior:
 
 @dataclass(frozen=True)
 class PixelSystem:
-    """N sampled pixels of one frame: residual (N,) in standard deviations, weight (N,), derivatives by the shared
+    """N sampled pixels of one picture: residual (N,) in standard deviations, weight (N,), derivatives by the shared
     (N, 1 + S + 27: log focal length, shape, lights) and the frame's own unknowns (N, P), empty where not asked for.
     cost: robust, of all pixels that the sampled ones stand for."""
 
@@ -53,7 +54,7 @@ class PixelSystem:
 
 @dataclass(frozen=True)
 class _View:
-    """The head as one frame shows it, at its N sampled pixels.
+    """The head as one picture shows it, at its N sampled pixels.
 
     stride: how many pixels each stands for; residual (N,) render minus picture
     and slope (N, 2) its change by a move of the surface in pixels, both in standard deviations; corners (N, 3)
@@ -78,14 +79,15 @@ def pixel_system(
     sh_lights: bool = True,
     columns: bool = True,
 ) -> PixelSystem | None:
-    """The pixels of one frame (params and batch hold one row); None where the head is out of sight."""
+    """The pixels of one picture (params holds its timestep only); None where the head is out of sight."""
     vertices = pose(scene.head, params.head())
     view = _look(scene, params, batch, vertices, prior, sh_lights)
     if view is None:
         return None
+    camera = params.cameras(scene.given, scene.size, batch.cameras)
     squared = view.residual.square() / prior.robust**2
     empty = view.residual.new_zeros(0, 0)
-    by_shared, by_local = _columns(scene, params, vertices, view) if columns else (empty, empty)
+    by_shared, by_local = _columns(scene, params, camera, vertices, view) if columns else (empty, empty)
     return PixelSystem(
         residual=view.residual,
         weight=view.stride / (1 + squared),
@@ -99,7 +101,7 @@ def _look(
     scene: Scene, params: TrackParams, batch: FrameBatch, vertices: Tensor, prior: PixelPrior, sh_lights: bool
 ) -> _View | None:
     backend, topology = scene.backend, scene.topology
-    clip = params.camera(scene.given, *scene.size).to_clip(vertices)
+    clip = params.cameras(scene.given, scene.size, batch.cameras).to_clip(vertices)
     raster = backend.rasterize(clip, topology, *scene.size)
     chosen, stride = choose_pixels(raster, batch, prior.count)
     if len(chosen) < FEWEST_PIXELS:
@@ -126,9 +128,8 @@ def _look(
     )
 
 
-def _columns(scene: Scene, params: TrackParams, vertices: Tensor, view: _View) -> tuple[Tensor, Tensor]:
+def _columns(scene: Scene, params: TrackParams, camera: Camera, vertices: Tensor, view: _View) -> tuple[Tensor, Tensor]:
     """Derivatives by the shared unknowns (N, 1 + S + 27) and the frame's own (N, P)."""
-    camera = params.camera(scene.given, *scene.size)
     points = (vertices[0][view.corners] * view.barycentrics[..., None]).sum(1)
     by_point = torch.einsum("nk,nkc->nc", view.slope, camera.projection_slopes(points[None])[0])
     by_normal = shading_slopes(view.smooth, view.colour, params.lights)

@@ -8,22 +8,24 @@ moves the rest together. Landmarks and priors are those of `landmark_solver`, an
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 
 from vhap.data.sample import FrameBatch
+from vhap.tracking.landmark_problem import LandmarkProblem
 from vhap.tracking.landmark_solver import (
-    N_MOTION,
-    LandmarkProblem,
     NormalEquations,
+    empty_equations,
     frame_costs,
+    hold,
     normal_equations,
     shared_cost,
     solve_step,
 )
-from vhap.tracking.params import PER_FRAME, TrackParams
+from vhap.tracking.motion import Motion, motion_of
+from vhap.tracking.params import PER_FRAME, TrackParams, as_vectors, from_vectors
 from vhap.tracking.photometric_pixels import N_LIGHTS, PixelPrior, PixelSystem, pixel_system
 from vhap.tracking.scene import Scene
 
@@ -36,32 +38,14 @@ Load = Callable[[Tensor], FrameBatch]
 
 
 @dataclass(frozen=True)
-class MotionPrior:
-    """Standard deviations of a frame's unknowns against the mean of its neighbours'."""
-
-    rotation_rad: float = 0.02
-    translation_m: float = 0.003
-    neck_rad: float = 0.02
-    jaw_rad: float = 0.2
-    eyes_rad: float = 0.5
-    expr: float = 0.5
-
-    def scales(self, local: Tensor) -> Tensor:
-        """(P,) in the order of PER_FRAME."""
-        values = [self.rotation_rad] * 3 + [self.translation_m] * 3 + [self.neck_rad] * 3 + [self.jaw_rad] * 3
-        return local.new_tensor(values + [self.eyes_rad] * 6 + [self.expr] * (local.shape[1] - N_MOTION))
-
-
-@dataclass(frozen=True)
 class PhotometricProblem:
-    """What is solved. load: pictures of one row, at the scene's size; landmarks: all frames'."""
+    """What is solved. load: a timestep's pictures of all cameras, at the scene's size; landmarks: all frames'."""
 
     scene: Scene
     landmarks: LandmarkProblem
     load: Load
     sh_lights: bool = True
     pixels: PixelPrior = PixelPrior()
-    motion: MotionPrior = MotionPrior()
 
 
 @dataclass(frozen=True)
@@ -73,25 +57,22 @@ class _Vectors:
 
     @classmethod
     def of(cls, params: TrackParams) -> _Vectors:
-        common = [params.focal_length.log(), params.shape, params.lights.flatten()]
-        return cls(torch.cat(common), torch.cat([getattr(params, name) for name in PER_FRAME], -1))
+        common, local = as_vectors(params)
+        return cls(torch.cat([common, params.lights.flatten()]), local)
 
     def by_name(self, params: TrackParams) -> dict[str, Tensor]:
-        widths = [getattr(params, name).shape[1] for name in PER_FRAME]
-        return {
-            **dict(zip(PER_FRAME, self.local.split(widths, -1))),
-            "focal_length": self.common[:1].exp(),
-            "shape": self.common[1:-N_LIGHTS],
-            "lights": self.common[-N_LIGHTS:].view(9, 3),
-        }
+        moved = from_vectors(params, self.common[:-N_LIGHTS], self.local)
+        names = (*PER_FRAME, "focal_length", "shape")
+        return {"lights": self.common[-N_LIGHTS:].view(9, 3), **{name: getattr(moved, name) for name in names}}
 
 
 @dataclass(frozen=True)
 class _Linearised:
-    """Normal equations at one place, what each frame costs there (B,), what shared unknowns cost by themselves, and
-    which frames (B,) have the head in sight."""
+    """Normal equations at one place, the motion prior there, what each frame costs (B,), what shared unknowns cost by
+    themselves, and which frames (B,) have the head in sight."""
 
     equations: NormalEquations
+    motion: Motion
     costs: Tensor
     shared_cost: Tensor
     seen: Tensor
@@ -100,6 +81,17 @@ class _Linearised:
         """A frame out of sight costs no pixels; losing one is no gain."""
         cheaper = self.costs.sum() + self.shared_cost < other.costs.sum() + other.shared_cost
         return bool(cheaper) and not bool((other.seen & ~self.seen).any())
+
+
+@dataclass(frozen=True)
+class _Pixels:
+    """What the pixels of B frames say, all cameras together. equations: sums; light (): the most that they say of one
+    light; costs (B,); seen (B,) bool: the head is in sight of some camera."""
+
+    equations: NormalEquations
+    light: float
+    costs: Tensor
+    seen: Tensor
 
 
 @torch.no_grad()
@@ -112,7 +104,7 @@ def solve_shared(
     rounds: int,
     tell: Callable[[int, Tensor], None] = lambda index, cost: None,
 ) -> TrackParams:
-    """Moves the unknowns `names` of the frames rows (B,) together with what all frames share.
+    """Moves the unknowns `names` of the frames rows (B,), ascending, together with what all frames share.
 
     bake(params) gives the texture (residual) before each round; tell(round, cost) hears of each. A round that raises
     the cost is taken back and tried with smaller steps. Returns params of all frames; those that are not in rows keep
@@ -130,7 +122,7 @@ def solve_shared(
             kept, best, damping = trial, (found, now), max(damping * ACCEPTED, LEAST_DAMPING)
         else:
             damping *= REJECTED
-        step_common, step_local = solve_step(best[0].equations, damping, True)
+        step_common, step_local = solve_step(best[0].equations, damping, True, best[0].motion)
         now = _Vectors(best[1].common + step_common, best[1].local + step_local)
     return kept
 
@@ -139,16 +131,16 @@ def solve_shared(
 def solve_frames(
     problem: PhotometricProblem, params: TrackParams, rows: Tensor, names: Sequence[str]
 ) -> tuple[TrackParams, Tensor]:
-    """One step of each of the frames rows (B,) alone, the texture and what all share held. A frame that it makes
-    worse stays where it was. Returns params of all frames, and what these frames cost then."""
+    """One step of the frames rows (B,), ascending, the texture and what all share held. A frame that it makes worse
+    stays where it was. Returns params of all frames, and what these frames cost then."""
     own = [name for name in names if name in PER_FRAME]
     start = _Vectors.of(params.rows(rows))
     found = _linearise(problem, params, rows, start.local, own)
-    _, step = solve_step(found.equations, FIRST_DAMPING, False)
+    _, step = solve_step(found.equations, FIRST_DAMPING, False, found.motion)
     moved = place(params, _Vectors(start.common, start.local + step), rows, own)
-    systems = _systems(problem, moved, rows, columns=False)
-    after = _frame_costs(problem, moved, rows, start.local, systems)
-    better = (after < found.costs) & (_seen(systems, after) | ~found.seen)
+    pixels = _pixels(problem, moved, rows, columns=False)
+    after = _frame_costs(problem, moved, rows, start.local, pixels)
+    better = (after < found.costs) & (pixels.seen | ~found.seen)
     local = torch.where(better[:, None], start.local + step, start.local)
     params = place(params, _Vectors(start.common, local), rows, own)
     return params, torch.where(better, after, found.costs).sum()
@@ -162,18 +154,36 @@ def place(params: TrackParams, values: _Vectors, rows: Tensor, names: Sequence[s
     return replace(params, **(found | own))
 
 
-def _seen(systems: list[PixelSystem | None], like: Tensor) -> Tensor:
-    """(B,) bool: the head is in sight."""
-    return torch.tensor([system is not None for system in systems], device=like.device)
+def _pixels(problem: PhotometricProblem, params: TrackParams, rows: Tensor, columns: bool = True) -> _Pixels:
+    """Picture after picture: memory does not grow with their number."""
+    n_shared, n_own = (vector.shape[-1] for vector in (_Vectors.of(params).common, _Vectors.of(params).local))
+    sums, light = empty_equations(len(rows), n_own, n_shared, params.shape.device), 0.0
+    costs = torch.zeros(len(rows), device=params.shape.device)
+    seen = torch.zeros(len(rows), dtype=torch.bool, device=params.shape.device)
+    for index, row in enumerate(rows.split(1)):
+        one, pictures = params.rows(row), problem.load(row)
+        for camera in range(len(pictures.cameras)):
+            picture = pictures.select(slice(camera, camera + 1))
+            system = pixel_system(problem.scene, one, picture, problem.pixels, problem.sh_lights, columns)
+            if system is None:
+                continue
+            seen[index] = True
+            costs[index] += system.cost
+            if columns:
+                _add(sums, index, system)
+                light += float((system.by_shared[:, -N_LIGHTS:].square() * system.weight[:, None]).sum(0).max())
+    return _Pixels(sums, light, costs, seen)
 
 
-def _systems(
-    problem: PhotometricProblem, params: TrackParams, rows: Tensor, columns: bool = True
-) -> list[PixelSystem | None]:
-    return [
-        pixel_system(problem.scene, params.rows(row), problem.load(row), problem.pixels, problem.sh_lights, columns)
-        for row in rows.split(1)
-    ]
+def _add(sums: NormalEquations, row: int, system: PixelSystem) -> None:
+    """Adds the normal equations of one picture of a frame."""
+    weighted = system.by_local * system.weight[:, None]
+    sums.local[row] += (weighted.T @ system.by_local).double()
+    sums.coupling[row] += (weighted.T @ system.by_shared).double()
+    sums.right_local[row] -= (weighted.T @ system.residual).double()
+    weighted = system.by_shared * system.weight[:, None]
+    sums.shared.add_((weighted.T @ system.by_shared).double())
+    sums.right_shared.sub_((weighted.T @ system.residual).double())
 
 
 def _landmarks(problem: PhotometricProblem, rows: Tensor) -> tuple[LandmarkProblem, Tensor]:
@@ -182,91 +192,44 @@ def _landmarks(problem: PhotometricProblem, rows: Tensor) -> tuple[LandmarkProbl
 
 
 def _frame_costs(
-    problem: PhotometricProblem, params: TrackParams, rows: Tensor, anchor: Tensor, systems: list[PixelSystem | None]
+    problem: PhotometricProblem, params: TrackParams, rows: Tensor, anchor: Tensor, pixels: _Pixels
 ) -> Tensor:
     """(B,) pixels, landmarks, priors and motion of each frame."""
     values = _Vectors.of(params.rows(rows))
     landmarks, sigma = _landmarks(problem, rows)
-    pixels = torch.stack([values.local.new_zeros(()) if s is None else s.cost for s in systems])
     own = frame_costs(landmarks, values.common[:-N_LIGHTS], values.local, sigma, anchor)
-    return own + pixels + _motion_residual(problem, params, rows).square().sum(-1)
+    return own + pixels.costs + _motion(problem, params, rows).cost
 
 
-def _motion_residual(problem: PhotometricProblem, params: TrackParams, rows: Tensor) -> Tensor:
-    """(B, P): each frame against the mean of its neighbours (the only one at an end; zero where there is none)."""
-    local = _Vectors.of(params).local
-    last = len(local) - 1
-    if last == 0:
-        return torch.zeros_like(local)
-    before = torch.where(rows == 0, 1, rows - 1)
-    after = torch.where(rows == last, last - 1, rows + 1)
-    return (local[rows] - (local[before] + local[after]) / 2) / problem.motion.scales(local)
+def _motion(problem: PhotometricProblem, params: TrackParams, rows: Tensor) -> Motion:
+    """Of the frames rows against all frames."""
+    whole = problem.landmarks
+    return motion_of(whole.prior.motion, as_vectors(params)[1], whole.timesteps, whole.head.expr_names).rows(rows)
 
 
 def _linearise(
     problem: PhotometricProblem, params: TrackParams, rows: Tensor, anchor: Tensor, names: Sequence[str]
 ) -> _Linearised:
     values = _Vectors.of(params.rows(rows))
-    systems = _systems(problem, params, rows)
+    pixels = _pixels(problem, params, rows)
     landmarks, sigma = _landmarks(problem, rows)
     common = values.common[:-N_LIGHTS]
-    told = _with_lights(normal_equations(landmarks, common, values.local, sigma, anchor), systems)
-    residual, scales = _motion_residual(problem, params, rows), problem.motion.scales(values.local)
-    seen = _pixel_equations(systems, told)
-    total = NormalEquations(
-        local=told.local + seen.local + torch.diag(scales**-2).double(),
-        coupling=told.coupling + seen.coupling,
-        shared=told.shared + seen.shared,
-        right_local=told.right_local + seen.right_local - (residual / scales).double(),
-        right_shared=told.right_shared + seen.right_shared,
-    )
-    costs = _frame_costs(problem, params, rows, anchor, systems)
-    return _Linearised(_held(total, params, names), costs, shared_cost(landmarks, common), _seen(systems, costs))
+    told = _with_lights(normal_equations(landmarks, common, values.local, sigma, anchor), pixels.light)
+    total = NormalEquations(*(getattr(told, f.name) + getattr(pixels.equations, f.name) for f in fields(told)))
+    costs = _frame_costs(problem, params, rows, anchor, pixels)
+    motion = _motion(problem, params, rows)
+    equations, free = hold(total, params, names)
+    return _Linearised(equations, motion.only(free), costs, shared_cost(landmarks, common), pixels.seen)
 
 
-def _pixel_equations(systems: list[PixelSystem | None], like: NormalEquations) -> NormalEquations:
-    """Normal equations of all frames' pixels; zeros for frames out of sight."""
-    sums = NormalEquations(*(torch.zeros_like(getattr(like, name)) for name in NormalEquations.__annotations__))
-    for row, system in enumerate(systems):
-        if system is None:
-            continue
-        weighted = system.by_local * system.weight[:, None]
-        sums.local[row] = (weighted.T @ system.by_local).double()
-        sums.coupling[row] = (weighted.T @ system.by_shared).double()
-        sums.right_local[row] = -(weighted.T @ system.residual).double()
-        weighted = system.by_shared * system.weight[:, None]
-        sums.shared.add_((weighted.T @ system.by_shared).double())
-        sums.right_shared.sub_((weighted.T @ system.residual).double())
-    return sums
-
-
-def _with_lights(equations: NormalEquations, systems: list[PixelSystem | None]) -> NormalEquations:
+def _with_lights(equations: NormalEquations, told: float) -> NormalEquations:
     """Landmarks' equations with room for the lights, whose change is held to a share of what pixels say of them."""
     pad = torch.nn.functional.pad
     shared = pad(equations.shared, (0, N_LIGHTS, 0, N_LIGHTS))
-    told = [(s.by_shared[:, -N_LIGHTS:].square() * s.weight[:, None]).sum(0).max() for s in systems if s is not None]
-    shared.diagonal()[-N_LIGHTS:] += 1.0 + LIGHT_RIDGE * float(sum(told))
+    shared.diagonal()[-N_LIGHTS:] += 1.0 + LIGHT_RIDGE * told
     return replace(
         equations,
         coupling=pad(equations.coupling, (0, N_LIGHTS)),
         shared=shared,
         right_shared=pad(equations.right_shared, (0, N_LIGHTS)),
-    )
-
-
-def _held(equations: NormalEquations, params: TrackParams, names: Sequence[str]) -> NormalEquations:
-    """The equations with the unknowns that are not in names kept where they are."""
-    widths = [(name, getattr(params, name).shape[1]) for name in PER_FRAME]
-    shared = [("focal_length", 1), ("shape", len(params.shape)), ("lights", N_LIGHTS)]
-    free_local, free_shared = (
-        torch.cat([torch.full((width,), float(name in names), dtype=torch.double) for name, width in part])
-        for part in (widths, shared)
-    )
-    free_local, free_shared = free_local.to(equations.local), free_shared.to(equations.local)
-    return NormalEquations(
-        local=equations.local * torch.outer(free_local, free_local) + torch.diag(1 - free_local),
-        coupling=equations.coupling * torch.outer(free_local, free_shared),
-        shared=equations.shared * torch.outer(free_shared, free_shared) + torch.diag(1 - free_shared),
-        right_local=equations.right_local * free_local,
-        right_shared=equations.right_shared * free_shared,
     )

@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from vhap.data.sample import shrunk_size
+from vhap.data.sample import FrameBatch, shrunk_size
 from vhap.geometry.cameras import Camera
 from vhap.geometry.meshes import uniform_laplacian
 from vhap.model.head import HeadModel
@@ -30,8 +30,8 @@ MEDIAPIPE_JAW_LINE = (
 class Scene:
     """head and landmark_head: the same person, the latter only at the landmarks (cheap to pose).
 
-    size: (height, width) of the pictures; given: the known camera or None; base_texture: (1, R, R, 3), row 0 on
-    top; kept_texels: (R, R) float, 1 where the texture keeps near the base.
+    size: (height, width) of the pictures; given: the known cameras with leading axis C, or None; base_texture:
+    (1, R, R, 3), row 0 on top; kept_texels: (R, R) float, 1 where the texture keeps near the base.
     """
 
     head: HeadModel
@@ -90,6 +90,11 @@ class Scene:
     def albedo(self, residual: Tensor) -> Tensor:
         """(1, R, R, 3) base texture plus residual."""
         return self.base_texture + residual
+
+
+def for_pictures(value: Tensor, batch: FrameBatch) -> Tensor:
+    """(B, ...) of timesteps -> (N, ...) of a batch's pictures, all cameras of a timestep after each other."""
+    return value.repeat_interleave(len(batch.cameras) // len(value), 0)
 
 
 def emphasis(landmark_set: str, detector_ids: Tensor, jaw_line: bool) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from vhap.tracking.landmark_solver import LandmarkProblem, landmark_distances_px
+from vhap.tracking.landmark_problem import LandmarkProblem
 from vhap.tracking.params import TrackParams
 
 MAX_GAP = 25
@@ -37,13 +37,18 @@ class _Track:
 
 
 def find_glimpses(problem: LandmarkProblem) -> Tensor:
-    """(B,) bool: frames whose face stands elsewhere than the head, for a few frames only.
+    """(B, C) bool: pictures whose face stands elsewhere than the head, for a few frames only."""
+    cameras = zip(problem.detected_px.cpu().unbind(1), (problem.weight > 0).cpu().unbind(1))
+    return torch.stack([_glimpses(pixels, seen) for pixels, seen in cameras], 1)
+
+
+def _glimpses(pixels: Tensor, seen: Tensor) -> Tensor:
+    """(B,) bool of one camera: points (B, L, 2) px where seen (B, L).
 
     Places and sizes are medians over the points, so single wrong points change neither. A fast head stays one face as
     long as it moves less than its height from frame to frame; after a cut it is a new one that stays in view.
     """
     tracks: list[_Track] = []
-    pixels, seen = problem.detected_px.cpu(), (problem.weight > 0).cpu()
     for frame in torch.nonzero(seen.any(1)).flatten().tolist():
         points = pixels[frame][seen[frame]]
         centre = points.median(0).values
@@ -63,11 +68,11 @@ def find_glimpses(problem: LandmarkProblem) -> Tensor:
 
 
 def find_misfits(problem: LandmarkProblem, params: TrackParams, found: Tensor) -> Tensor:
-    """(B,) bool: found frames whose landmarks the solved head does not explain, far worse than the clip's others.
+    """(B, C) bool: found pictures whose landmarks the solved head does not explain, far worse than the clip's others.
 
-    A frame's median distance counts, so one with a few wrong points is none.
+    A picture's median distance counts, so one with a few wrong points is none.
     """
-    distance = landmark_distances_px(problem, params) / problem.extent_px()[:, None]
-    typical = distance.masked_fill(problem.weight <= 0, torch.nan).nanmedian(1).values.cpu()
+    distance = problem.distances_px(params) / problem.extent_px()[..., None]
+    typical = distance.masked_fill(problem.weight <= 0, torch.nan).nanmedian(-1).values.cpu()
     limit = (MISFIT_RATIO * typical[found].median()).clamp(min=MISFIT_LEAST)
     return found & (typical > limit)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from vhap.config.track import EpochStageConfig, ParamGroup, StepStageConfig, TrackConfig
 
-INIT_STEPS, TRACKING_STEPS, MAX_EPOCHS = 500, 50, 30
+LANDMARK_STEPS, INIT_STEPS, TRACKING_STEPS, MAX_EPOCHS = 40, 500, 50, 30
 PAINTED_ROUNDS, REFINING_ROUNDS = 4, 3
 COARSE_SIDE = 192
 GLOBAL_RATE_FACTOR, EPOCH_RATE_DECAY = 0.1, 0.9
@@ -57,15 +57,15 @@ def build_stages(config: TrackConfig, painted: bool = False) -> list[Stage]:
     """
     plan, rgb = config.pipeline, config.exp.photometric
     stages = [
-        _stage("lmk_init_rigid", plan.lmk_init_rigid, config, INIT_STEPS),
-        _stage("lmk_init_all", plan.lmk_init_all, config, INIT_STEPS),
+        _stage("lmk_init_rigid", plan.lmk_init_rigid, config, LANDMARK_STEPS),
+        _stage("lmk_init_all", plan.lmk_init_all, config, LANDMARK_STEPS),
     ]
     if not rgb:
         sequential, everything = plan.lmk_sequential_tracking, plan.lmk_global_tracking
         return [
             *stages,
-            _stage("lmk_sequential_tracking", sequential, config, TRACKING_STEPS, temporal=True, sequential=True),
-            _stage("lmk_global_tracking", everything, config, 1, temporal=True),
+            _stage("lmk_sequential_tracking", sequential, config, LANDMARK_STEPS, temporal=True, sequential=True),
+            replace(_stage("lmk_global_tracking", everything, config, 1, temporal=True), steps=LANDMARK_STEPS),
         ]
     sequential, everything = plan.rgb_sequential_tracking, plan.rgb_global_tracking
     globally = _stage("rgb_global_tracking", everything, config, 1, rgb, temporal=True, bake="all")

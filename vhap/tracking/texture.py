@@ -15,7 +15,7 @@ from vhap.model.head import HeadModel, pose
 from vhap.model.regions import faces_of_region
 from vhap.render.types import Backend, Raster, Topology
 from vhap.tracking.params import TrackParams
-from vhap.tracking.scene import Scene
+from vhap.tracking.scene import Scene, for_pictures
 
 MIN_TEXTURE_SIZE = 256
 SEEN_WEIGHT = 0.1
@@ -78,8 +78,8 @@ def _gather(
     """Per texel sum(w s (c - s a)) and sum(w s s), a the albedo read by the pixel; both (1, R, R, 3)."""
     total, count = torch.zeros_like(albedo), torch.zeros_like(albedo)
     for rows, batch in batches:
-        vertices = pose(scene.head, rows.head())
-        clip = rows.camera(scene.given, *scene.size).to_clip(vertices)
+        vertices = for_pictures(pose(scene.head, rows.head()), batch)
+        clip = rows.cameras(scene.given, scene.size, batch.cameras).to_clip(vertices)
         raster = scene.backend.rasterize(clip, scene.topology, *scene.size)
         if raster.pixels.shape[0] == 0:
             continue
