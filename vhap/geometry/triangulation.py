@@ -75,25 +75,25 @@ def _conditioned(camera: Camera) -> tuple[Camera, Tensor]:
 
 
 def _equations(camera: Camera, points_px: Tensor) -> tuple[Tensor, Tensor]:
-    """rows (T, C, L, 2, 3) and right-hand sides (T, C, L, 2): their difference at a point is its depth times its
+    """rows (T, L, 2 C, 3) and right-hand sides (T, L, 2 C, 1): their difference at a point is its depth times its
     error in pixels over the focal length (x + a z = 0, y + b z = 0 in camera axes)."""
     pose = camera.T_camera_world[:, None]
     a = (points_px[..., 0] - camera.cx[:, None]) / camera.fx[:, None]
     b = (camera.cy[:, None] - points_px[..., 1]) / camera.fy[:, None]
     slopes = torch.stack([a, b], -1)[..., None]
-    equations = pose[..., :2, :] + slopes * pose[..., 2:3, :]
-    return equations[..., :3], -equations[..., 3]
+    equations = (pose[..., :2, :] + slopes * pose[..., 2:3, :]).transpose(1, 2).flatten(2, 3)
+    return equations[..., :3].contiguous(), -equations[..., 3:]
 
 
 def _solve(rows: Tensor, right: Tensor, weight: Tensor, px_per_error: Tensor) -> Tensor:
-    """(T, L, 3) least squares, each equation scaled to pixels."""
-    strength = weight[..., None] * px_per_error**2
-    normal = torch.einsum("tclk,tclki,tclkj->tlij", strength, rows, rows)
-    target = torch.einsum("tclk,tclki,tclk->tli", strength, rows, right)
+    """(T, L, 3) least squares, each equation scaled to pixels; weight (T, C, L), px_per_error (..., C, ..., 2)."""
+    strength = (weight[..., None] * px_per_error**2).transpose(1, 2).flatten(2)[..., None]
+    scaled = (rows * strength).mT
+    normal, target = scaled @ rows, scaled @ right
     # Points that fewer than two cameras see stay finite.
     ridge = 1e-12 * normal.diagonal(dim1=-2, dim2=-1).sum(-1) + 1e-30
     eye = torch.eye(3, dtype=normal.dtype, device=normal.device)
-    return torch.linalg.solve(normal + ridge[..., None, None] * eye, target)
+    return torch.linalg.solve(normal + ridge[..., None, None] * eye, target).squeeze(-1)
 
 
 def reprojection_errors(camera: Camera, points: Tensor, points_px: Tensor) -> tuple[Tensor, Tensor]:
@@ -112,7 +112,8 @@ def _meets(camera: Camera, points: Tensor, used: Tensor) -> Tensor:
     """(T, L) bool: at least two used rays that are not parallel."""
     rays = torch.nn.functional.normalize(points[:, None] - camera.centre()[:, None], dim=-1)
     counted = used.to(rays.dtype)
-    spread = torch.einsum("tcl,tcli,tclj->tlij", counted, rays, rays)
+    stacked = (rays * counted[..., None]).transpose(1, 2)
+    spread = stacked.mT @ stacked
     across = counted.sum(1) - torch.linalg.eigvalsh(spread)[..., -1]
     # Two rays at an angle have across = 1 - cos(angle).
     return (used.sum(1) >= 2) & (across > LEAST_PARALLAX_RAD**2 / 2)

@@ -17,7 +17,7 @@ TOLERANCE = 0.02
 """Of the face's size in the picture: from where a landmark counts less. Detectors differ that much between views."""
 CAMERAS_FOR_A_BAD_ONE = 6
 """Of so many, one may disagree: detectors fail in views from behind."""
-ITERATIONS = 30
+ITERATIONS = 20
 LEAST_POINTS = 6
 QUANTILES = (0.1, 0.9)
 """Of the points along an axis; they bound the face whatever a few wrong points do."""
@@ -209,16 +209,15 @@ def fit_poses(template: Tensor, points: Tensor, valid: Tensor) -> HeadPoses:
     weight = counted * (distance < 3 * distance.nanmedian(1, keepdim=True).values)
     for _ in range(ITERATIONS):
         share = weight / weight.sum(1, keepdim=True).clamp(min=1e-9)
-        source_mean, target_mean = share @ template, torch.einsum("tl,tli->ti", share, points)
+        source_mean, target_mean = share @ template, (share[:, None] @ points).squeeze(1)
         source, target = template - source_mean[:, None], points - target_mean[:, None]
-        covariance = torch.einsum("tl,tli,tlj->tij", weight, target, source)
+        covariance = (target * weight[..., None]).mT @ source
         rotation = nearest_rotation(covariance)
-        aligned = torch.einsum("tij,tij->t", rotation, covariance).sum()
-        scale = aligned / torch.einsum("tl,tli->", weight, source.square())
+        scale = (rotation * covariance).sum() / (weight[..., None] * source.square()).sum()
         error = (target - scale * source @ rotation.mT).norm(dim=-1)
         median = error[valid].median()
         weight = counted * (1 / (1 + (error / (2 * median).clamp(min=1e-12)) ** 2)) ** 2
-    place = target_mean - scale * torch.einsum("tij,tj->ti", rotation, source_mean)
+    place = target_mean - scale * (rotation @ source_mean[..., None]).squeeze(-1)
     return HeadPoses(float(scale), rotation, place)
 
 
