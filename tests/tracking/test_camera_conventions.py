@@ -68,7 +68,7 @@ CASES += [(read_transforms, torch.eye(4).double(), name, wrong) for name, wrong 
 @pytest.mark.parametrize("around_head", [False, True])
 @pytest.mark.parametrize(("read", "axes", "name", "wrong"), CASES, ids=[f"{c[0].__name__}-{c[2][:20]}" for c in CASES])
 def test_a_wrong_convention_is_named(read, axes: Tensor, name: str, wrong, around_head: bool) -> None:
-    rig = film(6, world=HEADS_OWN if around_head else None, shape=1.0, noise_px=1.5)
+    rig = film(6, world=HEADS_OWN if around_head else None, shape=1.0, noise_px=1.5, timesteps=3)
     pose = axes @ rig.camera.T_camera_world
     rotation, translation = pose[:, :3, :3], pose[:, :3, 3]
     centre = rig.camera.centre()

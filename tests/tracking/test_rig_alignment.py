@@ -25,7 +25,7 @@ def scale_error(rig: FilmedRig, fit: RigFit) -> float:
 def test_scale_is_found_with_noise_and_wrong_points(name: str, cameras: int) -> None:
     rig = film(cameras, name, seed=cameras)
     fit = fitted(rig)
-    assert scale_error(rig, fit) < 0.006
+    assert scale_error(rig, fit) < 0.003
     assert fit.reprojection_px < 1.2
     assert fit.reprojection < 0.008
     assert float(fit.camera_error.max()) < 0.01
@@ -38,13 +38,13 @@ def test_cameras_close_together_give_the_scale_less_sharply(name: str) -> None:
     for cameras in (2, 4, 8):
         rig = film(cameras, name, arc_deg=20, seed=cameras)
         errors.append(scale_error(rig, fitted(rig)))
-    assert max(errors) < 0.015
+    assert max(errors) < 0.008
 
 
 def test_another_face_shape_changes_the_scale_by_no_more_than_heads_differ() -> None:
     rigs = [film(8, seed=seed, shape=1.0) for seed in range(4)]
     errors = [scale_error(rig, fitted(rig)) for rig in rigs]
-    assert max(errors) < 0.06
+    assert max(errors) < 0.05
 
 
 def test_the_mean_head_is_upright_near_the_origin() -> None:
@@ -70,6 +70,14 @@ def test_moved_cameras_see_the_tracked_points_in_metres() -> None:
     assert 0.8 < float(depth.median()) < 1.2
 
 
+def test_single_precision_is_enough_for_what_comes_in() -> None:
+    rig = film(4)
+    fit = fit_rig(rig.head, rig.name, rig.points_px.float(), rig.weight.float(), rig.camera.to(torch.float32))
+    assert fit is not None
+    assert fit.T_tracked_given.dtype == torch.float64
+    torch.testing.assert_close(fit.T_tracked_given, fitted(rig).T_tracked_given, rtol=0, atol=1e-3)
+
+
 def test_kept_axes_change_the_unit_only() -> None:
     rig = film(4)
     fit, moved = fitted(rig, keep_axes=True), fitted(rig)
@@ -87,7 +95,7 @@ def test_points_that_were_not_detected_do_not_count() -> None:
     weight[:, 5] = 0
     garbage = torch.where(weight[..., None] > 0, rig.points_px, torch.zeros_like(rig.points_px))
     fit = fitted(replace(rig, points_px=garbage, weight=weight))
-    assert scale_error(rig, fit) < 0.006
+    assert scale_error(rig, fit) < 0.003
     assert bool(torch.isnan(fit.camera_error[5]))
     assert float(fit.camera_error[:5].max()) < 0.01
 
