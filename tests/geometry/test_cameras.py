@@ -43,3 +43,17 @@ def test_points_behind_the_camera_stay_finite() -> None:
     assert points.grad is not None
     assert points.grad.isfinite().all()
     assert (depth <= 0).all()
+
+
+def test_moved_cameras_see_moved_points_where_they_were() -> None:
+    camera, scale = some_camera().expand(3), 0.013
+    T_moved_world = torch.eye(4, dtype=torch.float64)
+    T_moved_world[:3, :3] = scale * axis_angle_to_matrix(torch.tensor([1.2, 0.3, -2.0], dtype=torch.float64))
+    T_moved_world[:3, 3] = torch.tensor([5.0, -7.0, 0.2])
+    points = torch.randn(3, 20, 3, dtype=torch.float64) * 0.1
+    moved = camera.moved(T_moved_world)
+    pixels, depth = moved.project(points @ T_moved_world[:3, :3].T + T_moved_world[:3, 3])
+    torch.testing.assert_close(pixels, camera.project(points)[0])
+    torch.testing.assert_close(depth, scale * camera.project(points)[1])
+    rotation = moved.T_camera_world[:, :3, :3]
+    torch.testing.assert_close(rotation @ rotation.mT, torch.eye(3, dtype=torch.float64).expand(3, 3, 3))

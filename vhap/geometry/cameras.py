@@ -26,7 +26,7 @@ class Camera:
     height: int
     width: int
 
-    def to(self, device: torch.device | str) -> Camera:
+    def to(self, device: torch.device | str | torch.dtype) -> Camera:
         names = ("fx", "fy", "cx", "cy", "T_camera_world")
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
@@ -52,6 +52,19 @@ class Camera:
             height=height,
             width=width,
         )
+
+    def moved(self, T_moved_world: Tensor) -> Camera:
+        """The same cameras in a moved world: T_moved_world @ x projects onto the pixel that x projected onto.
+
+        T_moved_world: (4, 4) or (..., 4, 4) similarity. Rays stay; lengths in camera axes grow by its scale s:
+        rotation = R Q^T, translation = s t - R Q^T p, where x_moved = s Q x + p.
+        """
+        pose, moved = self.T_camera_world, T_moved_world.to(self.T_camera_world)
+        scale = torch.linalg.det(moved[..., :3, :3]) ** (1 / 3)
+        rotation = pose[..., :3, :3] @ (moved[..., :3, :3] / scale[..., None, None]).mT
+        translation = scale[..., None] * pose[..., :3, 3] - (rotation @ moved[..., :3, 3:]).squeeze(-1)
+        top = torch.cat([rotation, translation[..., None]], -1)
+        return replace(self, T_camera_world=torch.cat([top, pose[..., 3:, :].expand_as(top[..., :1, :])], -2))
 
     def centre(self) -> Tensor:
         """(..., 3) camera centres in the world, metres."""
