@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from vhap.config.data import DataConfig
 from vhap.config.export import ExportConfig
 from vhap.config.loading import load_config
 from vhap.config.track import TrackConfig
-from vhap.data.monocular import MonocularCapture
 from vhap.data.results import TrackResult, load_result, newest_run, result_path
 from vhap.data.subset import select_cameras, select_timesteps
 from vhap.export.centred_result import tracked_cameras
 from vhap.export.nerf_dataset import ExportSource, export_dataset
 from vhap.export.target import fingerprint, target_folder
 from vhap.model.head import HeadModel
+from vhap.pipeline.captures import CaptureConfig, read_capture
 from vhap.pipeline.heads import configured_head
 from vhap.render.backend import get_backend
 from vhap.util.errors import InputError
@@ -37,7 +36,7 @@ def run(config: ExportConfig) -> Path:
     return export_dataset(source, config, target, backend, fingerprint(file, config, tracked.data))
 
 
-def open_source(data: DataConfig, head: HeadModel, result: TrackResult, config: ExportConfig) -> ExportSource:
+def open_source(data: CaptureConfig, head: HeadModel, result: TrackResult, config: ExportConfig) -> ExportSource:
     """The tracked timesteps that config.subset keeps, with their pictures as they were filmed, scaled."""
     raw = replace(
         data,
@@ -46,7 +45,7 @@ def open_source(data: DataConfig, head: HeadModel, result: TrackResult, config: 
         scale_factor=data.scale_factor * config.scale_factor,
     )
     # Every picture is used once, so keeping decoded ones would only cost memory.
-    capture = MonocularCapture(raw, cache_bytes=0)
+    capture = read_capture(raw, cache_bytes=0)
     rows = select_timesteps(config.subset, len(result.timestep_id))
     camera_indices = select_cameras(config.subset, len(capture.camera_ids))
     cameras = tracked_cameras(result, capture.given_camera(), capture.size)

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from vhap.config.loading import load_config
 from vhap.config.track import TrackConfig
-from vhap.data.monocular import MonocularCapture
 from vhap.data.results import TrackResult, load_result, newest_run, result_epochs, result_path
 from vhap.data.sample import Capture, FrameBatch
 from vhap.geometry.cameras import Camera, camera_from_focal
 from vhap.model.head import HeadModel, HeadParams, landmark_points, pose, yaw_in_camera
 from vhap.model.texture import region_texture
+from vhap.pipeline.captures import read_capture
 from vhap.pipeline.heads import configured_head, open_head
 from vhap.render.backend import get_backend
 from vhap.render.scene import Rendering, render_head
@@ -125,7 +125,7 @@ def open_run(
     epoch = next(number for number, file in result_epochs(folder).items() if file == path)
     config = load_config(folder / "config.yml", TrackConfig)
     data = config.data if with_landmarks else replace(config.data, use_landmark=False)
-    capture = MonocularCapture(data, cache_bytes=0)
+    capture = read_capture(data, cache_bytes=0)
     model = open_head(config.model, capture.landmark_set) if with_landmarks else configured_head(config.model)
     result = load_result(path, model.identity)
     model = fitting_head(model, result, path).to(device)
@@ -137,7 +137,7 @@ def scene_of(
     epoch: int,
     config: TrackConfig,
     model: HeadModel,
-    capture: MonocularCapture,
+    capture: Capture,
     result: TrackResult,
 ) -> RunScene:
     """A scene out of what is in memory already, on the model's device. path: the result's file in its run folder."""
