@@ -2,6 +2,7 @@ import torch
 
 from vhap.geometry.cameras import Camera, camera_from_focal
 from vhap.geometry.rotations import axis_angle_to_matrix
+from vhap.geometry.similarities import apply_similarity, similarity
 
 
 def some_camera() -> Camera:
@@ -43,3 +44,22 @@ def test_points_behind_the_camera_stay_finite() -> None:
     assert points.grad is not None
     assert points.grad.isfinite().all()
     assert (depth <= 0).all()
+
+
+def test_moved_cameras_see_moved_points_at_the_same_pixels() -> None:
+    """Depths grow by the scale; the pose stays rigid; moving back gives the first camera."""
+    rotation = axis_angle_to_matrix(torch.tensor([1.9, -0.7, 0.3], dtype=torch.float64))
+    T_new_world = similarity(7.0, rotation, torch.tensor([20.0, -3.0, 11.0]))
+    camera = some_camera()
+    points = torch.randn(50, 3, dtype=torch.float64) * 0.1
+    moved = camera.moved(T_new_world)
+    pixels, depth = camera.project(points)
+    moved_pixels, moved_depth = moved.project(apply_similarity(T_new_world, points))
+    torch.testing.assert_close(moved_pixels, pixels)
+    torch.testing.assert_close(moved_depth, 7 * depth)
+    turn = moved.T_camera_world[:3, :3]
+    torch.testing.assert_close(turn @ turn.T, torch.eye(3, dtype=torch.float64))
+    back = moved.moved(torch.linalg.inv(T_new_world))
+    torch.testing.assert_close(back.T_camera_world, camera.T_camera_world)
+    stacked = camera.expand(2).moved(T_new_world)
+    torch.testing.assert_close(stacked.at(1).T_camera_world, moved.T_camera_world)

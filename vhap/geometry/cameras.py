@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from vhap.geometry.similarities import split_similarity
+
 NEAR_M, FAR_M = 0.01, 100.0
 
 
@@ -26,7 +28,7 @@ class Camera:
     height: int
     width: int
 
-    def to(self, device: torch.device | str) -> Camera:
+    def to(self, device: torch.device | str | torch.dtype) -> Camera:
         names = ("fx", "fy", "cx", "cy", "T_camera_world")
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
@@ -34,6 +36,23 @@ class Camera:
         """A single camera repeated count times along a new leading axis."""
         names = ("fx", "fy", "cx", "cy", "T_camera_world")
         return replace(self, **{n: getattr(self, n).expand(count, *getattr(self, n).shape) for n in names})
+
+    def moved(self, T_new_world: Tensor) -> Camera:
+        """The same cameras in another world, x_new = T_new_world @ x_world, a similarity (4, 4).
+
+        Rays stay: every point keeps its pixel. Lengths in camera axes are multiplied by the similarity's scale.
+        """
+        scale, turn, shift = split_similarity(T_new_world.to(self.T_camera_world.device))
+        pose = self.T_camera_world.double()
+        rotation = pose[..., :3, :3] @ turn.T
+        moved = pose.clone()
+        moved[..., :3, :3], moved[..., :3, 3] = rotation, scale * pose[..., :3, 3] - rotation @ shift
+        return replace(self, T_camera_world=moved.to(self.T_camera_world.dtype))
+
+    def at(self, index: int) -> Camera:
+        """One of several cameras along the leading axis."""
+        names = ("fx", "fy", "cx", "cy", "T_camera_world")
+        return replace(self, **{name: getattr(self, name)[index] for name in names})
 
     def resized(self, height: int, width: int) -> Camera:
         """The same cameras for pictures stretched to another size."""
