@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+import torch
+
 from vhap.config.data import DataConfig, MultiviewDataConfig, NersembleDataConfig
 from vhap.config.track import TrackConfig
 from vhap.data.frame_cache import DEFAULT_BYTES
 from vhap.data.monocular import MonocularCapture
 from vhap.data.multiview import MultiviewCapture, open_multiview_recording
 from vhap.data.nersemble.capture import NersembleCapture, open_nersemble_recording
+from vhap.data.results import TrackResult
 from vhap.data.rig_capture import RigCapture
 from vhap.data.sample import Capture
 from vhap.data.sequence_folder import open_sequence
 from vhap.detect.landmarks import ensure_landmarks, ensure_rig_landmarks
+from vhap.geometry.cameras import Camera
 
 CaptureConfig = DataConfig | NersembleDataConfig | MultiviewDataConfig
 
@@ -42,3 +47,19 @@ def read_capture(data: CaptureConfig, cache_bytes: int = DEFAULT_BYTES) -> Monoc
     if isinstance(data, NersembleDataConfig):
         return NersembleCapture(data, cache_bytes)
     return MultiviewCapture(data, cache_bytes)
+
+
+def similarity_of(capture: Capture, result: TrackResult) -> np.ndarray | None:
+    """T_tracked_given (4, 4) of a result; of one that does not tell, the turn to axes. None without a calibration."""
+    if not isinstance(capture, RigCapture) or capture.calibrated_camera() is None:
+        return None
+    return capture.T_aligned_world if result.T_tracked_given is None else result.T_tracked_given
+
+
+def given_cameras(capture: Capture, result: TrackResult) -> Camera | None:
+    """Known cameras of a capture, with a leading axis, in the tracked world of a result; else None."""
+    T_tracked_given = similarity_of(capture, result)
+    if T_tracked_given is None or not isinstance(capture, RigCapture):
+        return capture.given_camera()
+    calibrated = capture.calibrated_camera()
+    return None if calibrated is None else calibrated.moved(torch.from_numpy(T_tracked_given))
