@@ -15,7 +15,7 @@ from vhap.data.sample import Capture, FrameBatch
 from vhap.geometry.cameras import Camera, camera_from_focal
 from vhap.model.head import HeadModel, HeadParams, landmark_points, pose, yaw_in_camera
 from vhap.model.texture import region_texture
-from vhap.pipeline.captures import given_cameras, read_capture
+from vhap.pipeline.captures import given_cameras, read_capture, similarity_of
 from vhap.pipeline.heads import configured_head, open_head
 from vhap.render.backend import get_backend
 from vhap.render.scene import Rendering, render_head
@@ -144,6 +144,7 @@ def open_run(
     capture = read_capture(data, cache_bytes=0)
     model = open_head(config.model, capture.landmark_set) if with_landmarks else configured_head(config.model)
     result = load_result(path, model.identity)
+    result = replace(result, T_tracked_given=similarity_of(capture, result))
     model = fitting_head(model, result, path).to(device)
     return scene_of(path, epoch, config, model, capture, result)
 
