@@ -17,12 +17,13 @@ from vhap.pipeline.rendered_frames import open_run
 from vhap.util.files import read_json
 
 LAYOUTS = ("nersemble_v1", "multiview")
+RECORDED = (*LAYOUTS, "nersemble_v2")
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("root")
-    for layout in LAYOUTS:
+    for layout in RECORDED:
         make_capture(folder, layout)
         write_true_run(track_config(folder, layout))
     return folder
@@ -32,7 +33,7 @@ def measured(run: Path) -> dict:
     return read_json(evaluate_tracking.run(EvaluateConfig(run)))
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", RECORDED)
 def test_the_truth_has_no_errors(root, layout):
     values = measured(run_of(root, layout))
     assert values["alignment"] == "none"
@@ -65,6 +66,12 @@ def test_a_shifted_head_is_off_by_the_shift_in_millimetres_of_the_head(root, lay
     assert values["head_vertex_error_mm_mean"] == pytest.approx(3, abs=0.01)
     assert values["face_vertex_error_mm_p95"] == pytest.approx(3, abs=0.01)
     assert values["landmark_nme_percent"] > 1
+
+
+def test_pictures_in_no_order_do_not_jitter(root):
+    config = track_config(root, "multiview", unordered=True)
+    run = write_true_run(replace(config, exp=replace(config.exp, output_folder=root / "out" / "unordered")))
+    assert measured(run)["jitter_mm"] is None
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

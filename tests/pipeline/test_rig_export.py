@@ -237,6 +237,16 @@ def test_sequences_of_a_subject_are_combined(root, tmp_path):
     assert (union / parts["test"]["frames"][0]["file_path"]).is_file()
 
 
+def test_sequences_of_different_units_are_not_combined(root, tmp_path):
+    exports = [
+        export(root, "multiview", tmp_path / name, world=world)[0]
+        for name, world in (("a_given", "given"), ("a_tracked", "tracked"))
+    ]
+    with pytest.raises(InputError, match=r"one unit.*--world tracked"):
+        combine_nerf_datasets.run(CombineConfig(tuple(exports), tmp_path / "a_union", division_mode="none"))
+    assert not (tmp_path / "a_union").exists()
+
+
 def read_obj(path: Path) -> np.ndarray:
     rows = (line.split()[1:] for line in path.read_text().splitlines() if line.startswith("v "))
     return np.array([[float(value) for value in row] for row in rows])

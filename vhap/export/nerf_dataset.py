@@ -147,7 +147,8 @@ def write_transforms(
     transforms.json: every frame; transforms_backup_flame.json: its copy, for tools that rewrite it.
     transforms_backup.json: cameras and pictures alone, before the head was moved to the origin.
     transforms_train.json, _val.json, _test.json: the split. Where the cameras were given, T_exported_given (4x4 rows)
-    says where the calibration's world lies: x_exported = T_exported_given @ x_given.
+    says where the calibration's world lies: x_exported = T_exported_given @ x_given. Where the exported world is not
+    metric, scale is its units in a metre.
     """
     cameras = [padded_camera(camera, padding) for camera, padding in zip(track.cameras, paddings)]
     before = [padded_camera(camera, padding) for camera, padding in zip(track.cameras_before, paddings)]
@@ -160,6 +161,8 @@ def write_transforms(
             bare.append({**kept, "transform_matrix": camera_to_world(before[number])})
     shared = {key: frames[0][key] for key in SHARED_INTRINSICS}
     told = {**shared, "head_model": track.head.identity}
+    if track.result.scale is not None:
+        told["scale"] = float(track.result.scale)
     if track.result.T_tracked_given is not None:
         told["T_exported_given"] = (track.T_exported_before @ track.result.T_tracked_given).tolist()
     everything = transforms(frames, told)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vhap.config.data import NersembleDataConfig
 from vhap.config.evaluate import EvaluateConfig
 from vhap.data.results import TrackResult, load_result, result_path
 from vhap.geometry.similarities import apply_similarity
@@ -93,10 +94,10 @@ def evaluate(scene: RunScene, truth: Truth | None = None) -> dict[str, Any]:
     frames: timesteps of the capture. frames_lost: without a finite result, or with a landmark error above 10 % where
     a face was detected. detected_fraction: of all pictures. landmark_nme_percent: mean over the detected frames, of
     each over its cameras. psnr_head_db: rendered pixels; psnr_face_db: those of the region `face` that face the camera
-    with a cosine of at least 0.2. silhouette_iou:
-    rendered mask against the matte above 0.5, inside the bounding box of the head without its neck, above the chin.
-    jitter_mm: median second difference of the vertices. With a truth also the distance of the vertices, of the region
-    `face` and of all, and the measures of `measure_eyes_and_mouth`.
+    with a cosine of at least 0.2. silhouette_iou: rendered mask against the matte above 0.5, inside the bounding box of
+    the head without its neck, above the chin. jitter_mm: median second difference of the vertices, NaN where pictures
+    have no order. With a truth also the distance of the vertices, of the region `face` and of all, and the measures of
+    `measure_eyes_and_mouth`.
     """
     measures = measure_pictures(scene)
     frames = len(scene.capture.timestep_ids)
@@ -110,7 +111,7 @@ def evaluate(scene: RunScene, truth: Truth | None = None) -> dict[str, Any]:
         "psnr_head_db": clip_psnr_db([m.head for m in measures]),
         "psnr_face_db": clip_psnr_db([m.face for m in measures]),
         "silhouette_iou": silhouette_iou(sum(m.both for m in measures), sum(m.either for m in measures)),
-        "jitter_mm": vertex_jitter_mm(scene),
+        "jitter_mm": math.nan if is_unordered(scene) else vertex_jitter_mm(scene),
     }
     compared = {} if truth is None else compare_with_truth(scene, truth)
     return {**values, **compared, PER_FRAME: per_frame(scene, measures)}
@@ -125,6 +126,11 @@ def per_frame(scene: RunScene, measures: list[FrameMeasures]) -> dict[str, list]
         "psnr_head_db": [measured.head.psnr_db() for measured in measures],
         "psnr_face_db": [measured.face.psnr_db() for measured in measures],
     }
+
+
+def is_unordered(scene: RunScene) -> bool:
+    data = scene.config.data
+    return not isinstance(data, NersembleDataConfig) and data.unordered
 
 
 def vertex_jitter_mm(scene: RunScene) -> float:
