@@ -84,3 +84,11 @@ def test_a_wrong_value_of_a_rig_is_named_and_not_its_kind(tmp_path: Path) -> Non
     path.write_text(path.read_text().replace("layout: v1", "layout: v3"))
     with pytest.raises(InputError, match=r"expected one of \['v1', 'v2'\] at .*:data:layout, found 'v3'"):
         load_config(path, TrackConfig)
+
+
+def test_a_config_from_before_an_option_was_there_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "config.yml"
+    save_config(path, some_config())
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(line for line in lines if "unordered" not in line and "cx:" not in line))
+    assert load_config(path, TrackConfig) == some_config()

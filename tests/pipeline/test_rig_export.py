@@ -186,6 +186,18 @@ def test_masks_are_drawn_in_whatever_unit(root, layout, tmp_path):
         assert np.abs(masks[0] - masks[1]).mean() < 0.01
 
 
+def test_smaller_pictures_have_smaller_intrinsics(root, tmp_path):
+    _, whole = export(root, "multiview", tmp_path / "whole", subset="ti0")
+    folder, half = export(root, "multiview", tmp_path / "half", subset="ti0", scale_factor=0.5)
+    for large, small in zip(whole["frames"], half["frames"]):
+        assert (
+            (small["h"], small["w"]) == read_rgb(folder / small["file_path"]).shape[:2] == (SIZE[0] // 2, SIZE[1] // 2)
+        )
+        for key in ("fl_x", "fl_y", "cx", "cy"):
+            assert small[key] == pytest.approx(large[key] / 2)
+        assert small["transform_matrix"] == large["transform_matrix"]
+
+
 def test_the_front_view_or_the_last_camera_validates(root, tmp_path):
     for layout, expected in (("nersemble_v1", SERIALS[8]), ("multiview", "cam_03")):
         folder, _ = export(root, layout, tmp_path / layout)
@@ -208,7 +220,7 @@ def test_subset_and_division_choose_cameras_and_keep_their_numbers(root, tmp_pat
 
 def test_views_that_were_not_tracked_can_be_exported(root, tmp_path):
     """Cameras are given, therefore nothing has to be tracked by them."""
-    config = track_config(root, "nersemble_v1", division="front-view")
+    config = track_config(root, "nersemble_v1", cameras=(SERIALS[8],))
     elsewhere = replace(config, exp=replace(config.exp, output_folder=tmp_path / "out"))
     write_true_run(elsewhere)
     folder = export_as_nerf_dataset.run(ExportConfig(tmp_path / "out", tmp_path / "side", division="side-view"))

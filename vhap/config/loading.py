@@ -91,7 +91,8 @@ def _union_from(kinds: tuple[Any, ...], plain: Any, where: str) -> Any:
     if isinstance(plain, dict) and all(dataclasses.is_dataclass(kind) for kind in kinds):
         # By its names, so that a wrong value is told as such and not as options of another kind.
         names = [{field.name for field in dataclasses.fields(kind)} for kind in kinds]
-        return from_plain(min(zip(kinds, names), key=lambda pair: len(pair[1] ^ set(plain)))[0], plain, where)
+        unknown = [len(set(plain) - known) for known in names]
+        return from_plain(kinds[unknown.index(min(unknown))], plain, where)
     for kind in kinds:
         try:
             return from_plain(kind, plain, where)

@@ -65,11 +65,11 @@ def open_source(data: CaptureConfig, head: HeadModel, result: TrackResult, confi
 
 
 def with_division(data: CaptureConfig, division: Division | None) -> CaptureConfig:
-    """The same capture by the cameras of a division, if one is given."""
+    """The same capture by the cameras of a division, if one is given, whichever of them were tracked."""
     if division is None:
         return data
     if not isinstance(data, NersembleDataConfig):
         raise InputError(
             f"expected a run of the NeRSemble dataset with --division {division}, found another; take --subset, as ci0"
         )
-    return replace(data, division=division)
+    return replace(data, division=division, cameras=())
