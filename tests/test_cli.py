@@ -10,7 +10,7 @@ import pytest
 from vhap import cli
 from vhap.config.data import DataConfig
 from vhap.config.evaluate import EvaluateConfig
-from vhap.config.track import TrackConfig
+from vhap.config.track import MonocularTrackConfig
 
 REQUIRED = ["--data.root-folder", "root", "--data.sequence", "clip", "--exp.output-folder", "out"]
 
@@ -25,16 +25,18 @@ def wrong(capsys, command, *arguments: str) -> str:
 
 
 def test_hyphens_and_underscores_are_interchangeable():
-    plain = cli.parse(TrackConfig, None, [*REQUIRED, "--data.n-downsample-rgb", "2", "--exp.no-photometric"])
+    plain = cli.parse(MonocularTrackConfig, None, [*REQUIRED, "--data.n-downsample-rgb", "2", "--exp.no-photometric"])
     other = [word.replace("-", "_").replace("__", "--", 1) if word.startswith("--") else word for word in REQUIRED]
     assert "--data.root_folder" in other
-    assert cli.parse(TrackConfig, None, [*other, "--data.n_downsample_rgb", "2", "--exp.no_photometric"]) == plain
+    assert (
+        cli.parse(MonocularTrackConfig, None, [*other, "--data.n_downsample_rgb", "2", "--exp.no_photometric"]) == plain
+    )
     assert plain.data == DataConfig(Path("root"), "clip", n_downsample_rgb=2)
     assert not plain.exp.photometric
 
 
 def test_defaults_are_those_that_users_know():
-    config = cli.parse(TrackConfig, None, REQUIRED)
+    config = cli.parse(MonocularTrackConfig, None, REQUIRED)
     assert (config.batch_size, config.seed, config.model.tex_resolution) == (16, 0, 2048)
     assert (config.w.landmark, config.w.photo, config.lr.expr) == (10, 30, 5e-2)
     assert config.pipeline.lmk_init_rigid.optimizable_params == ("cam", "pose")
@@ -51,7 +53,7 @@ def test_defaults_are_those_that_users_know():
     ],
 )
 def test_wrong_options_are_named_in_one_line(capsys, arguments, named):
-    assert named in wrong(capsys, lambda words: cli.parse(TrackConfig, None, words), *arguments)
+    assert named in wrong(capsys, lambda words: cli.parse(MonocularTrackConfig, None, words), *arguments)
 
 
 def test_message_without_its_box():
@@ -83,6 +85,6 @@ def test_the_rest_of_the_line_goes_to_the_command(capsys, tmp_path):
 
 
 def test_options_are_parsed_before_anything_heavy_is_loaded():
-    code = "import sys; from vhap import cli, track; cli.parse(track.TrackConfig, None, sys.argv[1:])"
+    code = "import sys; from vhap import cli, track; cli.parse(track.MonocularTrackConfig, None, sys.argv[1:])"
     code += "; sys.exit(bool({'torch', 'warp', 'mediapipe', 'cv2'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code, *REQUIRED]).returncode == 0

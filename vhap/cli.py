@@ -18,6 +18,9 @@ C = TypeVar("C")
 COMMANDS = {
     "preprocess-video": "vhap.preprocess_video",
     "track": "vhap.track",
+    "track-nersemble": "vhap.track_nersemble",
+    "track-nersemble-v2": "vhap.track_nersemble_v2",
+    "track-multiview": "vhap.track_multiview",
     "export-as-nerf-dataset": "vhap.export_as_nerf_dataset",
     "export-mesh": "vhap.export_mesh",
     "combine-nerf-datasets": "vhap.combine_nerf_datasets",

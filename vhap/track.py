@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from vhap.cli import parse
 from vhap.config.report import ReportConfig
-from vhap.config.track import TrackConfig
+from vhap.config.track import MonocularTrackConfig
 from vhap.util.errors import exits_cleanly
 
 
 @exits_cleanly
 def main(args: Sequence[str] | None = None) -> None:
-    config = parse(TrackConfig, __doc__, args)
+    config = parse(MonocularTrackConfig, __doc__, args)
     from vhap.pipeline import report, track
 
     folder = track.run(config)

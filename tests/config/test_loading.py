@@ -2,9 +2,17 @@ from pathlib import Path
 
 import pytest
 
-from vhap.config.data import DataConfig
-from vhap.config.loading import load_config, save_config
-from vhap.config.track import ExperimentConfig, LossWeightConfig, TrackConfig
+from vhap.config.data import DataConfig, MultiviewDataConfig, NersembleDataConfig, NersembleV2DataConfig
+from vhap.config.loading import load_config, save_config, to_plain
+from vhap.config.track import (
+    ExperimentConfig,
+    LossWeightConfig,
+    MonocularTrackConfig,
+    MultiviewTrackConfig,
+    NersembleTrackConfig,
+    NersembleV2TrackConfig,
+    TrackConfig,
+)
 from vhap.util.errors import InputError
 
 
@@ -44,3 +52,43 @@ def test_wrong_values_are_named(tmp_path: Path, before: str, after: str, message
     path.write_text(text.replace(before, after))
     with pytest.raises(InputError, match=message):
         load_config(path, TrackConfig)
+
+
+PLACE = {"root_folder": Path("somewhere"), "sequence": "EMO-1"}
+RUN = ExperimentConfig(Path("out"))
+
+
+@pytest.mark.parametrize(
+    ("config", "kind"),
+    [
+        (MonocularTrackConfig(DataConfig(**PLACE), RUN), DataConfig),
+        (
+            NersembleTrackConfig(NersembleDataConfig(**PLACE, subject="74", cameras=("a", "b")), RUN),
+            NersembleDataConfig,
+        ),
+        (NersembleV2TrackConfig(NersembleV2DataConfig(**PLACE, subject="74"), RUN), NersembleDataConfig),
+        (MultiviewTrackConfig(MultiviewDataConfig(**PLACE, calibration=Path("sparse")), RUN), MultiviewDataConfig),
+    ],
+)
+def test_a_run_of_any_capture_is_read_back_with_its_options(tmp_path: Path, config: TrackConfig, kind: type) -> None:
+    path = tmp_path / "config.yml"
+    save_config(path, config)
+    read = load_config(path, TrackConfig)
+    assert type(read.data) is kind
+    assert to_plain(read) == to_plain(config)
+
+
+def test_a_wrong_value_of_a_rig_is_named_and_not_its_kind(tmp_path: Path) -> None:
+    path = tmp_path / "config.yml"
+    save_config(path, NersembleTrackConfig(NersembleDataConfig(**PLACE, subject="74"), RUN))
+    path.write_text(path.read_text().replace("layout: v1", "layout: v3"))
+    with pytest.raises(InputError, match=r"expected one of \['v1', 'v2'\] at .*:data:layout, found 'v3'"):
+        load_config(path, TrackConfig)
+
+
+def test_a_config_from_before_an_option_was_there_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "config.yml"
+    save_config(path, some_config())
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(line for line in lines if "unordered" not in line and "cx:" not in line))
+    assert load_config(path, TrackConfig) == some_config()

@@ -104,3 +104,13 @@ def test_textured_mesh_names_its_texture(tmp_path, stage) -> None:
     upper = mesh.visual.uv[:, 1] > 0.7
     assert colours[upper].min() > 200
     assert colours[mesh.visual.uv[:, 1] < 0.3].max() < 50
+
+
+@pytest.mark.parametrize(("scale", "decimals"), [(1.0, 6), (0.001, 9), (0.2, 7), (1000.0, 3), (8.0, 6)])
+def test_meshes_are_written_to_a_micrometre_in_any_unit(tmp_path, stage, scale, decimals) -> None:
+    head = stage.make_head()
+    vertices = head.template.numpy().astype(np.float64) * scale
+    ObjWriter(head.faces.numpy(), scale=scale).write(tmp_path / "m.obj", vertices)
+    rows = [line.split()[1:] for line in (tmp_path / "m.obj").read_text().splitlines() if line.startswith("v ")]
+    assert len(rows[0][0].split(".")[1]) == decimals
+    np.testing.assert_allclose(np.array(rows, float), vertices, rtol=0, atol=1e-6 * scale)

@@ -71,7 +71,7 @@ def make_source(stage, head=None, count=4, cameras=None, alpha=True, extra=0, **
         timestep_ids=ids,
         camera_ids=SERIALS[: len(cameras)] if given else ["0"],
     )
-    return ExportSource(head, result, capture, cameras, list(range(len(cameras))))
+    return ExportSource(head, result, capture, cameras, list(range(len(cameras))), list(range(len(cameras))))
 
 
 def true_vertices(track, result, row) -> np.ndarray:

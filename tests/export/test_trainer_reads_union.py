@@ -38,7 +38,9 @@ def write_sequence(stage, parent: Path, name: str, head, seed: int, **options) -
         camera_ids=["0"],
     )
     config = ExportConfig(Path("run"), parent / name, create_mask_from_mesh=False, **options)
-    export_dataset(ExportSource(head, result, capture, [camera], [0]), config, parent / name, stage.NoRenderer(), name)
+    export_dataset(
+        ExportSource(head, result, capture, [camera], [0], [0]), config, parent / name, stage.NoRenderer(), name
+    )
 
 
 class TrainerReader:

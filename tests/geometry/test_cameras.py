@@ -2,6 +2,7 @@ import torch
 
 from vhap.geometry.cameras import Camera, camera_from_focal
 from vhap.geometry.rotations import axis_angle_to_matrix
+from vhap.geometry.similarities import apply_similarity, similarity
 
 
 def some_camera() -> Camera:
@@ -45,15 +46,20 @@ def test_points_behind_the_camera_stay_finite() -> None:
     assert (depth <= 0).all()
 
 
-def test_moved_cameras_see_moved_points_where_they_were() -> None:
-    camera, scale = some_camera().expand(3), 0.013
-    T_moved_world = torch.eye(4, dtype=torch.float64)
-    T_moved_world[:3, :3] = scale * axis_angle_to_matrix(torch.tensor([1.2, 0.3, -2.0], dtype=torch.float64))
-    T_moved_world[:3, 3] = torch.tensor([5.0, -7.0, 0.2])
-    points = torch.randn(3, 20, 3, dtype=torch.float64) * 0.1
-    moved = camera.moved(T_moved_world)
-    pixels, depth = moved.project(points @ T_moved_world[:3, :3].T + T_moved_world[:3, 3])
-    torch.testing.assert_close(pixels, camera.project(points)[0])
-    torch.testing.assert_close(depth, scale * camera.project(points)[1])
-    rotation = moved.T_camera_world[:, :3, :3]
-    torch.testing.assert_close(rotation @ rotation.mT, torch.eye(3, dtype=torch.float64).expand(3, 3, 3))
+def test_moved_cameras_see_moved_points_at_the_same_pixels() -> None:
+    """Depths grow by the scale; the pose stays rigid; moving back gives the first camera."""
+    rotation = axis_angle_to_matrix(torch.tensor([1.9, -0.7, 0.3], dtype=torch.float64))
+    T_new_world = similarity(7.0, rotation, torch.tensor([20.0, -3.0, 11.0]))
+    camera = some_camera()
+    points = torch.randn(50, 3, dtype=torch.float64) * 0.1
+    moved = camera.moved(T_new_world)
+    pixels, depth = camera.project(points)
+    moved_pixels, moved_depth = moved.project(apply_similarity(T_new_world, points))
+    torch.testing.assert_close(moved_pixels, pixels)
+    torch.testing.assert_close(moved_depth, 7 * depth)
+    turn = moved.T_camera_world[:3, :3]
+    torch.testing.assert_close(turn @ turn.T, torch.eye(3, dtype=torch.float64))
+    back = moved.moved(torch.linalg.inv(T_new_world))
+    torch.testing.assert_close(back.T_camera_world, camera.T_camera_world)
+    stacked = camera.expand(2).moved(T_new_world)
+    torch.testing.assert_close(stacked.select(1).T_camera_world, moved.T_camera_world)

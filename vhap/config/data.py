@@ -52,6 +52,8 @@ class DataConfig(RecordingConfig):
     """Principal point from the left edge, pixels of the full-size pictures; None takes the centre."""
     cy: float | None = None
     """Principal point from the top edge, pixels of the full-size pictures; None takes the centre."""
+    unordered: bool = False
+    """Pictures of one person in no order, as photographs: nothing is taken to move little from one to the next."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +86,22 @@ class NersembleDataConfig(RigDataConfig):
     """From the axes of camera_params.json to those of tracking and export."""
     division: Division | None = None
     """Cameras by their serials: train, val, front-view, side-view, six-view; None takes all."""
+    occluded_by_subject: tuple[str, ...] = (
+        "018:neck_lower",
+        "218:neck_lower",
+        "253:neck_lower",
+        "251:neck_lower,boundary",
+    )
+    """Regions hidden on some subjects, SUBJECT:REGION[,REGION]: what model.occluded is where it is not given. Without
+    values no region counts as hidden by itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NersembleV2DataConfig(NersembleDataConfig):
+    """The same options, for the folders of version 2."""
+
+    layout: Literal["v1", "v2"] = "v2"
+    """Version of the dataset, whose folders differ."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,3 +111,5 @@ class MultiviewDataConfig(RigDataConfig):
     calibration: Path | None = None
     """camera_params.json, transforms.json or a COLMAP model. None: what is in the sequence's folder, else in the
     root."""
+    unordered: bool = False
+    """Pictures of one person in no order, as photographs: nothing is taken to move little from one to the next."""

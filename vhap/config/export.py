@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from vhap.config.data import Division
+
 MeshFormat = Literal["obj", "ply", "gltf"]
 GltfAnimation = Literal["blendshapes", "frames"]
+World = Literal["given", "tracked"]
 DivisionMode = Literal["random_group", "random_single", "last", "none"]
 
 
@@ -33,6 +36,14 @@ class ExportConfig:
     center_principal_point: bool = False
     """Pad the pictures so that the principal point is their centre, as trainers assume that take only the angle
     of view."""
+    division: Division | None = None
+    """NeRSemble: export these cameras by their serials (train, val, front-view, side-view, six-view), those included
+    that were not tracked. None: the tracked ones."""
+    world: World = "given"
+    """Rigs: the axes and the unit of the calibration, so that exported cameras are the given ones, or those of
+    tracking, metric and along the rig's mean axes. flame_param has a `scale` where the calibration is not metric."""
+    center_head: bool = True
+    """Move the world so that the head's mean translation is its origin."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,8 @@ class MeshExportConfig:
     gltf_animation: GltfAnimation = "blendshapes"
     """What moves the head in head.glb: its expression coefficients as morph targets and its joints as a skin, or
     every frame as a morph target of its own (12 bytes a vertex and frame, for viewers without skins)."""
+    world: World = "given"
+    """Rigs: the axes and the unit of the calibration, or those of tracking, metric and along the rig's mean axes."""
 
 
 @dataclass(frozen=True)

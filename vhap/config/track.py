@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from vhap.config.data import DataConfig
+from vhap.config.data import DataConfig, MultiviewDataConfig, NersembleDataConfig, NersembleV2DataConfig
+from vhap.util.errors import InputError
 
 ParamGroup = Literal["cam", "pose", "shape", "joints", "expr", "texture", "lights", "static_offset", "dynamic_offset"]
 
@@ -237,7 +238,9 @@ class ExperimentConfig:
 
 @dataclass(frozen=True)
 class TrackConfig:
-    data: DataConfig
+    """A run of any kind of capture, as config.yml has it; each script reads the subclass for its own captures."""
+
+    data: DataConfig | NersembleDataConfig | MultiviewDataConfig
     exp: ExperimentConfig
     model: ModelConfig = field(default_factory=ModelConfig)
     render: RenderConfig = field(default_factory=RenderConfig)
@@ -251,10 +254,80 @@ class TrackConfig:
     begin_timestep: int = 0
     """Initialisation and the sequential pass start at this frame."""
     batch_size: int = 16
-    """Consecutive frames solved together, each starting from the last solved frame."""
+    """Consecutive timesteps solved together, by all cameras, each starting from the last solved one."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: cuda if there."""
     seed: int = 0
     """Runs are deterministic for a seed on one device."""
     dry_run: bool = False
     """Print frames, stages and an estimate of the time, then stop."""
+
+
+@dataclass(frozen=True)
+class MonocularTrackConfig(TrackConfig):
+    """One camera."""
+
+    data: DataConfig
+
+
+def _rig_weights() -> LossWeightConfig:
+    """Many views tell shape and expression better than priors and landmarks do."""
+    return LossWeightConfig(
+        landmark=3.0, always_enable_jawline_landmarks=False, reg_expr=1e-2, reg_tex_tv=1e5, smooth_expr=0.0
+    )
+
+
+def _rig_pipeline() -> PipelineConfig:
+    """The texture rests while the head is followed, and nothing hangs on the torso's colours and outline."""
+    torso = ("boundary",)
+    return PipelineConfig(
+        rgb_sequential_tracking=StepStageConfig(None, ("pose", "joints", "expr", "dynamic_offset"), True, torso, torso),
+        rgb_global_tracking=EpochStageConfig(
+            None, (*_EVERYTHING, "static_offset", "dynamic_offset"), True, torso, torso
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class MultiviewTrackConfig(TrackConfig):
+    """A rig of one's own."""
+
+    data: MultiviewDataConfig
+    w: LossWeightConfig = field(default_factory=_rig_weights)
+    pipeline: PipelineConfig = field(default_factory=_rig_pipeline)
+    batch_size: int = 1
+    """Consecutive timesteps solved together, by all cameras; memory grows with both."""
+
+
+@dataclass(frozen=True)
+class NersembleTrackConfig(TrackConfig):
+    """A sequence of the NeRSemble dataset."""
+
+    data: NersembleDataConfig
+    w: LossWeightConfig = field(default_factory=_rig_weights)
+    pipeline: PipelineConfig = field(default_factory=_rig_pipeline)
+    batch_size: int = 1
+    """Consecutive timesteps solved together, by all cameras; memory grows with both."""
+
+
+@dataclass(frozen=True)
+class NersembleV2TrackConfig(NersembleTrackConfig):
+    """A sequence of version 2 of the NeRSemble dataset."""
+
+    data: NersembleV2DataConfig
+
+
+def with_known_occlusions(config: TrackConfig) -> TrackConfig:
+    """The options with model.occluded as data.occluded_by_subject has it for the subject, unless it is given."""
+    data = config.data
+    if not isinstance(data, NersembleDataConfig) or config.model.occluded:
+        return config
+    table = {}
+    for entry in data.occluded_by_subject:
+        subject, _, regions = entry.partition(":")
+        if not subject or not regions:
+            raise InputError(
+                f"expected SUBJECT:REGION[,REGION] in --data.occluded_by_subject, found {entry!r}; correct it"
+            )
+        table[subject.zfill(3)] = tuple(regions.split(","))
+    return replace(config, model=replace(config.model, occluded=table.get(data.subject.zfill(3), ())))

@@ -45,7 +45,8 @@ class MonocularCapture:
         self.folder = sequence.path
         self.timestep_indices = select_timesteps(config.subset, len(sequence.images))
         self.timestep_ids = [sequence.timestep_ids[index] for index in self.timestep_indices]
-        self.camera_ids = [["0"][index] for index in select_cameras(config.subset, 1)]
+        self.camera_indices = select_cameras(config.subset, 1)
+        self.camera_ids = [["0"][index] for index in self.camera_indices]
         self.image_paths = [sequence.images[name] for name in self.timestep_ids]
         self.file_size = common_size(self.image_paths)
         self.size = scaled_size(self.file_size, config.scale_factor)

@@ -24,6 +24,10 @@ class TrackResult:
     head_model: name and file hash; focal_length (1,) in units of max(height, width) where the camera was solved;
     tex_extra (3, R, R) albedo, row 0 on top; lights (9, 3); static_offset (1, V, 3); dynamic_offset (T, V, 3);
     scale ().
+
+    Head and motion stand in the tracked world. T_tracked_given (4, 4), of captures with given cameras: the similarity
+    x_tracked = T_tracked_given @ x_given, where given is the world of the calibration in its own units and tracked is
+    metric.
     """
 
     rotation: np.ndarray
@@ -44,6 +48,7 @@ class TrackResult:
     static_offset: np.ndarray | None = None
     dynamic_offset: np.ndarray | None = None
     scale: np.ndarray | None = None
+    T_tracked_given: np.ndarray | None = None
 
     @property
     def head_identity(self) -> str:

@@ -77,8 +77,8 @@ class RigCapture:
         composited = config.background_color is not None and self.alpha_paths is not None
         self.background_rgb = BACKGROUNDS[config.background_color or "white"] if composited else None
         self.landmark_set = landmark_set(config.landmark_source)
-        aligned, self.T_aligned_world = align_to_axes(rig) if config.align_cameras_to_axes else (rig, np.eye(4))
-        self._rig = aligned.select(self.camera_ids)
+        self.T_aligned_world = align_to_axes(rig)[1] if config.align_cameras_to_axes else np.eye(4)
+        self._rig = rig.select(self.camera_ids)
         self._camera = self._read_camera()
         points = read_landmarks(config, recording, self._rig, every, self.file_sizes)
         self._points = points[self.timestep_indices]
@@ -113,7 +113,13 @@ class RigCapture:
         return landmarks_in_pixels(torch.from_numpy(self._points), self.size)
 
     def given_camera(self) -> Camera | None:
-        """The cameras with leading axis C at the loaded pictures' size; None where config.calibrated is off."""
+        """The cameras in the aligned world with leading axis C at the loaded pictures' size; None where
+        config.calibrated is off."""
+        camera = self._camera
+        return None if camera is None else camera.moved(torch.from_numpy(self.T_aligned_world)).to(torch.float32)
+
+    def calibrated_camera(self) -> Camera | None:
+        """As `given_camera`, in the world and the units of the calibration; float64."""
         return self._camera
 
     def _read_camera(self) -> Camera | None:
@@ -132,7 +138,8 @@ class RigCapture:
                     f"({calibrated[1]}x{calibrated[0]}), found {size[1]}x{size[0]} in {paths[0].parent}; "
                     "calibrate such pictures, or say which size was calibrated"
                 )
-        single = [self._rig.camera(index).resized(*self.size) for index in range(len(self.camera_ids))]
+        count = len(self.camera_ids)
+        single = [self._rig.camera(index, torch.float64).resized(*self.size) for index in range(count)]
         names = ("fx", "fy", "cx", "cy", "T_camera_world")
         return replace(single[0], **{name: torch.stack([getattr(camera, name) for camera in single]) for name in names})
 

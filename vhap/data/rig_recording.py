@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vhap.data.pictures import list_pictures, natural_order, some_names
@@ -37,6 +37,15 @@ class RigRecording:
 
     def landmark_file(self, source: str, camera: str) -> Path:
         return self.path / "landmark2d" / source / f"{camera}.npz"
+
+    def of(self, cameras: list[str]) -> RigRecording:
+        """The recording by these cameras only."""
+
+        def kept(files: ByCamera) -> ByCamera:
+            return {camera: files[camera] for camera in cameras if camera in files}
+
+        images, full_size = kept(self.images), kept(self.full_size_images)
+        return replace(self, images=images, full_size_images=full_size, alpha_maps=kept(self.alpha_maps))
 
     def timestep_ids(self, cameras: list[str]) -> list[str]:
         """The timesteps that all these cameras have; InputError where one lacks some."""

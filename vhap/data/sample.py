@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -81,6 +82,8 @@ def unit_floats(values: np.ndarray) -> Tensor:
 class Capture(Protocol):
     """A recording on disk, checked when it is opened, so that no long run fails late."""
 
+    folder: Path
+    """Of the sequence."""
     timestep_ids: list[str]
     camera_ids: list[str]
     timestep_indices: list[int]

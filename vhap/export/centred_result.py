@@ -16,16 +16,17 @@ from vhap.util.errors import InputError
 
 @dataclass(frozen=True)
 class CentredTrack:
-    """Head and cameras in the exported world: the mean translation is its origin, and the scale is 1.
+    """Head and cameras in the exported world.
 
     result: the exported timesteps only; cameras: single ones, in pixels of the pictures to export.
-    tracked_cameras: the same before the move.
+    cameras_before: the same before the move. T_exported_before (4, 4): that move.
     """
 
     head: HeadModel
     result: TrackResult
     cameras: list[Camera]
-    tracked_cameras: list[Camera]
+    cameras_before: list[Camera]
+    T_exported_before: np.ndarray
 
     def params(self, row: int) -> HeadParams:
         """What poses the head at a row of the result."""
@@ -40,26 +41,33 @@ class CentredTrack:
             jaw_pose=_tensor(result.jaw_pose[row]),
             eyes_pose=_tensor(result.eyes_pose[row]),
             static_offset=_tensor(np.sum(offsets, axis=0)) if offsets else None,
+            scale=None if result.scale is None else _tensor(result.scale),
         )
 
     def vertices(self, row: int) -> Tensor:
-        """(V, 3) metres in the exported world, in double precision as the cameras."""
+        """(V, 3) in the exported world, in double precision as the cameras."""
         with torch.no_grad():
             return pose(self.head, self.params(row)).double()
 
 
-def centre(head: HeadModel, result: TrackResult, cameras: list[Camera]) -> CentredTrack:
-    """Subtracts the mean translation of the result's timesteps from head and cameras.
+def centre(
+    head: HeadModel, result: TrackResult, cameras: list[Camera], to_origin: bool = True, keep_scale: bool = False
+) -> CentredTrack:
+    """Subtracts the mean translation of the result's timesteps from head and cameras, if to_origin.
 
     Where the result has a scale (vertices = scale * head + translation), the world is divided by it, which changes
-    no picture and lets trainers pose the head without knowing of it.
+    no picture and lets trainers pose the head without knowing of it; keep_scale leaves it.
     """
     head = fitting_head(head, result)
-    scale = 1.0 if result.scale is None else float(result.scale)
+    scale = 1.0 if result.scale is None or keep_scale else float(result.scale)
     translation = np.asarray(result.translation, np.float64) / scale
-    mean = translation.mean(0)
-    moved = replace(result, translation=(translation - mean).astype(np.float32), scale=None)
-    return CentredTrack(head, moved, [move_camera(camera, scale, mean) for camera in cameras], cameras)
+    mean = translation.mean(0) if to_origin else np.zeros(3)
+    kept = result.scale if keep_scale else None
+    moved = replace(result, translation=(translation - mean).astype(np.float32), scale=kept)
+    T_exported_before = np.diag([1 / scale, 1 / scale, 1 / scale, 1.0])
+    T_exported_before[:3, 3] = -mean
+    move = torch.from_numpy(T_exported_before)
+    return CentredTrack(head, moved, [camera.moved(move) for camera in cameras], cameras, T_exported_before)
 
 
 def fitting_head(head: HeadModel, result: TrackResult) -> HeadModel:
@@ -73,13 +81,6 @@ def fitting_head(head: HeadModel, result: TrackResult) -> HeadModel:
     return head.to("cpu").keep_coefficients(n_shape, n_expr)
 
 
-def move_camera(camera: Camera, scale: float, origin: np.ndarray) -> Camera:
-    """The camera that sees points p / scale - origin as this one sees p."""
-    matrix = camera.T_camera_world.clone()
-    matrix[:3, 3] = matrix[:3, 3] / scale + matrix[:3, :3] @ torch.from_numpy(origin).to(matrix.dtype)
-    return replace(camera, T_camera_world=matrix)
-
-
 def tracked_cameras(result: TrackResult, given: Camera | None, size: tuple[int, int]) -> list[Camera]:
     """One single camera, in double precision, for each of the capture's, in pixels of pictures of `size`
     (height, width).
@@ -87,9 +88,7 @@ def tracked_cameras(result: TrackResult, given: Camera | None, size: tuple[int, 
     given: known cameras with a leading axis, already in those pixels; None takes the tracked focal length.
     """
     if given is not None:
-        names = ("fx", "fy", "cx", "cy", "T_camera_world")
-        count = len(given.fx)
-        return [replace(given, **{n: getattr(given, n)[k].double().cpu() for n in names}) for k in range(count)]
+        return [given.at(k).to(torch.float64).to("cpu") for k in range(len(given.fx))]
     if result.focal_length is None:
         raise InputError("expected a focal length in the result or a given camera, found neither; track again")
     height, width = (int(side) for side in result.image_size)

@@ -33,7 +33,8 @@ class HeadFiles:
         self.mode = mode
         self.with_meshes = mode == "mesh" or not track.head.name.lower().startswith(POSED_BY_TRAINERS)
         head = track.head
-        self.obj = ObjWriter(head.faces.numpy(), head.uvs.numpy(), head.uv_faces.numpy())
+        scale = 1.0 if track.result.scale is None else float(track.result.scale)
+        self.obj = ObjWriter(head.faces.numpy(), head.uvs.numpy(), head.uv_faces.numpy(), scale)
 
     def keys(self, row: int) -> dict[str, str]:
         """Frame keys that name this timestep's files."""
@@ -68,7 +69,7 @@ class HeadFiles:
 
 def timestep_arrays(track: CentredTrack, row: int) -> dict[str, np.ndarray]:
     """float32: translation, rotation, neck_pose, jaw_pose (1, 3); eyes_pose (1, 6); expr (1, E); shape (S,);
-    static_offset (1, V, 3), zeros where unused; dynamic_offset (1, V, 3) where used."""
+    static_offset (1, V, 3), zeros where unused; dynamic_offset (1, V, 3) and scale () where used."""
     result = track.result
     names = ("translation", "rotation", "neck_pose", "jaw_pose", "eyes_pose", "expr")
     arrays = {name: getattr(result, name)[row][None] for name in names}
@@ -77,13 +78,15 @@ def timestep_arrays(track: CentredTrack, row: int) -> dict[str, np.ndarray]:
     arrays["static_offset"] = np.zeros((1, track.head.n_vertices, 3)) if static is None else static[None]
     if dynamic is not None:
         arrays["dynamic_offset"] = dynamic[None]
+    if result.scale is not None:
+        arrays["scale"] = result.scale
     return {name: np.asarray(value, np.float32) for name, value in arrays.items()}
 
 
 def canonical_arrays(track: CentredTrack) -> dict[str, np.ndarray]:
     """The person's shape at the origin with the mouth open: by the jaw, or by the expression of a head without one."""
     arrays = timestep_arrays(track, 0)
-    kept = {name: arrays[name] for name in ("shape", "static_offset")}
+    kept = {name: arrays[name] for name in ("shape", "static_offset", "scale") if name in arrays}
     neutral = {name: np.zeros_like(value) for name, value in arrays.items() if name not in kept}
     if track.head.has_jaw:
         neutral["jaw_pose"][0] = CANONICAL_JAW
@@ -100,6 +103,11 @@ def pose_arrays(head: HeadModel, arrays: dict[str, np.ndarray]) -> torch.Tensor:
     if "dynamic_offset" in tensors:
         offset = offset + tensors["dynamic_offset"][0]
     names = ("expr", "rotation", "translation", "neck_pose", "jaw_pose", "eyes_pose")
-    params = HeadParams(tensors["shape"], **{name: tensors[name][0] for name in names}, static_offset=offset)
+    params = HeadParams(
+        tensors["shape"],
+        **{name: tensors[name][0] for name in names},
+        static_offset=offset,
+        scale=tensors.get("scale"),
+    )
     with torch.no_grad():
         return pose(head, params).double()

@@ -1,4 +1,4 @@
-"""One mesh file a timestep in the tracked world, and the cameras that put them over the pictures."""
+"""One mesh file a timestep in the world of its parameters, and the cameras that put them over the pictures."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class TrackedHead:
         return replace(self.params, **{name: getattr(self.params, name)[row] for name in names})
 
     def vertices(self, row: int) -> np.ndarray:
-        """(V, 3) metres in the tracked world."""
+        """(V, 3) in the world of the params."""
         with torch.no_grad():
             return pose(self.model, self.at(row)).numpy()
 
@@ -67,7 +67,8 @@ class FrameMeshes:
         model = head.model
         self.faces = model.faces.numpy()
         self.material = folder / "head.mtl"
-        self.obj = ObjWriter(self.faces, model.uvs.numpy(), model.uv_faces.numpy())
+        scale = 1.0 if head.params.scale is None else float(head.params.scale)
+        self.obj = ObjWriter(self.faces, model.uvs.numpy(), model.uv_faces.numpy(), scale)
         if kind == "obj":
             write_material(self.material, head.albedo)
 
@@ -97,7 +98,8 @@ def write_cameras(
     pixel centres at half integers), and `camera_angle_x, camera_angle_y` in radians. With
     (X, Y, Z, 1) = world_to_camera (x, y, z, 1) a vertex lies at the pixel (fl_x X / -Z + cx, cy - fl_y Y / -Z).
     `frames`: for each timestep its number in the file names, timestep_index in the recording, timestep_id (the
-    picture's name), time_s, and `meshes`, the names of its files.
+    picture's name), time_s, and `meshes`, the names of its files. Of a rig also `T_exported_given` (4x4 rows):
+    x_exported = T_exported_given @ x_given, given being the world of the calibration.
     """
     rows = range(len(times_s))
     frames = [
@@ -111,7 +113,8 @@ def write_cameras(
         for row in rows
     ]
     entries = [_camera_entry(name, camera) for name, camera in cameras.items()]
-    write_json(path, {"cameras": entries, "frames": frames})
+    T = result.T_tracked_given
+    write_json(path, {"cameras": entries, **({} if T is None else {"T_exported_given": T.tolist()}), "frames": frames})
 
 
 def _camera_entry(name: str, camera: Camera) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,10 +15,19 @@ from vhap.util.files import write_text
 class ObjWriter:
     """Meshes of one topology; the part of the file that never changes is formatted once.
 
-    faces (F, 3); uvs (U, 2), origin at the lower left, and uv_faces (F, 3), or both None.
+    faces (F, 3); uvs (U, 2), origin at the lower left, and uv_faces (F, 3), or both None. scale: units of the vertices
+    in a metre; they are written to a micrometre.
     """
 
-    def __init__(self, faces: np.ndarray, uvs: np.ndarray | None = None, uv_faces: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        faces: np.ndarray,
+        uvs: np.ndarray | None = None,
+        uv_faces: np.ndarray | None = None,
+        scale: float = 1.0,
+    ) -> None:
+        decimals = max(0, 6 - math.floor(math.log10(scale)))
+        self.vertex = "v " + " ".join([f"%.{decimals}f"] * 3) + "\n"
         if uvs is None or uv_faces is None or len(uv_faces) == 0:
             self.tail = _rows("f %d %d %d\n", faces + 1)
             return
@@ -25,9 +35,9 @@ class ObjWriter:
         self.tail = _rows("vt %.6f %.6f\n", uvs) + _rows("f %d/%d %d/%d %d/%d\n", corners)
 
     def text(self, vertices: np.ndarray, material_lines: Sequence[str] = ()) -> str:
-        """The file's content; vertices (V, 3) metres, written to a micrometre."""
+        """The file's content; vertices (V, 3)."""
         head = "".join(f"{line}\n" for line in material_lines)
-        return head + _rows("v %.6f %.6f %.6f\n", vertices) + self.tail
+        return head + _rows(self.vertex, vertices) + self.tail
 
     def write(self, path: Path, vertices: np.ndarray, material: Path | None = None) -> None:
         """material: the file of write_material, in the folder of the mesh."""

@@ -22,6 +22,7 @@ from vhap.export.recentre import Padding, centring, keeping, padded_camera
 from vhap.export.split import split_frames
 from vhap.export.target import finish_target, open_target
 from vhap.export.transforms import SHARED_INTRINSICS, transforms
+from vhap.export.worlds import given_result
 from vhap.geometry.cameras import Camera
 from vhap.model.head import HeadModel
 from vhap.render.topology import build_topology
@@ -40,7 +41,8 @@ class ExportSource:
 
     result: the timesteps to export, in order. capture: the pictures at their exported size as they were filmed, not
     over a background; it may hold more timesteps. cameras: single ones of the capture's pictures, in the tracked
-    world; camera_indices: which of the capture's cameras these are.
+    world; camera_indices: which of the capture's cameras these are; camera_numbers: what files and frames call them.
+    given_cameras: the same in the world of their calibration, where there is one.
     """
 
     head: HeadModel
@@ -48,6 +50,8 @@ class ExportSource:
     capture: Capture
     cameras: list[Camera]
     camera_indices: list[int]
+    camera_numbers: list[int]
+    given_cameras: list[Camera] | None = None
 
 
 def export_dataset(
@@ -59,12 +63,12 @@ def export_dataset(
     there being whole; another export at the target is replaced. backend draws silhouettes where the capture has no
     alpha maps.
     """
-    track = centre(source.head, source.result, source.cameras)
+    track = exported_track(source, config)
     timesteps = capture_timesteps(source.result, source.capture)
     open_target(target, fingerprint)
     paddings = (centring if config.center_principal_point else keeping)(track.cameras)
     heads = HeadFiles(target, track, config.flame_mode)
-    pictures = picture_writer(source, config, target, track, timesteps, paddings, backend)
+    pictures = picture_writer(source, config, target, timesteps, paddings, backend)
     rows = range(len(timesteps))
     for_each(row_writer(pictures.write, heads.write), progress(rows, "export"))
     heads.write_canonical()
@@ -73,16 +77,27 @@ def export_dataset(
     return target
 
 
+def exported_track(source: ExportSource, config: ExportConfig) -> CentredTrack:
+    """Head and cameras in the world that the options ask for."""
+    if config.world == "tracked" or source.given_cameras is None:
+        return centre(source.head, source.result, source.cameras, config.center_head)
+    there = given_result(source.result, source.head)
+    return centre(source.head, there, source.given_cameras, config.center_head, keep_scale=True)
+
+
 def picture_writer(
     source: ExportSource,
     config: ExportConfig,
     target: Path,
-    track: CentredTrack,
     timesteps: list[int],
     paddings: list[Padding],
     backend: Backend,
 ) -> PictureWriter:
-    """Decides where the masks come from, and says so where it is not from alpha maps."""
+    """Decides where the masks come from, and says so where it is not from alpha maps.
+
+    Masks are drawn in metres, whatever the unit of the exported world: the renderer's depths have bounds.
+    """
+    track = centre(source.head, source.result, source.cameras)
     has_alpha = source.capture.load(timesteps[:1], source.camera_indices[:1]).alpha is not None
     neck_ids, silhouettes = None, None
     if config.create_mask_from_mesh:
@@ -98,6 +113,7 @@ def picture_writer(
         track=track,
         timesteps=timesteps,
         camera_indices=source.camera_indices,
+        camera_numbers=source.camera_numbers,
         paddings=paddings,
         background=BACKGROUND_RGB[config.background_color],
         neck_ids=neck_ids,
@@ -129,11 +145,13 @@ def write_transforms(
     """All transforms files.
 
     transforms.json: every frame; transforms_backup_flame.json: its copy, for tools that rewrite it.
-    transforms_backup.json: cameras and pictures alone, in the tracked world before the head was moved to the origin.
-    transforms_train.json, _val.json, _test.json: the split.
+    transforms_backup.json: cameras and pictures alone, before the head was moved to the origin.
+    transforms_train.json, _val.json, _test.json: the split. Where the cameras were given, T_exported_given (4x4 rows)
+    says where the calibration's world lies: x_exported = T_exported_given @ x_given. Where the exported world is not
+    metric, scale is its units in a metre.
     """
     cameras = [padded_camera(camera, padding) for camera, padding in zip(track.cameras, paddings)]
-    before = [padded_camera(camera, padding) for camera, padding in zip(track.tracked_cameras, paddings)]
+    before = [padded_camera(camera, padding) for camera, padding in zip(track.cameras_before, paddings)]
     frames, bare = [], []
     for row in range(len(track.result.timestep_id)):
         for number in range(len(cameras)):
@@ -142,12 +160,16 @@ def write_transforms(
             kept = {key: value for key, value in frame.items() if key not in BEFORE_MASKING}
             bare.append({**kept, "transform_matrix": camera_to_world(before[number])})
     shared = {key: frames[0][key] for key in SHARED_INTRINSICS}
-    everything = transforms(frames, {**shared, "head_model": track.head.identity})
+    told = {**shared, "head_model": track.head.identity}
+    if track.result.scale is not None:
+        told["scale"] = float(track.result.scale)
+    if track.result.T_tracked_given is not None:
+        told["T_exported_given"] = (track.T_exported_before @ track.result.T_tracked_given).tolist()
+    everything = transforms(frames, told)
     write_json(target / "transforms_backup.json", transforms(bare, shared))
     write_json(target / "transforms_backup_flame.json", everything)
     for name, part in split_frames(frames).items():
-        content = transforms(part, {**shared, "head_model": track.head.identity})
-        write_json(target / f"transforms_{name}.json", content)
+        write_json(target / f"transforms_{name}.json", transforms(part, told))
     write_json(target / "transforms.json", everything)
 
 
@@ -156,13 +178,12 @@ def frame_entry(
 ) -> dict[str, Any]:
     """One frame of a transforms file; `number` counts the exported cameras."""
     picture, mask = pictures.names(row, number)
-    index = source.camera_indices[number]
     return {
         "timestep_index": row,
         "timestep_index_original": int(source.result.timestep_index[row]),
         "timestep_id": str(source.result.timestep_id[row]),
-        "camera_index": index,
-        "camera_id": source.capture.camera_ids[index],
+        "camera_index": source.camera_numbers[number],
+        "camera_id": source.capture.camera_ids[source.camera_indices[number]],
         **intrinsics(camera),
         "transform_matrix": camera_to_world(camera),
         "file_path": picture,

@@ -23,7 +23,8 @@ class PictureWriter:
     """Writes images/ and fg_masks/ of a dataset; pictures that are there with their mask are left as they are.
 
     capture: gives the pictures as they were filmed, not yet over any background. timesteps: row of the track ->
-    index into the capture. camera_indices: camera of the track -> index into the capture. paddings: one a camera.
+    index into the capture. camera_indices: camera of the track -> index into the capture; camera_numbers: -> number in
+    the files' names. paddings: one a camera.
     neck_ids: vertex ids for the line below which the mask fades, None for no fading. silhouettes: draws the mask
     where there is no alpha map; None: everything is foreground there.
     """
@@ -33,6 +34,7 @@ class PictureWriter:
     track: CentredTrack
     timesteps: list[int]
     camera_indices: list[int]
+    camera_numbers: list[int]
     paddings: list[Padding]
     background: int
     neck_ids: list[int] | None
@@ -40,7 +42,7 @@ class PictureWriter:
 
     def names(self, row: int, camera: int) -> tuple[str, str]:
         """Paths of picture and mask in the dataset."""
-        name = f"{row:05d}_{self.camera_indices[camera]:02d}.png"
+        name = f"{row:05d}_{self.camera_numbers[camera]:02d}.png"
         return f"images/{name}", f"fg_masks/{name}"
 
     def write(self, row: int) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vhap.config.data import DataConfig
+from vhap.config.data import RecordingConfig
 from vhap.config.export import ExportConfig, MeshExportConfig
 from vhap.config.loading import to_plain
 from vhap.util.errors import InputError
@@ -50,7 +50,7 @@ def target_folder(config: ExportConfig | MeshExportConfig) -> Path:
     return config.tgt_folder.with_name(f"{config.tgt_folder.name}_epoch{config.epoch}")
 
 
-def fingerprint(result_file: Path, config: ExportConfig | MeshExportConfig, data: DataConfig) -> str:
+def fingerprint(result_file: Path, config: ExportConfig | MeshExportConfig, data: RecordingConfig) -> str:
     """Equal for exports that write the same files: the result's bytes, the options, and the capture they show."""
     options = {key: value for key, value in to_plain(config).items() if key not in ("src_folder", "tgt_folder")}
     everything = [file_hash(result_file), options, to_plain(data)]

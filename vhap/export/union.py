@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from vhap.export.transforms import PATH_KEYS, SHARED_INTRINSICS, read_transforms
 from vhap.util.errors import InputError
 from vhap.util.files import make_folder, read_npz, write_json, write_npz, write_text
 
+SCALE_TOLERANCE = 0.05
+"""Sequences of one unknown unit are solved each for itself; more than this share apart, units differ."""
 SPLITS = ("train", "val", "test")
 ONLY_IN_EXPORTS = ("timestep_index_original", "timestep_id")
 CANONICAL = "canonical_flame_param.npz"
@@ -32,6 +35,11 @@ class ExportedSequence:
     @property
     def head_model(self) -> str:
         return str(self.content.get("head_model", "unknown"))
+
+    @property
+    def scale(self) -> float:
+        """Units of its world in a metre, as far as the head's size tells."""
+        return float(self.content.get("scale", 1))
 
     @property
     def head_keys(self) -> set[str]:
@@ -70,7 +78,7 @@ def write_union(
     canonical: dict[str, np.ndarray],
 ) -> None:
     first = training[0].content
-    shared = {key: first[key] for key in (*SHARED_INTRINSICS, "head_model") if key in first}
+    shared = {key: first[key] for key in (*SHARED_INTRINSICS, "head_model", "scale") if key in first}
     splits = divide(training, testing)
     make_folder(target)
     write_npz(target / CANONICAL, canonical)
@@ -164,13 +172,18 @@ def read_sequence(folder: Path) -> ExportedSequence:
 
 
 def check_alike(sequences: list[ExportedSequence]) -> None:
-    """All sequences have one head model and say the same things of their frames."""
+    """All sequences have one head model and one unit, and say the same things of their frames."""
     first = sequences[0]
     for sequence in sequences[1:]:
         if sequence.head_model != first.head_model:
             raise InputError(
                 f"expected one head model, {first.head_model} as in {first.folder.name}, found {sequence.head_model} "
                 f"in {sequence.folder.name}; track all sequences with one head"
+            )
+        if abs(math.log(sequence.scale / first.scale)) > SCALE_TOLERANCE:
+            raise InputError(
+                f"expected one unit, {first.scale:.4g} in a metre as in {first.folder.name}, found "
+                f"{sequence.scale:.4g} in {sequence.folder.name}; export all with --world tracked, in metres"
             )
         if sequence.head_keys != first.head_keys:
             odd = ", ".join(sorted(sequence.head_keys ^ first.head_keys))

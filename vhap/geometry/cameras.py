@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from vhap.geometry.similarities import split_similarity
+
 NEAR_M, FAR_M = 0.01, 100.0
 
 
@@ -35,8 +37,8 @@ class Camera:
         names = ("fx", "fy", "cx", "cy", "T_camera_world")
         return replace(self, **{n: getattr(self, n).expand(count, *getattr(self, n).shape) for n in names})
 
-    def select(self, which: Tensor) -> Camera:
-        """Some of several cameras, by their places (N,) along the leading axis."""
+    def select(self, which: Tensor | int) -> Camera:
+        """Some of several cameras, by their places (N,) along the leading axis; or one, without that axis."""
         names = ("fx", "fy", "cx", "cy", "T_camera_world")
         return replace(self, **{name: getattr(self, name)[which] for name in names})
 
@@ -56,15 +58,15 @@ class Camera:
     def moved(self, T_moved_world: Tensor) -> Camera:
         """The same cameras in a moved world: T_moved_world @ x projects onto the pixel that x projected onto.
 
-        T_moved_world: (4, 4) or (..., 4, 4) similarity. Rays stay; lengths in camera axes grow by its scale s:
-        rotation = R Q^T, translation = s t - R Q^T p, where x_moved = s Q x + p.
+        T_moved_world: (4, 4) similarity. Rays stay; lengths in camera axes grow by its scale s: rotation = R Q^T,
+        translation = s t - R Q^T p, where x_moved = s Q x + p.
         """
-        pose, moved = self.T_camera_world, T_moved_world.to(self.T_camera_world)
-        scale = torch.linalg.det(moved[..., :3, :3]) ** (1 / 3)
-        rotation = pose[..., :3, :3] @ (moved[..., :3, :3] / scale[..., None, None]).mT
-        translation = scale[..., None] * pose[..., :3, 3] - (rotation @ moved[..., :3, 3:]).squeeze(-1)
-        top = torch.cat([rotation, translation[..., None]], -1)
-        return replace(self, T_camera_world=torch.cat([top, pose[..., 3:, :].expand_as(top[..., :1, :])], -2))
+        scale, turn, shift = split_similarity(T_moved_world.to(self.T_camera_world.device))
+        pose = self.T_camera_world.double()
+        rotation = pose[..., :3, :3] @ turn.T
+        moved = pose.clone()
+        moved[..., :3, :3], moved[..., :3, 3] = rotation, scale * pose[..., :3, 3] - rotation @ shift
+        return replace(self, T_camera_world=moved.to(self.T_camera_world.dtype))
 
     def centre(self) -> Tensor:
         """(..., 3) camera centres in the world, metres."""

@@ -12,8 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vhap.config.data import NersembleDataConfig
 from vhap.config.evaluate import EvaluateConfig
 from vhap.data.results import TrackResult, load_result, result_path
+from vhap.geometry.similarities import apply_similarity
+from vhap.pipeline.captures import similarity_of
 from vhap.pipeline.measure_eyes_and_mouth import measure_eyes_and_mouth
 from vhap.pipeline.measure_pictures import FrameMeasures, clip_psnr_db, measure_pictures
 from vhap.pipeline.rendered_frames import RunScene, open_run, result_head_params
@@ -37,7 +40,8 @@ PER_FRAME = "per_frame"
 
 @dataclass(frozen=True)
 class Truth:
-    """vertices (T, V, 3) metres on disk; row_of: timestep name -> row; result: what posed them."""
+    """vertices (T, V, 3) on disk, in the calibration's world and units; row_of: timestep name -> row; result: what
+    posed them."""
 
     vertices: np.ndarray
     row_of: dict[str, int]
@@ -45,14 +49,18 @@ class Truth:
 
     @property
     def focal(self) -> float:
-        """In units of max(height, width)."""
-        assert self.result.focal_length is not None
-        return float(self.result.focal_length.reshape(-1)[0])
+        """In units of max(height, width); NaN where the cameras were given."""
+        return math.nan if self.result.focal_length is None else float(self.result.focal_length.reshape(-1)[0])
+
+    @property
+    def scale(self) -> float:
+        """Units of the calibration in a metre."""
+        return 1.0 if self.result.scale is None else float(self.result.scale)
 
     def frame(self, name: str, device: torch.device) -> Tensor | None:
-        """(V, 3) of a timestep, None where the truth does not have it."""
+        """(V, 3) metres of a timestep, None where the truth does not have it."""
         row = self.row_of.get(name)
-        return None if row is None else torch.from_numpy(np.array(self.vertices[row])).to(device)
+        return None if row is None else torch.from_numpy(self.vertices[row] / self.scale).float().to(device)
 
 
 def run(config: EvaluateConfig) -> Path:
@@ -84,11 +92,12 @@ def evaluate(scene: RunScene, truth: Truth | None = None) -> dict[str, Any]:
     """Names and values of the clip, and under PER_FRAME those of its frames; NaN where there is nothing to measure.
 
     frames: timesteps of the capture. frames_lost: without a finite result, or with a landmark error above 10 % where
-    a face was detected. landmark_nme_percent: mean over the detected frames. psnr_head_db: rendered pixels;
-    psnr_face_db: those of the region `face` that face the camera with a cosine of at least 0.2. silhouette_iou:
-    rendered mask against the matte above 0.5, inside the bounding box of the head without its neck, above the chin.
-    jitter_mm: median second difference of the vertices. With a truth also the distance of the vertices, of the region
-    `face` and of all, and the measures of `measure_eyes_and_mouth`.
+    a face was detected. detected_fraction: of all pictures. landmark_nme_percent: mean over the detected frames, of
+    each over its cameras. psnr_head_db: rendered pixels; psnr_face_db: those of the region `face` that face the camera
+    with a cosine of at least 0.2. silhouette_iou: rendered mask against the matte above 0.5, inside the bounding box of
+    the head without its neck, above the chin. jitter_mm: median second difference of the vertices, NaN where pictures
+    have no order. With a truth also the distance of the vertices, of the region `face` and of all, and the measures of
+    `measure_eyes_and_mouth`.
     """
     measures = measure_pictures(scene)
     frames = len(scene.capture.timestep_ids)
@@ -102,7 +111,7 @@ def evaluate(scene: RunScene, truth: Truth | None = None) -> dict[str, Any]:
         "psnr_head_db": clip_psnr_db([m.head for m in measures]),
         "psnr_face_db": clip_psnr_db([m.face for m in measures]),
         "silhouette_iou": silhouette_iou(sum(m.both for m in measures), sum(m.either for m in measures)),
-        "jitter_mm": vertex_jitter_mm(scene),
+        "jitter_mm": math.nan if is_unordered(scene) else vertex_jitter_mm(scene),
     }
     compared = {} if truth is None else compare_with_truth(scene, truth)
     return {**values, **compared, PER_FRAME: per_frame(scene, measures)}
@@ -117,6 +126,11 @@ def per_frame(scene: RunScene, measures: list[FrameMeasures]) -> dict[str, list]
         "psnr_head_db": [measured.head.psnr_db() for measured in measures],
         "psnr_face_db": [measured.face.psnr_db() for measured in measures],
     }
+
+
+def is_unordered(scene: RunScene) -> bool:
+    data = scene.config.data
+    return not isinstance(data, NersembleDataConfig) and data.unordered
 
 
 def vertex_jitter_mm(scene: RunScene) -> float:
@@ -164,8 +178,8 @@ def _truth(vertices: Path, result: TrackResult) -> Truth:
 
 
 def compare_with_truth(scene: RunScene, truth: Truth) -> dict[str, float | str]:
-    """Vertex errors in mm after one similarity a sequence (none where the camera was given), the focal error, and eyes
-    and mouth, each in its own head's space."""
+    """Vertex errors in mm of the head, after one similarity a sequence where the camera was solved; with given cameras
+    without any, in their own world. The focal error; eyes and mouth, each in its own head's space."""
     calibrated = scene.capture.given_camera() is not None
     similarity = None if calibrated else align_with_truth(scene, truth)
     face, head = Distribution(), Distribution()
@@ -215,17 +229,21 @@ def _pairs(scene: RunScene, truth: Truth) -> Iterator[tuple[Tensor, Tensor]]:
 
 def _pairs_in_head_space(scene: RunScene, truth: Truth) -> Iterator[tuple[Tensor, Tensor]]:
     """As `_pairs`, without the turns of root and neck."""
-    for row, vertices, exact in _common_frames(scene, truth):
+    for row, _, exact in _common_frames(scene, truth):
         true_row = truth.row_of[str(scene.result.timestep_id[row])]
         true_params = result_head_params(truth.result, true_row, scene.device)
-        yield in_head_space(vertices, scene.head_params(row)), in_head_space(exact, true_params)
+        yield in_head_space(scene.vertices(row), scene.head_params(row)), in_head_space(exact, true_params)
 
 
 def _common_frames(scene: RunScene, truth: Truth) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Row of the result, tracked and true vertices."""
+    """Row of the result, tracked and true vertices, both in the truth's world and in metres."""
+    T_tracked_given = similarity_of(scene.capture, scene.result)
+    back = None if T_tracked_given is None else torch.from_numpy(np.linalg.inv(T_tracked_given))
     for row, name in enumerate(scene.result.timestep_id):
         exact = truth.frame(str(name), scene.device)
         vertices = scene.vertices(row)
+        if back is not None:
+            vertices = apply_similarity(back, vertices.double()).div(truth.scale).float()
         if exact is not None and torch.isfinite(vertices).all():
             yield row, vertices, exact
 

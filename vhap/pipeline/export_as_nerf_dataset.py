@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from vhap.config.data import DataConfig
+from vhap.config.data import Division, NersembleDataConfig
 from vhap.config.export import ExportConfig
 from vhap.config.loading import load_config
 from vhap.config.track import TrackConfig
-from vhap.data.monocular import MonocularCapture
 from vhap.data.results import TrackResult, load_result, newest_run, result_path
+from vhap.data.rig_capture import RigCapture
 from vhap.data.subset import select_cameras, select_timesteps
 from vhap.export.centred_result import tracked_cameras
 from vhap.export.nerf_dataset import ExportSource, export_dataset
 from vhap.export.target import fingerprint, target_folder
 from vhap.model.head import HeadModel
+from vhap.pipeline.captures import CaptureConfig, given_cameras, read_capture, similarity_of
 from vhap.pipeline.heads import configured_head
 from vhap.render.backend import get_backend
 from vhap.util.errors import InputError
@@ -37,18 +38,38 @@ def run(config: ExportConfig) -> Path:
     return export_dataset(source, config, target, backend, fingerprint(file, config, tracked.data))
 
 
-def open_source(data: DataConfig, head: HeadModel, result: TrackResult, config: ExportConfig) -> ExportSource:
+def open_source(data: CaptureConfig, head: HeadModel, result: TrackResult, config: ExportConfig) -> ExportSource:
     """The tracked timesteps that config.subset keeps, with their pictures as they were filmed, scaled."""
     raw = replace(
-        data,
+        with_division(data, config.division),
         background_color=None,
         use_landmark=False,
         scale_factor=data.scale_factor * config.scale_factor,
     )
     # Every picture is used once, so keeping decoded ones would only cost memory.
-    capture = MonocularCapture(raw, cache_bytes=0)
+    capture = read_capture(raw, cache_bytes=0)
     rows = select_timesteps(config.subset, len(result.timestep_id))
-    camera_indices = select_cameras(config.subset, len(capture.camera_ids))
-    cameras = tracked_cameras(result, capture.given_camera(), capture.size)
-    chosen = [cameras[index] for index in camera_indices]
-    return ExportSource(head, result.select(rows), capture, chosen, camera_indices)
+    indices = select_cameras(config.subset, len(capture.camera_ids))
+    result = replace(result, T_tracked_given=similarity_of(capture, result))
+    cameras = tracked_cameras(result, given_cameras(capture, result), capture.size)
+    calibrated = capture.calibrated_camera() if isinstance(capture, RigCapture) else None
+    return ExportSource(
+        head=head,
+        result=result.select(rows),
+        capture=capture,
+        cameras=[cameras[index] for index in indices],
+        camera_indices=indices,
+        camera_numbers=[capture.camera_indices[index] for index in indices],
+        given_cameras=None if calibrated is None else [calibrated.select(index) for index in indices],
+    )
+
+
+def with_division(data: CaptureConfig, division: Division | None) -> CaptureConfig:
+    """The same capture by the cameras of a division, if one is given, whichever of them were tracked."""
+    if division is None:
+        return data
+    if not isinstance(data, NersembleDataConfig):
+        raise InputError(
+            f"expected a run of the NeRSemble dataset with --division {division}, found another; take --subset, as ci0"
+        )
+    return replace(data, division=division, cameras=())

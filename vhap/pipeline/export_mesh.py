@@ -9,14 +9,17 @@ import numpy as np
 
 from vhap.config.export import MeshExportConfig
 from vhap.data.extraction import extracted_fps
-from vhap.data.results import result_epochs
+from vhap.data.results import TrackResult, result_epochs
 from vhap.data.subset import select_timesteps
 from vhap.export.animated_head import write_animated_head
 from vhap.export.blendshapes import write_blendshapes
 from vhap.export.mesh_files import FRAME_FORMATS, FrameMeshes, TrackedHead, write_cameras
 from vhap.export.parallel import for_each
 from vhap.export.target import MESHES, fingerprint, finish_target, open_target, target_folder
-from vhap.pipeline.rendered_frames import RunScene, open_run
+from vhap.export.worlds import given_result
+from vhap.geometry.cameras import Camera
+from vhap.pipeline.captures import given_cameras
+from vhap.pipeline.rendered_frames import RunScene, open_run, result_head_params
 from vhap.util.errors import InputError
 from vhap.util.log import get_logger
 from vhap.util.progress import progress
@@ -33,7 +36,10 @@ def run(config: MeshExportConfig) -> Path:
     whole = open_run(config.src_folder, config.epoch, with_landmarks=False)
     scene = select_rows(whole, select_timesteps(config.subset, whole.n_rows))
     fps = config.fps or extracted_fps(scene.sequence_folder) or DEFAULT_FPS
-    head = tracked_head(scene, fps)
+    result = scene.result
+    if config.world == "given":
+        result = given_result(result, scene.model)
+    head = tracked_head(scene, result, fps)
     if "gltf" in config.format and config.gltf_animation == "blendshapes" and head.has_moving_offset:
         raise InputError(
             f"expected a result without dynamic_offset in {scene.folder} for --gltf_animation blendshapes, found one; "
@@ -44,21 +50,31 @@ def run(config: MeshExportConfig) -> Path:
     get_logger().info("exporting %d timesteps of %s to %s", scene.n_rows, scene.folder, target)
     open_target(target, mark, MESHES)
     write_files(target, scene, head, config, fps)
+    write_cameras(target / "cameras.json", exported_cameras(scene, result), result, head.times_s, frame_kinds(config))
     finish_target(target, mark, MESHES)
     return target
 
 
 def write_files(target: Path, scene: RunScene, head: TrackedHead, config: MeshExportConfig, fps: float) -> None:
-    """Everything but the marker."""
-    kinds = [kind for kind in FRAME_FORMATS if kind in config.format]
-    for kind in kinds:
+    """Meshes and coefficients."""
+    for kind in frame_kinds(config):
         meshes = FrameMeshes(target, head, kind)
         for_each(meshes.write, progress(range(scene.n_rows), kind))
     if "gltf" in config.format:
         write_animated_head(target / "head.glb", head, config.gltf_animation)
-    write_blendshapes(target / "blendshapes.csv", head, fps)
-    cameras = {name: scene.camera(view) for view, name in enumerate(scene.capture.camera_ids)}
-    write_cameras(target / "cameras.json", cameras, scene.result, head.times_s, kinds)
+    # Angles mean something along the axes of tracking only: y up, the face towards +z.
+    write_blendshapes(target / "blendshapes.csv", tracked_head(scene, scene.result, fps), fps)
+
+
+def frame_kinds(config: MeshExportConfig) -> list[str]:
+    return [kind for kind in FRAME_FORMATS if kind in config.format]
+
+
+def exported_cameras(scene: RunScene, result: TrackResult) -> dict[str, Camera]:
+    """The recording's cameras by name, in the world of `result`: the scene's own, or moved from there."""
+    given = given_cameras(scene.capture, result)
+    views = enumerate(scene.capture.camera_ids)
+    return {name: scene.camera(view) if given is None else given.select(view) for view, name in views}
 
 
 def select_rows(scene: RunScene, rows: list[int]) -> RunScene:
@@ -66,8 +82,8 @@ def select_rows(scene: RunScene, rows: list[int]) -> RunScene:
     return replace(scene, result=scene.result.select(rows), timesteps=tuple(scene.timesteps[row] for row in rows))
 
 
-def tracked_head(scene: RunScene, fps: float) -> TrackedHead:
-    """The head of all rows; fps: frames a second of the recording."""
+def tracked_head(scene: RunScene, result: TrackResult, fps: float) -> TrackedHead:
+    """The head of all rows in the world of `result`; fps: frames a second of the recording."""
     albedo = (scene.texture[0].clamp(0, 1) * 255).round().byte().numpy()
-    times_s = np.asarray(scene.result.timestep_index, np.float64) / fps
-    return TrackedHead(scene.model, scene.head_params(list(range(scene.n_rows))), albedo, times_s)
+    times_s = np.asarray(result.timestep_index, np.float64) / fps
+    return TrackedHead(scene.model, result_head_params(result, list(range(scene.n_rows))), albedo, times_s)

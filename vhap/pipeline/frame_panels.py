@@ -11,24 +11,24 @@ from torch import Tensor
 from vhap.pipeline.rendered_frames import RunScene
 from vhap.render.scene import Rendering, compose
 from vhap.viz.choice import even_choice
-from vhap.viz.grid import labelled_grid
+from vhap.viz.grid import image_grid, label, labelled_grid
 from vhap.viz.overlay import blend, cut_out, draw_landmarks, error_map
-from vhap.viz.pictures import write_jpeg
+from vhap.viz.pictures import shrink, write_jpeg
 
 
 @torch.no_grad()
-def frame_panels(scene: RunScene, row: int) -> dict[str, np.ndarray]:
-    """Name -> (H, W, 3) uint8. Landmarks are drawn as detected and as fitted.
+def frame_panels(scene: RunScene, row: int, view: int = 0) -> dict[str, np.ndarray]:
+    """Name -> (H, W, 3) uint8, of one camera. Landmarks are drawn as detected and as fitted.
 
     Normals are in camera axes, x right, y up, z towards the viewer, [-1, 1] as [0, 255]; a shading of 1 is mid grey.
     """
-    rendering, frame = scene.render(row)
+    rendering, frame = scene.render(row, view)
     picture, render = _as_bytes(frame.rgb[0]), _as_bytes(rendering.picture[0])
     mask = rendering.raster.mask[0].cpu().numpy()
     detected, confidence = frame.landmarks_px[0], frame.confidence[0]
     ids = scene.model.landmarks[scene.capture.landmark_set].detector_ids
-    points = (detected[ids], scene.landmarks_px(row).reshape(-1, 2), confidence[ids])
-    normals = rendering.normals @ scene.camera().T_camera_world[:3, :3].T
+    points = (detected[ids], scene.landmarks_px(row, view).reshape(-1, 2), confidence[ids])
+    normals = rendering.normals @ scene.camera(view).T_camera_world[:3, :3].T
     return {
         "input": picture,
         "landmarks": draw_landmarks(picture, *(values.cpu().numpy() for values in points)),
@@ -41,12 +41,28 @@ def frame_panels(scene: RunScene, row: int) -> dict[str, np.ndarray]:
     }
 
 
+def shown_panels(scene: RunScene, row: int, longest_side: int | None = None) -> dict[str, np.ndarray]:
+    """As `frame_panels`, of several cameras side by side with their names; each shrunk to a longest side."""
+    views = scene.shown_views()
+    by_view = [frame_panels(scene, row, view) for view in views]
+    if longest_side is not None:
+        by_view = [{name: shrink(panel, longest_side) for name, panel in panels.items()} for panels in by_view]
+    if scene.n_views == 1:
+        return by_view[0]
+    names = [scene.capture.camera_ids[view] for view in views]
+    return {
+        panel: image_grid([label(panels[panel], name, below=True) for name, panels in zip(names, by_view)], len(views))
+        for panel in by_view[0]
+    }
+
+
 def write_image_grids(scene: RunScene) -> Path:
     """`eval_<epoch>/image_grid/frame_%05d.jpg` in the run folder: all panels of an even choice of frames, at most
     log.max_eval_frames; the number is the row in the result. Returns the folder."""
     folder = scene.folder / f"eval_{scene.epoch}" / "image_grid"
     for row in even_choice(scene.n_rows, scene.config.log.max_eval_frames):
-        write_jpeg(folder / f"frame_{row:05d}.jpg", labelled_grid(frame_panels(scene, row)))
+        columns = 4 if scene.n_views == 1 else 2
+        write_jpeg(folder / f"frame_{row:05d}.jpg", labelled_grid(shown_panels(scene, row), columns))
     return folder
 
 

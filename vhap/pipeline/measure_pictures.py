@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from vhap.data.sample import FrameBatch
+from vhap.geometry.cameras import Camera
 from vhap.model.head import joint_rotations
 from vhap.model.regions import faces_of_region
 from vhap.pipeline.rendered_frames import RunScene
@@ -19,7 +20,6 @@ from vhap.tracking.metrics import (
     eye_width_px,
     head_window,
     landmark_nme_percent,
-    psnr_db,
     silhouette_overlap,
 )
 from vhap.util.progress import progress
@@ -31,10 +31,11 @@ MATTE_THRESHOLD = 0.5
 
 @dataclass(frozen=True)
 class FrameMeasures:
-    """One frame. nme_percent: landmark error, NaN where no face was detected; both, either: pixels of the silhouettes'
-    intersection and union, 0 without a matte; lost: the head is not finite or its landmarks are off by over 10 %."""
+    """One timestep by all cameras. detected: share of the pictures with a face; nme_percent: landmark error, mean over
+    these, NaN without; both, either: pixels of the silhouettes' intersection and union, 0 without a matte; lost: the
+    head is not finite or its landmarks are off by over 10 %."""
 
-    detected: bool
+    detected: float
     lost: bool = False
     head: SquaredErrorSum = field(default_factory=SquaredErrorSum)
     face: SquaredErrorSum = field(default_factory=SquaredErrorSum)
@@ -44,7 +45,7 @@ class FrameMeasures:
 
 
 def measure_pictures(scene: RunScene) -> list[FrameMeasures]:
-    """Renders every frame over its picture, one in memory at a time."""
+    """Renders every frame over its pictures, one in memory at a time."""
     in_face = faces_of_region(scene.model, "face")
     return [measure_frame(scene, row, in_face) for row in progress(range(scene.n_rows), "evaluating")]
 
@@ -52,50 +53,69 @@ def measure_pictures(scene: RunScene) -> list[FrameMeasures]:
 def measure_frame(scene: RunScene, row: int, in_face: Tensor) -> FrameMeasures:
     """in_face: (F,) bool, the faces of the region `face`. A head that is not finite is lost and nothing else."""
     vertices = scene.vertices(row)
-    frame = scene.load(row)
+    views = [measure_view(scene, row, view, vertices, in_face) for view in range(scene.n_views)]
+    errors = [view.nme_percent for view in views if not math.isnan(view.nme_percent)]
+    nme = sum(errors) / len(errors) if errors else math.nan
+    return FrameMeasures(
+        detected=sum(view.detected for view in views) / len(views),
+        lost=nme > LOST_NME_PERCENT or not bool(torch.isfinite(vertices).all()),
+        head=summed([view.head for view in views]),
+        face=summed([view.face for view in views]),
+        nme_percent=nme,
+        both=sum(view.both for view in views),
+        either=sum(view.either for view in views),
+    )
+
+
+def measure_view(scene: RunScene, row: int, view: int, vertices: Tensor, in_face: Tensor) -> FrameMeasures:
+    """One picture of a frame."""
+    frame, camera = scene.load(row, view), scene.camera(view)
     detected = bool((frame.confidence > 0).any())
     if not torch.isfinite(vertices).all():
         return FrameMeasures(detected, lost=True)
-    rendering = scene.render_vertices(vertices, scene.camera(), frame.rgb)
+    rendering = scene.render_vertices(vertices, camera, frame.rgb)
     mask = rendering.raster.mask
     head, face = SquaredErrorSum(), SquaredErrorSum()
     head.add(rendering.picture, frame.rgb, mask)
-    face.add(rendering.picture, frame.rgb, facing_mask(scene, rendering, vertices, in_face))
-    nme = frame_landmark_error(scene, row, vertices, frame) if detected else math.nan
+    face.add(rendering.picture, frame.rgb, facing_mask(scene, rendering, vertices, camera, in_face))
+    nme = frame_landmark_error(scene, row, view, vertices, frame) if detected else math.nan
     both, either = 0, 0
     if frame.alpha is not None:
-        window = silhouette_window(scene, row, vertices)
+        window = silhouette_window(scene, row, vertices, camera)
         both, either = silhouette_overlap(mask[0], frame.alpha[0] > MATTE_THRESHOLD, window)
     return FrameMeasures(detected, nme > LOST_NME_PERCENT, head, face, nme, both, either)
 
 
 def clip_psnr_db(errors: list[SquaredErrorSum]) -> float:
     """All frames' pixels together."""
-    return psnr_db(sum(error.total for error in errors), sum(error.count for error in errors))
+    return summed(errors).psnr_db()
 
 
-def facing_mask(scene: RunScene, rendering: Rendering, vertices: Tensor, in_face: Tensor) -> Tensor:
+def summed(errors: list[SquaredErrorSum]) -> SquaredErrorSum:
+    return SquaredErrorSum(sum(error.total for error in errors), sum(error.count for error in errors))
+
+
+def facing_mask(scene: RunScene, rendering: Rendering, vertices: Tensor, camera: Camera, in_face: Tensor) -> Tensor:
     """(1, H, W) bool: rendered pixels of the wanted faces (F,) bool whose normal is turned to the camera."""
     raster = rendering.raster
     places = scene.backend.interpolate(vertices[None], scene.topology.faces, raster)
-    towards = normalize(scene.camera().centre() - places, dim=-1)
+    towards = normalize(camera.centre() - places, dim=-1)
     facing = (rendering.normals * towards).sum(-1) >= FACING_COSINE
     mask = torch.zeros_like(raster.mask)
     mask.view(-1)[raster.pixels] = facing & in_face[raster.face_id.view(-1)[raster.pixels].long()]
     return mask
 
 
-def frame_landmark_error(scene: RunScene, row: int, vertices: Tensor, frame: FrameBatch) -> float:
+def frame_landmark_error(scene: RunScene, row: int, view: int, vertices: Tensor, frame: FrameBatch) -> float:
     """% of the detected distance between the outer eye corners, over the points that both sides know."""
     ids = scene.model.landmarks[scene.capture.landmark_set].detector_ids
     width = eye_width_px(frame.landmarks_px[0], scene.capture.landmark_set)
-    model_px = scene.landmarks_px(row, vertices=vertices)
+    model_px = scene.landmarks_px(row, view, vertices)
     return float(landmark_nme_percent(model_px, frame.landmarks_px[0, ids], frame.confidence[0, ids], width))
 
 
-def silhouette_window(scene: RunScene, row: int, vertices: Tensor) -> Tensor:
+def silhouette_window(scene: RunScene, row: int, vertices: Tensor, camera: Camera) -> Tensor:
     """(H, W) bool, see head_window; the head's up axis is that of its root and neck."""
-    camera = scene.camera()
     height, width = scene.capture.size
     points_px, _ = camera.project(vertices)
     face, above_neck = scene.model.regions["face"], _vertices_above_neck(scene)

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from vhap.config.loading import load_config
 from vhap.config.track import TrackConfig
-from vhap.data.monocular import MonocularCapture
 from vhap.data.results import TrackResult, load_result, newest_run, result_epochs, result_path
 from vhap.data.sample import Capture, FrameBatch
 from vhap.geometry.cameras import Camera, camera_from_focal
 from vhap.model.head import HeadModel, HeadParams, landmark_points, pose, yaw_in_camera
 from vhap.model.texture import region_texture
+from vhap.pipeline.captures import given_cameras, read_capture, similarity_of
 from vhap.pipeline.heads import configured_head, open_head
 from vhap.render.backend import get_backend
 from vhap.render.scene import Rendering, render_head
@@ -56,6 +56,22 @@ class RunScene:
     def n_rows(self) -> int:
         return len(self.timesteps)
 
+    @property
+    def n_views(self) -> int:
+        return len(self.capture.camera_ids)
+
+    def shown_views(self) -> list[int]:
+        """The cameras that stand for all of them, at most three, from the one on the left as they face the head: one is
+        nearest to its front, the others are in the middle of those on either side."""
+        params = self.head_params(list(range(self.n_rows)))
+        turns = [self.camera(view).T_camera_world[:3, :3] for view in range(self.n_views)]
+        yaws = torch.stack([yaw_in_camera(params, turn) for turn in turns])
+        order = yaws.mean(1).argsort(descending=True).tolist()
+        front = order.index(int(yaws.abs().mean(1).argmin()))
+        sides = [order[:front], order[front + 1 :]]
+        left, right = ([side[len(side) // 2]] if side else [] for side in sides)
+        return [*left, order[front], *right]
+
     def head_params(self, row: int | list[int]) -> HeadParams:
         """The head of one row, without a leading axis, or of several, with one."""
         return result_head_params(self.result, row, self.device)
@@ -65,11 +81,11 @@ class RunScene:
         return pose(self.model, self.head_params(row))
 
     def camera(self, view: int = 0) -> Camera:
-        """One camera without leading axes: the given one, else that of the tracked focal length."""
-        given = self.capture.given_camera()
+        """One camera without leading axes, in the tracked world: the given one, else that of the tracked focal
+        length."""
+        given = given_cameras(self.capture, self.result)
         if given is not None:
-            tensors = {name: getattr(given, name)[view] for name in ("fx", "fy", "cx", "cy", "T_camera_world")}
-            return Camera(**tensors, height=given.height, width=given.width).to(self.device)
+            return given.select(view).to(torch.float32).to(self.device)
         if self.result.focal_length is None:
             raise InputError(
                 f"expected focal_length in the result of {self.folder}, since no camera is given, found none; "
@@ -125,9 +141,10 @@ def open_run(
     epoch = next(number for number, file in result_epochs(folder).items() if file == path)
     config = load_config(folder / "config.yml", TrackConfig)
     data = config.data if with_landmarks else replace(config.data, use_landmark=False)
-    capture = MonocularCapture(data, cache_bytes=0)
+    capture = read_capture(data, cache_bytes=0)
     model = open_head(config.model, capture.landmark_set) if with_landmarks else configured_head(config.model)
     result = load_result(path, model.identity)
+    result = replace(result, T_tracked_given=similarity_of(capture, result))
     model = fitting_head(model, result, path).to(device)
     return scene_of(path, epoch, config, model, capture, result)
 
@@ -137,7 +154,7 @@ def scene_of(
     epoch: int,
     config: TrackConfig,
     model: HeadModel,
-    capture: MonocularCapture,
+    capture: Capture,
     result: TrackResult,
 ) -> RunScene:
     """A scene out of what is in memory already, on the model's device. path: the result's file in its run folder."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from vhap.config.report import ReportConfig
 from vhap.pipeline.evaluate_tracking import PER_FRAME, clip_values, read_or_evaluate
-from vhap.pipeline.frame_panels import frame_panels
+from vhap.pipeline.frame_panels import shown_panels
 from vhap.pipeline.rendered_frames import RunScene, open_run
 from vhap.pipeline.report_charts import frame_charts, loss_charts, parameter_charts, worst_frames
 from vhap.util.errors import InputError
@@ -18,11 +18,13 @@ from vhap.util.progress import progress
 from vhap.viz.choice import even_choice
 from vhap.viz.grid import labelled_grid
 from vhap.viz.page import MOST_FRAMES, PageFrame, Report, render_page
-from vhap.viz.pictures import encode_jpeg, shrink
+from vhap.viz.pictures import encode_jpeg
 from vhap.viz.video import write_video
 
 TILE_SIDE = 512
 """Longest side in pixels of the pictures on the page and of the video's panels."""
+TILE_SIDE_OF_SEVERAL = 400
+"""The same of each where several cameras stand side by side."""
 WORST_SHOWN = 3
 OVERLAY = ("input", "overlay")
 SIDE_BY_SIDE = ("landmarks", "overlay", "render", "error")
@@ -65,12 +67,13 @@ def write_report(scene: RunScene, target: Path, seconds: Mapping[str, float], fr
 
 
 def write_side_by_side(scene: RunScene, path: Path, panels: tuple[str, ...] = SIDE_BY_SIDE) -> Path:
-    """An mp4 of all frames, the named panels in a row. One frame is in memory at a time."""
+    """An mp4 of all frames, the named panels in a row, or below each other where they show several cameras. One frame
+    is in memory at a time."""
 
     def grids() -> Iterator[np.ndarray]:
         for row in progress(range(scene.n_rows), path.stem):
-            pictures = frame_panels(scene, row)
-            yield labelled_grid({name: shrink(pictures[name], TILE_SIDE) for name in panels}, len(panels))
+            pictures = shown_panels(scene, row, tile_side(scene))
+            yield labelled_grid({name: pictures[name] for name in panels}, len(panels) if scene.n_views == 1 else 1)
 
     write_video(path, grids(), fps=25)
     return path
@@ -87,6 +90,10 @@ def chosen_frames(per_frame: Mapping[str, list], most: int) -> list[int]:
     return sorted({*bad, *even_choice(count, most - len(bad))})
 
 
+def tile_side(scene: RunScene) -> int:
+    return TILE_SIDE if scene.n_views == 1 else TILE_SIDE_OF_SEVERAL
+
+
 def page_frame(scene: RunScene, row: int, per_frame: Mapping[str, list]) -> PageFrame:
     """The frame's pictures and a line with its number, name and values."""
     texts = {
@@ -97,7 +104,7 @@ def page_frame(scene: RunScene, row: int, per_frame: Mapping[str, list]) -> Page
     values = [text.format(per_frame[name][row]) for name, text in texts.items() if per_frame[name][row] is not None]
     lost = ["lost"] if per_frame["lost"][row] else []
     caption = " · ".join([f"frame {row} of 0 to {scene.n_rows - 1} ({per_frame['timestep_id'][row]})", *lost, *values])
-    tiles = {name: encode_jpeg(panel, TILE_SIDE) for name, panel in frame_panels(scene, row).items()}
+    tiles = {name: encode_jpeg(panel) for name, panel in shown_panels(scene, row, tile_side(scene)).items()}
     return PageFrame(row, caption, tiles)
 
 
@@ -127,6 +134,7 @@ def settings(scene: RunScene) -> dict[str, str | int | float | None]:
         "epoch": scene.epoch,
         "head": scene.model.identity,
         "frames": scene.n_rows,
+        "cameras": scene.n_views,
         "picture size": f"{width} x {height}",
         "landmarks": scene.config.data.landmark_source,
         "focal length, in longer sides": "given" if focal is None else float(focal.reshape(-1)[0]),

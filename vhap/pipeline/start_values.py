@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from vhap.config.loading import load_config
+from vhap.config.loading import load_config, to_plain
 from vhap.config.track import TrackConfig
 from vhap.data.results import TrackResult, load_result
 from vhap.model.head import HeadModel
@@ -74,7 +74,7 @@ def newest_checkpoint(config: TrackConfig, count: int, device: torch.device) -> 
     """The newest run of the same recording and head in the output folder, set to the start of all stages."""
     for path in sorted(config.exp.output_folder.glob(f"*/{CHECKPOINT}"), reverse=True):
         made = load_config(path.parent / "config.yml", TrackConfig)
-        if made.data != config.data or made.model != config.model:
+        if [to_plain(part) for part in (made.data, made.model)] != [to_plain(config.data), to_plain(config.model)]:
             continue
         checkpoint = load_checkpoint(path, device)
         if checkpoint.params.n_timesteps == count:

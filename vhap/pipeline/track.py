@@ -8,13 +8,12 @@ from pathlib import Path
 
 import torch
 
-from vhap.config.track import ModelConfig, TrackConfig
-from vhap.data.monocular import MonocularCapture
+from vhap.config.track import ModelConfig, TrackConfig, with_known_occlusions
 from vhap.data.results import save_result
-from vhap.data.sequence_folder import open_sequence
-from vhap.detect.landmarks import ensure_landmarks
+from vhap.data.sample import Capture
 from vhap.model.head import HeadModel, landmark_head, pose
 from vhap.model.texture import region_texture
+from vhap.pipeline.captures import open_capture
 from vhap.pipeline.frame_panels import write_image_grids
 from vhap.pipeline.heads import open_head, resolved
 from vhap.pipeline.rendered_frames import scene_of
@@ -50,7 +49,7 @@ def run(config: TrackConfig) -> Path:
     """Tracks one sequence. Returns the run folder (the output folder itself for a dry run, which writes nothing)."""
     check_options(config)
     torch.manual_seed(config.seed)
-    config = replace(config, model=resolved(config.model))
+    config = with_known_occlusions(replace(config, model=resolved(config.model)))
     device = choose_device(config.device)
     capture = open_capture(config)
     count = len(capture.timestep_ids)
@@ -108,15 +107,7 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def open_capture(config: TrackConfig) -> MonocularCapture:
-    """The capture, its landmarks detected where they are missing (or are not to be reused)."""
-    data = config.data
-    sequence = open_sequence(data.root_folder, data.sequence, data.n_downsample_rgb)
-    ensure_landmarks(sequence, data.landmark_source, data.landmark_detector_njobs, reuse=config.exp.reuse_landmarks)
-    return MonocularCapture(data)
-
-
-def open_textured_head(config: TrackConfig, capture: MonocularCapture, device: torch.device) -> HeadModel:
+def open_textured_head(config: TrackConfig, capture: Capture, device: torch.device) -> HeadModel:
     """The head with a base texture: its painted one where there is one and it is wanted, else flat colours."""
     head = open_head(config.model, capture.landmark_set)
     if head.base_texture is None or not config.model.tex_painted:
@@ -140,7 +131,7 @@ def wanted_stages(config: TrackConfig, stages: list[Stage]) -> list[Stage]:
 def track_into(
     folder: Path,
     config: TrackConfig,
-    capture: MonocularCapture,
+    capture: Capture,
     head: HeadModel,
     stages: list[Stage],
     device: torch.device,
@@ -195,7 +186,7 @@ def track_into(
 
 def build_tracker(
     config: TrackConfig,
-    capture: MonocularCapture,
+    capture: Capture,
     head: HeadModel,
     device: torch.device,
     checkpoint: Checkpoint | None = None,
@@ -259,7 +250,7 @@ def with_surface(params: TrackParams, scene: Scene, model: ModelConfig) -> Track
 
 def build_scene(
     config: TrackConfig,
-    capture: MonocularCapture,
+    capture: Capture,
     head: HeadModel,
     small: HeadModel,
     given,
@@ -290,7 +281,7 @@ def build_scene(
     )
 
 
-def report_detections(capture: MonocularCapture, found: torch.Tensor) -> None:
+def report_detections(capture: Capture, found: torch.Tensor) -> None:
     """A line on the frames that are tracked through by their neighbours, and one on those whose landmarks are not the
     head's; InputError where there is no face at all."""
     detected, found = (capture.load_landmarks()[1] > 0).any((1, 2)), found.any(1)
@@ -309,9 +300,7 @@ def report_detections(capture: MonocularCapture, found: torch.Tensor) -> None:
             tell("%s in %d frames, tracked through: %s", what, len(names), " ".join(names))
 
 
-def describe(
-    config: TrackConfig, capture: MonocularCapture, head: HeadModel, stages: list[Stage], device: torch.device
-) -> None:
+def describe(config: TrackConfig, capture: Capture, head: HeadModel, stages: list[Stage], device: torch.device) -> None:
     """Prints frames, stages and a time estimate from a few timed steps of each kind."""
     height, width = capture.size
     count = len(capture.timestep_ids)

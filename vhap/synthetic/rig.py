@@ -13,7 +13,7 @@ from torch import Tensor
 from vhap.geometry.cameras import Camera
 from vhap.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from vhap.model.head import HeadModel, HeadParams, joint_places
-from vhap.render.shading import sh_basis
+from vhap.render.shading import rotated_lights
 
 ARC_RAD = np.radians(45.0)
 ELEVATIONS_RAD = np.radians((0.0, 18.0, -14.0, 8.0, 24.0, -6.0))
@@ -55,10 +55,7 @@ class World:
 
     def lights(self, lights: Tensor) -> Tensor:
         """(9, 3) harmonics of the head's space -> those that shade turned normals alike."""
-        normals = torch.from_numpy(np.random.default_rng(0).standard_normal((64, 3)))
-        normals = torch.nn.functional.normalize(normals, dim=-1)
-        turned = sh_basis(normals @ torch.from_numpy(self.rotation).T)
-        return torch.linalg.lstsq(turned, sh_basis(normals) @ lights.double()).solution.float()
+        return rotated_lights(lights, torch.from_numpy(self.rotation))
 
 
 @dataclass(frozen=True)

@@ -65,8 +65,8 @@ class Callback:
 @dataclass
 class Tracker:
     """One run's state. problem: all frames' landmarks; found (T, C): in which pictures they are the head's;
-    init_frames: rows of the initialisation; params: the unknowns of all frames, updated in place as stages run; first_row: where the
-    sequential pass begins; progress: the unit that comes next."""
+    init_frames: rows of the initialisation; params: the unknowns of all frames, updated in place as stages run;
+    first_row: where the sequential pass begins; progress: the unit that comes next."""
 
     config: TrackConfig
     scene: Scene

@@ -30,16 +30,20 @@ def image_grid(pictures: Sequence[np.ndarray], columns: int, gap: int = GAP_PX) 
     return grid
 
 
-def label(picture: np.ndarray, text: str) -> np.ndarray:
-    """A copy with white text on a dark strip in the upper left corner. Plain ASCII only."""
+def label(picture: np.ndarray, text: str, below: bool = False) -> np.ndarray:
+    """A copy with white text on a dark strip in the upper (lower) left corner. Plain ASCII only."""
     cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
     drawn = np.ascontiguousarray(picture).copy()
     letters = max(8, round(picture.shape[0] * LABEL_SHARE))
     scale = letters / 22
     (width, height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
     pad = letters // 2
-    drawn[: height + base + pad, : width + 2 * pad] //= 3
-    cv2.putText(drawn, text, (pad, height + pad), cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
+    strip = height + base + pad
+    top = drawn.shape[0] - strip if below else 0
+    drawn[top : top + strip, : width + 2 * pad] //= 3
+    cv2.putText(
+        drawn, text, (pad, top + height + pad), cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA
+    )
     return drawn
 
 
