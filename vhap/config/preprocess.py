@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-MattingMethod = Literal["mediapipe", "robust_video_matting", "background_matting_v2", "none"]
+MattingMethod = Literal[
+    "auto", "mediapipe", "background_difference", "robust_video_matting", "background_matting_v2", "none"
+]
 PreprocessLandmarks = Literal["mediapipe", "face-alignment", "star", "both", "none"]
 
 
@@ -25,16 +27,17 @@ class PreprocessConfig:
     """Smaller copies: 2 writes images_2 with half the width and height (any of 2 4 8)."""
     image_format: Literal["jpg", "png"] = "jpg"
     """Format of the extracted pictures."""
-    matting_method: MattingMethod = "mediapipe"
-    """Which network tells the person from the background; none writes no alpha maps."""
+    matting_method: MattingMethod = "auto"
+    """What tells the person from the background. auto: background_difference for several cameras that all have a
+    picture of the empty scene, else mediapipe; none writes no alpha maps."""
     matting_weights: Path | None = None
     """Weights of robust_video_matting or background_matting_v2; by default the environment, then the cache folder."""
     background_folder: Path = Path("../../BACKGROUND")
-    """Picture of the empty scene for background_matting_v2, relative to the images folder; of several cameras: the
-    folder with image_<serial>.jpg."""
+    """Picture of the empty scene for background_difference and background_matting_v2, relative to the images folder;
+    of several cameras: the folder with image_<camera>.jpg."""
     landmark_source: PreprocessLandmarks = "mediapipe"
     """Landmark detector to run; none leaves it to tracking."""
     landmark_detector_njobs: int = 0
     """Landmark detectors that run at the same time; 0 takes one for each core."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where matting networks other than mediapipe run."""
+    """Where robust_video_matting and background_matting_v2 run."""

@@ -1,4 +1,4 @@
-"""Alpha maps of all pictures of a recording, by one of the matting networks."""
+"""Alpha maps of all pictures of a recording, by one of the matting methods."""
 
 from __future__ import annotations
 
@@ -27,8 +27,11 @@ class Matting(Protocol):
 def make_matting(
     method: MattingMethod, weights: Path | None, background_folder: Path, device: str = "auto"
 ) -> Matting | None:
-    """The network, loaded; None for `none`. Raises InputError where weights, packages or the background are missing."""
-    if method == "mediapipe":
+    """The method, loaded; None for `none`; `auto` is mediapipe here.
+
+    Raises InputError where weights, packages or the background are missing.
+    """
+    if method in ("auto", "mediapipe"):
         import_or_explain("cv2", "pip install opencv-contrib-python")
         from vhap.detect.mediapipe_matting import MediapipeMatting
 
@@ -37,11 +40,22 @@ def make_matting(
         from vhap.detect.robust_video_matting import RobustVideoMatting
 
         return RobustVideoMatting(weights, device)
+    if method == "background_difference":
+        import_or_explain("cv2", "pip install opencv-contrib-python")
+        require_pymatting()
+        from vhap.detect.background_difference import BackgroundDifference
+
+        return BackgroundDifference(background_folder)
     if method == "background_matting_v2":
         from vhap.detect.background_matting import BackgroundMatting
 
         return BackgroundMatting(background_folder, weights, device)
     return None
+
+
+def require_pymatting() -> None:
+    """InputError where pymatting is missing."""
+    import_or_explain("pymatting", 'pip install "vhap[matting]" (or pip install pymatting)')
 
 
 def matte_pictures(pictures: dict[str, Path], folder: Path, matting: Matting) -> int:

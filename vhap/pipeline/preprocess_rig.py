@@ -4,17 +4,23 @@ landmarks."""
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from vhap.config.preprocess import PreprocessConfig
+from vhap.config.preprocess import MattingMethod, PreprocessConfig
 from vhap.data.extraction import downsample_folder
-from vhap.data.pictures import common_size
+from vhap.data.pictures import common_size, picture_size, some_names
 from vhap.data.rig_extraction import extract_rig_pictures, find_videos
 from vhap.data.rig_recording import RigRecording, find_rig_recording, flat_name
-from vhap.detect.background_matting import find_background
+from vhap.data.video import probe_video, read_frames
+from vhap.detect.clean_plate import find_rig_backgrounds, require_plate_shape, require_rig_backgrounds
 from vhap.detect.landmarks import ensure_rig_landmarks, require_detector
-from vhap.detect.matting import Matting, make_matting, matte_pictures
+from vhap.detect.matting import Matting, make_matting, matte_pictures, require_pymatting
 from vhap.util.errors import InputError
+from vhap.util.log import get_logger
+
+NEED_PLATES = ("background_difference", "background_matting_v2")
 
 
 def preprocess_rig(config: PreprocessConfig, source: Path) -> Path:
@@ -29,9 +35,11 @@ def preprocess_rig(config: PreprocessConfig, source: Path) -> Path:
     recording = find_rig_recording(folder)
     cameras = list(videos) or list(recording.images if recording else ())
     # Weights, packages and plates are looked for first: hours of extraction must not end in a missing file.
-    if config.matting_method == "background_matting_v2":
-        for camera in cameras:
-            find_background(_background(config, folder, camera))
+    config = replace(config, matting_method=_chosen_method(config, folder, cameras))
+    if config.matting_method in NEED_PLATES:
+        plates = require_rig_backgrounds(_plates_folder(config, folder), cameras)
+        for camera, size in _picture_sizes(videos, recording).items():
+            require_plate_shape(plates[camera], picture_size(plates[camera]), size)
     _make_matting(config, folder, cameras[0])
     if config.landmark_source != "none":
         require_detector(config.landmark_source)
@@ -65,11 +73,46 @@ def complete_rig(config: PreprocessConfig, recording: RigRecording) -> None:
         ensure_rig_landmarks(recording, config.landmark_source, config.landmark_detector_njobs, device=config.device)
 
 
+def _chosen_method(config: PreprocessConfig, folder: Path, cameras: Iterable[str]) -> MattingMethod:
+    """What `auto` means: background_difference where it can run for every camera, else mediapipe."""
+    if config.matting_method != "auto":
+        return config.matting_method
+    plates_folder = _plates_folder(config, folder)
+    plates = find_rig_backgrounds(plates_folder, cameras)
+    if not plates:
+        return "mediapipe"
+    missing = [camera for camera in cameras if camera not in plates]
+    reason = f"no picture of the empty scene of {some_names(missing)}" if missing else _reason_against_pymatting()
+    if reason:
+        get_logger().info("matting by mediapipe, though %s has clean plates: %s", plates_folder, reason)
+        return "mediapipe"
+    get_logger().info("matting by background_difference with the clean plates in %s", plates_folder)
+    return "background_difference"
+
+
+def _reason_against_pymatting() -> str | None:
+    try:
+        require_pymatting()
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def _picture_sizes(videos: Mapping[str, Path], recording: RigRecording | None) -> dict[str, tuple[int, int]]:
+    """Camera -> (height, width) of its first picture."""
+    if videos:
+        first = {camera: next(read_frames(path, probe_video(path).fps)) for camera, path in videos.items()}
+        return {camera: (picture.shape[0], picture.shape[1]) for camera, picture in first.items()}
+    images = recording.images if recording else {}
+    return {camera: picture_size(next(iter(pictures.values()))) for camera, pictures in images.items()}
+
+
 def _make_matting(config: PreprocessConfig, folder: Path, camera: str) -> Matting | None:
-    background = _background(config, folder, camera)
-    return make_matting(config.matting_method, config.matting_weights, background, config.device)
+    plates_folder = _plates_folder(config, folder)
+    plate = find_rig_backgrounds(plates_folder, [camera]).get(camera, plates_folder)
+    return make_matting(config.matting_method, config.matting_weights, plate, config.device)
 
 
-def _background(config: PreprocessConfig, folder: Path, camera: str) -> Path:
-    """The plate of a camera; `..` is resolved by name, since images/ need not be there yet."""
-    return Path(os.path.normpath(folder / "images" / config.background_folder)) / f"image_{camera}.jpg"
+def _plates_folder(config: PreprocessConfig, folder: Path) -> Path:
+    """Of image_<camera>.jpg; `..` is resolved by name, since images/ need not be there yet."""
+    return Path(os.path.normpath(folder / "images" / config.background_folder))
