@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from vhap.util.errors import exits_cleanly
 BAND_PX = 10
 """Width of the band along the border, half on each side."""
 Method = Literal["background_difference", "background_matting_v2", "robust_video_matting", "mediapipe"]
+Scene = Literal[
+    "as filmed", "exposure drifted", "noise", "plate moved", "soft shadow", "grey wall", "as the hair", "as the skin"
+]
 Frame = tuple[np.ndarray, np.ndarray]
 """A picture and its plate, (H, W, 3) in [0, 1]."""
 
@@ -47,8 +50,8 @@ class MattingConfig:
     """Of the pictures."""
     height: int = 401
     """Of the pictures."""
-    scenes: tuple[str, ...] = ()
-    """Rows of the table; all by default."""
+    scenes: tuple[Scene, ...] = get_args(Scene)
+    """Rows of the table."""
 
 
 @exits_cleanly
@@ -59,7 +62,7 @@ def main(args: Sequence[str] | None = None) -> None:
     print("| scene | method | error of alpha | in the band | seconds a picture |")
     print("|---|---|---|---|---|")
     films = [make_film(config, subject) for subject in config.subjects]
-    for scene in config.scenes or tuple(SCENES):
+    for scene in config.scenes:
         folders = [make_scene(film, scene, config.output / "scenes" / scene) for film in films]
         for method in config.methods:
             print(row(config, scene, method, films, folders), flush=True)
@@ -121,93 +124,94 @@ def make_scene(film: Path, scene: str, output: Path) -> Path:
 
     subject = film.parent.name
     folder = output / film.relative_to(film.parents[2])
+    behind: dict[str, np.ndarray] = {}
     for index, path in enumerate(sorted((film / "images").iterdir())):
         camera = path.stem.split("_")[1]
         plate = read_rgb(film.parent / "BACKGROUND" / f"image_{camera}.jpg") / 255
         random = np.random.default_rng((int(subject), index))
         alpha = read_alpha(film / "alpha_maps" / path.name)[..., None] / 255
-        frame = SCENES[scene]((read_rgb(path) / 255, plate), alpha, random)
+        picture = read_rgb(path) / 255
+        behind.setdefault(camera, BEHIND.get(scene, as_is)(picture, plate, alpha))
+        picture = picture + (1 - alpha) * (behind[camera] - plate)
+        frame = CHANGES.get(scene, unchanged)(picture, behind[camera], alpha, random)
         names = (folder / "images" / f"{path.stem}.jpg", folder.parent / "BACKGROUND" / f"image_{camera}.jpg")
         for name, picture in zip(names, frame):
             write_picture(name, (255 * picture.clip(0, 1) + 0.5).astype(np.uint8))
     return folder
 
 
-def as_filmed(frame: Frame, alpha: np.ndarray, random: np.random.Generator) -> Frame:
-    return frame
+def unchanged(picture: np.ndarray, plate: np.ndarray, alpha: np.ndarray, random: np.random.Generator) -> Frame:
+    return picture, plate
 
 
-def exposure(frame: Frame, alpha: np.ndarray, random: np.random.Generator) -> Frame:
+def exposure(picture: np.ndarray, plate: np.ndarray, alpha: np.ndarray, random: np.random.Generator) -> Frame:
     """Exposure and white balance have drifted since the plate was taken."""
-    return frame[0] * (0.85, 0.9, 0.97) + 0.01, frame[1]
+    return picture * (0.85, 0.9, 0.97) + 0.01, plate
 
 
-def noise(frame: Frame, alpha: np.ndarray, random: np.random.Generator) -> Frame:
+def noise(picture: np.ndarray, plate: np.ndarray, alpha: np.ndarray, random: np.random.Generator) -> Frame:
     """Three levels of noise in the picture, one in the plate."""
-    picture, plate = frame
     return picture + random.normal(0, 3 / 255, picture.shape), plate + random.normal(0, 1 / 255, plate.shape)
 
 
-def moved_plate(frame: Frame, alpha: np.ndarray, random: np.random.Generator) -> Frame:
+def moved_plate(picture: np.ndarray, plate: np.ndarray, alpha: np.ndarray, random: np.random.Generator) -> Frame:
     """The camera has moved by 0.4 px in x and y."""
     import cv2
 
-    picture, plate = frame
     shift = np.array([[1, 0, 0.4], [0, 1, 0.4]])
     size = (plate.shape[1], plate.shape[0])
     return picture, cv2.warpAffine(plate, shift, size, borderMode=cv2.BORDER_REPLICATE)
 
 
-def shadow(frame: Frame, alpha: np.ndarray, random: np.random.Generator) -> Frame:
+def shadow(picture: np.ndarray, plate: np.ndarray, alpha: np.ndarray, random: np.random.Generator) -> Frame:
     """The person's soft shadow takes a quarter of the light from the scene."""
     import cv2
 
-    picture, plate = frame
     height, width = plate.shape[:2]
     cast = np.roll(alpha[..., 0], (round(0.04 * height), round(0.05 * width)), (0, 1))
     cast = cv2.GaussianBlur(cast, (0, 0), 0.05 * float(np.hypot(height, width)))[..., None]
     return picture - (1 - alpha) * plate * 0.25 * cast, plate
 
 
-def grey_wall(frame: Frame, alpha: np.ndarray, random: np.random.Generator) -> Frame:
-    return before(frame, alpha, np.full(frame[1].shape, 0.45) + random.normal(0, 1 / 255, frame[1].shape))
+def as_is(picture: np.ndarray, plate: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    return plate
 
 
-def like_hair(frame: Frame, alpha: np.ndarray, random: np.random.Generator) -> Frame:
-    """A scene of the hair's mean colour, with a third of its own contrast."""
-    return before(frame, alpha, coloured_as(frame, alpha, (0, 0.15)))
+def grey_wall(picture: np.ndarray, plate: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    return np.full(plate.shape, 0.45)
 
 
-def like_skin(frame: Frame, alpha: np.ndarray, random: np.random.Generator) -> Frame:
-    return before(frame, alpha, coloured_as(frame, alpha, (0.35, 1)))
+def like_hair(picture: np.ndarray, plate: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    return coloured_as(picture, plate, alpha, (0, 0.15))
 
 
-def coloured_as(frame: Frame, alpha: np.ndarray, part: tuple[float, float]) -> np.ndarray:
-    """The plate about the median colour of the person, between two heights given as shares of the picture's."""
-    picture, plate = frame
+def like_skin(picture: np.ndarray, plate: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    return coloured_as(picture, plate, alpha, (0.35, 1))
+
+
+def coloured_as(picture: np.ndarray, plate: np.ndarray, alpha: np.ndarray, part: tuple[float, float]) -> np.ndarray:
+    """The plate with a third of its contrast about the person's median colour, taken between two distances below the
+    head's top, in heights of the picture."""
     person = alpha[..., 0] > 0.99
-    below_top = np.arange(len(plate)) / len(plate) - np.flatnonzero(person.any(1))[0] / len(plate)
+    below_top = (np.arange(len(plate)) - np.flatnonzero(person.any(1))[0]) / len(plate)
     rows = ((below_top >= part[0]) & (below_top < part[1]))[:, None]
     colour = np.median(picture[person & rows], 0)
     return (colour + 0.35 * (plate - plate.mean((0, 1)))).clip(0.02, 1)
 
 
-def before(frame: Frame, alpha: np.ndarray, scene: np.ndarray) -> Frame:
-    """The person before another scene."""
-    picture, plate = frame
-    return picture + (1 - alpha) * (scene - plate), scene
-
-
-SCENES: dict[str, Callable[[Frame, np.ndarray, np.random.Generator], Any]] = {
-    "as filmed": as_filmed,
-    "exposure drifted": exposure,
-    "noise": noise,
-    "plate moved": moved_plate,
-    "soft shadow": shadow,
+BEHIND: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {
     "grey wall": grey_wall,
     "as the hair": like_hair,
     "as the skin": like_skin,
 }
+"""What a camera's scene is replaced by, from its first timestep."""
+CHANGES: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray, np.random.Generator], Frame]] = {
+    "exposure drifted": exposure,
+    "noise": noise,
+    "plate moved": moved_plate,
+    "soft shadow": shadow,
+}
+"""What happens between the plate and the picture."""
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from vhap.detect.plate_difference import log_odds, match_exposure, shading
 
 OUTLINE_DIAGONAL_PX = 490
 """Diagonal at which the outline is found; the band around it is matted at the pictures' own size."""
-BAND_SHARE = 1 / 110
+BAND_SHARE = 1 / 150
 """Half the width of that band, in picture diagonals."""
 SPECK_SHARE = 0.004
 """Enclosed holes below this share of the picture are the person; the gap inside a bent arm is larger."""

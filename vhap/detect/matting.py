@@ -55,7 +55,7 @@ def make_matting(
 
 def require_pymatting() -> None:
     """InputError where pymatting is missing."""
-    import_or_explain("pymatting", 'pip install "vhap[matting]" (or pip install pymatting)')
+    import_or_explain("pymatting", "pip install pymatting")
 
 
 def matte_pictures(pictures: dict[str, Path], folder: Path, matting: Matting) -> int:
