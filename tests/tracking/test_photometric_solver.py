@@ -16,7 +16,7 @@ from vhap.tracking.landmark_solver import frame_costs, shared_cost
 from vhap.tracking.motion import OFF, MotionPrior
 from vhap.tracking.params import PER_FRAME, TrackParams
 from vhap.tracking.photometric_pixels import PixelPrior, pixel_system
-from vhap.tracking.photometric_solver import LANDMARK_SHARE, PhotometricProblem, solve_frames, solve_shared
+from vhap.tracking.photometric_solver import PhotometricProblem, solve_frames, solve_shared
 
 SIZE, TEXTURE = (96, 96), 128
 EVERYTHING = (*PER_FRAME, "focal_length", "shape", "lights")
@@ -105,7 +105,7 @@ def cost_of(problem: PhotometricProblem, params: TrackParams, anchor: TrackParam
     """What is minimised, without the motion."""
     local, before = (torch.cat([getattr(which, name) for name in PER_FRAME], -1) for which in (params, anchor))
     common = torch.cat([params.focal_length.log(), params.shape])
-    sigma = problem.landmarks.sigma_px() / LANDMARK_SHARE**0.5
+    sigma = problem.landmarks.sigma_px(beside_pixels=True)
     total = frame_costs(problem.landmarks, common, local, sigma, before).sum() + shared_cost(problem.landmarks, common)
     for row in torch.arange(params.n_timesteps).split(1):
         pixels = pixel_system(problem.scene, params.rows(row), problem.load(row), problem.pixels, columns=False)

@@ -88,7 +88,7 @@ def tracked_cameras(result: TrackResult, given: Camera | None, size: tuple[int, 
     given: known cameras with a leading axis, already in those pixels; None takes the tracked focal length.
     """
     if given is not None:
-        return [given.at(k).to(torch.float64).to("cpu") for k in range(len(given.fx))]
+        return [given.select(k).to(torch.float64).to("cpu") for k in range(len(given.fx))]
     if result.focal_length is None:
         raise InputError("expected a focal length in the result or a given camera, found neither; track again")
     height, width = (int(side) for side in result.image_size)

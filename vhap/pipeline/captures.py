@@ -19,6 +19,9 @@ from vhap.data.sample import Capture
 from vhap.data.sequence_folder import open_sequence
 from vhap.detect.landmarks import ensure_landmarks, ensure_rig_landmarks
 from vhap.geometry.cameras import Camera
+from vhap.tracking.camera_conventions import align_rig
+from vhap.tracking.landmark_problem import LandmarkProblem
+from vhap.util.log import get_logger
 
 CaptureConfig = DataConfig | NersembleDataConfig | MultiviewDataConfig
 
@@ -49,6 +52,30 @@ def read_capture(data: CaptureConfig, cache_bytes: int = DEFAULT_BYTES) -> Monoc
     return MultiviewCapture(data, cache_bytes)
 
 
+def find_tracked_world(capture: Capture, problem: LandmarkProblem, saved: TrackResult | None) -> np.ndarray | None:
+    """T_tracked_given (4, 4) of a run; None without a calibration. saved: a result whose motion the run goes on with.
+
+    The dataset's calibrations are in metres. A user's own may have any unit, axes and origin: they come from where its
+    cameras see the landmarks of problem. InputError where the landmarks contradict the cameras.
+    """
+    if not isinstance(capture, RigCapture):
+        return None
+    cameras = capture.calibrated_camera()
+    if cameras is None:
+        return None
+    if saved is not None and saved.T_tracked_given is not None:
+        return saved.T_tracked_given
+    cameras = cameras.to(problem.weight.device)
+    metric = isinstance(capture.config, NersembleDataConfig)
+    keep_axes = metric or not capture.config.align_cameras_to_axes
+    points = (problem.head, problem.name, problem.detected_px, problem.weight)
+    fit = align_rig(*points, cameras, capture.camera_ids, keep_axes)
+    if metric or fit is None:
+        return capture.T_aligned_world
+    get_logger().info("one unit of the calibration is %.4g m, by the size of a mean head", fit.metres_per_unit)
+    return fit.T_tracked_given.cpu().numpy()
+
+
 def similarity_of(capture: Capture, result: TrackResult) -> np.ndarray | None:
     """T_tracked_given (4, 4) of a result; of one that does not tell, the turn to axes. None without a calibration."""
     if not isinstance(capture, RigCapture) or capture.calibrated_camera() is None:
@@ -57,8 +84,12 @@ def similarity_of(capture: Capture, result: TrackResult) -> np.ndarray | None:
 
 
 def given_cameras(capture: Capture, result: TrackResult) -> Camera | None:
-    """Known cameras of a capture, with a leading axis, in the tracked world of a result; else None."""
-    T_tracked_given = similarity_of(capture, result)
+    """Known cameras of a capture, with a leading axis, in the tracked world of a result; else None. float64."""
+    return cameras_in(capture, similarity_of(capture, result))
+
+
+def cameras_in(capture: Capture, T_tracked_given: np.ndarray | None) -> Camera | None:
+    """Known cameras of a capture in a tracked world; None where they are not known."""
     if T_tracked_given is None or not isinstance(capture, RigCapture):
         return capture.given_camera()
     calibrated = capture.calibrated_camera()

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import torch
 
+from vhap.config.data import NersembleDataConfig
 from vhap.config.track import ModelConfig, TrackConfig, with_known_occlusions
 from vhap.data.results import save_result
 from vhap.data.sample import Capture
 from vhap.model.head import HeadModel, landmark_head, pose
 from vhap.model.texture import region_texture
-from vhap.pipeline.captures import open_capture
+from vhap.pipeline.captures import cameras_in, find_tracked_world, open_capture
 from vhap.pipeline.frame_panels import write_image_grids
 from vhap.pipeline.heads import open_head, resolved
 from vhap.pipeline.rendered_frames import scene_of
@@ -166,6 +167,7 @@ def track_into(
             albedo=None if albedo is None else resize_texture(albedo, size),
             calibrated=tracker.scene.given is not None,
             sh_lights=config.render.lighting_type == "SH",
+            T_tracked_given=tracker.scene.T_tracked_given,
         )
         path = folder / f"tracked_flame_params_{epoch}.npz"
         save_result(path, result)
@@ -197,13 +199,14 @@ def build_tracker(
     small = landmark_head(head, name)
     ids = small.landmarks[name].detector_ids
     pixels, confidence = (tensor[:, :, ids.cpu()].to(device) for tensor in capture.load_landmarks())
-    given = capture.given_camera()
-    given = None if given is None else given.to(device)
     weight = confidence * emphasis(name, ids, jaw_line=True).clamp(max=1)
     saved = saved_result(config, head)
     prior = LandmarkPrior(motion=motion_prior(config.w))
-    times = torch.tensor(capture.timestep_indices)
-    problem = LandmarkProblem(small, name, pixels, weight, times, capture.size, given, prior)
+    problem = LandmarkProblem(small, name, pixels, weight, times_of(config, capture), capture.size, None, prior)
+    T_tracked_given = find_tracked_world(capture, problem, saved if config.begin_stage is not None else None)
+    given = cameras_in(capture, T_tracked_given)
+    given = None if given is None else given.to(torch.float32).to(device)
+    problem = replace(problem, given=given)
     if saved is not None:
         problem = problem.near_shape(torch.from_numpy(saved.shape).to(pixels), fixed=config.model.fix_shape)
     if checkpoint is None:
@@ -211,12 +214,12 @@ def build_tracker(
         params = params if saved is None else with_person_of(params, saved)
         guess = guess_from_landmarks(problem, params, config.batch_size, config.begin_timestep)
     else:
-        guess = FirstGuess(checkpoint.params, checkpoint.found, checkpoint.init_frames)
+        guess = FirstGuess(checkpoint.params, checkpoint.found, checkpoint.init_frames, checkpoint.beside_pixels)
     names = [capture.timestep_ids[row] for row in guess.init_frames]
     get_logger().info(
         "initialisation on frames %s, focal length %.3f", " ".join(names), float(guess.params.focal_length)
     )
-    scene = build_scene(config, capture, head, small, given, guess)
+    scene = replace(build_scene(config, capture, head, small, given, guess), T_tracked_given=T_tracked_given)
     params = with_surface(guess.params, scene, config.model)
     if saved is not None:
         params = with_person_of(params, saved)
@@ -226,7 +229,7 @@ def build_tracker(
         config=config,
         scene=scene,
         capture=capture,
-        problem=problem,
+        problem=problem.trusted(guess.beside_pixels),
         found=guess.found,
         init_frames=guess.init_frames,
         params=params,
@@ -235,6 +238,12 @@ def build_tracker(
     if checkpoint is not None:
         tracker.resume(checkpoint)
     return tracker
+
+
+def times_of(config: TrackConfig, capture: Capture) -> torch.Tensor:
+    """(T,) in which frames that follow each other differ by one; unordered pictures never do."""
+    unordered = not isinstance(config.data, NersembleDataConfig) and config.data.unordered
+    return torch.tensor(capture.timestep_indices) * (2 if unordered else 1)
 
 
 def with_surface(params: TrackParams, scene: Scene, model: ModelConfig) -> TrackParams:

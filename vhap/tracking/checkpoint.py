@@ -14,7 +14,7 @@ from vhap.tracking.params import TrackParams
 from vhap.util.errors import InputError
 from vhap.util.files import atomic_path
 
-CHECKPOINT, VERSION = "checkpoint.pt", 1
+CHECKPOINT, VERSION = "checkpoint.pt", 2
 
 
 @dataclass
@@ -31,7 +31,8 @@ class Progress:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A run between two units. found (T,) bool, init_frames: as the first guess gave them; random: state of the
+    """A run between two units. found (T, C) bool, init_frames, beside_pixels: as the first guess gave them;
+    random: state of the
     random numbers; finished: all stages are done."""
 
     params: TrackParams
@@ -39,6 +40,7 @@ class Checkpoint:
     step: int
     found: Tensor
     init_frames: list[int]
+    beside_pixels: float
     random: Tensor
     finished: bool
 
@@ -61,6 +63,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "step": checkpoint.step,
         "found": checkpoint.found,
         "init_frames": list(checkpoint.init_frames),
+        "beside_pixels": checkpoint.beside_pixels,
         "random": checkpoint.random,
         "finished": checkpoint.finished,
     }
@@ -86,6 +89,7 @@ def load_checkpoint(path: Path, device: torch.device) -> Checkpoint:
         step=content["step"],
         found=content["found"].cpu(),
         init_frames=content["init_frames"],
+        beside_pixels=content["beside_pixels"],
         random=content["random"].cpu(),
         finished=content["finished"],
     )

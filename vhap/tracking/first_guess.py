@@ -14,6 +14,7 @@ from torch import Tensor
 from vhap.geometry.cameras import Camera
 from vhap.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from vhap.model.head import landmark_points
+from vhap.tracking.landmark_noise import trusted_pixel
 from vhap.tracking.landmark_problem import LandmarkProblem
 from vhap.tracking.landmark_solver import LANDMARK_UNKNOWNS, frame_costs, solve_landmarks
 from vhap.tracking.params import PER_FRAME, TrackParams, as_vectors
@@ -143,11 +144,12 @@ def choose_frames(problem: LandmarkProblem, params: TrackParams, found: Tensor, 
 @dataclass(frozen=True)
 class FirstGuess:
     """params of all frames; found: (T, C) bool, pictures whose landmarks gave the head's pose; init_frames: rows chosen
-    for the initialisation."""
+    for the initialisation; beside_pixels: see LandmarkPrior."""
 
     params: TrackParams
     found: Tensor
     init_frames: list[int]
+    beside_pixels: float
 
 
 def guess_from_landmarks(problem: LandmarkProblem, params: TrackParams, n_init: int, first_row: int = 0) -> FirstGuess:
@@ -169,11 +171,12 @@ def _solve_guess(problem: LandmarkProblem, params: TrackParams, n_init: int, fir
     frames = found.any(1)
     chosen = choose_frames(problem, params, frames & (torch.arange(len(frames)) >= first_row), n_init)
     if not bool(frames.any()):
-        return FirstGuess(params, found, chosen)
+        return FirstGuess(params, found, chosen, problem.prior.beside_pixels)
     moved = solve_person(problem, params, frames)
     if problem.given is None:
         moved = pose_from_landmarks(problem, moved)[0]
-    return FirstGuess(follow_landmarks(problem, moved, frames), found, chosen)
+    solved = follow_landmarks(problem, moved, frames)
+    return FirstGuess(solved, found, chosen, trusted_pixel(problem, solved, found))
 
 
 def solve_person(

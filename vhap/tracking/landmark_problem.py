@@ -19,13 +19,15 @@ FIXED_SHAPE = 1e-4
 
 @dataclass(frozen=True)
 class LandmarkPrior:
-    """Standard deviations. pixel: of a landmark, as a fraction of the face's size in the picture; robust: the
-    distance, in those units, from which a point counts less (Cauchy); the others in their own units. expr is for
-    anonymous coefficients of unit variance, activation for named ones, which run from 0 to 1, blink for those named so:
-    they run through all of it every few seconds. Blinks and eyes are wide, since few points speak for them, and a
-    narrow prior leaves lids ajar and gaze short of where it looks."""
+    """Standard deviations. pixel: of a landmark, as a fraction of the face's size in the picture; beside_pixels: the
+    same where pictures count too; robust: the distance, in those units, from which a point counts less (Cauchy); the
+    others in their own units. expr is for anonymous coefficients of unit variance, activation for named ones, which run
+    from 0 to 1, blink for those named so: they run through all of it every few seconds. Blinks and eyes are wide, since
+    few points speak for them, and a narrow prior leaves lids ajar and gaze short of where it looks. motion: of each
+    frame against its neighbours."""
 
     pixel: float = 0.01
+    beside_pixels: float = 0.022
     robust: float = 2.0
     shape: float = 1.0
     expr: float = 1.0
@@ -85,9 +87,13 @@ class LandmarkProblem:
         fallback = torch.full_like(extent, max(self.size) / 2)
         return torch.where(extent > 1, extent, fallback).clamp(max=max(self.size))
 
-    def sigma_px(self) -> Tensor:
+    def sigma_px(self, beside_pixels: bool = False) -> Tensor:
         """(B, C) standard deviation of a landmark."""
-        return self.prior.pixel * self.extent_px()
+        return (self.prior.beside_pixels if beside_pixels else self.prior.pixel) * self.extent_px()
+
+    def trusted(self, beside_pixels: float) -> LandmarkProblem:
+        """The same with another trust in landmarks beside pictures."""
+        return replace(self, prior=replace(self.prior, beside_pixels=beside_pixels))
 
     def cameras(self, common: Tensor) -> Camera:
         """The cameras (C,) at shared unknowns (Q,), the first of which is the log focal length."""
@@ -100,9 +106,9 @@ class LandmarkProblem:
         cameras = self.cameras(common)
         return cameras.project(self._points(_head_params(local, common[1:]), cameras)[0])[0]
 
-    def distances_px(self, params: TrackParams) -> Tensor:
-        """(B, C, L) between the head's landmarks and the detected ones."""
-        return (self.project(*as_vectors(params)) - self.detected_px).norm(dim=-1)
+    def residuals_px(self, params: TrackParams) -> Tensor:
+        """(B, C, L, 2): the head's landmarks minus the detected ones."""
+        return self.project(*as_vectors(params)) - self.detected_px
 
     def jacobian(self, common: Tensor, local: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Landmarks (B, C, L, 2) px, and their derivatives by the shared (B, C, L, 2, Q) and local unknowns

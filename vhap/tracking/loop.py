@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from vhap.config.track import TrackConfig
+from vhap.config.track import LossWeightConfig, TrackConfig
 from vhap.data.sample import Capture, FrameBatch
 from vhap.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from vhap.model.head import landmark_head
@@ -116,7 +116,14 @@ class Tracker:
 
     def _keep(self, finished: bool) -> None:
         state = Checkpoint(
-            self.params, self.progress, self.step, self.found, self.init_frames, self.random.get_state(), finished
+            params=self.params,
+            progress=self.progress,
+            step=self.step,
+            found=self.found,
+            init_frames=self.init_frames,
+            beside_pixels=self.problem.prior.beside_pixels,
+            random=self.random.get_state(),
+            finished=finished,
         )
         for callback in self.callbacks:
             callback.on_checkpoint(state)
@@ -164,7 +171,11 @@ class Tracker:
     def _photometric_problem(self, stage: Stage) -> PhotometricProblem:
         scene, factor = (self.coarse_energy.scene, self.coarse_factor) if stage.coarse else (self.scene, 1)
         return PhotometricProblem(
-            scene, self._landmarks(stage), lambda rows: self._load(rows).shrunk(factor), self.energy.sh_lights
+            scene=scene,
+            landmarks=self._landmarks(stage),
+            load=lambda rows: self._load(rows).shrunk(factor),
+            sh_lights=self.energy.sh_lights,
+            landmark_share=self.config.w.landmark / LossWeightConfig().landmark,
         )
 
     def _solve(self, stage: Stage) -> bool:

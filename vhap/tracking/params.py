@@ -137,6 +137,7 @@ def to_result(
     albedo: Tensor | None,
     calibrated: bool,
     sh_lights: bool,
+    T_tracked_given: np.ndarray | None = None,
 ) -> TrackResult:
     """The output file's arrays. albedo: (1, R, R, 3) or None (no photometric stage has run)."""
     values = {f.name: getattr(params, f.name) for f in fields(params)}
@@ -154,4 +155,5 @@ def to_result(
         lights=arrays["lights"] if sh_lights and albedo is not None else None,
         static_offset=arrays["static_offset"][None] if "static_offset" in arrays else None,
         dynamic_offset=arrays.get("dynamic_offset"),
+        T_tracked_given=T_tracked_given,
     )

@@ -29,8 +29,7 @@ from vhap.tracking.params import PER_FRAME, TrackParams, as_vectors, from_vector
 from vhap.tracking.photometric_pixels import N_LIGHTS, PixelPrior, PixelSystem, pixel_system
 from vhap.tracking.scene import Scene
 
-LANDMARK_SHARE = 0.2
-"""Landmarks count less than where they stand alone: a detector has a bias for each face, pictures have none."""
+LEAST_SHARE = 1e-6
 LIGHT_RIDGE = 0.1
 FIRST_DAMPING, LEAST_DAMPING, REJECTED, ACCEPTED = 1e-3, 1e-6, 16.0, 0.25
 
@@ -39,12 +38,14 @@ Load = Callable[[Tensor], FrameBatch]
 
 @dataclass(frozen=True)
 class PhotometricProblem:
-    """What is solved. load: a timestep's pictures of all cameras, at the scene's size; landmarks: all frames'."""
+    """What is solved. load: a timestep's pictures of all cameras, at the scene's size; landmarks: all frames';
+    landmark_share: a factor on what landmarks cost."""
 
     scene: Scene
     landmarks: LandmarkProblem
     load: Load
     sh_lights: bool = True
+    landmark_share: float = 1.0
     pixels: PixelPrior = PixelPrior()
 
 
@@ -188,7 +189,7 @@ def _add(sums: NormalEquations, row: int, system: PixelSystem) -> None:
 
 def _landmarks(problem: PhotometricProblem, rows: Tensor) -> tuple[LandmarkProblem, Tensor]:
     chosen = problem.landmarks.select(rows)
-    return chosen, chosen.sigma_px() / LANDMARK_SHARE**0.5
+    return chosen, chosen.sigma_px(beside_pixels=True) / max(problem.landmark_share, LEAST_SHARE) ** 0.5
 
 
 def _frame_costs(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,7 +32,8 @@ class Scene:
     """head and landmark_head: the same person, the latter only at the landmarks (cheap to pose).
 
     size: (height, width) of the pictures; given: the known cameras with leading axis C, or None; base_texture:
-    (1, R, R, 3), row 0 on top; kept_texels: (R, R) float, 1 where the texture keeps near the base.
+    (1, R, R, 3), row 0 on top; kept_texels: (R, R) float, 1 where the texture keeps near the base; T_tracked_given
+    (4, 4): where the given cameras' own world lies, None without them.
     """
 
     head: HeadModel
@@ -43,6 +45,7 @@ class Scene:
     topology: Topology
     base_texture: Tensor
     kept_texels: Tensor
+    T_tracked_given: np.ndarray | None = None
 
     @cached_property
     def _laplacian(self) -> Tensor:

@@ -72,7 +72,7 @@ def find_misfits(problem: LandmarkProblem, params: TrackParams, found: Tensor) -
 
     A picture's median distance counts, so one with a few wrong points is none.
     """
-    distance = problem.distances_px(params) / problem.extent_px()[..., None]
+    distance = problem.residuals_px(params).norm(dim=-1) / problem.extent_px()[..., None]
     typical = distance.masked_fill(problem.weight <= 0, torch.nan).nanmedian(-1).values.cpu()
     limit = (MISFIT_RATIO * typical[found].median()).clamp(min=MISFIT_LEAST)
     return found & (typical > limit)
