@@ -21,6 +21,7 @@ COMMANDS = {
     "track-nersemble": "vhap.track_nersemble",
     "track-nersemble-v2": "vhap.track_nersemble_v2",
     "track-multiview": "vhap.track_multiview",
+    "track-single-frame": "vhap.track_single_frame",
     "export-as-nerf-dataset": "vhap.export_as_nerf_dataset",
     "export-mesh": "vhap.export_mesh",
     "combine-nerf-datasets": "vhap.combine_nerf_datasets",

@@ -113,3 +113,8 @@ class MultiviewDataConfig(RigDataConfig):
     root."""
     unordered: bool = False
     """Pictures of one person in no order, as photographs: nothing is taken to move little from one to the next."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SingleFrameDataConfig(RigDataConfig):
+    """A static avatar: pictures of one moment from all around, listed with their cameras in camera_info.json."""

@@ -91,8 +91,8 @@ def _union_from(kinds: tuple[Any, ...], plain: Any, where: str) -> Any:
     if isinstance(plain, dict) and all(dataclasses.is_dataclass(kind) for kind in kinds):
         # By its names, so that a wrong value is told as such and not as options of another kind.
         names = [{field.name for field in dataclasses.fields(kind)} for kind in kinds]
-        unknown = [len(set(plain) - known) for known in names]
-        return from_plain(kinds[unknown.index(min(unknown))], plain, where)
+        differing = [(len(set(plain) - known), len(known - set(plain))) for known in names]
+        return from_plain(kinds[differing.index(min(differing))], plain, where)
     for kind in kinds:
         try:
             return from_plain(kind, plain, where)

@@ -17,24 +17,24 @@ class SyntheticConfig:
     """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in asset/flame/."""
     ict_facekit_path: Path | None = None
     """The FaceXModel folder of ICT-FaceKit. Default: $VHAP_ICT_FACEKIT."""
-    layout: Literal["monocular", "nersemble_v1", "nersemble_v2", "multiview"] = "monocular"
+    layout: Literal["monocular", "nersemble_v1", "nersemble_v2", "multiview", "single_frame"] = "monocular"
     """How the recording lies on disk; all but monocular are of a calibrated rig."""
     frames: int = 60
-    """Length of the clip."""
+    """Length of the clip; single_frame has one moment."""
     fps: float = 25.0
     """Frames a second: of the video, and of the motion."""
     size: int = 512
-    """Side of the square pictures of one camera, in pixels."""
+    """Side of square pictures, those of one camera and of single_frame, in pixels."""
     subject: int = 1
     """Rigs: number of the person; NeRSemble's subjects have a calibration each."""
     sequence: str = "EXP-1-head"
     """Rigs: name of the sequence's folder, which also chooses the motion."""
-    cameras: int = 16
-    """Rigs: number of cameras."""
+    cameras: int | None = None
+    """Rigs: number of cameras. None: 16; single_frame: 24, on three rings all around."""
     width: int = 275
-    """Rigs: width of the pictures."""
+    """Rigs but single_frame: width of the pictures."""
     height: int = 401
-    """Rigs: height of the pictures."""
+    """Rigs but single_frame: height of the pictures."""
     videos: bool = False
     """NeRSemble: write each camera's mp4 beside its pictures."""
     camera_file: Literal["camera_params", "transforms", "colmap"] | None = None
@@ -42,7 +42,7 @@ class SyntheticConfig:
     world: Literal["metric", "similarity"] = "metric"
     """multiview: the cameras' world has any scale, orientation and origin with `similarity`."""
     image_format: Literal["jpg", "png"] = "jpg"
-    """Format of the pictures; png keeps them exact."""
+    """Format of the pictures; png keeps them exact, and is that of single_frame."""
     seed: int = 0
     """Chooses person, light, camera and motion. Equal options give equal files."""
     focal: float | None = None

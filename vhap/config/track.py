@@ -6,7 +6,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from vhap.config.data import DataConfig, MultiviewDataConfig, NersembleDataConfig, NersembleV2DataConfig
+from vhap.config.data import (
+    DataConfig,
+    MultiviewDataConfig,
+    NersembleDataConfig,
+    NersembleV2DataConfig,
+    SingleFrameDataConfig,
+)
 from vhap.util.errors import InputError
 
 ParamGroup = Literal["cam", "pose", "shape", "joints", "expr", "texture", "lights", "static_offset", "dynamic_offset"]
@@ -240,7 +246,7 @@ class ExperimentConfig:
 class TrackConfig:
     """A run of any kind of capture, as config.yml has it; each script reads the subclass for its own captures."""
 
-    data: DataConfig | NersembleDataConfig | MultiviewDataConfig
+    data: DataConfig | NersembleDataConfig | MultiviewDataConfig | SingleFrameDataConfig
     exp: ExperimentConfig
     model: ModelConfig = field(default_factory=ModelConfig)
     render: RenderConfig = field(default_factory=RenderConfig)
@@ -297,6 +303,15 @@ class MultiviewTrackConfig(TrackConfig):
     pipeline: PipelineConfig = field(default_factory=_rig_pipeline)
     batch_size: int = 1
     """Consecutive timesteps solved together, by all cameras; memory grows with both."""
+
+
+@dataclass(frozen=True)
+class SingleFrameTrackConfig(TrackConfig):
+    """A static avatar."""
+
+    data: SingleFrameDataConfig
+    w: LossWeightConfig = field(default_factory=_rig_weights)
+    pipeline: PipelineConfig = field(default_factory=_rig_pipeline)
 
 
 @dataclass(frozen=True)

@@ -97,13 +97,14 @@ def load_result(path: str | Path, head_identity: str | None = None) -> TrackResu
 
 
 def newest_run(folder: str | Path) -> Path:
-    """The run folder itself, or the newest timestamped run folder inside that has a result."""
+    """The newest timestamped run folder inside that has a result, or the folder itself where it is a run folder."""
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"expected a tracking output folder at {folder}, found none; check the path")
-    if result_epochs(folder):
-        return folder
+    # A static avatar's output folder has a file of a result's name beside its run folders.
     runs = [child for child in sorted(folder.iterdir()) if child.is_dir() and result_epochs(child)]
+    if not runs and result_epochs(folder):
+        return folder
     if not runs:
         raise InputError(f"expected tracked_flame_params_*.npz in {folder} or its run folders, found none; track first")
     return runs[-1]

@@ -42,9 +42,7 @@ class RigCapture:
     shrunk by itself (never enlarged), and the intrinsics with them. Pictures of lenses with distortion are undistorted
     as they are read, landmarks with them.
 
-    camera_indices: places of the kept cameras in the calibration. T_aligned_world (4, 4): the turn of the world that
-    align_cameras_to_axes made (the identity without); its inverse maps results back into the calibration's world. It
-    comes from all calibrated cameras, so that it does not depend on which of them are used.
+    camera_indices: places of the kept cameras in the calibration.
 
     Everything but the pictures' pixels is checked on opening. Raises InputError where something is missing, of
     another size, or damaged. Landmarks must have been detected unless config.use_landmark is off.
@@ -77,7 +75,7 @@ class RigCapture:
         composited = config.background_color is not None and self.alpha_paths is not None
         self.background_rgb = BACKGROUNDS[config.background_color or "white"] if composited else None
         self.landmark_set = landmark_set(config.landmark_source)
-        self.T_aligned_world = align_to_axes(rig)[1] if config.align_cameras_to_axes else np.eye(4)
+        self._whole_rig = rig
         self._rig = rig.select(self.camera_ids)
         self._camera = self._read_camera()
         points = read_landmarks(config, recording, self._rig, every, self.file_sizes)
@@ -85,6 +83,16 @@ class RigCapture:
         self._corrections = {} if corrections is None else corrections(self.camera_ids)
         self._maps = [self._undistortion(index) for index in range(len(self.camera_ids))]
         self._frames = FrameCache(self._read_frame, cache_bytes)
+
+    @property
+    def T_aligned_world(self) -> np.ndarray:
+        """(4, 4) the turn of the world that align_cameras_to_axes made (the identity without); its inverse maps results
+        back into the calibration's world.
+
+        It comes from all calibrated cameras, so that it does not depend on which of them are used. InputError where
+        these look everywhere: all around a head only its landmarks tell the axes.
+        """
+        return align_to_axes(self._whole_rig)[1] if self.config.align_cameras_to_axes else np.eye(4)
 
     def load(self, timesteps: list[int], cameras: list[int] | None = None) -> FrameBatch:
         """Pictures of these timesteps by all cameras or these, timestep-major; indices into timestep_ids and

@@ -45,12 +45,12 @@ class ObjWriter:
         write_text(path, self.text(vertices, lines))
 
 
-def write_material(path: Path, texture: np.ndarray) -> None:
-    """A material for any number of meshes, NAME.mtl, and its texture beside it, NAME.png.
+def write_material(path: Path, texture: np.ndarray, suffix: str = ".png") -> None:
+    """A material for any number of meshes, NAME.mtl, and its texture beside it, NAME.png or with another suffix.
 
     texture (H, W, 3) uint8 RGB, row 0 on top (v = 1).
     """
-    picture = path.with_suffix(".png")
+    picture = path.with_suffix(suffix)
     write_picture(picture, texture)
     write_text(path, f"newmtl head\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {picture.name}\n")
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from vhap.config.data import DataConfig, MultiviewDataConfig, NersembleDataConfig
+from vhap.config.data import DataConfig, MultiviewDataConfig, NersembleDataConfig, SingleFrameDataConfig
 from vhap.config.track import TrackConfig
 from vhap.data.frame_cache import DEFAULT_BYTES
 from vhap.data.monocular import MonocularCapture
@@ -15,15 +15,19 @@ from vhap.data.multiview import MultiviewCapture, open_multiview_recording
 from vhap.data.nersemble.capture import NersembleCapture, open_nersemble_recording
 from vhap.data.results import TrackResult
 from vhap.data.rig_capture import RigCapture
+from vhap.data.rig_recording import RigRecording
 from vhap.data.sample import Capture
 from vhap.data.sequence_folder import open_sequence
+from vhap.data.single_frame import SingleFrameCapture, open_single_frame_recording
 from vhap.detect.landmarks import ensure_landmarks, ensure_rig_landmarks
 from vhap.geometry.cameras import Camera
 from vhap.tracking.camera_conventions import align_rig
 from vhap.tracking.landmark_problem import LandmarkProblem
+from vhap.util.errors import InputError
 from vhap.util.log import get_logger
 
-CaptureConfig = DataConfig | NersembleDataConfig | MultiviewDataConfig
+RigConfig = NersembleDataConfig | MultiviewDataConfig | SingleFrameDataConfig
+CaptureConfig = DataConfig | RigConfig
 
 
 def open_capture(config: TrackConfig) -> Capture:
@@ -36,11 +40,18 @@ def open_capture(config: TrackConfig) -> Capture:
     if isinstance(data, DataConfig):
         ensure_landmarks(open_sequence(data.root_folder, data.sequence, data.n_downsample_rgb), *options)
     else:
-        is_nersemble = isinstance(data, NersembleDataConfig)
-        recording = open_nersemble_recording(data) if is_nersemble else open_multiview_recording(data)
         cameras = read_capture(replace(data, use_landmark=False)).camera_ids
-        ensure_rig_landmarks(recording.of(cameras), *options)
+        ensure_rig_landmarks(open_recording(data).of(cameras), *options)
     return read_capture(data)
+
+
+def open_recording(data: RigConfig) -> RigRecording:
+    """The files of a rig's recording. InputError where they cannot be found."""
+    if isinstance(data, NersembleDataConfig):
+        return open_nersemble_recording(data)
+    if isinstance(data, SingleFrameDataConfig):
+        return open_single_frame_recording(data)
+    return open_multiview_recording(data)
 
 
 def read_capture(data: CaptureConfig, cache_bytes: int = DEFAULT_BYTES) -> MonocularCapture | RigCapture:
@@ -49,6 +60,8 @@ def read_capture(data: CaptureConfig, cache_bytes: int = DEFAULT_BYTES) -> Monoc
         return MonocularCapture(data, cache_bytes)
     if isinstance(data, NersembleDataConfig):
         return NersembleCapture(data, cache_bytes)
+    if isinstance(data, SingleFrameDataConfig):
+        return SingleFrameCapture(data, cache_bytes)
     return MultiviewCapture(data, cache_bytes)
 
 
@@ -70,6 +83,12 @@ def find_tracked_world(capture: Capture, problem: LandmarkProblem, saved: TrackR
     keep_axes = metric or not capture.config.align_cameras_to_axes
     points = (problem.head, problem.name, problem.detected_px, problem.weight)
     fit = align_rig(*points, cameras, capture.camera_ids, keep_axes)
+    if fit is None and isinstance(capture.config, SingleFrameDataConfig):
+        raise InputError(
+            f"expected landmarks of a face in at least two of {len(capture.camera_ids)} pictures of {capture.folder}, "
+            "from which the avatar's scale is solved, found fewer; add views from the front, or try another "
+            "--data.landmark_source"
+        )
     if metric or fit is None:
         return capture.T_aligned_world
     get_logger().info("one unit of the calibration is %.4g m, by the size of a mean head", fit.metres_per_unit)

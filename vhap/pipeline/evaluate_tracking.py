@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vhap.config.data import NersembleDataConfig
+from vhap.config.data import DataConfig, MultiviewDataConfig
 from vhap.config.evaluate import EvaluateConfig
 from vhap.data.results import TrackResult, load_result, result_path
 from vhap.geometry.similarities import apply_similarity
@@ -130,7 +130,7 @@ def per_frame(scene: RunScene, measures: list[FrameMeasures]) -> dict[str, list]
 
 def is_unordered(scene: RunScene) -> bool:
     data = scene.config.data
-    return not isinstance(data, NersembleDataConfig) and data.unordered
+    return isinstance(data, DataConfig | MultiviewDataConfig) and data.unordered
 
 
 def vertex_jitter_mm(scene: RunScene) -> float:

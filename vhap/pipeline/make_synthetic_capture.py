@@ -14,7 +14,7 @@ from vhap.geometry.cameras import camera_from_focal
 from vhap.model.head import HeadModel
 from vhap.model.load import load_head
 from vhap.pipeline.heads import with_detector_points
-from vhap.pipeline.make_synthetic_rig import check_rig_options, rig_files, write_rig
+from vhap.pipeline.make_synthetic_rig import check_rig_options, rig_files, with_rig_defaults, write_rig
 from vhap.render.backend import get_backend
 from vhap.synthetic.camera import make_film_camera
 from vhap.synthetic.motion import MotionLimits, make_motion
@@ -42,6 +42,7 @@ def run(config: SyntheticConfig) -> Path:
     check_options(config)
     is_rig = config.layout != "monocular"
     if is_rig:
+        config = with_rig_defaults(config)
         check_rig_options(config)
     model = load_synthetic_head(config)
     files = rig_files(config) if is_rig else CaptureFiles(config.output, config.image_format)

@@ -16,7 +16,7 @@ from vhap.render.topology import build_topology
 from vhap.synthetic.camera import make_film_camera
 from vhap.synthetic.motion import MotionLimits, make_motion
 from vhap.synthetic.person import make_person
-from vhap.synthetic.rig import SyntheticRig, make_rig, similar_world
+from vhap.synthetic.rig import SyntheticRig, make_rig, make_ring, similar_world
 from vhap.synthetic.rig_calibration import affine_matrix, polynomial_matrix
 from vhap.synthetic.rig_layouts import RigFiles
 from vhap.synthetic.rig_writer import RigTruth, write_rig_capture
@@ -26,8 +26,17 @@ from vhap.util.log import get_logger
 
 NERSEMBLE_SIZE = (3208, 2200)
 FRONT = 8
+DEFAULT_CAMERAS, RING_VIEWS = 16, 24
 DEFAULT_FOCAL = 2.55
 """In units of the longer side: a head fills most of the picture from a metre away, as in NeRSemble."""
+
+
+def with_rig_defaults(config: SyntheticConfig) -> SyntheticConfig:
+    """The options with the number of cameras, and with what a single_frame leaves no choice of."""
+    if config.layout != "single_frame":
+        return replace(config, cameras=DEFAULT_CAMERAS if config.cameras is None else config.cameras)
+    views = RING_VIEWS if config.cameras is None else config.cameras
+    return replace(config, cameras=views, frames=1, width=config.size, height=config.size, image_format="png")
 
 
 def rig_files(config: SyntheticConfig) -> RigFiles:
@@ -83,12 +92,15 @@ def make_rig_truth(config: SyntheticConfig, model: HeadModel, rig: SyntheticRig,
 def configured_rig(config: SyntheticConfig) -> SyntheticRig:
     """The rig of the options; NeRSemble's subjects each have their own calibration."""
     focal, seed = config.focal or DEFAULT_FOCAL, _person_seed(config)
-    if config.layout != "multiview":
+    assert config.cameras is not None
+    if is_nersemble(config):
         places = rig_places(config.cameras)
         names = [SERIALS[place] for place in places]
         return make_rig(names, places, len(SERIALS), NERSEMBLE_SIZE, focal, True, seed)
-    names = [f"cam_{index:02d}" for index in range(config.cameras)]
     size = (config.height, config.width)
+    if config.layout == "single_frame":
+        return make_ring([f"{index:04d}_original" for index in range(config.cameras)], size, focal, seed)
+    names = [f"cam_{index:02d}" for index in range(config.cameras)]
     rig = make_rig(names, range(config.cameras), config.cameras, size, focal, False, seed)
     return rig if config.world == "metric" else replace(rig, world=similar_world(seed))
 
@@ -102,15 +114,20 @@ def rig_places(count: int) -> list[int]:
 
 def check_rig_options(config: SyntheticConfig) -> None:
     """InputError where options contradict each other or are out of range."""
-    least, most = (1, len(SERIALS)) if config.layout != "multiview" else (2, 99)
+    assert config.cameras is not None
+    least, most = (1, len(SERIALS)) if is_nersemble(config) else (2, 99)
     ranges = {"cameras": (least, most), "width": (64, 8192), "height": (64, 8192), "subject": (0, 999)}
     for name, (low, high) in ranges.items():
         if not low <= getattr(config, name) <= high:
             raise InputError(f"expected --{name} from {low} to {high}, found {getattr(config, name)}; correct it")
     if not SAFE_NAME.fullmatch(config.sequence) or config.sequence == "BACKGROUND":
         raise InputError(f"expected a folder's name as --sequence, found {config.sequence!r}; correct it")
-    if config.layout == "multiview" and config.videos:
-        raise InputError("expected --videos with the NeRSemble layouts, found it with multiview; leave it out")
+    if config.layout == "single_frame" and config.cameras % 3:
+        raise InputError(
+            f"expected a multiple of 3 as --cameras of single_frame (three rings), found {config.cameras}; correct it"
+        )
+    if config.videos and not is_nersemble(config):
+        raise InputError(f"expected --videos with the NeRSemble layouts, found it with {config.layout}; leave it out")
     if config.videos and (config.width % 2 or config.height % 2):
         raise InputError(
             f"expected an even --width and --height with --videos (video stores colours by pairs of pixels), found "
@@ -121,6 +138,10 @@ def check_rig_options(config: SyntheticConfig) -> None:
             "expected --world and --camera_file with --layout multiview only, found them with "
             f"{config.layout}; leave them out"
         )
+
+
+def is_nersemble(config: SyntheticConfig) -> bool:
+    return config.layout in ("nersemble_v1", "nersemble_v2")
 
 
 def _person_seed(config: SyntheticConfig) -> int:

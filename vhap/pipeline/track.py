@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from vhap.config.data import NersembleDataConfig
+from vhap.config.data import DataConfig, MultiviewDataConfig
 from vhap.config.track import ModelConfig, TrackConfig, with_known_occlusions
 from vhap.data.results import save_result
 from vhap.data.sample import Capture
@@ -242,7 +242,7 @@ def build_tracker(
 
 def times_of(config: TrackConfig, capture: Capture) -> torch.Tensor:
     """(T,) in which frames that follow each other differ by one; unordered pictures never do."""
-    unordered = not isinstance(config.data, NersembleDataConfig) and config.data.unordered
+    unordered = isinstance(config.data, DataConfig | MultiviewDataConfig) and config.data.unordered
     return torch.tensor(capture.timestep_indices) * (2 if unordered else 1)
 
 

@@ -19,6 +19,9 @@ ARC_RAD = np.radians(45.0)
 ELEVATIONS_RAD = np.radians((0.0, 18.0, -14.0, 8.0, 24.0, -6.0))
 """Repeated along the arc, from its middle on."""
 DISTANCE_M = (0.95, 1.05)
+RING_PITCHES_RAD = np.radians((120.0, 90.0, 60.0))
+"""From straight up: below the head, level with it, above it."""
+FRONT_YAW_RAD = np.radians(90.0)
 OFF_CENTRE = 0.01
 """Largest distance of the principal point from the picture's centre, and spread of focal lengths, as shares."""
 LARGEST_TURN_RAD, LARGEST_SHIFT_M = np.radians(25.0), 0.1
@@ -111,6 +114,30 @@ def arc_poses(count: int, random: np.random.Generator) -> np.ndarray:
         direction = np.array([level * np.sin(azimuth), np.sin(elevation), level * np.cos(azimuth)])
         poses.append(look_from(direction * random.uniform(*DISTANCE_M)))
     return np.stack(poses)
+
+
+def ring_directions(count: int) -> list[tuple[float, float]]:
+    """(pitch, yaw) in radians of `count` views all around, on three rings: pitch from straight up, yaw from the head's
+    left over its front, which is at 90 degrees. count: a multiple of 3."""
+    yaws = (FRONT_YAW_RAD + 2 * np.pi * np.arange(count // 3) / (count // 3)) % (2 * np.pi)
+    return [(float(pitch), float(yaw)) for pitch in RING_PITCHES_RAD for yaw in np.sort(yaws)]
+
+
+def make_ring(names: Sequence[str], size: tuple[int, int], focal: float, seed: int) -> SyntheticRig:
+    """Equal cameras all around the head, principal points in the centre; a world of any scale along the head's axes.
+
+    size: (height, width); focal: in units of the longer side.
+    """
+    distance = np.random.default_rng((seed, 40)).uniform(*DISTANCE_M)
+    directions = [
+        (np.sin(pitch) * np.cos(yaw), np.cos(pitch), np.sin(pitch) * np.sin(yaw))
+        for pitch, yaw in ring_directions(len(names))
+    ]
+    poses = np.stack([look_from(distance * np.array(direction)) for direction in directions])
+    focal_px = focal * max(size)
+    matrix = np.array([[focal_px, 0, size[1] / 2], [0, focal_px, size[0] / 2], [0, 0, 1]])
+    world = World(similar_world(seed).scale, np.eye(3), np.zeros(3))
+    return SyntheticRig(tuple(names), np.tile(matrix, (len(names), 1, 1)), size, poses, world)
 
 
 def look_from(centre: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from vhap.data.cameras.rig import FROM_OPENCV_AXES
 from vhap.data.color import correct_affine, correct_polynomial
-from vhap.synthetic.rig import SyntheticRig
+from vhap.synthetic.rig import SyntheticRig, ring_directions
 from vhap.util.files import write_text
 
 POLYNOMIAL_TERMS = 10
@@ -37,6 +37,23 @@ def transforms(rig: SyntheticRig, pictures: Sequence[str]) -> dict[str, Any]:
         lens = {"fl_x": fx, "fl_y": fy, "cx": cx, "cy": cy, "w": rig.size[1], "h": rig.size[0]}
         frames.append({"file_path": pictures[k], "camera_id": rig.names[k], **lens, "transform_matrix": pose.tolist()})
     return {"camera_model": "OPENCV", "frames": frames}
+
+
+def camera_info(rig: SyntheticRig, pictures: Sequence[str]) -> dict[str, Any]:
+    """A static avatar's `camera_info.json`: OpenCV axes, camera to world; focal lengths in picture sides."""
+    entries = {}
+    poses = np.linalg.inv(FROM_OPENCV_AXES @ rig.world.camera_pose(rig.T_camera_head))
+    for k, (pitch, yaw) in enumerate(ring_directions(len(rig.names))):
+        focal = float(rig.K[k, 0, 0] / rig.size[1])
+        entries[pictures[k]] = {
+            "view_direction": poses[k, :3, 2].tolist(),
+            "camera_params": [poses[k].flatten().tolist()],
+            "focal_length": focal,
+            "fov": float(np.degrees(2 * np.arctan(0.5 / focal))),
+            "pitch": pitch,
+            "yaw": yaw,
+        }
+    return entries
 
 
 def write_colmap(folder: Path, rig: SyntheticRig, pictures: Sequence[str]) -> None:

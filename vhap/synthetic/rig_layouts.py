@@ -9,13 +9,14 @@ from typing import Literal
 
 from vhap.synthetic.writer import DETECTOR_FILES
 
-RigLayout = Literal["nersemble_v1", "nersemble_v2", "multiview"]
+RigLayout = Literal["nersemble_v1", "nersemble_v2", "multiview", "single_frame"]
 CameraFile = Literal["camera_params", "transforms", "colmap"]
 
 
 @dataclass(frozen=True)
 class RigFiles:
-    """One sequence under `root`. subject does not matter for multiview, camera_file only there."""
+    """One sequence under `root`. subject matters for NeRSemble only, camera_file for multiview only. In a
+    single_frame the pictures' names, which are its cameras' serials, take the timestep's place."""
 
     root: Path
     layout: RigLayout
@@ -26,7 +27,7 @@ class RigFiles:
 
     @property
     def is_nersemble(self) -> bool:
-        return self.layout != "multiview"
+        return self.layout in ("nersemble_v1", "nersemble_v2")
 
     @property
     def folder(self) -> Path:
@@ -35,8 +36,8 @@ class RigFiles:
 
     @property
     def _sequences(self) -> Path:
-        below = {"nersemble_v1": self.subject, "nersemble_v2": f"{self.subject}/sequences", "multiview": "."}
-        return self.root / below[self.layout]
+        below = {"nersemble_v1": self.subject, "nersemble_v2": f"{self.subject}/sequences"}
+        return self.root / below.get(self.layout, ".")
 
     @property
     def truth(self) -> Path:
@@ -61,6 +62,8 @@ class RigFiles:
             return self.root / "camera_params" / self.subject / "camera_params.json"
         if self.layout == "nersemble_v2":
             return self.root / self.subject / "calibration" / "camera_params.json"
+        if self.layout == "single_frame":
+            return self.folder / "camera_info.json"
         colmap = "sparse/0/images.txt"
         return self.folder / (colmap if self.camera_file == "colmap" else f"{self.camera_file}.json")
 
@@ -72,12 +75,16 @@ class RigFiles:
 
     def picture_name(self, serial: str, timestep: str) -> str:
         """Below images/ or alpha_maps/, without suffix."""
+        if self.layout == "single_frame":
+            return serial
         return f"cam_{serial}_{timestep}" if self.is_nersemble else f"{serial}/{timestep}"
 
     def image(self, serial: str, timestep: str) -> Path:
         return self.folder / "images" / f"{self.picture_name(serial, timestep)}.{self.image_format}"
 
     def alpha(self, serial: str, timestep: str) -> Path:
+        if self.layout == "single_frame":
+            return self.folder / "images" / f"{serial.removesuffix('_original')}_matting.png"
         return self.folder / "alpha_maps" / f"{self.picture_name(serial, timestep)}.png"
 
     def landmarks(self, landmark_set: str, serial: str) -> Path:

@@ -19,7 +19,7 @@ from vhap.synthetic.camera import FilmCamera
 from vhap.synthetic.motion import frame_params
 from vhap.synthetic.person import Person
 from vhap.synthetic.rig import SyntheticRig
-from vhap.synthetic.rig_calibration import camera_params, take_out, transforms, write_colmap
+from vhap.synthetic.rig_calibration import camera_info, camera_params, take_out, transforms, write_colmap
 from vhap.synthetic.rig_layouts import RigFiles
 from vhap.synthetic.writer import (
     camera_numbers,
@@ -33,6 +33,9 @@ from vhap.synthetic.writer import (
 from vhap.util.errors import InputError
 from vhap.util.files import atomic_path, read_json, write_json, write_npz
 from vhap.util.progress import progress
+
+LEAST_SEEN = 0.4
+"""Of a face's points; a detector that sees fewer finds no face."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,11 @@ def write_calibration(files: RigFiles, truth: RigTruth) -> None:
     """Cameras, colours and plates of the empty scene, which all sequences of a subject share."""
     rig = truth.rig
     if not files.is_nersemble:
-        pictures = [str(files.image(name, "000000").relative_to(files.folder)) for name in rig.names]
-        if files.camera_file == "colmap":
+        images = [files.image(name, "000000") for name in rig.names]
+        pictures = [str(image.relative_to(files.folder)) for image in images]
+        if files.layout == "single_frame":
+            write_json(files.cameras, camera_info(rig, [image.name for image in images]))
+        elif files.camera_file == "colmap":
             write_colmap(files.cameras.parent, rig, pictures)
         else:
             content = transforms(rig, pictures) if files.camera_file == "transforms" else camera_params(rig, False)
@@ -132,6 +138,7 @@ def write_landmarks(files: RigFiles, truth: RigTruth, landmark_sets: Sequence[st
         for index, (serial, film_camera) in enumerate(zip(truth.rig.names, truth.film_cameras)):
             camera = film_camera.camera
             points, seen = project_landmarks(truth.model, truth.params, camera, vertices, name)
+            seen = seen * (seen.sum(1, keepdims=True) >= LEAST_SEEN * len(truth.model.landmarks[name].detector_ids))
             random = np.random.default_rng((seed, 30, len(name), index))
             found = noisy_landmarks(points, seen, (camera.height, camera.width), noise_px, random)
             save_landmarks(files.landmarks(name, serial), found)

@@ -1,0 +1,58 @@
+"""Tracking of a static avatar: a run like any other, and its result in the avatar's own world and unit."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from vhap.config.track import SingleFrameTrackConfig
+from vhap.data.results import TrackResult
+from vhap.export.mesh_files import TrackedHead
+from vhap.export.meshes import ObjWriter, write_material
+from vhap.export.worlds import given_result
+from vhap.pipeline import track
+from vhap.pipeline.export_mesh import DEFAULT_FPS, tracked_head
+from vhap.pipeline.rendered_frames import open_run
+from vhap.util.files import write_npz
+from vhap.util.log import get_logger
+
+PARAMS, MESH = "tracked_flame_params_0.npz", "fitted_flame_mesh_0"
+LEFT_OUT = ("timestep_id",)
+
+
+def run(config: SingleFrameTrackConfig) -> Path:
+    """Tracks, writes the avatar into the output folder and returns the run folder (as `track.run`)."""
+    folder = track.run(config)
+    if not config.dry_run:
+        write_avatar(folder, config.exp.output_folder)
+    return folder
+
+
+def write_avatar(run_folder: Path, target: Path) -> None:
+    """target/tracked_flame_params_0.npz and fitted_flame_mesh_0.obj, .mtl, .jpg: the last result of a run."""
+    scene = open_run(run_folder, with_landmarks=False)
+    result = given_result(scene.result, scene.model)
+    if result.scale is None:
+        result = replace(result, scale=np.array(1.0))
+    head = tracked_head(scene, result, DEFAULT_FPS)
+    write_mesh(target, head)
+    write_npz(target / PARAMS, params_of(result))
+    get_logger().info("avatar in its own world: %s and %s.obj", target / PARAMS, target / MESH)
+
+
+def params_of(result: TrackResult) -> dict[str, np.ndarray]:
+    """The arrays of a result's file; a static avatar has no names of timesteps."""
+    values = {field.name: getattr(result, field.name) for field in fields(result) if field.name not in LEFT_OUT}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def write_mesh(target: Path, head: TrackedHead) -> None:
+    """The head of the first timestep, with its UVs and its albedo."""
+    model = head.model
+    material = (target / MESH).with_suffix(".mtl")
+    write_material(material, head.albedo, ".jpg")
+    assert head.params.scale is not None
+    writer = ObjWriter(model.faces.numpy(), model.uvs.numpy(), model.uv_faces.numpy(), float(head.params.scale))
+    writer.write(material.with_suffix(".obj"), head.vertices(0), material)
