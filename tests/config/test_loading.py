@@ -2,7 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from vhap.config.data import DataConfig, MultiviewDataConfig, NersembleDataConfig, NersembleV2DataConfig
+from vhap.config.data import (
+    DataConfig,
+    MultiviewDataConfig,
+    NersembleDataConfig,
+    NersembleV2DataConfig,
+    SingleFrameDataConfig,
+)
 from vhap.config.loading import load_config, save_config, to_plain
 from vhap.config.track import (
     ExperimentConfig,
@@ -11,6 +17,7 @@ from vhap.config.track import (
     MultiviewTrackConfig,
     NersembleTrackConfig,
     NersembleV2TrackConfig,
+    SingleFrameTrackConfig,
     TrackConfig,
 )
 from vhap.util.errors import InputError
@@ -68,6 +75,7 @@ RUN = ExperimentConfig(Path("out"))
         ),
         (NersembleV2TrackConfig(NersembleV2DataConfig(**PLACE, subject="74"), RUN), NersembleDataConfig),
         (MultiviewTrackConfig(MultiviewDataConfig(**PLACE, calibration=Path("sparse")), RUN), MultiviewDataConfig),
+        (SingleFrameTrackConfig(SingleFrameDataConfig(**PLACE), RUN), SingleFrameDataConfig),
     ],
 )
 def test_a_run_of_any_capture_is_read_back_with_its_options(tmp_path: Path, config: TrackConfig, kind: type) -> None:

@@ -294,6 +294,13 @@ def _rig_pipeline() -> PipelineConfig:
     )
 
 
+def _one_moment() -> PipelineConfig:
+    """As of a rig, without a sequential pass. Views from all around need no painted texture to lay the head on, and
+    the stages without one have time for offsets."""
+    plan = _rig_pipeline()
+    return replace(plan, rgb_sequential_tracking=replace(plan.rgb_sequential_tracking, num_steps=0))
+
+
 @dataclass(frozen=True)
 class MultiviewTrackConfig(TrackConfig):
     """A rig of one's own."""
@@ -310,8 +317,9 @@ class SingleFrameTrackConfig(TrackConfig):
     """A static avatar."""
 
     data: SingleFrameDataConfig
+    model: ModelConfig = field(default_factory=lambda: ModelConfig(tex_painted=False))
     w: LossWeightConfig = field(default_factory=_rig_weights)
-    pipeline: PipelineConfig = field(default_factory=_rig_pipeline)
+    pipeline: PipelineConfig = field(default_factory=_one_moment)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from vhap.detect.landmarks import ensure_landmarks, ensure_rig_landmarks
 from vhap.geometry.cameras import Camera
 from vhap.tracking.camera_conventions import align_rig
 from vhap.tracking.landmark_problem import LandmarkProblem
+from vhap.tracking.view_consensus import agreeing_views
 from vhap.util.errors import InputError
 from vhap.util.log import get_logger
 
@@ -63,6 +64,18 @@ def read_capture(data: CaptureConfig, cache_bytes: int = DEFAULT_BYTES) -> Monoc
     if isinstance(data, SingleFrameDataConfig):
         return SingleFrameCapture(data, cache_bytes)
     return MultiviewCapture(data, cache_bytes)
+
+
+def only_agreeing_views(capture: Capture, problem: LandmarkProblem) -> LandmarkProblem:
+    """The problem without landmarks of a static avatar's views that contradict the others, as those from behind may."""
+    cameras = capture.calibrated_camera() if isinstance(capture, SingleFrameCapture) else None
+    if cameras is None:
+        return problem
+    seen = (problem.weight[0] > 0).any(1)
+    kept = agreeing_views(problem.detected_px[0], problem.weight[0], cameras.to(problem.weight.device))
+    if odd := [capture.camera_ids[view] for view in torch.nonzero(seen & ~kept).flatten().tolist()]:
+        get_logger().info("landmarks that contradict the other views, left out: %s", " ".join(odd))
+    return problem.only(kept[None])
 
 
 def find_tracked_world(capture: Capture, problem: LandmarkProblem, saved: TrackResult | None) -> np.ndarray | None:

@@ -14,7 +14,7 @@ from vhap.data.results import save_result
 from vhap.data.sample import Capture
 from vhap.model.head import HeadModel, landmark_head, pose
 from vhap.model.texture import region_texture
-from vhap.pipeline.captures import cameras_in, find_tracked_world, open_capture
+from vhap.pipeline.captures import cameras_in, find_tracked_world, only_agreeing_views, open_capture
 from vhap.pipeline.frame_panels import write_image_grids
 from vhap.pipeline.heads import open_head, resolved
 from vhap.pipeline.rendered_frames import scene_of
@@ -203,6 +203,7 @@ def build_tracker(
     saved = saved_result(config, head)
     prior = LandmarkPrior(motion=motion_prior(config.w))
     problem = LandmarkProblem(small, name, pixels, weight, times_of(config, capture), capture.size, None, prior)
+    problem = only_agreeing_views(capture, problem)
     T_tracked_given = find_tracked_world(capture, problem, saved if config.begin_stage is not None else None)
     given = cameras_in(capture, T_tracked_given)
     given = None if given is None else given.to(torch.float32).to(device)
