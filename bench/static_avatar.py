@@ -102,7 +102,7 @@ def errors(model: HeadModel, truth: Path, avatar: Path) -> dict[str, float]:
     assert result.scale is not None
     scale = float(result.scale)
     expected = np.load(truth / "vertices.npy")[0] / scale
-    found = np.asarray(trimesh.load(avatar / f"{MESH}.obj", process=False, maintain_order=True).vertices) / scale
+    found = np.asarray(trimesh.load_mesh(avatar / f"{MESH}.obj", process=False, maintain_order=True).vertices) / scale
     distance_mm = 1000 * np.linalg.norm(found - expected, axis=1)
     height_mm = 1000 * head_height(model, expected)
     with np.load(avatar / PARAMS) as file:

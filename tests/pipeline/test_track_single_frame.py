@@ -10,6 +10,7 @@ import trimesh
 from scipy.ndimage import maximum_filter
 
 from vhap.config.data import SingleFrameDataConfig
+from vhap.config.evaluate import EvaluateConfig
 from vhap.config.export import MeshExportConfig
 from vhap.config.synthetic import SyntheticConfig
 from vhap.config.track import ExperimentConfig, ModelConfig, SingleFrameTrackConfig
@@ -18,7 +19,7 @@ from vhap.data.results import load_result, newest_run
 from vhap.data.single_frame import SingleFrameCapture
 from vhap.model.builtin import load_builtin
 from vhap.model.head import HeadParams, pose
-from vhap.pipeline import export_mesh, track_single_frame
+from vhap.pipeline import evaluate_tracking, export_mesh, track_single_frame
 from vhap.pipeline.make_synthetic_capture import run as make_capture
 from vhap.util.errors import InputError
 from vhap.util.files import read_json, read_npz
@@ -62,7 +63,7 @@ def output(avatar, tmp_path_factory) -> Path:
 
 
 def vertices_of(output: Path) -> np.ndarray:
-    mesh = trimesh.load(output / "fitted_flame_mesh_0.obj", process=False, maintain_order=True)
+    mesh = trimesh.load_mesh(output / "fitted_flame_mesh_0.obj", process=False, maintain_order=True)
     return np.asarray(mesh.vertices)
 
 
@@ -146,8 +147,19 @@ def test_material_names_the_picture_beside(output):
 def test_other_commands_find_the_run_in_the_output_folder(output, tmp_path):
     assert newest_run(output).parent == output
     folder = export_mesh.run(MeshExportConfig(output, tmp_path / "meshes", format=("obj",)))
-    mesh = trimesh.load(folder / "frame_00000.obj", process=False, maintain_order=True)
+    mesh = trimesh.load_mesh(folder / "frame_00000.obj", process=False, maintain_order=True)
     np.testing.assert_allclose(np.asarray(mesh.vertices), vertices_of(output), atol=1e-5)
+
+
+def test_the_run_can_be_evaluated_against_its_truth(avatar, output):
+    """In the avatar's world, though its cameras have no mean direction."""
+    values = read_json(evaluate_tracking.run(EvaluateConfig(output, avatar)))
+    assert values["alignment"] == "none"
+    assert values["detected_fraction"] < 1
+    truth = read_json(avatar / TRUTH / "cameras.json")["similarity"]["scale"]
+    distance = np.linalg.norm(vertices_of(output) - np.load(avatar / TRUTH / "vertices.npy")[0], axis=1)
+    face = distance[load_builtin().regions["face"].numpy()].mean()
+    assert values["face_vertex_error_mm_mean"] == pytest.approx(1000 * face / truth, rel=1e-3)
 
 
 def test_a_single_view_cannot_tell_the_scale(avatar, tmp_path):

@@ -16,7 +16,7 @@ from vhap.config.data import DataConfig, MultiviewDataConfig
 from vhap.config.evaluate import EvaluateConfig
 from vhap.data.results import TrackResult, load_result, result_path
 from vhap.geometry.similarities import apply_similarity
-from vhap.pipeline.captures import similarity_of
+from vhap.pipeline.captures import given_cameras, similarity_of
 from vhap.pipeline.measure_eyes_and_mouth import measure_eyes_and_mouth
 from vhap.pipeline.measure_pictures import FrameMeasures, clip_psnr_db, measure_pictures
 from vhap.pipeline.rendered_frames import RunScene, open_run, result_head_params
@@ -180,7 +180,7 @@ def _truth(vertices: Path, result: TrackResult) -> Truth:
 def compare_with_truth(scene: RunScene, truth: Truth) -> dict[str, float | str]:
     """Vertex errors in mm of the head, after one similarity a sequence where the camera was solved; with given cameras
     without any, in their own world. The focal error; eyes and mouth, each in its own head's space."""
-    calibrated = scene.capture.given_camera() is not None
+    calibrated = given_cameras(scene.capture, scene.result) is not None
     similarity = None if calibrated else align_with_truth(scene, truth)
     face, head = Distribution(), Distribution()
     for vertices, exact in _pairs(scene, truth):
