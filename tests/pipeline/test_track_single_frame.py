@@ -138,6 +138,14 @@ def test_parameters_pose_the_mesh_as_users_pose_it(avatar, output):
     assert np.abs(arrays["static_offset"]).max() > 1e-4
 
 
+def test_the_persons_file_can_start_another_run(output):
+    """As --model.flame_params_path names it."""
+    saved = load_result(output / "tracked_flame_params_0.npz", load_builtin().identity)
+    assert saved.timestep_id.tolist() == ["000000"]
+    tracked = load_result(max(newest_run(output).glob("tracked_flame_params_*.npz")))
+    np.testing.assert_array_equal(saved.shape, tracked.shape)
+
+
 def test_material_names_the_picture_beside(output):
     lines = (output / "fitted_flame_mesh_0.mtl").read_text().splitlines()
     assert "map_Kd fitted_flame_mesh_0.jpg" in lines

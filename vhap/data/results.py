@@ -74,6 +74,9 @@ def load_result(path: str | Path, head_identity: str | None = None) -> TrackResu
     arrays = read_npz(path)
     if "timestep_index" not in arrays and "timestep_id" in arrays:
         arrays["timestep_index"] = np.arange(len(arrays["timestep_id"]))
+    if "timestep_id" not in arrays and "timestep_index" in arrays:
+        # A static avatar's file has no names.
+        arrays["timestep_id"] = np.array([f"{index:06d}" for index in arrays["timestep_index"].tolist()])
     arrays.setdefault("head_model", np.array("unknown"))
     required = [f.name for f in fields(TrackResult) if f.default is not None]
     missing = [name for name in required if name not in arrays]
