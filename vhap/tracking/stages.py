@@ -7,9 +7,12 @@ from typing import Literal
 
 from vhap.config.track import EpochStageConfig, ParamGroup, StepStageConfig, TrackConfig
 
-LANDMARK_STEPS, INIT_STEPS, TRACKING_STEPS, MAX_EPOCHS = 40, 500, 50, 30
+LANDMARK_STEPS, INIT_STEPS, TRACKING_STEPS, MAX_EPOCHS = 10, 500, 50, 30
 PAINTED_ROUNDS, REFINING_ROUNDS = 4, 3
 COARSE_SIDE = 192
+APPEARANCE: tuple[ParamGroup, ...] = ("texture", "lights", "static_offset", "dynamic_offset")
+"""What the global stage of a painted head moves: first-order steps would take its place away from what second-order
+ones have found."""
 GLOBAL_RATE_FACTOR, EPOCH_RATE_DECAY = 0.1, 0.9
 
 
@@ -74,7 +77,8 @@ def build_stages(config: TrackConfig, painted: bool = False) -> list[Stage]:
         refined = _stage(
             "rgb_sequential_tracking", sequential, config, REFINING_ROUNDS, rgb, sequential=True, bake="all"
         )
-        return [*stages, replace(anchored, newton=True), replace(refined, newton=True), globally]
+        looks = tuple(group for group in globally.groups if group in APPEARANCE)
+        return [*stages, replace(anchored, newton=True), replace(refined, newton=True), replace(globally, groups=looks)]
     offsets = [_stage("rgb_init_offset", plan.rgb_init_offset, config, INIT_STEPS, rgb, True)]
     return [
         *stages,
