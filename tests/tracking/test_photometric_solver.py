@@ -72,7 +72,7 @@ def blind(problem: PhotometricProblem, *frames: int) -> PhotometricProblem:
     return replace(problem, landmarks=replace(problem.landmarks, weight=weight))
 
 
-def keep_texture(params: TrackParams, index: int) -> Tensor:
+def keep_texture(params: TrackParams) -> Tensor:
     return params.residual_texture
 
 
@@ -265,7 +265,7 @@ def test_texture_is_baked_anew_where_the_head_stands():
     truth = clip_of(2)
     start, places = perturbed(truth), []
 
-    def bake(params: TrackParams, index: int) -> Tensor:
+    def bake(params: TrackParams) -> Tensor:
         places.append(params.rotation.clone())
         return torch.full_like(params.residual_texture, 0.001 * len(places))
 

@@ -24,12 +24,11 @@ from vhap.tracking.photometric_solver import PhotometricProblem, solve_frames, s
 from vhap.tracking.scene import Scene, emphasis
 from vhap.tracking.schedule import Plateau, RateSchedule, learning_rates
 from vhap.tracking.stages import EPOCH_RATE_DECAY, Bake, Stage, coarse_factor
-from vhap.tracking.texture import back_project, sharpen, tint
+from vhap.tracking.texture import back_project, low_pass, sharpen
 
 CAMERA_DISTANCE_M = 1.0
 SHARPENING_ROUNDS, SHARPENING_WHILE_MOVING = 5, 2
 MOST_SOLVED_TOGETHER = 64
-FIRST_TINTS = 3
 
 
 @dataclass(frozen=True)
@@ -186,14 +185,11 @@ class Tracker:
         chosen = torch.tensor(choose_frames(self.problem, self.params, self.frames_found, most))
         pictures = [(rows, problem.load(rows)) for rows in chosen.split(1)]
 
-        def bake(params: TrackParams, index: int) -> Tensor:
-            residual = params.residual_texture
+        def bake(params: TrackParams) -> Tensor:
             if stage.bake == "keep":
-                return residual
-            for _ in range(1 if index else FIRST_TINTS):
-                shown = ((params.rows(rows), batch) for rows, batch in pictures)
-                residual = tint(problem.scene, residual, shown, problem.sh_lights)
-            return residual
+                return params.residual_texture
+            shown = ((params.rows(rows), batch) for rows, batch in pictures)
+            return low_pass(back_project(problem.scene, shown, problem.sh_lights))
 
         everything = torch.arange(self.params.n_timesteps)
         others = everything[~torch.isin(everything, chosen)]

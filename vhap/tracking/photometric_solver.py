@@ -31,7 +31,7 @@ from vhap.tracking.scene import Scene
 
 LEAST_SHARE = 1e-6
 LIGHT_RIDGE = 0.1
-DAMPING, SHORTER, LONGER = 1e-3, 0.35, 2.0
+FIRST_DAMPING, LEAST_DAMPING, REJECTED, ACCEPTED = 1e-3, 1e-6, 16.0, 0.25
 
 Load = Callable[[Tensor], FrameBatch]
 
@@ -78,13 +78,10 @@ class _Linearised:
     shared_cost: Tensor
     seen: Tensor
 
-    @property
-    def total(self) -> Tensor:
-        return self.costs.sum() + self.shared_cost
-
     def better_than(self, other: _Linearised) -> bool:
         """A frame out of sight costs no pixels; losing one is no gain."""
-        return bool(self.total < other.total) and not bool((other.seen & ~self.seen).any())
+        cheaper = self.costs.sum() + self.shared_cost < other.costs.sum() + other.shared_cost
+        return bool(cheaper) and not bool((other.seen & ~self.seen).any())
 
 
 @dataclass(frozen=True)
@@ -104,32 +101,30 @@ def solve_shared(
     params: TrackParams,
     rows: Tensor,
     names: Sequence[str],
-    bake: Callable[[TrackParams, int], Tensor],
+    bake: Callable[[TrackParams], Tensor],
     rounds: int,
     tell: Callable[[int, Tensor], None] = lambda index, cost: None,
 ) -> TrackParams:
     """Moves the unknowns `names` of the frames rows (B,), ascending, together with what all frames share.
 
-    bake(params, round) gives the texture (residual) of each round, from that of the last; tell(round, cost) hears of
-    each. A round that raises the cost is taken back and tried with a shorter step. Returns params of all frames; those that are not in rows keep
+    bake(params) gives the texture (residual) before each round; tell(round, cost) hears of each. A round that raises
+    the cost is taken back and tried with smaller steps. Returns params of all frames; those that are not in rows keep
     their own unknowns.
     """
-    kept = replace(params, residual_texture=bake(params, 0))
-    start = _Vectors.of(params.rows(rows))
-    anchor, length = start.local, 1.0
-    best = _linearise(problem, kept, rows, anchor, names)
-    tell(0, best.total)
-    for index in range(1, rounds + 1):
-        step_common, step_local = solve_step(best.equations, DAMPING, True, best.motion)
-        now = _Vectors(start.common + length * step_common, start.local + length * step_local)
-        trial = place(kept, now, rows, names)
-        trial = replace(trial, residual_texture=bake(trial, index))
+    params = replace(params, residual_texture=bake(params))
+    now = _Vectors.of(params.rows(rows))
+    anchor, damping, kept, best = now.local, FIRST_DAMPING, params, None
+    for index in range(rounds + 1):
+        trial = place(params, now, rows, names)
+        trial = replace(trial, residual_texture=bake(trial)) if index else trial
         found = _linearise(problem, trial, rows, anchor, names)
-        tell(index, found.total)
-        if found.better_than(best):
-            kept, best, start, length = trial, found, now, min(1.0, length * LONGER)
+        tell(index, found.costs.sum() + found.shared_cost)
+        if best is None or found.better_than(best[0]):
+            kept, best, damping = trial, (found, now), max(damping * ACCEPTED, LEAST_DAMPING)
         else:
-            length *= SHORTER
+            damping *= REJECTED
+        step_common, step_local = solve_step(best[0].equations, damping, True, best[0].motion)
+        now = _Vectors(best[1].common + step_common, best[1].local + step_local)
     return kept
 
 
@@ -142,7 +137,7 @@ def solve_frames(
     own = [name for name in names if name in PER_FRAME]
     start = _Vectors.of(params.rows(rows))
     found = _linearise(problem, params, rows, start.local, own)
-    _, step = solve_step(found.equations, DAMPING, False, found.motion)
+    _, step = solve_step(found.equations, FIRST_DAMPING, False, found.motion)
     moved = place(params, _Vectors(start.common, start.local + step), rows, own)
     pixels = _pixels(problem, moved, rows, columns=False)
     after = _frame_costs(problem, moved, rows, start.local, pixels)

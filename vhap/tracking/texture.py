@@ -19,8 +19,7 @@ from vhap.tracking.scene import Scene, for_pictures
 
 MIN_TEXTURE_SIZE = 256
 SEEN_WEIGHT = 0.1
-TINT_CELLS, UNSEEN_SHARE = 16, 0.02
-"""Cells that are seen for less than that share of the mean hardly change."""
+TINT_CELLS = 16
 
 
 def supported_size(uv_slopes: Tensor, at_most: int) -> int:
@@ -100,18 +99,12 @@ def _shading(scene: Scene, rows: TrackParams, vertices: Tensor, raster: Raster) 
     return scene.backend.light(smooth, rows.lights, raster)[1].clamp(min=0.1)
 
 
-@torch.no_grad()
-def tint(
-    scene: Scene, residual: Tensor, batches: Iterable[tuple[TrackParams, FrameBatch]], sh_lights: bool = True
-) -> Tensor:
-    """residual with a smooth change on top that brings the render closer to the pictures: another skin, the same
-    features. The change has TINT_CELLS x TINT_CELLS values; each is the mean of what its texels lack (least squares).
-    """
-    missing, count = _gather(scene, scene.albedo(residual), batches, sh_lights)
-    missing, count = (F.adaptive_avg_pool2d(part.permute(0, 3, 1, 2), TINT_CELLS) for part in (missing, count))
-    change = missing / (count + UNSEEN_SHARE * count.mean()).clamp(min=1e-12)
-    smooth = F.interpolate(change, size=residual.shape[1:3], mode="bilinear", align_corners=False)
-    return residual + smooth.permute(0, 2, 3, 1)
+def low_pass(residual: Tensor) -> Tensor:
+    """(1, R, R, 3) without details smaller than a sixteenth of the texture: another skin tone, the same features."""
+    size = residual.shape[1]
+    coarse = F.adaptive_avg_pool2d(residual.permute(0, 3, 1, 2), TINT_CELLS)
+    smooth = F.interpolate(coarse, size=(size, size), mode="bicubic", align_corners=False)
+    return smooth.permute(0, 2, 3, 1).contiguous()
 
 
 def _splat(scene: Scene, uv: Tensor, slopes: Tensor, raster: Raster, values: Tensor) -> Tensor:
