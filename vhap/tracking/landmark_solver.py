@@ -19,7 +19,7 @@ from vhap.tracking.params import PER_FRAME, TrackParams, as_vectors, from_vector
 
 CHUNK_PICTURES = 16
 FREE = 100.0
-CONVERGED_GAIN = 1e-6
+CONVERGED_GAIN = 1e-5
 LANDMARK_UNKNOWNS = (*PER_FRAME, "focal_length", "shape")
 
 
@@ -35,7 +35,7 @@ def solve_landmarks(
 
     shared: solve the focal length and the identity too, else only each frame's own unknowns. smooth: frames that follow
     each other move smoothly, else each stands for itself. names: the unknowns that move. Returns new params; a frame
-    without landmarks keeps its place, held by the priors. Stops when a step gains less than 1e-6 of the cost.
+    without landmarks keeps its place, held by the priors. Stops when a step gains less than 1e-5 of the cost.
     """
     common, local = as_vectors(params)
     sigma = problem.sigma_px()
