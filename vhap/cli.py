@@ -12,6 +12,8 @@ from typing import TypeVar
 
 import tyro
 
+from vhap.config.report import ReportConfig
+from vhap.config.track import TrackConfig
 from vhap.util.errors import exits_cleanly
 
 C = TypeVar("C")
@@ -44,6 +46,17 @@ def parse(kind: type[C], description: str | None, args: Sequence[str] | None = N
         if stop.code:
             print(f"error: {one_line(complaint.getvalue())}", file=sys.stderr)
         raise
+
+
+def run_tracking(
+    kind: type[TrackConfig], description: str | None, args: Sequence[str] | None, pipeline: str = "track"
+) -> None:
+    """What every tracking script does: options, the run of a pipeline file, its page; prints where they are."""
+    config = parse(kind, description, args)
+    folder = importlib.import_module(f"vhap.pipeline.{pipeline}").run(config)
+    print(folder)
+    if config.exp.report and not config.dry_run:
+        print(importlib.import_module("vhap.pipeline.report").run(ReportConfig(folder)))
 
 
 def one_line(box: str) -> str:

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vhap.cli import parse
-from vhap.config.report import ReportConfig
+from vhap.cli import run_tracking
 from vhap.config.track import SingleFrameTrackConfig
 from vhap.util.errors import exits_cleanly
 
 
 @exits_cleanly
 def main(args: Sequence[str] | None = None) -> None:
-    config = parse(SingleFrameTrackConfig, __doc__, args)
-    from vhap.pipeline import report, track_single_frame
-
-    folder = track_single_frame.run(config)
-    print(folder)
-    if config.exp.report and not config.dry_run:
-        print(report.run(ReportConfig(folder)))
+    run_tracking(SingleFrameTrackConfig, __doc__, args, "track_single_frame")
 
 
 if __name__ == "__main__":

@@ -7,12 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
-from tracked_heads import FilmedCapture, builtin_head, frame_batch, moving_params
+from tracked_heads import FilmedCapture, builtin_head, frame_batch, in_picture, moving_params
 
 from vhap.config.data import DataConfig
 from vhap.config.track import ExperimentConfig, ModelConfig, TrackConfig
-from vhap.model.head import pose
 from vhap.pipeline.track import build_tracker
 from vhap.tracking.loop import Callback, StepEvent, Tracker
 from vhap.tracking.params import TrackParams
@@ -78,16 +76,10 @@ def make_tracker(capture: FilmedCapture, *callbacks) -> Tracker:
     return tracker
 
 
-def in_picture(params: TrackParams) -> Tensor:
-    """(B, V, 2) px."""
-    camera = params.cameras(None, SIZE, torch.zeros(params.n_timesteps))
-    return camera.project(pose(builtin_head(), params.head()))[0]
-
-
 def error_px(params: TrackParams, truth: TrackParams) -> float:
     """Mean distance of the face's vertices in the picture."""
     face = builtin_head().regions["face"]
-    found, right = (in_picture(which)[:, face] for which in (params, truth))
+    found, right = (in_picture(which, SIZE)[:, face] for which in (params, truth))
     return float((found - right).norm(dim=-1).mean())
 
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 import torch
 from torch import Tensor
-from tracked_heads import builtin_head, exact_problem, frame_batch, moving_params, scene
+from tracked_heads import builtin_head, exact_problem, frame_batch, in_picture, moving_params, scene
 
 from vhap.data.sample import FrameBatch
 from vhap.model.head import pose
@@ -88,16 +88,10 @@ def error_mm(params: TrackParams, truth: TrackParams) -> Tensor:
     return 1000 * (found - right).norm(dim=-1).mean(1)
 
 
-def in_picture(params: TrackParams) -> Tensor:
-    """(B, V, 2) px."""
-    camera = params.cameras(None, SIZE, torch.zeros(params.n_timesteps))
-    return camera.project(pose(builtin_head(), params.head()))[0]
-
-
 def error_px(params: TrackParams, truth: TrackParams) -> Tensor:
     """(B,) mean distance of the face's vertices in the picture."""
     face = builtin_head().regions["face"]
-    found, right = (in_picture(which)[:, face] for which in (params, truth))
+    found, right = (in_picture(which, SIZE)[:, face] for which in (params, truth))
     return (found - right).norm(dim=-1).mean(1)
 
 

@@ -65,6 +65,12 @@ def landmarks_px(params: TrackParams, size: tuple[int, int], head: HeadModel | N
     return camera.project(landmark_points(head, pose(head, params.head()), "ibug", yaw))[0]
 
 
+def in_picture(params: TrackParams, size: tuple[int, int]) -> Tensor:
+    """(B, V, 2) px of the built-in head's vertices before the one, uncalibrated camera."""
+    camera = params.cameras(None, size, torch.zeros(params.n_timesteps))
+    return camera.project(pose(builtin_head(), params.head()))[0]
+
+
 def exact_problem(params: TrackParams, size: tuple[int, int], given: Camera | None = None) -> LandmarkProblem:
     return problem_of(builtin_head(), landmarks_px(params, size), size, given)
 

@@ -302,14 +302,20 @@ def _one_moment() -> PipelineConfig:
 
 
 @dataclass(frozen=True)
-class MultiviewTrackConfig(TrackConfig):
-    """A rig of one's own."""
+class RigTrackConfig(TrackConfig):
+    """Several calibrated cameras."""
 
-    data: MultiviewDataConfig
     w: LossWeightConfig = field(default_factory=_rig_weights)
     pipeline: PipelineConfig = field(default_factory=_rig_pipeline)
     batch_size: int = 1
     """Consecutive timesteps solved together, by all cameras; memory grows with both."""
+
+
+@dataclass(frozen=True)
+class MultiviewTrackConfig(RigTrackConfig):
+    """A rig of one's own."""
+
+    data: MultiviewDataConfig
 
 
 @dataclass(frozen=True)
@@ -323,14 +329,10 @@ class SingleFrameTrackConfig(TrackConfig):
 
 
 @dataclass(frozen=True)
-class NersembleTrackConfig(TrackConfig):
+class NersembleTrackConfig(RigTrackConfig):
     """A sequence of the NeRSemble dataset."""
 
     data: NersembleDataConfig
-    w: LossWeightConfig = field(default_factory=_rig_weights)
-    pipeline: PipelineConfig = field(default_factory=_rig_pipeline)
-    batch_size: int = 1
-    """Consecutive timesteps solved together, by all cameras; memory grows with both."""
 
 
 @dataclass(frozen=True)

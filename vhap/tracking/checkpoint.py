@@ -31,9 +31,8 @@ class Progress:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A run between two units. found (T, C) bool, init_frames, beside_pixels: as the first guess gave them;
-    random: state of the
-    random numbers; finished: all stages are done."""
+    """A run between two units. found (T, C) bool, init_frames, beside_pixels: as the first guess gave them; random:
+    state of the random numbers; finished: all stages are done."""
 
     params: TrackParams
     progress: Progress
