@@ -17,7 +17,11 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 demo: venv
 	$(BIN)/python vhap/demo.py --output $(OUTPUT) --head $(HEAD) $(if $(VIDEO),--video "$(VIDEO)")
 
-test: venv
+$(VENV)/.tests-ready: $(VENV)/.ready tests/requirements.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps --requirement tests/requirements.txt
+	touch $@
+
+test: $(VENV)/.tests-ready
 	$(BIN)/python -m pytest -n 2 -q
 
 lint: venv

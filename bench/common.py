@@ -19,8 +19,8 @@ from vhap.config.evaluate import EvaluateConfig
 from vhap.config.loading import load_config, save_config
 from vhap.config.synthetic import SyntheticConfig
 from vhap.config.track import ExperimentConfig, ModelConfig, PipelineConfig, TrackConfig
-from vhap.data.monocular import MonocularCapture
 from vhap.data.results import TrackResult, save_result
+from vhap.data.sample import Capture
 from vhap.model.head import HeadModel
 from vhap.pipeline import evaluate_tracking
 from vhap.pipeline.heads import resolved
@@ -150,7 +150,7 @@ def _track_anew(config: TrackConfig, film: Path, prepare: Callable[[Tracker], No
     device = choose_device(config.device)
     capture = open_capture(config)
     head = open_textured_head(config, capture, device)
-    stages = build_stages(config, painted=head.has_painted_texture and config.model.tex_painted)
+    stages = build_stages(config)
     started = time.monotonic()
     tracker = build_tracker(config, capture, head, device)
     if prepare is not None:
@@ -171,7 +171,7 @@ def _track_anew(config: TrackConfig, film: Path, prepare: Callable[[Tracker], No
 def result_of(
     config: TrackConfig,
     head: HeadModel,
-    capture: MonocularCapture,
+    capture: Capture,
     params: TrackParams,
     albedo: torch.Tensor | None = None,
 ) -> TrackResult:
@@ -197,7 +197,7 @@ class StageErrors(Callback):
     film: Path
     config: TrackConfig
     head: HeadModel
-    capture: MonocularCapture
+    capture: Capture
     errors: dict[str, float | None] = field(default_factory=dict)
     seconds: float = 0.0
 

@@ -36,16 +36,29 @@ COMMANDS = {
 }
 
 
+OTHER_NAMES = {"--w.reg_tex_res_clusters": "--w.reg_tex_res"}
+
+
 def parse(kind: type[C], description: str | None, args: Sequence[str] | None = None) -> C:
     """Options from the command line; a wrong one ends the program with one line on stderr and exit status 2."""
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(kind, args=args, description=description)
+            return tyro.cli(kind, args=with_present_names(args), description=description)
     except SystemExit as stop:
         if stop.code:
             print(f"error: {one_line(complaint.getvalue())}", file=sys.stderr)
         raise
+
+
+def with_present_names(args: Sequence[str] | None) -> list[str]:
+    """The command line with options that have another name now under that name."""
+    words = []
+    for word in sys.argv[1:] if args is None else args:
+        option, sign, value = word.partition("=")
+        known = OTHER_NAMES.get(option.replace("-", "_").replace("__", "--", 1))
+        words.append(word if known is None else f"{known}{sign}{value}")
+    return words
 
 
 def run_tracking(

@@ -13,11 +13,17 @@ from vhap.util.errors import exits_cleanly
 @exits_cleanly
 def main(args: Sequence[str] | None = None) -> None:
     config = parse(EvaluateConfig, __doc__, args)
-    from vhap.pipeline.evaluate_tracking import clip_values, run
+    from vhap.pipeline.evaluate_tracking import PER_CAMERA, WORST_CAMERAS, clip_values, run
+    from vhap.pipeline.measure_cameras import camera_table, worst_line
     from vhap.util.files import read_json
 
     path = run(config)
-    print(json.dumps(clip_values(read_json(path)), indent=4))
+    values = read_json(path)
+    print(json.dumps(clip_values(values), indent=4))
+    if len(values[PER_CAMERA]["camera_id"]) > 1:
+        print(camera_table(values[PER_CAMERA]))
+    if line := worst_line(values[WORST_CAMERAS]):
+        print(line)
     print(path)
 
 

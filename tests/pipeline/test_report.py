@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import trimesh
 
 from vhap import cli
 from vhap.config.data import DataConfig
@@ -21,7 +22,8 @@ from vhap.config.track import ExperimentConfig, LogConfig, ModelConfig, TrackCon
 from vhap.data.monocular import MonocularCapture
 from vhap.data.results import load_result, save_result
 from vhap.pipeline import report
-from vhap.pipeline.frame_panels import frame_panels, write_image_grids
+from vhap.pipeline.evaluation_folder import write_evaluation_folder
+from vhap.pipeline.frame_panels import frame_panels
 from vhap.pipeline.make_synthetic_capture import run as make_capture
 from vhap.pipeline.rendered_frames import open_run, scene_of
 from vhap.pipeline.report_charts import euler_degrees, loss_charts, most_varied, parameter_charts
@@ -31,6 +33,7 @@ from vhap.util.files import read_json
 
 FRAMES, SIZE, OFF = 8, 96, 5
 RESULT = "tracked_flame_params_0.npz"
+SHOWN = [f"frame_{row:05d}" for row in (0, 4, 7)]
 PANELS = ["input", "landmarks", "overlay", "render", "normals", "albedo", "shading", "error"]
 
 
@@ -180,15 +183,33 @@ def test_panels_show_the_head_where_it_is(folder):
     assert panels["normals"][..., 2][mask].mean() > 160
 
 
-def test_image_grids_of_an_even_choice_are_written_from_what_is_in_memory(folder):
+@pytest.fixture(scope="module")
+def shown(folder) -> Path:
+    """The evaluation folder, made from what is in memory."""
     opened = open_run(folder)
     capture = MonocularCapture(opened.config.data)
     scene = scene_of(folder / RESULT, 0, opened.config, opened.model, capture, opened.result)
-    written = write_image_grids(scene)
-    assert written == folder / "eval_0" / "image_grid"
-    assert sorted(path.name for path in written.iterdir()) == [f"frame_{row:05d}.jpg" for row in (0, 4, 7)]
-    grid = cv2.imread(str(written / "frame_00004.jpg"))
+    return write_evaluation_folder(scene)
+
+
+def test_an_even_choice_of_frames_is_shown_in_grids(folder, shown):
+    assert shown == folder / "eval_0"
+    assert sorted(path.name for path in (shown / "image_grid").iterdir()) == [f"{name}.jpg" for name in SHOWN]
+    grid = cv2.imread(str(shown / "image_grid" / "frame_00004.jpg"))
     assert grid.shape == (2 * SIZE + 4, 4 * SIZE + 12, 3)
+
+
+def test_the_same_frames_are_meshes_with_the_albedo(folder, shown):
+    scene = open_run(folder)
+    names = {path.name for path in (shown / "mesh").iterdir()}
+    assert names == {f"{name}.{kind}" for name in SHOWN for kind in ("obj", "mtl", "jpg")}
+    mesh = trimesh.load(shown / "mesh" / "frame_00004.obj", process=False, maintain_order=True)
+    lines = (shown / "mesh" / "frame_00004.obj").read_text().splitlines()
+    vertices = np.array([line.split()[1:] for line in lines if line.startswith("v ")], float)
+    assert vertices == pytest.approx(scene.vertices(4).numpy(), abs=1e-6)
+    assert len(mesh.faces) == len(scene.model.faces)
+    painted = np.asarray(mesh.visual.material.image.convert("RGB"), float)
+    assert np.abs(painted - scene.albedo_bytes()).mean() < 3
 
 
 def test_angles_are_those_that_the_rotation_was_made_of():

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from rig_run import CAMERAS, FRAMES, make_capture, run_of, track_config, write_true_run
 
+from vhap import cli
 from vhap.config.evaluate import EvaluateConfig
 from vhap.config.report import ReportConfig
 from vhap.data.results import load_result, newest_run, save_result
 from vhap.pipeline import evaluate_tracking, report
-from vhap.pipeline.frame_panels import write_image_grids
+from vhap.pipeline.evaluation_folder import write_evaluation_folder
 from vhap.pipeline.rendered_frames import open_run
 from vhap.util.files import read_json
 
@@ -90,6 +91,23 @@ def test_all_cameras_count(root, layout):
     drops = np.subtract(before["per_frame"]["psnr_head_db"], after["per_frame"]["psnr_head_db"])
     assert drops[1] > 3
     assert drops[[0, 2]] == pytest.approx(0, abs=1e-6)
+    names = list(scene.capture.camera_ids)
+    assert after["per_camera"]["camera_id"] == names
+    by_camera = np.subtract(before["per_camera"]["psnr_head_db"], after["per_camera"]["psnr_head_db"])
+    assert by_camera[-1] > 3
+    assert by_camera[:-1] == pytest.approx(0, abs=1e-6)
+    assert after["worst_cameras"]["psnr_head_db"][0] == names[-1]
+    assert after["worst_cameras"]["psnr_face_db"][0] == names[-1]
+
+
+def test_the_command_prints_a_line_for_each_camera(root, capsys):
+    cli.main(["evaluate-tracking", "--run", str(run_of(root, "multiview"))])
+    said = capsys.readouterr().out
+    scene = open_run(run_of(root, "multiview"))
+    first = [line.split()[0] for line in said.splitlines() if line]
+    assert [word for word in first if word in scene.capture.camera_ids] == list(scene.capture.camera_ids)
+    assert "Worst cameras: " in said
+    assert '"per_camera"' not in said
 
 
 @pytest.mark.parametrize(("front", "expected"), [(0, [0, 2]), (2, [1, 2, 3]), (3, [1, 3])])
@@ -108,7 +126,11 @@ def test_the_front_and_one_camera_of_either_side_are_shown(root, front, expected
 def test_the_page_shows_several_cameras(root, layout):
     page = report.run(ReportConfig(run_of(root, layout)))
     text = page.read_text()
-    assert "cameras" in text
+    values = read_json(page.parent / "evaluation.json")
+    cells = [f"<td>{name}</td><td>1</td>" for name in values["per_camera"]["camera_id"]]
+    assert all(cell in text for cell in cells)
+    assert "<h2>Cameras</h2>" in text
+    assert f"Worst cameras: landmark_nme_percent {values['worst_cameras']['landmark_nme_percent'][0]}" in text
     video = cv2.VideoCapture(str(page.parent / "overlay.mp4"))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == FRAMES
     assert abs(video.get(cv2.CAP_PROP_FRAME_WIDTH) - 3 * 110) < 12
@@ -116,7 +138,7 @@ def test_the_page_shows_several_cameras(root, layout):
 
 
 def test_grids_of_pictures_hold_three_cameras(root):
-    folder = write_image_grids(open_run(run_of(root, "multiview")))
+    folder = write_evaluation_folder(open_run(run_of(root, "multiview"))) / "image_grid"
     grid = cv2.imread(str(folder / "frame_00000.jpg"))
     assert grid.shape[1] == pytest.approx(6 * 110, abs=24)
     assert grid.shape[0] == pytest.approx(4 * 160, abs=16)

@@ -40,7 +40,9 @@ METRICS = [
 STAGES = [
     "lmk_init_rigid",
     "lmk_init_all",
-    "rgb_init_painted",
+    "rgb_init_texture",
+    "rgb_init_all",
+    "rgb_init_offset",
     "rgb_sequential_tracking",
     "rgb_global_tracking",
 ]

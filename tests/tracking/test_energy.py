@@ -9,25 +9,25 @@ from vhap.config.data import DataConfig
 from vhap.config.track import ExperimentConfig, LossWeightConfig, TrackConfig
 from vhap.data.sample import FrameBatch
 from vhap.geometry.cameras import camera_from_focal
-from vhap.model.head import landmark_points, pose, yaw_in_camera
+from vhap.model.head import landmark_head, landmark_points, pose, yaw_in_camera
 from vhap.tracking.energy import Energy, EnergyValue, Neighbours
 from vhap.tracking.params import PER_FRAME, TrackParams
 from vhap.tracking.scene import emphasis
 from vhap.tracking.stages import Stage, build_stages
 
 SIZE, TEXTURE = (96, 96), 64
-NO_WEIGHT = ("always_enable_jawline_landmarks", "_for", "_relax_coef")
+NO_WEIGHT = ("always_enable_jawline_landmarks", "_for", "_relax_coef", "blur_iter", "reg_tex_pca")
 WEIGHTS = [field.name for field in fields(LossWeightConfig) if not field.name.endswith(NO_WEIGHT)]
 FRAMES_OF_LANDMARKS = (*PER_FRAME, "shape", "focal_length")
 
 
-def stages(photometric: bool = True) -> dict[str, Stage]:
-    config = TrackConfig(DataConfig(Path("root"), "clip"), ExperimentConfig(Path("out"), photometric=photometric))
+def stages() -> dict[str, Stage]:
+    config = TrackConfig(DataConfig(Path("root"), "clip"), ExperimentConfig(Path("out")))
     return {stage.name: stage for stage in build_stages(config)}
 
 
-LANDMARKS, TRACKING = stages()["lmk_init_all"], stages()["rgb_sequential_tracking"]
-LANDMARK_TRACKING = stages(photometric=False)["lmk_sequential_tracking"]
+INITIAL = stages()["rgb_init_all"]
+TRACKING = replace(stages()["rgb_global_tracking"], temporal=True)
 
 
 def energy(**weights) -> Energy:
@@ -71,17 +71,18 @@ def with_gradient(params: TrackParams) -> TrackParams:
 
 
 @pytest.mark.parametrize("name", FRAMES_OF_LANDMARKS)
-def test_landmark_energy_has_the_gradient_of_finite_differences(name):
-    which = energy()
-    which = replace(which, scene=replace(which.scene, landmark_head=in_double(which.scene.landmark_head)))
-    single = some_params()
-    params = single.mapped(lambda _, value: value.double())
+def test_energy_without_pixels_has_the_gradient_of_finite_differences(name):
+    which, head = energy(), in_double(builtin_head())
+    which = replace(which, scene=replace(which.scene, head=head))
+    params = without_offsets(some_params()).mapped(lambda _, value: value.double())
     batch = frame_batch(moving_params(2, seed=1), SIZE)
     batch = replace(batch, landmarks_px=batch.landmarks_px.double())
     before = neighbours(params)
 
     def total(value: torch.Tensor) -> torch.Tensor:
-        return which(replace(params, **{name: value}), before, batch, LANDMARK_TRACKING).total
+        moved = replace(params, **{name: value})
+        terms = which.terms_without_pixels(moved, pose(head, moved.head()), before, batch, TRACKING)
+        return torch.stack([which.weight_of(term) * found for term, found in terms.items()]).sum()
 
     # The direction keeps away from the kinks of the L1 distance, since it moves every point by far less than a pixel.
     value = getattr(params, name).clone().requires_grad_(True)
@@ -124,7 +125,7 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("stage", [LANDMARKS, LANDMARK_TRACKING, TRACKING], ids=lambda stage: stage.name)
+@pytest.mark.parametrize("stage", [INITIAL, TRACKING], ids=lambda stage: stage.name)
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("detected", [True, False], ids=["detected", "undetected"])
 def test_nothing_becomes_infinite_wherever_the_head_is(stage, place, detected):
@@ -156,21 +157,13 @@ def test_true_place_costs_less_than_places_beside_it():
 
 
 def test_landmarks_of_the_reduced_head_are_those_of_the_whole_head():
-    stage, params = scene(SIZE, TEXTURE), without_offsets(some_params())
+    whole, params = builtin_head(), without_offsets(some_params())
+    small = landmark_head(whole, "ibug")
     camera = camera_from_focal(params.focal_length[0], *SIZE)
     yaw = yaw_in_camera(params.head(), camera.T_camera_world[:3, :3])
-    whole, small = (
-        landmark_points(head, pose(head, params.head()), "ibug", yaw) for head in (stage.head, stage.landmark_head)
-    )
-    torch.testing.assert_close(small, whole, atol=1e-6, rtol=0)
-    assert stage.landmark_head.n_vertices < stage.head.n_vertices / 10
-
-
-def test_whole_and_reduced_head_give_one_landmark_energy():
-    params, batch = without_offsets(some_params()), frame_batch(moving_params(2, seed=1), SIZE)
-    small = evaluate(energy(), params, batch, LANDMARK_TRACKING).terms["landmark"]
-    whole = evaluate(energy(), params, batch, replace(TRACKING, jaw_line=LANDMARK_TRACKING.jaw_line)).terms["landmark"]
-    assert float(small) == pytest.approx(float(whole), rel=1e-4)
+    found, right = (landmark_points(head, pose(head, params.head()), "ibug", yaw) for head in (small, whole))
+    torch.testing.assert_close(found, right, atol=1e-6, rtol=0)
+    assert small.n_vertices < whole.n_vertices / 10
 
 
 def test_nose_counts_ten_times_beside_the_jaw_line_and_once_without():
@@ -194,13 +187,12 @@ def test_mediapipes_points_count_alike_and_as_much_as_ibugs_on_average():
     assert 15 < (without == 0).sum() < 30
 
 
-@pytest.mark.parametrize("stage", [LANDMARK_TRACKING, TRACKING], ids=lambda stage: stage.name)
-def test_landmarks_count_by_their_confidence(stage):
+def test_landmarks_count_by_their_confidence():
     params, batch = some_params(), frame_batch(moving_params(2, seed=1), SIZE)
 
     def cost(confidence: float) -> float:
         trusted = replace(batch, confidence=torch.full_like(batch.confidence, confidence))
-        return float(evaluate(energy(), params, trusted, stage).terms["landmark"])
+        return float(evaluate(energy(), params, trusted, TRACKING).terms["landmark"])
 
     assert cost(0.0) == 0
     assert cost(0.5) == pytest.approx(cost(1.0) / 2) != 0
@@ -208,7 +200,7 @@ def test_landmarks_count_by_their_confidence(stage):
 
 def test_jaw_line_moves_nothing_where_a_stage_leaves_it_out():
     params, batch = some_params(), frame_batch(moving_params(2, seed=1), SIZE)
-    stage = replace(LANDMARKS, jaw_line=False)
+    stage = replace(TRACKING, jaw_line=False)
     plain = evaluate(energy(), params, batch, stage).terms["landmark"]
     batch.landmarks_px[:, :17] += 1000
     assert float(evaluate(energy(), params, batch, stage).terms["landmark"]) == float(plain)
@@ -253,9 +245,9 @@ def test_smaller_pictures_give_nearly_the_same_energy():
 def test_first_frame_has_no_temporal_cost():
     params, batch = some_params(), frame_batch(moving_params(2), SIZE)
     before = replace(neighbours(params), valid=torch.tensor([False, False]))
-    terms = energy()(params, before, batch, LANDMARK_TRACKING).terms
+    terms = energy()(params, before, batch, TRACKING).terms
     assert all(float(value) == 0 for name, value in terms.items() if name.startswith("smooth_"))
-    assert not any(name.startswith("smooth_") for name in evaluate(energy(), params, batch, LANDMARKS).terms)
+    assert not any(name.startswith("smooth_") for name in evaluate(energy(), params, batch, INITIAL).terms)
 
 
 def test_constant_light_leaves_the_lights_alone():

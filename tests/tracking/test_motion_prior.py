@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vhap.config.track import LossWeightConfig
-from vhap.tracking.motion import OFF, Motion, MotionPrior, motion_of, motion_prior, solve_chain
+from vhap.tracking.motion import OFF, Motion, MotionPrior, Spreads, motion_of, motion_prior, solve_chain
 
 FRAMES, WIDTH = 7, 21
 NAMES = ("eyeBlink_L", "jawOpen", "smile")
@@ -81,7 +81,7 @@ def test_steady_motion_costs_nothing():
 
 def test_weights_of_the_energy_tighten_and_loosen_it():
     weights = LossWeightConfig()
-    assert motion_prior(weights) == MotionPrior()
-    assert motion_prior(replace(weights, smooth_rot=0)).rotation_rad == OFF
-    tight = motion_prior(replace(weights, smooth_trans=4 * weights.smooth_trans))
+    assert motion_prior(Spreads(weights)) == MotionPrior()
+    assert motion_prior(Spreads(replace(weights, smooth_rot=0))).rotation_rad == OFF
+    tight = motion_prior(Spreads(replace(weights, smooth_trans=4 * weights.smooth_trans)))
     assert tight.translation_m == pytest.approx(MotionPrior().translation_m / 2)

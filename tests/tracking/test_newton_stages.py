@@ -10,11 +10,11 @@ import torch
 from tracked_heads import FilmedCapture, builtin_head, frame_batch, in_picture, moving_params
 
 from vhap.config.data import DataConfig
-from vhap.config.track import ExperimentConfig, ModelConfig, TrackConfig
+from vhap.config.track import ExperimentConfig, LossWeightConfig, ModelConfig, PipelineConfig, TrackConfig
 from vhap.pipeline.track import build_tracker
 from vhap.tracking.loop import Callback, StepEvent, Tracker
 from vhap.tracking.params import TrackParams
-from vhap.tracking.stages import Stage, build_stages
+from vhap.tracking.stages import PLACE, Stage, build_stages
 
 SIZE, FRAMES, TEXTURE = (96, 96), 5, 128
 
@@ -31,7 +31,7 @@ def options(**changes) -> TrackConfig:
 
 
 def second_order(config: TrackConfig) -> list[Stage]:
-    return [stage for stage in build_stages(config, painted=True) if stage.newton]
+    return [stage for stage in build_stages(config) if stage.newton]
 
 
 def calm_motion() -> TrackParams:
@@ -59,7 +59,7 @@ class Notes(Callback):
     counts: list[tuple[int, int]] = field(default_factory=list)
 
     def on_step(self, event: StepEvent) -> None:
-        assert event.energy.rendering is None
+        assert event.energy.picture is None
         assert event.energy.total.isfinite()
         self.counts.append((event.done, event.total))
 
@@ -83,17 +83,36 @@ def error_px(params: TrackParams, truth: TrackParams) -> float:
     return float((found - right).norm(dim=-1).mean())
 
 
-def test_a_painted_head_is_aligned_by_second_order_stages_and_another_one_is_not():
-    painted = build_stages(options(), painted=True)
-    assert [(stage.name, stage.newton, stage.bake) for stage in painted if stage.photometric] == [
-        ("rgb_init_painted", True, "tint"),
-        ("rgb_sequential_tracking", True, "all"),
-        ("rgb_global_tracking", False, "all"),
+def test_the_place_is_found_by_second_order_stages_and_surface_and_colours_by_first_order_ones():
+    stages = [stage for stage in build_stages(options()) if stage.photometric]
+    assert [(stage.name, stage.newton, stage.coarse, stage.bake) for stage in stages] == [
+        ("rgb_init_texture", True, True, "keep"),
+        ("rgb_init_all", True, False, "keep"),
+        ("rgb_init_offset", False, True, "init"),
+        ("rgb_sequential_tracking", True, False, "keep"),
+        ("rgb_global_tracking", False, False, "all"),
     ]
-    assert not any(stage.newton for stage in build_stages(options(), painted=False))
-    assert not any(
-        stage.newton for stage in build_stages(options(exp=ExperimentConfig(Path("out"), photometric=False)), True)
-    )
+    for stage in stages:
+        assert stage.newton != set(stage.groups).isdisjoint(PLACE), stage.name
+    landmarks_only = options(exp=ExperimentConfig(Path("out"), photometric=False))
+    assert not any(stage.newton for stage in build_stages(landmarks_only))
+
+
+def test_moving_offsets_have_a_stage_of_their_own():
+    config = options(model=ModelConfig(head="builtin", use_dynamic_offset=True))
+    names = [stage.name for stage in build_stages(config)]
+    assert names.index("rgb_sequential_offset") == names.index("rgb_sequential_tracking") + 1
+    (stage,) = (stage for stage in build_stages(config) if stage.name == "rgb_sequential_offset")
+    assert (stage.groups, stage.newton) == (("dynamic_offset",), False)
+    assert "rgb_sequential_offset" not in [stage.name for stage in build_stages(options())]
+
+
+@pytest.mark.parametrize(("groups", "temporal"), [(("texture", "lights"), False), (("texture", "pose"), True)])
+def test_motion_costs_where_first_order_stages_move_the_place(groups, temporal):
+    """Elsewhere its cost is a constant, which only changes where a plateau is seen."""
+    plan = PipelineConfig()
+    plan = replace(plan, rgb_global_tracking=replace(plan.rgb_global_tracking, optimizable_params=groups))
+    assert build_stages(options(pipeline=plan))[-1].temporal == temporal
 
 
 def test_pictures_overcome_the_bias_of_landmarks():
@@ -102,11 +121,10 @@ def test_pictures_overcome_the_bias_of_landmarks():
     tracker = make_tracker(biased_film(truth), notes)
     before = error_px(tracker.params, truth)
     tracker.run(second_order(options()))
-    (first, aligned), (second, refined) = notes.ended
-    assert (first, second) == ("rgb_init_painted", "rgb_sequential_tracking")
+    names, (_, aligned, refined) = zip(*notes.ended)
+    assert names == ("rgb_init_texture", "rgb_init_all", "rgb_sequential_tracking")
     assert notes.epochs == [0]
     assert all(0 < done <= total for done, total in notes.counts)
-    assert notes.counts[-1][0] == notes.counts[-1][1]
     assert before > 1.5
     assert error_px(aligned, truth) < 0.7 * before
     assert error_px(refined, truth) < 0.7 * before
@@ -137,18 +155,17 @@ def test_equal_runs_give_equal_bits():
 
 
 def test_offsets_stay_as_they_are_and_landmarks_lie_on_them():
-    """Pictures say nothing here, so that every frame goes where its landmarks are."""
+    """Landmarks count a thousand times as much as usual, so that every frame goes where they are."""
     truth = calm_motion()
     offset = 0.01 * torch.sin(15 * builtin_head().template + 1)
     right = replace(truth, static_offset=offset)
-    batch = frame_batch(right, SIZE)
-    capture = FilmedCapture(replace(batch, alpha=torch.zeros_like(batch.rgb[..., 0])))
-    tracker = make_tracker(capture, Notes())
+    config = options(w=LossWeightConfig(landmark=1e4))
+    tracker = build_tracker(config, FilmedCapture(frame_batch(right, SIZE)), builtin_head(), torch.device("cpu"))
     start = {name: getattr(truth, name).clone() for name in ("expr", "shape", "focal_length", "rotation")}
     shifted = truth.translation + torch.tensor([0.004, 0.0, 0.0])
     tracker.params = replace(tracker.params, **start, static_offset=offset.clone(), translation=shifted)
     before = error_px(tracker.params, right)
-    params = tracker.run([stage for stage in second_order(options()) if stage.sequential])
+    params = tracker.run([stage for stage in second_order(config) if stage.sequential])
     assert params.static_offset is not None
     assert torch.equal(params.static_offset, offset)
     assert error_px(params, right) < 0.3 * before

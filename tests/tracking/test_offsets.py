@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ from vhap.geometry.meshes import uniform_laplacian
 from vhap.model.head import pose
 from vhap.render.appearance_prior import AppearancePrior
 from vhap.tracking import losses
-from vhap.tracking.energy import Energy, Neighbours
+from vhap.tracking.energy import Energy, EnergyValue, Neighbours
 from vhap.tracking.params import TrackParams
 from vhap.tracking.stages import Stage
 from vhap.tracking.texture import back_project
@@ -110,9 +110,8 @@ def test_silhouette_by_hand():
     coverage = torch.tensor([[[1.0, 0.6, 0.2, 0.0]]])
     alpha = torch.tensor([[[0.5, 1.0, 0.0, 1.0]]])
     nowhere, everywhere = torch.zeros(1, 1, 4), torch.ones(1, 1, 4)
-    assert float(losses.silhouette(coverage, alpha, nowhere, 2)) == pytest.approx((0.5 + 0.2) / 2)
-    assert float(losses.silhouette(coverage, alpha, everywhere, 2)) == pytest.approx((0.5 + 0.4 + 0.2 + 1.0) / 2)
-    assert float(losses.silhouette(0 * coverage, 0 * alpha, everywhere, 0)) == 0
+    assert float(losses.silhouette(coverage, alpha, nowhere)) == pytest.approx(0.5 + 0.2)
+    assert float(losses.silhouette(coverage, alpha, everywhere)) == pytest.approx(0.5 + 0.4 + 0.2 + 1.0)
 
 
 def test_offsets_are_part_of_the_posed_head_and_turn_with_it():
@@ -145,9 +144,16 @@ SIZE, TEXTURE = (96, 96), 256
 CLUSTERS = ("skin", "hair", "boundary", "lips_tight", "teeth", "sclerae", "irises")
 
 
-def terms_of(which: Energy, params: TrackParams, batch: FrameBatch) -> dict[str, Tensor]:
+def value_of(which: Energy, params: TrackParams, batch: FrameBatch) -> EnergyValue:
     before = Neighbours(params.detached(), torch.zeros(params.n_timesteps, dtype=torch.bool))
-    return which(params, before, batch, OFFSETS).terms
+    return which(params, before, batch, OFFSETS)
+
+
+def only(name: str) -> LossWeightConfig:
+    """All weights 0 but this one, which is 1."""
+    weights = asdict(LossWeightConfig())
+    off = {key: 0.0 for key, value in weights.items() if isinstance(value, float) and "relax_coef" not in key}
+    return replace(LossWeightConfig(), **{**off, name: 1.0})
 
 
 @pytest.mark.parametrize(
@@ -163,10 +169,8 @@ def test_relaxed_regions_are_those_of_the_options(name, option, region, share):
     offset[whole[len(whole) // 2]] = 0.01
     params, batch = replace(params, static_offset=offset), frame_batch(params, SIZE)
     plain, relaxed = (
-        float(
-            terms_of(Energy(scene(SIZE, 64), replace(LossWeightConfig(), **{f"{option}_coef": c})), params, batch)[name]
-        )
-        for c in (1.0, 0.2)
+        float(value_of(Energy(scene(SIZE, 64), weights), params, batch).terms[name])
+        for weights in (replace(LossWeightConfig(), **{f"{option}_coef": c}) for c in (1.0, 0.2))
     )
     assert relaxed == pytest.approx(share * plain, rel=1e-4)
     assert plain > 0
@@ -178,9 +182,9 @@ def test_matte_pulls_any_outline_inwards_and_the_hairs_alone_outwards(matte):
     params = replace(params, static_offset=torch.zeros(head.n_vertices, 3, requires_grad=True))
     batch = frame_batch(still_params(1, 64), SIZE)
     batch = replace(batch, alpha=torch.full_like(batch.rgb[..., 0], matte))
-    term = terms_of(Energy(scene(SIZE, 64), LossWeightConfig()), params, batch)["silhouette"]
+    cost = value_of(Energy(scene(SIZE, 64), only("silhouette")), params, batch).total
     assert params.static_offset is not None
-    (pull,) = torch.autograd.grad(term, params.static_offset)
+    (pull,) = torch.autograd.grad(cost, params.static_offset)
     assert (pull[head.regions["hair"]] != 0).any()
     assert bool((pull[head.regions["neck_lower"]] != 0).any()) == (matte == 0)
     # Descent moves the hair on the left (positive x is the head's left) inwards or outwards.
@@ -230,13 +234,13 @@ def hair_found(disturb_rate: float, truth_m: float, start_m: float) -> float:
     residual = back_project(stage, [(start, batch)]).requires_grad_()
     generator = torch.Generator().manual_seed(0)
     prior = AppearancePrior(stage.face_clusters(CLUSTERS), disturb_rate, disturb_rate, generator)
-    which = Energy(stage, LossWeightConfig(), prior=prior if disturb_rate else None)
+    which = Energy(stage, only("photo"), prior=prior if disturb_rate else None)
     batch, grown = replace(batch, alpha=None), torch.tensor(start_m, requires_grad=True)
     moves, texels, trace = torch.optim.Adam([grown], 5e-4), torch.optim.Adam([residual], 0.02), []
     for _ in range(60):
         params = replace(still, static_offset=grown_hair(grown), residual_texture=residual)
-        photo = terms_of(which, params, batch)["photo"]
-        grown.grad, residual.grad = torch.autograd.grad(photo, [grown, residual])
+        cost = value_of(which, params, batch).total
+        grown.grad, residual.grad = torch.autograd.grad(cost, [grown, residual])
         moves.step()
         texels.step()
         trace.append(float(grown.detach()))

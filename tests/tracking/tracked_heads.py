@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -92,7 +93,6 @@ def scene(size: tuple[int, int] = (96, 96), texture_size: int = 64) -> Scene:
     assert head.base_texture is not None
     return Scene(
         head=head,
-        landmark_head=landmark_head(head, "ibug"),
         landmark_set="ibug",
         size=size,
         given=None,
@@ -145,7 +145,8 @@ class FilmedCapture:
         self.camera_ids = ["0"]
         self.size = self.batch.size
         self.landmark_set = "ibug"
-        self.background_rgb = None
+        self.folder = Path("film")
+        self.background_rgb: tuple[float, float, float] | None = None
 
     def load(self, timesteps: list[int], cameras: list[int] | None = None) -> FrameBatch:
         names = ("timesteps", "cameras", "rgb", "alpha", "landmarks_px", "confidence")

@@ -42,6 +42,7 @@ def page(tmp_path: Path) -> Path:
         settings={"a_setting_with_a_long_name": "value" * 40},
         stage_seconds={"rgb_sequential_tracking": 2.0},
         frames=frames,
+        tables={"Cameras": {f"a_column_{k}_with_a_long_name": ["222200037", 31.25] for k in range(6)}},
         charts={"Errors": [errors, Chart("losses", {"total": [1.0, 0.1]}, log=True)]},
     )
     path = tmp_path / "report.html"

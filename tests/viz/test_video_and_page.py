@@ -11,10 +11,10 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
+from vhap.util.choice import even_choice, worst
 from vhap.util.errors import InputError
 from vhap.viz import page
 from vhap.viz.chart import Chart
-from vhap.viz.choice import even_choice, worst
 from vhap.viz.page import PageFrame, Report, render_page
 from vhap.viz.pictures import encode_jpeg
 from vhap.viz.video import write_video
@@ -111,6 +111,7 @@ def full_report(**changes) -> Report:
         "notes": ["lost < 2 frames"],
         "frames": page_frames(3),
         "video": b"\0mp4",
+        "tables": {"Views": {"name": ["a<b", "c"], "error": [1.23456, None]}},
         "charts": {"Errors": [Chart("NME", {"NME": [1.0, 2.0, float("nan"), 4.0]})]},
     }
     return Report(**{**values, **changes})
@@ -153,6 +154,14 @@ def test_page_shows_the_values_and_escapes_them() -> None:
     assert {"1.5", "6.0"} <= set(tags.text["td"])
     assert "<script>alert(1)</script>" in tags.text["td"]
     assert tags.text["p"][0] == "lost < 2 frames"
+
+
+def test_tables_have_columns_with_names() -> None:
+    text = render_page(full_report())
+    assert "<h2>Views</h2>" in text
+    assert "<tr><th>name</th><th>error</th></tr>" in text
+    assert "<tr><td>a&lt;b</td><td>1.235</td></tr>" in text
+    assert "<tr><td>c</td><td>–</td></tr>" in text
 
 
 def test_slider_holds_every_picture_once_and_cannot_be_ended_by_a_caption() -> None:

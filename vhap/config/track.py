@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -32,6 +32,8 @@ class ModelConfig:
     """Expression coefficients, at most as many as the head has."""
     add_teeth: bool = True
     """Give FLAME rows of teeth (120 more vertices)."""
+    remove_lip_inside: bool = False
+    """Leave out the triangles inside the mouth; vertices stay as they are."""
     tex_resolution: int = 2048
     """Side of the written texture; it is optimised at the resolution that the pictures support."""
     use_static_offset: bool = True
@@ -53,6 +55,12 @@ class ModelConfig:
     """Regions hidden by hair or clothes: neither their texture nor their outline is aligned."""
     tex_painted: bool = True
     """Start from the head's painted texture where there is one, else from a flat colour by region."""
+    n_tex: int = 100
+    """No effect: the texture is not a sum of principal components."""
+    tex_extra: bool = True
+    """No effect: the albedo is always optimised and written."""
+    residual_tex: bool = True
+    """No effect: the albedo is always the base texture and an optimised residual."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,12 @@ class RenderConfig:
     """Appearance prior: how often a pixel of the head takes the colour of another one of its cluster."""
     disturb_rate_bg: float = 0.5
     """The same for pixels of the background."""
+    background_train: str = "target"
+    """No effect: the input picture stands behind the head."""
+    background_eval: str = "target"
+    """No effect: the input picture stands behind the head."""
+    lighting_space: str = "world"
+    """No effect: light stands still in the world."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +120,9 @@ class LossWeightConfig:
     reg_tex_res_for: tuple[str, ...] = ("sclerae", "teeth")
     """Regions whose texture keeps near the base."""
     reg_tex_res: float = 10.0
-    """Mean square of the texture's residual in those regions."""
+    """Mean square of the texture's residual in those regions. Also reg_tex_res_clusters."""
+    reg_tex_pca: float = 1e-4
+    """No effect: the texture is not a sum of principal components."""
     reg_light: float | None = None
     """Squared change from the uniform light (None: off)."""
     reg_diffuse: float = 100.0
@@ -143,6 +159,8 @@ class LossWeightConfig:
     """Change of the eyes' rotation, squared."""
     smooth_expr: float = 1.0
     """Change of the expression coefficients, squared."""
+    blur_iter: int = 0
+    """No effect: pictures are compared as they are."""
 
 
 @dataclass(frozen=True)
@@ -150,19 +168,24 @@ class LogConfig:
     interval_scalar: int = 100
     """Steps between scalars in TensorBoard."""
     interval_media: int = 500
-    """Steps between pictures in `train/`."""
+    """Steps that render (first order) between pictures in `train/`."""
     image_format: Literal["jpg", "png"] = "jpg"
     """Format of those pictures."""
     max_num_views: int = 3
-    """Frames shown in one of those pictures."""
+    """Cameras of a timestep shown in one of those pictures (frames, where there is one camera), evenly chosen."""
+    view_indices: tuple[int, ...] = ()
+    """No effect: the front camera and one of either side are shown."""
+    stack_views_in_rows: bool = True
+    """No effect: cameras stand side by side."""
     max_eval_frames: int = 8
-    """Frames shown in `eval_<epoch>/image_grid/`, evenly chosen; 0 for none."""
+    """Frames in `eval_<epoch>/`, as pictures and as meshes, evenly chosen; 0 for none."""
 
 
 @dataclass(frozen=True)
 class StepStageConfig:
     num_steps: int | None = None
-    """Steps exactly (a frame batch, in sequential stages). None: up to the stage's bound, less on a plateau."""
+    """First-order stages: steps exactly (a frame batch, in sequential stages); None: up to the stage's bound, less on a
+    plateau. Second-order stages: rounds at most; they end when a round gains less than 1e-4 of the cost."""
     optimizable_params: tuple[ParamGroup, ...] = ()
     """Groups of unknowns that move."""
     disable_jawline_landmarks: bool = False
@@ -188,9 +211,13 @@ class EpochStageConfig:
 
 
 def _steps(
-    *groups: ParamGroup, jaw_line: bool = True, texture: tuple[str, ...] = (), boundary: tuple[str, ...] = ()
+    *groups: ParamGroup,
+    count: int | None = None,
+    jaw_line: bool = True,
+    texture: tuple[str, ...] = (),
+    boundary: tuple[str, ...] = (),
 ) -> StepStageConfig:
-    return field(default_factory=lambda: StepStageConfig(None, groups, not jaw_line, texture, boundary))
+    return field(default_factory=lambda: StepStageConfig(count, groups, not jaw_line, texture, boundary))
 
 
 def _epochs(*groups: ParamGroup, jaw_line: bool = True, boundary: tuple[str, ...] = ()) -> EpochStageConfig:
@@ -199,29 +226,35 @@ def _epochs(*groups: ParamGroup, jaw_line: bool = True, boundary: tuple[str, ...
 
 _EVERYTHING: tuple[ParamGroup, ...] = ("cam", "pose", "shape", "joints", "expr", "texture", "lights")
 _NOT_SKIN = ("hair", "boundary", "neck")
+_BETWEEN_LIPS = ("lip_inside", "lips_tight", "teeth")
 
 
 @dataclass(frozen=True)
 class PipelineConfig:
-    """The stages, in the order in which they run. rgb_init_painted is for heads with a painted texture only."""
+    """The stages, in the order in which they run.
+
+    rgb_init_texture (on small pictures), rgb_init_all and rgb_sequential_tracking are of second order: they solve for
+    the head's place, with the albedo that explains all pictures best. The others make first-order steps; they leave the
+    place to the former unless it is among their optimizable_params. rgb_init_offset makes none unless it is told to:
+    offsets grow in rgb_global_tracking, and faster ones cost the face a quarter of a millimetre.
+    """
 
     lmk_init_rigid: StepStageConfig = _steps("cam", "pose")
     lmk_init_all: StepStageConfig = _steps("cam", "pose", "shape", "joints", "expr")
-    rgb_init_painted: StepStageConfig = _steps("cam", "pose", "shape", "joints", "expr", "lights")
     rgb_init_texture: StepStageConfig = _steps(
-        "cam", "shape", "texture", "lights", texture=_NOT_SKIN, boundary=("hair", "boundary")
+        *_EVERYTHING, texture=(*_NOT_SKIN, *_BETWEEN_LIPS, "eyeballs"), boundary=("boundary", "bottomline")
     )
     rgb_init_all: StepStageConfig = _steps(
-        *_EVERYTHING, jaw_line=False, texture=_NOT_SKIN, boundary=("hair", "bottomline")
+        *_EVERYTHING, texture=(*_NOT_SKIN, *_BETWEEN_LIPS, "eyeballs"), boundary=("boundary", "bottomline")
     )
     rgb_init_offset: StepStageConfig = _steps(
-        *_EVERYTHING, "static_offset", jaw_line=False, texture=_NOT_SKIN, boundary=("bottomline",)
+        "texture", "lights", "static_offset", count=0, texture=(*_NOT_SKIN, "face"), boundary=("bottomline",)
     )
     rgb_sequential_tracking: StepStageConfig = _steps(
-        "pose", "joints", "expr", "texture", "dynamic_offset", jaw_line=False, boundary=("bottomline",)
+        "pose", "joints", "expr", "dynamic_offset", texture=_NOT_SKIN, boundary=("boundary", "bottomline")
     )
     rgb_global_tracking: EpochStageConfig = _epochs(
-        *_EVERYTHING, "static_offset", "dynamic_offset", jaw_line=False, boundary=("bottomline",)
+        "texture", "lights", "static_offset", "dynamic_offset", jaw_line=False, boundary=("bottomline",)
     )
     lmk_sequential_tracking: StepStageConfig = _steps("pose", "joints", "expr")
     lmk_global_tracking: EpochStageConfig = _epochs("cam", "pose", "shape", "joints", "expr")
@@ -261,12 +294,21 @@ class TrackConfig:
     """Initialisation and the sequential pass start at this frame."""
     batch_size: int = 16
     """Consecutive timesteps solved together, by all cameras, each starting from the last solved one."""
+    micro_batch_size: int = 8
+    """Pictures of a step that are rendered at once. Fewer take less memory; the gradient is the same."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: cuda if there."""
     seed: int = 0
     """Runs are deterministic for a seed on one device."""
     dry_run: bool = False
     """Print frames, stages and an estimate of the time, then stop."""
+
+
+def usual_weights(config: TrackConfig) -> LossWeightConfig:
+    """Those that runs of this kind have by default."""
+    (factory,) = (field.default_factory for field in fields(config) if field.name == "w")
+    assert factory is not MISSING
+    return factory()
 
 
 @dataclass(frozen=True)
@@ -289,14 +331,13 @@ def _rig_pipeline() -> PipelineConfig:
     return PipelineConfig(
         rgb_sequential_tracking=StepStageConfig(None, ("pose", "joints", "expr", "dynamic_offset"), True, torso, torso),
         rgb_global_tracking=EpochStageConfig(
-            None, (*_EVERYTHING, "static_offset", "dynamic_offset"), True, torso, torso
+            None, ("texture", "lights", "static_offset", "dynamic_offset"), True, torso, torso
         ),
     )
 
 
 def _one_moment() -> PipelineConfig:
-    """As of a rig, without a sequential pass. Views from all around need no painted texture to lay the head on, and
-    the stages without one have time for offsets."""
+    """As of a rig, without a sequential pass."""
     plan = _rig_pipeline()
     return replace(plan, rgb_sequential_tracking=replace(plan.rgb_sequential_tracking, num_steps=0))
 
@@ -323,7 +364,6 @@ class SingleFrameTrackConfig(TrackConfig):
     """A static avatar."""
 
     data: SingleFrameDataConfig
-    model: ModelConfig = field(default_factory=lambda: ModelConfig(tex_painted=False))
     w: LossWeightConfig = field(default_factory=_rig_weights)
     pipeline: PipelineConfig = field(default_factory=_one_moment)
 

@@ -66,8 +66,7 @@ def load_flame(path: str | Path, with_teeth: bool = True) -> HeadModel:
     model = replace(model, uvs=uvs, uv_faces=uv_faces)
     model = complete_regions(add_teeth(model) if with_teeth else model)
     texture = _base_texture(path.parent, model)
-    painted = (path.parent / PAINTED).is_file()
-    return replace(model, base_texture=texture, has_painted_texture=painted)
+    return replace(model, base_texture=texture)
 
 
 def _arrays(content: Any, path: Path) -> dict[str, np.ndarray]:

@@ -56,7 +56,6 @@ class HeadModel:
     landmarks: name -> LandmarkSet; `ibug` = 68 iBUG points, then the two iris centres (68 on the image's left);
     `mediapipe` = MediaPipe's 478.
     jaw_line: sliding contour or None. base_texture (H, W, 3) sRGB in [0, 1], row 0 on top, or None.
-    has_painted_texture: whether it shows a face's features, not just a flat colour for each region.
     shape_names, expr_names: empty where the basis is anonymous. has_jaw: False where the jaw joint moves nothing.
     open_mouth: expression coefficients that open the mouth, name or index -> value (empty where has_jaw).
     asset_hash: identifies the file (or the code's version) that the model came from.
@@ -79,7 +78,6 @@ class HeadModel:
     landmarks: Mapping[str, LandmarkSet] = field(default_factory=dict)
     jaw_line: JawLine | None = None
     base_texture: Tensor | None = None
-    has_painted_texture: bool = False
     shape_names: tuple[str, ...] = ()
     expr_names: tuple[str, ...] = ()
     has_jaw: bool = True

@@ -17,8 +17,15 @@ from vhap.config.evaluate import EvaluateConfig
 from vhap.data.results import TrackResult, load_result, result_path
 from vhap.geometry.similarities import apply_similarity
 from vhap.pipeline.captures import given_cameras, similarity_of
+from vhap.pipeline.measure_cameras import per_camera, worst_cameras
 from vhap.pipeline.measure_eyes_and_mouth import measure_eyes_and_mouth
-from vhap.pipeline.measure_pictures import FrameMeasures, clip_psnr_db, measure_pictures
+from vhap.pipeline.measure_pictures import (
+    FrameMeasures,
+    detected_share,
+    mean_nme_percent,
+    measure_pictures,
+    picture_values,
+)
 from vhap.pipeline.rendered_frames import RunScene, open_run, result_head_params
 from vhap.tracking.eyes_and_mouth import in_head_space
 from vhap.tracking.metrics import (
@@ -27,15 +34,14 @@ from vhap.tracking.metrics import (
     SimilaritySums,
     focal_error_percent,
     second_difference_mm,
-    silhouette_iou,
     vertex_distance_mm,
 )
 from vhap.util.errors import InputError
 from vhap.util.files import read_json, write_json
 from vhap.util.log import get_logger
 
-PER_FRAME = "per_frame"
-"""The one key of evaluation.json that is not a single value."""
+PER_FRAME, PER_CAMERA, WORST_CAMERAS = "per_frame", "per_camera", "worst_cameras"
+"""The keys of evaluation.json that are not single values."""
 
 
 @dataclass(frozen=True)
@@ -75,21 +81,23 @@ def run(config: EvaluateConfig) -> Path:
 
 
 def read_or_evaluate(folder: Path, epoch: int) -> dict[str, Any]:
-    """evaluation.json of a run folder; made where it is missing, of another epoch, or without values of the frames."""
+    """evaluation.json of a run folder; made where it is missing, of another epoch, or without values of the frames and
+    the cameras."""
     path = folder / "evaluation.json"
     values = read_json(path) if path.is_file() else {}
-    if values.get("epoch") != epoch or PER_FRAME not in values:
+    if values.get("epoch") != epoch or not {PER_FRAME, PER_CAMERA} <= values.keys():
         values = read_json(run(EvaluateConfig(folder, epoch=epoch)))
     return values
 
 
 def clip_values(values: dict[str, Any]) -> dict[str, float | int | str | None]:
     """What an evaluation says of the clip as a whole, by name."""
-    return {name: value for name, value in values.items() if name != PER_FRAME}
+    return {name: value for name, value in values.items() if name not in (PER_FRAME, PER_CAMERA, WORST_CAMERAS)}
 
 
 def evaluate(scene: RunScene, truth: Truth | None = None) -> dict[str, Any]:
-    """Names and values of the clip, and under PER_FRAME those of its frames; NaN where there is nothing to measure.
+    """Names and values of the clip, under PER_FRAME those of its frames, under PER_CAMERA those of its cameras, and the
+    names of the worst of these under WORST_CAMERAS; NaN where there is nothing to measure.
 
     frames: timesteps of the capture. frames_lost: without a finite result, or with a landmark error above 10 % where
     a face was detected. detected_fraction: of all pictures. landmark_nme_percent: mean over the detected frames, of
@@ -101,30 +109,31 @@ def evaluate(scene: RunScene, truth: Truth | None = None) -> dict[str, Any]:
     """
     measures = measure_pictures(scene)
     frames = len(scene.capture.timestep_ids)
-    errors = [m.nme_percent for m in measures if not math.isnan(m.nme_percent)]
+    pictures = [picture for measured in measures for picture in measured.pictures]
+    cameras = per_camera(scene.capture.camera_ids, measures)
     values = {
         "epoch": scene.epoch,
         "frames": frames,
         "frames_lost": frames - scene.n_rows + sum(m.lost for m in measures),
-        "detected_fraction": sum(m.detected for m in measures) / max(scene.n_rows, 1),
-        "landmark_nme_percent": float(np.mean(errors)) if errors else math.nan,
-        "psnr_head_db": clip_psnr_db([m.head for m in measures]),
-        "psnr_face_db": clip_psnr_db([m.face for m in measures]),
-        "silhouette_iou": silhouette_iou(sum(m.both for m in measures), sum(m.either for m in measures)),
+        "detected_fraction": detected_share(pictures),
+        "landmark_nme_percent": mean_nme_percent(measures),
+        **picture_values(pictures),
         "jitter_mm": math.nan if is_unordered(scene) else vertex_jitter_mm(scene),
     }
     compared = {} if truth is None else compare_with_truth(scene, truth)
-    return {**values, **compared, PER_FRAME: per_frame(scene, measures)}
+    by_camera = {PER_CAMERA: cameras, WORST_CAMERAS: worst_cameras(cameras)}
+    return {**values, **compared, PER_FRAME: per_frame(scene, measures), **by_camera}
 
 
 def per_frame(scene: RunScene, measures: list[FrameMeasures]) -> dict[str, list]:
     """Values of every frame of the result, in its order; NaN where a frame has nothing to measure."""
+    pixels = [picture_values(measured.pictures) for measured in measures]
     return {
         "timestep_id": [str(name) for name in scene.result.timestep_id],
         "lost": [measured.lost for measured in measures],
         "landmark_nme_percent": [measured.nme_percent for measured in measures],
-        "psnr_head_db": [measured.head.psnr_db() for measured in measures],
-        "psnr_face_db": [measured.face.psnr_db() for measured in measures],
+        "psnr_head_db": [values["psnr_head_db"] for values in pixels],
+        "psnr_face_db": [values["psnr_face_db"] for values in pixels],
     }
 
 

@@ -84,6 +84,6 @@ def select_rows(scene: RunScene, rows: list[int]) -> RunScene:
 
 def tracked_head(scene: RunScene, result: TrackResult, fps: float) -> TrackedHead:
     """The head of all rows in the world of `result`; fps: frames a second of the recording."""
-    albedo = (scene.texture[0].clamp(0, 1) * 255).round().byte().numpy()
     times_s = np.asarray(result.timestep_index, np.float64) / fps
-    return TrackedHead(scene.model, result_head_params(result, list(range(scene.n_rows))), albedo, times_s)
+    params = result_head_params(result, list(range(scene.n_rows)))
+    return TrackedHead(scene.model, params, scene.albedo_bytes(), times_s)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from vhap.pipeline.rendered_frames import RunScene
 from vhap.render.scene import Rendering, compose
-from vhap.viz.choice import even_choice
-from vhap.viz.grid import image_grid, label, labelled_grid
+from vhap.viz.grid import image_grid, label
 from vhap.viz.overlay import blend, cut_out, draw_landmarks, error_map
-from vhap.viz.pictures import shrink, write_jpeg
+from vhap.viz.pictures import shrink
 
 
 @torch.no_grad()
@@ -54,16 +51,6 @@ def shown_panels(scene: RunScene, row: int, longest_side: int | None = None) -> 
         panel: image_grid([label(panels[panel], name, below=True) for name, panels in zip(names, by_view)], len(views))
         for panel in by_view[0]
     }
-
-
-def write_image_grids(scene: RunScene) -> Path:
-    """`eval_<epoch>/image_grid/frame_%05d.jpg` in the run folder: all panels of an even choice of frames, at most
-    log.max_eval_frames; the number is the row in the result. Returns the folder."""
-    folder = scene.folder / f"eval_{scene.epoch}" / "image_grid"
-    for row in even_choice(scene.n_rows, scene.config.log.max_eval_frames):
-        columns = 4 if scene.n_views == 1 else 2
-        write_jpeg(folder / f"frame_{row:05d}.jpg", labelled_grid(shown_panels(scene, row), columns))
-    return folder
 
 
 def _over_white(rendering: Rendering, colours: Tensor) -> np.ndarray:

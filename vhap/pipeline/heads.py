@@ -39,6 +39,7 @@ def configured_head(options: ModelConfig) -> HeadModel:
         n_shape=options.n_shape,
         n_expr=options.n_expr,
         add_teeth=options.add_teeth,
+        remove_lip_inside=options.remove_lip_inside,
     )
 
 

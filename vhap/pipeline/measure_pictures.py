@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -20,6 +21,7 @@ from vhap.tracking.metrics import (
     eye_width_px,
     head_window,
     landmark_nme_percent,
+    silhouette_iou,
     silhouette_overlap,
 )
 from vhap.util.progress import progress
@@ -30,18 +32,34 @@ MATTE_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
-class FrameMeasures:
-    """One timestep by all cameras. detected: share of the pictures with a face; nme_percent: landmark error, mean over
-    these, NaN without; both, either: pixels of the silhouettes' intersection and union, 0 without a matte; lost: the
-    head is not finite or its landmarks are off by over 10 %."""
+class PictureMeasures:
+    """One picture. detected: it shows a face; nme_percent: landmark error, NaN without a face; both, either: pixels of
+    the silhouettes' intersection and union, 0 without a matte."""
 
-    detected: float
-    lost: bool = False
+    detected: bool
     head: SquaredErrorSum = field(default_factory=SquaredErrorSum)
     face: SquaredErrorSum = field(default_factory=SquaredErrorSum)
     nme_percent: float = math.nan
     both: int = 0
     either: int = 0
+
+
+@dataclass(frozen=True)
+class FrameMeasures:
+    """One timestep by all cameras, in their order. finite: whether the head is."""
+
+    pictures: tuple[PictureMeasures, ...]
+    finite: bool
+
+    @property
+    def nme_percent(self) -> float:
+        """Mean over the pictures with a face; NaN without one."""
+        return mean_nme_percent(self.pictures)
+
+    @property
+    def lost(self) -> bool:
+        """The head is not finite, or its landmarks are off by over 10 %."""
+        return not self.finite or self.nme_percent > LOST_NME_PERCENT
 
 
 def measure_pictures(scene: RunScene) -> list[FrameMeasures]:
@@ -53,45 +71,49 @@ def measure_pictures(scene: RunScene) -> list[FrameMeasures]:
 def measure_frame(scene: RunScene, row: int, in_face: Tensor) -> FrameMeasures:
     """in_face: (F,) bool, the faces of the region `face`. A head that is not finite is lost and nothing else."""
     vertices = scene.vertices(row)
-    views = [measure_view(scene, row, view, vertices, in_face) for view in range(scene.n_views)]
-    errors = [view.nme_percent for view in views if not math.isnan(view.nme_percent)]
-    nme = sum(errors) / len(errors) if errors else math.nan
-    return FrameMeasures(
-        detected=sum(view.detected for view in views) / len(views),
-        lost=nme > LOST_NME_PERCENT or not bool(torch.isfinite(vertices).all()),
-        head=summed([view.head for view in views]),
-        face=summed([view.face for view in views]),
-        nme_percent=nme,
-        both=sum(view.both for view in views),
-        either=sum(view.either for view in views),
-    )
+    pictures = tuple(measure_picture(scene, row, view, vertices, in_face) for view in range(scene.n_views))
+    return FrameMeasures(pictures, bool(torch.isfinite(vertices).all()))
 
 
-def measure_view(scene: RunScene, row: int, view: int, vertices: Tensor, in_face: Tensor) -> FrameMeasures:
-    """One picture of a frame."""
+def measure_picture(scene: RunScene, row: int, view: int, vertices: Tensor, in_face: Tensor) -> PictureMeasures:
     frame, camera = scene.load(row, view), scene.camera(view)
     detected = bool((frame.confidence > 0).any())
     if not torch.isfinite(vertices).all():
-        return FrameMeasures(detected, lost=True)
+        return PictureMeasures(detected)
     rendering = scene.render_vertices(vertices, camera, frame.rgb)
     mask = rendering.raster.mask
     head, face = SquaredErrorSum(), SquaredErrorSum()
     head.add(rendering.picture, frame.rgb, mask)
     face.add(rendering.picture, frame.rgb, facing_mask(scene, rendering, vertices, camera, in_face))
-    nme = frame_landmark_error(scene, row, view, vertices, frame) if detected else math.nan
+    nme = picture_landmark_error(scene, row, view, vertices, frame) if detected else math.nan
     both, either = 0, 0
     if frame.alpha is not None:
         window = silhouette_window(scene, row, vertices, camera)
         both, either = silhouette_overlap(mask[0], frame.alpha[0] > MATTE_THRESHOLD, window)
-    return FrameMeasures(detected, nme > LOST_NME_PERCENT, head, face, nme, both, either)
+    return PictureMeasures(detected, head, face, nme, both, either)
 
 
-def clip_psnr_db(errors: list[SquaredErrorSum]) -> float:
-    """All frames' pixels together."""
-    return summed(errors).psnr_db()
+def picture_values(pictures: Sequence[PictureMeasures]) -> dict[str, float]:
+    """What the pixels of some pictures say, all together."""
+    return {
+        "psnr_head_db": summed([picture.head for picture in pictures]).psnr_db(),
+        "psnr_face_db": summed([picture.face for picture in pictures]).psnr_db(),
+        "silhouette_iou": silhouette_iou(sum(p.both for p in pictures), sum(p.either for p in pictures)),
+    }
 
 
-def summed(errors: list[SquaredErrorSum]) -> SquaredErrorSum:
+def mean_nme_percent(measures: Sequence[PictureMeasures] | Sequence[FrameMeasures]) -> float:
+    """Mean of the landmark errors that are there; NaN where none is."""
+    errors = [measured.nme_percent for measured in measures if not math.isnan(measured.nme_percent)]
+    return sum(errors) / len(errors) if errors else math.nan
+
+
+def detected_share(pictures: Sequence[PictureMeasures]) -> float:
+    """Of pictures with a face."""
+    return sum(picture.detected for picture in pictures) / max(len(pictures), 1)
+
+
+def summed(errors: Sequence[SquaredErrorSum]) -> SquaredErrorSum:
     return SquaredErrorSum(sum(error.total for error in errors), sum(error.count for error in errors))
 
 
@@ -106,7 +128,7 @@ def facing_mask(scene: RunScene, rendering: Rendering, vertices: Tensor, camera:
     return mask
 
 
-def frame_landmark_error(scene: RunScene, row: int, view: int, vertices: Tensor, frame: FrameBatch) -> float:
+def picture_landmark_error(scene: RunScene, row: int, view: int, vertices: Tensor, frame: FrameBatch) -> float:
     """% of the detected distance between the outer eye corners, over the points that both sides know."""
     ids = scene.model.landmarks[scene.capture.landmark_set].detector_ids
     width = eye_width_px(frame.landmarks_px[0], scene.capture.landmark_set)

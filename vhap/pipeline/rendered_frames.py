@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -75,6 +76,10 @@ class RunScene:
     def head_params(self, row: int | list[int]) -> HeadParams:
         """The head of one row, without a leading axis, or of several, with one."""
         return result_head_params(self.result, row, self.device)
+
+    def albedo_bytes(self) -> np.ndarray:
+        """(R, R, 3) uint8, row 0 on top."""
+        return (self.texture[0].clamp(0, 1) * 255).round().byte().cpu().numpy()
 
     def vertices(self, row: int) -> Tensor:
         """(V, 3) metres in the world."""

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from vhap.config.report import ReportConfig
-from vhap.pipeline.evaluate_tracking import PER_FRAME, clip_values, read_or_evaluate
+from vhap.pipeline.evaluate_tracking import PER_CAMERA, PER_FRAME, WORST_CAMERAS, clip_values, read_or_evaluate
 from vhap.pipeline.frame_panels import shown_panels
+from vhap.pipeline.measure_cameras import worst_line
 from vhap.pipeline.rendered_frames import RunScene, open_run
 from vhap.pipeline.report_charts import frame_charts, loss_charts, parameter_charts, worst_frames
+from vhap.util.choice import even_choice
 from vhap.util.errors import InputError
 from vhap.util.files import read_json, write_text
 from vhap.util.progress import progress
-from vhap.viz.choice import even_choice
 from vhap.viz.grid import labelled_grid
 from vhap.viz.page import MOST_FRAMES, PageFrame, Report, render_page
 from vhap.viz.pictures import encode_jpeg
@@ -49,10 +51,11 @@ def write_report(scene: RunScene, target: Path, seconds: Mapping[str, float], fr
     video = write_side_by_side(scene, target / "overlay.mp4", OVERLAY)
     report = Report(
         title=f"Tracking of {scene.config.data.sequence}",
-        notes=notes(scene, per_frame),
+        notes=notes(scene, evaluation),
         metrics=clip_values(evaluation),
         frames=[page_frame(scene, row, per_frame) for row in chosen_frames(per_frame, frames)],
         video=video.read_bytes(),
+        tables={"Cameras": evaluation[PER_CAMERA]} if scene.n_views > 1 else {},
         charts={
             "Frame by frame": frame_charts(per_frame),
             "Parameters over time": parameter_charts(scene.result),
@@ -108,9 +111,9 @@ def page_frame(scene: RunScene, row: int, per_frame: Mapping[str, list]) -> Page
     return PageFrame(row, caption, tiles)
 
 
-def notes(scene: RunScene, per_frame: Mapping[str, list]) -> list[str]:
+def notes(scene: RunScene, evaluation: Mapping[str, Any]) -> list[str]:
     """Sentences on what a reader should know before the numbers."""
-    said = []
+    per_frame, said = evaluation[PER_FRAME], []
     if missing := len(scene.capture.timestep_ids) - scene.n_rows:
         said.append(f"{missing} frames of the capture have no result.")
     lost = [name for name, is_lost in zip(per_frame["timestep_id"], per_frame["lost"]) if is_lost]
@@ -123,6 +126,8 @@ def notes(scene: RunScene, per_frame: Mapping[str, list]) -> list[str]:
         said.append(f"{len(lost)} frames are lost (landmarks off by more than 10 %): {_listed(lost)}.")
     if unseen:
         said.append(f"No face was found in {len(unseen)} frames, tracked through: {_listed(unseen)}.")
+    if line := worst_line(evaluation[WORST_CAMERAS]):
+        said.append(line)
     return said
 
 

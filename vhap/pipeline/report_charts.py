@@ -11,9 +11,9 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from vhap.data.results import TrackResult
+from vhap.util.choice import worst
 from vhap.util.files import read_json
 from vhap.viz.chart import Chart
-from vhap.viz.choice import worst
 
 WORST_NAMED, TERMS_SHOWN, EXPRESSIONS_SHOWN = 5, 6, 6
 

@@ -40,7 +40,7 @@ def with_texture_of(head: HeadModel, result: TrackResult | None) -> HeadModel:
     if result is None or result.tex_extra is None:
         return head
     texture = torch.from_numpy(result.tex_extra).float().permute(1, 2, 0).contiguous()
-    return replace(head, base_texture=texture.to(head.template.device), has_painted_texture=True)
+    return replace(head, base_texture=texture.to(head.template.device))
 
 
 def with_person_of(params: TrackParams, result: TrackResult) -> TrackParams:

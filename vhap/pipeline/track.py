@@ -9,13 +9,15 @@ from pathlib import Path
 import torch
 
 from vhap.config.data import DataConfig, MultiviewDataConfig
-from vhap.config.track import ModelConfig, TrackConfig, with_known_occlusions
+from vhap.config.no_effect import lines_of_no_effect, traits_of
+from vhap.config.track import ModelConfig, TrackConfig, usual_weights, with_known_occlusions
 from vhap.data.results import save_result
 from vhap.data.sample import Capture
 from vhap.model.head import HeadModel, landmark_head, pose
 from vhap.model.texture import region_texture
 from vhap.pipeline.captures import cameras_in, find_tracked_world, only_agreeing_views, open_capture
-from vhap.pipeline.frame_panels import write_image_grids
+from vhap.pipeline.estimate import describe
+from vhap.pipeline.evaluation_folder import write_evaluation_folder
 from vhap.pipeline.heads import open_head, resolved
 from vhap.pipeline.rendered_frames import scene_of
 from vhap.pipeline.run_folder import start_run_folder, unfinished_run
@@ -30,12 +32,12 @@ from vhap.render.backend import get_backend
 from vhap.render.shading import uniform_lights
 from vhap.render.topology import build_topology
 from vhap.tracking.callbacks import Checkpoints, ProgressBar, ResultWriter, StageTimes, TensorBoard, TrainPictures
-from vhap.tracking.checkpoint import CHECKPOINT, Checkpoint, Progress
+from vhap.tracking.checkpoint import CHECKPOINT, Checkpoint
 from vhap.tracking.first_guess import FirstGuess, guess_from_landmarks
 from vhap.tracking.history import LossHistory
-from vhap.tracking.landmark_problem import LandmarkPrior, LandmarkProblem
+from vhap.tracking.landmark_problem import LandmarkProblem, landmark_prior
 from vhap.tracking.loop import Tracker
-from vhap.tracking.motion import motion_prior
+from vhap.tracking.motion import Spreads
 from vhap.tracking.params import TrackParams, initial_params, to_result
 from vhap.tracking.scene import Scene, emphasis
 from vhap.tracking.stages import Stage, build_stages
@@ -50,6 +52,7 @@ def run(config: TrackConfig) -> Path:
     """Tracks one sequence. Returns the run folder (the output folder itself for a dry run, which writes nothing)."""
     check_options(config)
     torch.manual_seed(config.seed)
+    asked = config
     config = with_known_occlusions(replace(config, model=resolved(config.model)))
     device = choose_device(config.device)
     capture = open_capture(config)
@@ -60,14 +63,17 @@ def run(config: TrackConfig) -> Path:
             "correct it"
         )
     head = open_textured_head(config, capture, device)
-    stages = wanted_stages(config, build_stages(config, painted=head.has_painted_texture and config.model.tex_painted))
+    stages = wanted_stages(config, build_stages(config))
+    without_effect = lines_of_no_effect(asked, traits_of(config))
     if config.dry_run:
-        describe(config, capture, head, stages, device)
+        warn(without_effect)
+        describe(build_tracker(config, capture, head, device), stages)
         return config.exp.output_folder
     continued = unfinished_run(config, device)
     folder, checkpoint = continued or (start_run_folder(config), None)
     handler = log_to_file(folder / "log.txt")
     try:
+        warn(without_effect)
         track_into(folder, config, capture, head, stages, device, checkpoint)
     finally:
         get_logger().removeHandler(handler)
@@ -88,9 +94,13 @@ def check_options(config: TrackConfig) -> None:
     least = {
         "begin_timestep": (config.begin_timestep, 0),
         "batch_size": (config.batch_size, 1),
+        "micro_batch_size": (config.micro_batch_size, 1),
         "model.tex_resolution": (config.model.tex_resolution, 1),
         "model.n_shape": (config.model.n_shape, 1),
         "model.n_expr": (config.model.n_expr, 1),
+        "log.interval_scalar": (config.log.interval_scalar, 1),
+        "log.interval_media": (config.log.interval_media, 1),
+        "log.max_num_views": (config.log.max_num_views, 1),
     }
     for stage in fields(config.pipeline):
         for name in ("num_steps", "num_epochs"):
@@ -100,6 +110,11 @@ def check_options(config: TrackConfig) -> None:
     for name, (value, low) in least.items():
         if value < low:
             raise InputError(f"expected --{name} of at least {low}, found {value}; correct it")
+
+
+def warn(lines: list[str]) -> None:
+    for line in lines:
+        get_logger().warning(line)
 
 
 def choose_device(name: str) -> torch.device:
@@ -171,7 +186,7 @@ def track_into(
         )
         path = folder / f"tracked_flame_params_{epoch}.npz"
         save_result(path, result)
-        write_image_grids(scene_of(path, epoch, config, head, capture, result))
+        write_evaluation_folder(scene_of(path, epoch, config, head, capture, result))
 
     tracker.callbacks = (
         ProgressBar(),
@@ -201,7 +216,7 @@ def build_tracker(
     pixels, confidence = (tensor[:, :, ids.cpu()].to(device) for tensor in capture.load_landmarks())
     weight = confidence * emphasis(name, ids, jaw_line=True).clamp(max=1)
     saved = saved_result(config, head)
-    prior = LandmarkPrior(motion=motion_prior(config.w))
+    prior = landmark_prior(Spreads(config.w, usual_weights(config)))
     problem = LandmarkProblem(small, name, pixels, weight, times_of(config, capture), capture.size, None, prior)
     problem = only_agreeing_views(capture, problem)
     T_tracked_given = find_tracked_world(capture, problem, saved if config.begin_stage is not None else None)
@@ -220,7 +235,7 @@ def build_tracker(
     get_logger().info(
         "initialisation on frames %s, focal length %.3f", " ".join(names), float(guess.params.focal_length)
     )
-    scene = replace(build_scene(config, capture, head, small, given, guess), T_tracked_given=T_tracked_given)
+    scene = replace(build_scene(config, capture, head, given, guess), T_tracked_given=T_tracked_given)
     params = with_surface(guess.params, scene, config.model)
     if saved is not None:
         params = with_person_of(params, saved)
@@ -262,7 +277,6 @@ def build_scene(
     config: TrackConfig,
     capture: Capture,
     head: HeadModel,
-    small: HeadModel,
     given,
     guess: FirstGuess,
 ) -> Scene:
@@ -280,7 +294,6 @@ def build_scene(
     assert head.base_texture is not None, head.name
     return Scene(
         head=head,
-        landmark_head=small,
         landmark_set=capture.landmark_set,
         size=capture.size,
         given=given,
@@ -308,34 +321,3 @@ def report_detections(capture: Capture, found: torch.Tensor) -> None:
         names = [capture.timestep_ids[row] for row in torch.nonzero(frames).flatten().tolist()]
         if names:
             tell("%s in %d frames, tracked through: %s", what, len(names), " ".join(names))
-
-
-def describe(config: TrackConfig, capture: Capture, head: HeadModel, stages: list[Stage], device: torch.device) -> None:
-    """Prints frames, stages and a time estimate from a few timed steps of each kind."""
-    height, width = capture.size
-    count = len(capture.timestep_ids)
-    tracker = build_tracker(config, capture, head, device)
-    batches = -(-count // config.batch_size)
-    print(f"{count} frames of {width} x {height}, head {head.identity}, device {device}")
-    total, cost = 0.0, {}
-    for stage in stages:
-        if stage.photometric not in cost:
-            cost[stage.photometric] = seconds_per_step(tracker, stage)
-        steps = (
-            stage.steps * (batches if stage.sequential else 1) * (batches * (stage.epochs or 1) if stage.epochs else 1)
-        )
-        seconds = steps * cost[stage.photometric]
-        total += seconds
-        print(f"{stage.name:28s} at most {steps:6d} steps  {seconds / 60:6.1f} min  optimises {' '.join(stage.groups)}")
-    print(f"at most {total / 60:.1f} minutes (stages stop early where they gain nothing more)")
-
-
-def seconds_per_step(tracker: Tracker, stage: Stage, steps: int = 3) -> float:
-    """Time of one step on the initialisation's frames, after one step of warming up."""
-    trial = replace(stage, steps=1, epochs=None, sequential=False, obeyed=True, newton=False)
-    tracker.progress = Progress()
-    tracker.run([trial])
-    started = time.monotonic()
-    tracker.progress = Progress()
-    tracker.run([replace(trial, steps=steps)])
-    return (time.monotonic() - started) / steps

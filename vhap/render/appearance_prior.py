@@ -32,41 +32,47 @@ class AppearancePrior:
         """Colours (N, C) of the covered pixels and background (B, H, W, C), some of them exchanged.
 
         Only pixels that touch another cluster (or the background, cluster 0) take part: elsewhere the exchange would
-        move nothing and cost as much. What they take carries no gradient.
+        move nothing and cost as much. What they take is of their own picture and carries no gradient.
         """
         cluster = torch.where(raster.mask, self.face_cluster[raster.face_id.clamp(min=0).long()] + 1, 1)
         cluster[raster.mask & (cluster == 1)] = 0
-        beside = _touches_another(cluster)
-        of_pixel = cluster.flatten()[raster.pixels]
-        replaced = self._chosen(beside.flatten()[raster.pixels] & (of_pixel > 0), self.rate_head)
-        others = self._drawn(of_pixel, of_pixel[replaced])
-        colours = colours.index_copy(0, replaced, colours.detach()[others])
-        return colours, self._exchange_background(background, beside & (cluster == 1), cluster == 1)
+        beside, cluster = _touches_another(cluster).flatten(), cluster.flatten()
+        replaced, share = self._chosen(torch.nonzero(beside & (cluster > 0)).squeeze(1), cluster)
+        is_head = cluster[replaced] > 1
+        own = torch.searchsorted(raster.pixels, replaced[is_head])
+        others = self._drawn_head(cluster[raster.pixels], raster.views, own, share[is_head])
+        changed = colours.index_copy(0, own, colours.detach()[others])
+        behind, flat = replaced[~is_head], background.flatten(0, 2)
+        drawn = _drawn_background(cluster, raster.face_id[0].numel(), behind, share[~is_head])
+        return changed, flat.index_copy(0, behind, flat.detach()[drawn]).view(background.shape)
 
-    def _exchange_background(self, background: Tensor, beside: Tensor, free: Tensor) -> Tensor:
-        replaced = self._chosen(beside.flatten(), self.rate_background)
-        pool = torch.nonzero(free.flatten()).squeeze(1)
-        if not len(replaced) or not len(pool):
-            return background
-        flat = background.flatten(0, 2)
-        drawn = pool[self._below(len(pool), len(replaced), pool.device)]
-        return flat.index_copy(0, replaced, flat.detach()[drawn]).view(background.shape)
+    def _chosen(self, candidates: Tensor, cluster: Tensor) -> tuple[Tensor, Tensor]:
+        """Some of the candidates (flat indices), each at its rate, and a number in [0, 1) for each of them.
 
-    def _chosen(self, allowed: Tensor, rate: float) -> Tensor:
-        """Indices of allowed (N,) bool, each taken with probability rate."""
-        candidates = torch.nonzero(allowed).squeeze(1)
-        return candidates[(torch.rand(len(candidates), generator=self.random) < rate).to(candidates.device)]
+        Random numbers go from pixel to pixel: pictures get the same ones, rendered at once or one after the other.
+        """
+        chance, share = torch.rand(len(candidates), 2, generator=self.random).to(candidates.device).unbind(-1)
+        background = cluster[candidates] == 1
+        taken = chance < torch.where(background, self.rate_background, self.rate_head)
+        return candidates[taken], share[taken]
 
-    def _drawn(self, cluster: Tensor, wanted: Tensor) -> Tensor:
-        """For each of wanted (M,) the index of a random pixel with the same cluster (N,)."""
-        order = cluster.argsort()
-        counts = torch.bincount(cluster, minlength=int(self.face_cluster.max()) + 2)
-        starts = counts.cumsum(0) - counts
-        share = torch.rand(len(wanted), generator=self.random).to(cluster.device)
-        return order[starts[wanted] + (share * counts[wanted]).long().clamp(max=counts[wanted] - 1)]
+    def _drawn_head(self, cluster: Tensor, views: Tensor, wanted: Tensor, share: Tensor) -> Tensor:
+        """For each of wanted (M,) the index of a random pixel of its picture with the same cluster (N,)."""
+        group = views * (int(self.face_cluster.max()) + 2) + cluster
+        return group.argsort(stable=True)[_places(group, group[wanted], share)]
 
-    def _below(self, bound: int, count: int, device: torch.device) -> Tensor:
-        return torch.randint(bound, (count,), generator=self.random).to(device)
+
+def _drawn_background(cluster: Tensor, pixels: int, wanted: Tensor, share: Tensor) -> Tensor:
+    """As _drawn_head, among the flat indices of the background; pixels: of one picture."""
+    pool = torch.nonzero(cluster == 1).squeeze(1)
+    return pool[_places(pool // pixels, wanted // pixels, share)]
+
+
+def _places(group: Tensor, wanted: Tensor, share: Tensor) -> Tensor:
+    """Places in the list sorted by group (N,): for each wanted group (M,) the one at that share of its members."""
+    counts = torch.bincount(group, minlength=1)
+    starts = counts.cumsum(0) - counts
+    return starts[wanted] + (share * counts[wanted]).long().clamp(max=counts[wanted] - 1)
 
 
 def _touches_another(cluster: Tensor) -> Tensor:

@@ -14,10 +14,12 @@ import torch
 from tqdm import tqdm
 
 from vhap.config.track import LogConfig
+from vhap.data.sample import FrameBatch
 from vhap.tracking.checkpoint import Checkpoint, save_checkpoint
 from vhap.tracking.loop import Callback, StepEvent
 from vhap.tracking.params import TrackParams
 from vhap.tracking.stages import Stage
+from vhap.util.choice import even_choice
 from vhap.util.files import atomic_path, read_json, write_json
 from vhap.util.log import get_logger
 
@@ -93,23 +95,32 @@ class TensorBoard(Callback):
 
 
 class TrainPictures(Callback):
-    """Input, render and error of a few frames in `train/`, every interval_media photometric steps."""
+    """Input, render and error of a few pictures in `train/`, every interval_media steps that render, from the first."""
 
     def __init__(self, folder: Path, config: LogConfig) -> None:
-        self.folder, self.config = folder, config
+        self.folder, self.config, self.count = folder, config, 0
 
     def on_step(self, event: StepEvent) -> None:
-        rendering = event.energy.rendering
-        if rendering is None or event.batch is None or event.step % self.config.interval_media != 1:
+        rendered = event.energy.picture
+        if rendered is None or event.batch is None:
             return
-        count = min(self.config.max_num_views, len(event.batch.rgb))
-        target, picture = event.batch.rgb[:count], rendering.picture[:count].detach()
+        self.count += 1
+        if (self.count - 1) % self.config.interval_media:
+            return
+        shown = shown_pictures(event.batch, self.config.max_num_views)
+        target, picture = event.batch.rgb[shown], rendered[shown]
         columns = [target, picture, (picture - target).abs().mul(4).clamp(max=1)]
         grid = torch.cat([torch.cat(list(column), 0) for column in columns], 1).clamp(0, 1)
         pixels = (grid.cpu().numpy() * 255).round().astype(np.uint8)
         name = f"{event.stage.name}_{event.step:06d}.{self.config.image_format}"
         with atomic_path(self.folder / name) as temporary:
             cv2.imwrite(str(temporary), pixels[..., ::-1])
+
+
+def shown_pictures(batch: FrameBatch, most: int) -> list[int]:
+    """Indices of at most that many pictures, evenly chosen: a timestep's cameras, or a single camera's frames."""
+    of_timestep = int((batch.timesteps == batch.timesteps[0]).sum())
+    return even_choice(of_timestep if of_timestep > 1 else len(batch.timesteps), most)
 
 
 @dataclass

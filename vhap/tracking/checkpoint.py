@@ -14,19 +14,18 @@ from vhap.tracking.params import TrackParams
 from vhap.util.errors import InputError
 from vhap.util.files import atomic_path
 
-CHECKPOINT, VERSION = "checkpoint.pt", 2
+CHECKPOINT, VERSION = "checkpoint.pt", 3
 
 
 @dataclass
 class Progress:
-    """stage: index of the stage at hand; done: its finished units (batches, epochs, rounds). What lives as long as a
-    stage: optimizer, losses of its epochs, guess (where the sequential pass starts each frame from)."""
+    """stage: index of the stage at hand; done: its finished units (windows, batches, epochs). What lives as long as a
+    stage: optimizer, losses of its epochs."""
 
     stage: int = 0
     done: int = 0
     optimizer: RowAdam = field(default_factory=RowAdam)
     losses: list[float] = field(default_factory=list)
-    guess: TrackParams | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,6 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     content = {
         "version": VERSION,
         "params": _tensors(checkpoint.params),
-        "guess": None if progress.guess is None else _tensors(progress.guess),
         "moments": moments,
         "stage": progress.stage,
         "done": progress.done,
@@ -81,10 +79,9 @@ def load_checkpoint(path: Path, device: torch.device) -> Checkpoint:
             f"expected a checkpoint of version {VERSION} at {path}, found {error}; start anew with --exp.resume never"
         ) from error
     optimizer = RowAdam({name: Moments(**state) for name, state in content["moments"].items()})
-    guess = None if content["guess"] is None else TrackParams(**content["guess"])
     return Checkpoint(
         params=TrackParams(**content["params"]),
-        progress=Progress(content["stage"], content["done"], optimizer, content["losses"], guess),
+        progress=Progress(content["stage"], content["done"], optimizer, content["losses"]),
         step=content["step"],
         found=content["found"].cpu(),
         init_frames=content["init_frames"],

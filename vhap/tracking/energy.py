@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -15,7 +15,9 @@ from vhap.model.head import landmark_points, pose, yaw_in_camera
 from vhap.render.appearance_prior import AppearancePrior
 from vhap.render.scene import PLAIN, Alignment, Rendering, render_head
 from vhap.render.shading import shade, uniform_lights
+from vhap.render.types import Raster
 from vhap.tracking import losses
+from vhap.tracking.accumulation import accumulated
 from vhap.tracking.landmark_problem import for_each_camera
 from vhap.tracking.params import TrackParams
 from vhap.tracking.scene import Scene, emphasis, for_pictures
@@ -29,11 +31,36 @@ GROWING = ("crown",)
 
 @dataclass(frozen=True)
 class EnergyValue:
-    """total: weighted sum; terms: unweighted values by weight name; rendering: None in landmark stages."""
+    """total: weighted sum, differentiable; terms: unweighted values by weight name, for reading; picture (N, H, W, 3):
+    what was rendered, None in second-order stages."""
 
     total: Tensor
     terms: Terms
-    rendering: Rendering | None
+    picture: Tensor | None
+
+
+@dataclass
+class _Pixels:
+    """What is kept of pictures that were rendered one after the other. picture (N, H, W, 3); sums: over pixels, by
+    weight name; n_rendered: pixels of the head."""
+
+    picture: Tensor
+    sums: Terms = field(default_factory=dict)
+    n_rendered: int = 0
+    parts: list[Tensor] = field(default_factory=list)
+
+    def add(self, which: slice, rendering: Rendering, sums: Terms) -> None:
+        self.picture[which] = rendering.picture.detach()
+        # Every eighth pixel: the light has nine numbers for each channel, the picture a hundred thousand.
+        self.parts.append(rendering.normals[-self.n_rendered % SHADING_STRIDE :: SHADING_STRIDE].detach())
+        self.n_rendered += len(rendering.raster.pixels)
+        for name, value in sums.items():
+            self.sums[name] = self.sums.get(name, 0) + value.detach()
+
+    @property
+    def normals(self) -> Tensor:
+        """(M, 3) of every eighth pixel of the head."""
+        return torch.cat(self.parts)
 
 
 @dataclass(frozen=True)
@@ -46,30 +73,55 @@ class Neighbours:
 
 @dataclass(frozen=True)
 class Energy:
-    """Sum of weighted terms over a batch of frames. texture_scale: scale_factor / n_downsample_rgb."""
+    """Sum of weighted terms over a batch of frames. texture_scale: scale_factor / n_downsample_rgb; micro_batch_size:
+    how many pictures are rendered at once."""
 
     scene: Scene
     weights: LossWeightConfig
     texture_scale: float = 1.0
     sh_lights: bool = True
     prior: AppearancePrior | None = None
+    micro_batch_size: int = 8
 
     def __call__(self, params: TrackParams, before: Neighbours, batch: FrameBatch, stage: Stage) -> EnergyValue:
         """params: B rows, the batch's timesteps; gradients flow to whichever of its tensors ask for them."""
-        camera = params.cameras(self.scene.given, self.scene.size, batch.cameras)
-        terms = self._prior_terms(params)
-        rendering = None
-        head = self.scene.head if stage.photometric else self.scene.landmark_head
-        posed = pose(head, params.head() if stage.photometric else replace(params.head(), static_offset=None))
-        vertices = for_pictures(posed, batch)
-        terms["landmark"] = self._landmark_term(params, vertices, camera, batch, stage)
-        if stage.photometric:
-            alignment = self.alignment(stage, batch.alpha is not None)
-            rendering = self.render(params, vertices, camera, batch.rgb, alignment)
-            terms |= self._photometric_terms(params, rendering, batch) | self._offset_terms(params, before)
-        if stage.temporal:
-            terms |= self._temporal_terms(params, before)
-        return EnergyValue(self._weigh(terms), terms, rendering)
+        posed = pose(self.scene.head, params.head())
+        terms = self.terms_without_pixels(params, posed, before, batch, stage)
+        pixels, cost = self._pixels(params, posed, batch, self.alignment(stage, batch.alpha is not None))
+        terms |= self._surface_terms(params, pixels.normals)
+        total = self._weigh(terms) + cost / max(pixels.n_rendered, 1)
+        of_pixels = {name: value / max(pixels.n_rendered, 1) for name, value in pixels.sums.items()}
+        return EnergyValue(total, terms | of_pixels, pixels.picture)
+
+    def _pixels(
+        self, params: TrackParams, posed: Tensor, batch: FrameBatch, alignment: Alignment
+    ) -> tuple[_Pixels, Tensor]:
+        """What all pictures say, and the weighted sum over their pixels, with gradients. posed: (B, V, 3)."""
+        pixels = _Pixels(torch.empty_like(batch.rgb))
+        rows = for_pictures(torch.arange(params.n_timesteps), batch)
+
+        def evaluate(which: slice, posed: Tensor, focal_length: Tensor, lights: Tensor, residual: Tensor) -> Tensor:
+            part = batch.select(which)
+            local = replace(params, focal_length=focal_length, lights=lights, residual_texture=residual)
+            camera = local.cameras(self.scene.given, self.scene.size, part.cameras)
+            rendering = self.render(local, posed[rows[which]], camera, part.rgb, alignment)
+            sums = self._pixel_sums(rendering, part)
+            pixels.add(which, rendering, sums)
+            return self._weigh(sums)
+
+        starts = range(0, len(rows), self.micro_batch_size)
+        parts = (slice(start, start + self.micro_batch_size) for start in starts)
+        moving = (posed, params.focal_length, params.lights, params.residual_texture)
+        cost = accumulated(evaluate, parts, *moving)
+        return pixels, cost
+
+    def terms_without_pixels(
+        self, params: TrackParams, posed: Tensor, before: Neighbours, batch: FrameBatch, stage: Stage
+    ) -> Terms:
+        """Landmarks, priors, offsets and motion; posed (B, V, 3): the head as params pose it."""
+        terms = {"landmark": self._landmark_term(params, posed, batch, stage)}
+        terms |= self._prior_terms(params) | self._offset_terms(params, before)
+        return terms | self._temporal_terms(params, before) if stage.temporal else terms
 
     def alignment(self, stage: Stage, has_alpha: bool) -> Alignment:
         """What moves no vertex in this stage, the appearance prior, and whether coverage is compared."""
@@ -111,16 +163,16 @@ class Energy:
 
     def _weigh(self, terms: Terms) -> Tensor:
         weights = {name: self.weight_of(name) for name in terms}
-        return torch.stack([weights[name] * terms[name] for name in terms if weights[name] != 0]).sum()
+        weighted = [weights[name] * terms[name] for name in terms if weights[name] != 0]
+        return torch.stack(weighted).sum() if weighted else torch.zeros((), device=self.scene.base_texture.device)
 
-    def _landmark_term(
-        self, params: TrackParams, vertices: Tensor, camera: Camera, batch: FrameBatch, stage: Stage
-    ) -> Tensor:
-        head = self.scene.head if stage.photometric else self.scene.landmark_head
-        name = self.scene.landmark_set
+    def _landmark_term(self, params: TrackParams, posed: Tensor, batch: FrameBatch, stage: Stage) -> Tensor:
+        head, name = self.scene.head, self.scene.landmark_set
+        camera = params.cameras(self.scene.given, self.scene.size, batch.cameras)
         turns = camera.T_camera_world[..., :3, :3].unflatten(0, (params.n_timesteps, -1))
-        yaw = yaw_in_camera(for_each_camera(params.head()), turns).flatten()
-        projected, _ = camera.project(landmark_points(head, vertices, name, yaw))
+        yaw = yaw_in_camera(for_each_camera(params.head()), turns)
+        seen = posed[:, None].expand(*yaw.shape, -1, -1)
+        projected, _ = camera.project(landmark_points(head, seen, name, yaw).flatten(0, 1))
         ids = head.landmarks[name].detector_ids
         weight = batch.confidence[:, ids] * emphasis(name, ids, stage.jaw_line)
         return losses.landmark(projected, batch.landmarks_px[:, ids], weight, self.scene.size)
@@ -134,32 +186,33 @@ class Energy:
             "reg_eyes": losses.reg_eyes(params.eyes_pose),
         }
 
-    def _photometric_terms(self, params: TrackParams, rendering: Rendering, batch: FrameBatch) -> Terms:
-        n_rendered = rendering.raster.pixels.shape[0]
-        terms = {
-            "photo": losses.photo(rendering.picture, batch.rgb, n_rendered),
-            "reg_tex_tv": losses.reg_tex_tv(self.scene.albedo(params.residual_texture)),
-            "reg_tex_res": losses.reg_tex_res(params.residual_texture, self.scene.kept_texels),
-        }
+    def _pixel_sums(self, rendering: Rendering, batch: FrameBatch) -> Terms:
+        """Terms that are divided by the number of rendered pixels of all pictures."""
+        sums = {"photo": losses.photo(rendering.picture, batch.rgb)}
         if rendering.coverage is not None and batch.alpha is not None:
-            terms["silhouette"] = self._silhouette_term(rendering, rendering.coverage, batch.alpha)
-        if self.sh_lights:
-            # Every eighth pixel: the light has nine numbers for each channel, the picture a hundred thousand.
-            normals = rendering.normals[::SHADING_STRIDE].detach()
-            terms["reg_diffuse"] = losses.reg_diffuse(shade(normals, params.lights))
-            terms["reg_light"] = losses.reg_light(params.lights, uniform_lights().to(params.lights))
-        return terms
+            sums["silhouette"] = self._silhouette_sum(rendering.raster, rendering.coverage, batch.alpha)
+        return sums
 
-    def _silhouette_term(self, rendering: Rendering, coverage: Tensor, alpha: Tensor) -> Tensor:
+    def _silhouette_sum(self, raster: Raster, coverage: Tensor, alpha: Tensor) -> Tensor:
         """Head outside the matte costs everywhere, matte outside the head only beside the hair: elsewhere it may be
         a body, clothes or long hair."""
-        raster = rendering.raster
         faces = self.scene.faces_in(GROWING)
         growing = torch.zeros_like(coverage)
         if faces is not None:
             seen = faces[raster.face_id.clamp(min=0).long()] & raster.mask
             growing = max_pool2d(seen.to(coverage)[:, None], 3, 1, 1)[:, 0]
-        return losses.silhouette(coverage, alpha, growing, raster.pixels.shape[0])
+        return losses.silhouette(coverage, alpha, growing)
+
+    def _surface_terms(self, params: TrackParams, normals: Tensor) -> Terms:
+        """Texture, and light on the surface in sight, which normals (M, 3) stand for."""
+        terms = {
+            "reg_tex_tv": losses.reg_tex_tv(self.scene.albedo(params.residual_texture)),
+            "reg_tex_res": losses.reg_tex_res(params.residual_texture, self.scene.kept_texels),
+        }
+        if self.sh_lights:
+            terms["reg_diffuse"] = losses.reg_diffuse(shade(normals, params.lights))
+            terms["reg_light"] = losses.reg_light(params.lights, uniform_lights().to(params.lights))
+        return terms
 
     def _offset_terms(self, params: TrackParams, before: Neighbours) -> Terms:
         offset = params.offset()

@@ -128,17 +128,26 @@ def choose_frames(problem: LandmarkProblem, params: TrackParams, found: Tensor, 
     candidates = torch.nonzero(found.to(params.rotation.device)).flatten()
     if len(candidates) == 0:
         return list(range(min(count, params.n_timesteps)))
+    frontal = axis_angle_to_matrix(params.rotation[candidates])[:, 2, 2].argmax()
+    return choose_more(problem, [int(candidates[frontal])], found, count)
+
+
+def choose_more(problem: LandmarkProblem, chosen: list[int], found: Tensor, count: int) -> list[int]:
+    """`count` of the frames found (B,): those chosen, then always the one least like those already there."""
+    candidates = torch.nonzero(found.to(problem.weight.device)).flatten()
+    if len(candidates) == 0:
+        return chosen
     pixels, seen = problem.detected_px[candidates], (problem.weight[candidates] > 0)[..., None]
     mean = (pixels * seen).sum(-2, keepdim=True) / seen.sum(-2, keepdim=True).clamp(min=1)
     centred = (pixels - mean) * seen
     spread = (centred / centred.square().mean((-1, -2), keepdim=True).sqrt().clamp(min=1e-6)).flatten(1)
-    frontal = axis_angle_to_matrix(params.rotation[candidates])[:, 2, 2].argmax()
-    chosen, distance = [int(frontal)], torch.cdist(spread, spread[frontal][None]).squeeze(1)
-    while len(chosen) < min(count, len(candidates)):
-        distance[chosen] = -1
-        chosen.append(int(distance.argmax()))
-        distance = torch.minimum(distance, torch.cdist(spread, spread[chosen[-1]][None]).squeeze(1))
-    return sorted(int(candidates[index]) for index in chosen)
+    places = torch.nonzero(torch.isin(candidates, candidates.new_tensor(chosen))).flatten().tolist()
+    distance = torch.cdist(spread, spread[places]).amin(1)
+    while len(places) < min(count, len(candidates)):
+        distance[places] = -1
+        places.append(int(distance.argmax()))
+        distance = torch.minimum(distance, torch.cdist(spread, spread[places[-1]][None]).squeeze(1))
+    return sorted(int(candidates[index]) for index in places)
 
 
 @dataclass(frozen=True)

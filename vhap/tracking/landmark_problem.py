@@ -10,7 +10,7 @@ from torch.func import jacfwd, vmap
 
 from vhap.geometry.cameras import Camera, camera_from_focal
 from vhap.model.head import HeadModel, HeadParams, coefficient_slopes, landmark_points, pose, yaw_in_camera
-from vhap.tracking.motion import N_MOTION, MotionPrior
+from vhap.tracking.motion import N_MOTION, MotionPrior, Spreads, motion_prior
 from vhap.tracking.params import TrackParams, as_vectors
 
 FIXED_SHAPE = 1e-4
@@ -38,6 +38,20 @@ class LandmarkPrior:
     eyes_rad: float = 0.6
     log_focal: float = 0.5
     motion: MotionPrior = field(default_factory=MotionPrior)
+
+
+def landmark_prior(spreads: Spreads) -> LandmarkPrior:
+    """The prior that fits the weights of identity, expression, joints and motion."""
+    prior = LandmarkPrior()
+    by_weight = {
+        "reg_shape": ("shape",),
+        "reg_expr": ("expr", "activation", "blink"),
+        "reg_neck": ("neck_rad",),
+        "reg_jaw": ("jaw_rad",),
+        "reg_eyes": ("eyes_rad",),
+    }
+    told = {name: spreads.of(weight, getattr(prior, name)) for weight, names in by_weight.items() for name in names}
+    return replace(prior, **told, motion=motion_prior(spreads))
 
 
 @dataclass(frozen=True)

@@ -170,28 +170,33 @@ def _frame_blocks(problem: LandmarkProblem, common: Tensor, local: Tensor, sigma
     weight = (problem.weight * _robust_weight(problem, value)).sqrt()[..., None]
     value = (value * weight).flatten(1)
     weight = weight / sigma[..., None, None]
-    by_shared = (by_shared * weight[..., None]).flatten(1, 3)
-    by_local = (by_local * weight[..., None]).flatten(1, 3)
+    # In double, else a prior that holds next to nothing is lost beside the landmarks, and the blocks are singular.
+    by_shared = (by_shared * weight[..., None]).flatten(1, 3).double()
+    by_local = (by_local * weight[..., None]).flatten(1, 3).double()
+    value = value.double()
     prior, precision = _prior_residuals(problem, local, anchor), 1 / _prior_scales(problem, local)
     blocks = by_local.mT @ by_local + torch.diag(precision**2)
     right = -(by_local.mT @ value[..., None]).squeeze(-1) - prior * precision
     shared = torch.einsum("bnq,bnr->qr", by_shared, by_shared)
     right_shared = -torch.einsum("bnq,bn->q", by_shared, value)
     coupling = by_local.mT @ by_shared
-    return blocks.double(), coupling.double(), right.double(), shared.double(), right_shared.double()
+    return blocks, coupling, right, shared, right_shared
+
+
+def free_unknowns(params: TrackParams, names: Sequence[str], n_lights: int = 0) -> tuple[Tensor, Tensor]:
+    """1 for each unknown that may move, 0 for the others: a frame's own (P,), and shared ones (1 + S + n_lights): log
+    focal length, shape, lights."""
+    own = [(name, getattr(params, name).shape[1]) for name in PER_FRAME]
+    shared = [("focal_length", 1), ("shape", len(params.shape)), ("lights", n_lights)]
+    like = params.shape.double()
+    free = [torch.cat([like.new_full((width,), name in names) for name, width in part]) for part in (own, shared)]
+    return free[0], free[1]
 
 
 def hold(equations: NormalEquations, params: TrackParams, names: Sequence[str]) -> tuple[NormalEquations, Tensor]:
     """The equations with the unknowns that are not in names kept where they are, and 1 for each of a frame's own (P,)
-    that is free. Shared ones: log focal length, shape and, where there are more, lights."""
-    widths = [(name, getattr(params, name).shape[1]) for name in PER_FRAME]
-    n_lights = len(equations.shared) - 1 - len(params.shape)
-    shared = [("focal_length", 1), ("shape", len(params.shape)), ("lights", n_lights)]
-    own, common = (
-        torch.cat([torch.full((width,), float(name in names), dtype=torch.double) for name, width in part])
-        for part in (widths, shared)
-    )
-    own, common = own.to(equations.local), common.to(equations.local)
+    that is free."""
+    own, common = free_unknowns(params, names)
     held = NormalEquations(
         local=equations.local * torch.outer(own, own) + torch.diag(1 - own),
         coupling=equations.coupling * torch.outer(own, common),

@@ -8,33 +8,33 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from vhap.config.track import LossWeightConfig, TrackConfig
+from vhap.config.track import TrackConfig, usual_weights
 from vhap.data.sample import Capture, FrameBatch
-from vhap.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from vhap.model.head import landmark_head
 from vhap.render.appearance_prior import AppearancePrior
 from vhap.tracking.checkpoint import Checkpoint, Progress, moved_on
 from vhap.tracking.energy import Energy, EnergyValue, Neighbours
-from vhap.tracking.first_guess import choose_frames, follow_landmarks, solve_person
+from vhap.tracking.first_guess import choose_more, fill_between, follow_landmarks, solve_person
+from vhap.tracking.joint_solver import PhotometricProblem, look_at_points, most_timesteps, solve_jointly
 from vhap.tracking.landmark_problem import LandmarkProblem
 from vhap.tracking.landmark_solver import landmark_cost
 from vhap.tracking.optimizer import RowAdam
 from vhap.tracking.params import GROUPS, PER_FRAME, TrackParams
-from vhap.tracking.photometric_solver import PhotometricProblem, solve_frames, solve_shared
 from vhap.tracking.scene import Scene, emphasis
 from vhap.tracking.schedule import Plateau, RateSchedule, learning_rates
 from vhap.tracking.stages import EPOCH_RATE_DECAY, Bake, Stage, coarse_factor
-from vhap.tracking.texture import back_project, low_pass, sharpen
+from vhap.tracking.texture import back_project, sharpen
 
 CAMERA_DISTANCE_M = 1.0
-SHARPENING_ROUNDS, SHARPENING_WHILE_MOVING = 5, 2
-MOST_SOLVED_TOGETHER = 64
+SHARPENING_ROUNDS = 5
+LOOK_AHEAD, TIED = 2, 2
+"""Frames after a window that are solved with it, and those before that stay."""
 
 
 @dataclass(frozen=True)
 class StepEvent:
     """What a callback sees after a step. step counts all steps of the run; done and total those of the stage. batch:
-    None where energy has no rendering."""
+    None where nothing was rendered."""
 
     stage: Stage
     step: int
@@ -62,6 +62,17 @@ class Callback:
         """After every unit of work: where the run stands."""
 
 
+@dataclass(frozen=True)
+class Window:
+    """Frames rows that are solved with those after them, around, and tied to those before. new: not all of them have
+    been solved together, so that small pictures are looked at first."""
+
+    rows: Tensor
+    around: Tensor
+    before: range
+    new: bool
+
+
 @dataclass
 class Tracker:
     """One run's state. problem: all frames' landmarks; found (T, C): in which pictures they are the head's;
@@ -87,12 +98,16 @@ class Tracker:
         self.coarse_factor = coarse_factor(self.scene.size)
         self.problem = self.problem.only(self.found)
         self.frames_found = self.found.any(1)
+        usable = self.frames_found & (torch.arange(len(self.frames_found)) >= self.first_row)
+        self.window = most_timesteps(len(self.capture.camera_ids))
+        self.together = torch.tensor(choose_more(self.problem, self.init_frames, usable, self.window))
         self.random = torch.Generator().manual_seed(self.config.seed)
         render = self.config.render
         clusters = self.scene.face_clusters(self.config.model.tex_clusters)
         prior = AppearancePrior(clusters, render.disturb_rate_fg, render.disturb_rate_bg, self.random)
         disturbs = max(render.disturb_rate_fg, render.disturb_rate_bg) > 0
-        self.energy = Energy(self.scene, self.config.w, scale, sh_lights, prior if disturbs else None)
+        at_once = self.config.micro_batch_size
+        self.energy = Energy(self.scene, self.config.w, scale, sh_lights, prior if disturbs else None, at_once)
         self.coarse_energy = replace(self.energy, scene=self.scene.shrunk(self.coarse_factor))
 
     def run(self, stages: list[Stage]) -> TrackParams:
@@ -130,10 +145,9 @@ class Tracker:
 
     def _begin(self, stage: Stage) -> None:
         """What a stage starts from. Nothing here is kept before the stage's first unit, so it may be repeated."""
-        if not stage.newton:
-            self._bake_texture(stage.bake)
-        if stage.sequential and not stage.newton:
-            self.progress.guess = follow_landmarks(self.problem, self.params.detached(), self.frames_found)
+        self._bake_texture(stage.bake)
+        if stage.sequential and stage.newton:
+            self._bring_others(stage)
 
     def _advance(self, stage: Stage) -> bool:
         """One unit of a stage. Returns whether that was its last."""
@@ -142,7 +156,7 @@ class Tracker:
         if not stage.photometric:
             return self._fit_landmarks(stage)
         if stage.newton:
-            return self._refine(stage) if stage.sequential else self._solve(stage)
+            return self._advance_window(stage) if stage.sequential else self._solve_together(stage)
         if stage.sequential:
             return self._advance_batch(stage)
         if stage.epochs is not None:
@@ -170,58 +184,73 @@ class Tracker:
 
     def _photometric_problem(self, stage: Stage) -> PhotometricProblem:
         scene, factor = (self.coarse_energy.scene, self.coarse_factor) if stage.coarse else (self.scene, 1)
+        usual = usual_weights(self.config)
         return PhotometricProblem(
             scene=scene,
             landmarks=self._landmarks(stage),
             load=lambda rows: self._load(rows).shrunk(factor),
-            sh_lights=self.energy.sh_lights,
-            landmark_share=self.config.w.landmark / LossWeightConfig().landmark,
+            landmark_share=self.config.w.landmark / usual.landmark,
+            outline_share=self.config.w.silhouette / usual.silhouette,
+            fixed_texture=scene.faces_in(stage.fixed_texture),
+            fixed_outline=scene.vertices_in(stage.fixed_outline),
         )
 
-    def _solve(self, stage: Stage) -> bool:
-        """What all frames share, together with the frames that differ most; then the others by themselves."""
-        problem, names = self._photometric_problem(stage), self._names(stage)
-        most = max(1, MOST_SOLVED_TOGETHER // len(self.capture.camera_ids))
-        chosen = torch.tensor(choose_frames(self.problem, self.params, self.frames_found, most))
-        pictures = [(rows, problem.load(rows)) for rows in chosen.split(1)]
-
-        def bake(params: TrackParams) -> Tensor:
-            if stage.bake == "keep":
-                return params.residual_texture
-            shown = ((params.rows(rows), batch) for rows, batch in pictures)
-            return low_pass(back_project(problem.scene, shown, problem.sh_lights))
-
-        everything = torch.arange(self.params.n_timesteps)
-        others = everything[~torch.isin(everything, chosen)]
-        batches = -(-len(others) // self.config.batch_size)
-        total = stage.steps + 1 + batches * stage.steps
+    def _solve_together(self, stage: Stage) -> bool:
+        """What all frames share, together with the frames that differ most."""
 
         def tell(index: int, cost: Tensor) -> None:
-            self._tell_step(stage, index + 1, total, chosen, EnergyValue(cost, {}, None), None)
+            self._tell_step(stage, index + 1, stage.steps + 1, self.together, EnergyValue(cost, {}, None), None)
 
-        self.params = solve_shared(problem, self.params, chosen, names, bake, stage.steps, tell)
-        for index in range(stage.steps):
-            self._solve_frames(stage, problem, others, (stage.steps + 1 + index * batches, total))
+        problem, names = self._photometric_problem(stage), self._names(stage)
+        self.params = solve_jointly(problem, self.params, self.together, names, stage.steps, tell=tell)
         return True
 
-    def _refine(self, stage: Stage) -> bool:
-        """A round over all frames, each by itself, with the albedo that they give as they stand."""
-        self._bake_texture(stage.bake, SHARPENING_WHILE_MOVING)
-        everything = torch.arange(self.first_row, self.params.n_timesteps)
-        batches = -(-len(everything) // self.config.batch_size)
-        counts = (self.progress.done * batches, stage.steps * batches)
-        self._solve_frames(stage, self._photometric_problem(stage), everything, counts)
-        last = self.progress.done + 1 == stage.steps
-        if last:
-            self._tell_epoch(0)
-        return last
+    def _bring_others(self, stage: Stage) -> None:
+        """Frames that have not been solved together go where their landmarks are, and as far beside them as solved
+        frames near them do: a detector's errors repeat."""
+        guess = follow_landmarks(self.problem, self.params.detached(), self.frames_found)
+        solved = torch.isin(torch.arange(self.params.n_timesteps), self.together)
+        names = [name for name in self._names(stage) if name in PER_FRAME]
+        beside = replace(guess, **{name: getattr(self.params, name) - getattr(guess, name) for name in names})
+        beside = fill_between(beside, solved)
+        rows = torch.nonzero(~solved & (torch.arange(len(solved)) >= self.first_row)).flatten()
+        rows = rows.to(self.params.rotation.device)
+        for name in names:
+            getattr(self.params, name)[rows] = (getattr(guess, name) + getattr(beside, name))[rows]
 
-    def _solve_frames(self, stage: Stage, problem: PhotometricProblem, rows: Tensor, counts: tuple[int, int]) -> None:
-        """A step of each frame. counts: batches of the stage that are done, and all of them."""
-        names = self._names(stage)
-        for index, part in enumerate(rows.split(self.config.batch_size) if len(rows) else ()):
-            self.params, cost = solve_frames(problem, self.params, part, names)
-            self._tell_step(stage, counts[0] + index + 1, counts[1], part, EnergyValue(cost, {}, None), None)
+    def windows(self) -> list[Window]:
+        """Of the sequential pass."""
+        count, found = self.params.n_timesteps, []
+        for rows in torch.arange(self.first_row, count).split(self.window):
+            first, last = int(rows[0]), int(rows[-1])
+            around = torch.arange(first, min(last + 1 + LOOK_AHEAD, count))
+            before = range(max(self.first_row, first - TIED), first)
+            found.append(Window(rows, around, before, new=not bool(torch.isin(rows, self.together).all())))
+        return found
+
+    def _advance_window(self, stage: Stage) -> bool:
+        """Consecutive frames, on the albedo that the frames solved together tell."""
+        windows, index = self.windows(), self.progress.done
+        window, total = windows[index], stage.steps * len(windows)
+        rows, around, before = window.rows, window.around, window.before
+        names = [name for name in self._names(stage) if name in PER_FRAME]
+
+        def tell(done: int, cost: Tensor) -> None:
+            count = min(index * stage.steps + done + 1, total)
+            self._tell_step(stage, count, total, rows, EnergyValue(cost, {}, None), None)
+
+        solved = self.params
+        for scale in (replace(stage, coarse=True), stage) if window.new else (stage,):
+            problem = self._photometric_problem(scale)
+            known = look_at_points(problem, self.params, self.together)
+            if known is not None:
+                solved = solve_jointly(problem, solved, around, names, stage.steps, known, before, tell)
+        for name in names:
+            getattr(self.params, name)[rows] = getattr(solved, name)[rows]
+        last_one = index + 1 == len(windows)
+        if last_one:
+            self._tell_epoch(0)
+        return last_one
 
     def _tell_step(
         self, stage: Stage, done: int, total: int, rows: Tensor, energy: EnergyValue, batch: FrameBatch | None
@@ -249,20 +278,20 @@ class Tracker:
         known = self.found.to(batch.timesteps.device)[batch.timesteps, batch.cameras].to(batch.confidence)
         return replace(batch, confidence=batch.confidence * known[:, None])
 
-    def _bake_texture(self, bake: Bake, sharpening: int = SHARPENING_ROUNDS) -> None:
+    def _bake_texture(self, bake: Bake) -> None:
         """The albedo that explains the pictures best as the head stands. The global stage would else begin with the
         texture of the last batch."""
-        if bake in ("keep", "tint"):
+        if bake == "keep":
             return
         frames = list(range(self.params.n_timesteps)) if bake == "all" else self.init_frames
         self.params.residual_texture = back_project(self.scene, self._batches(frames), self.energy.sh_lights)
         if bake == "all":
-            self._sharpen_texture(sharpening)
+            self._sharpen_texture()
 
-    def _sharpen_texture(self, rounds: int = SHARPENING_ROUNDS) -> None:
+    def _sharpen_texture(self) -> None:
         """A few rounds over all frames as they stand: details that the mean and the energy's smoothness blur."""
         frames = list(range(self.params.n_timesteps))
-        for _ in range(rounds):
+        for _ in range(SHARPENING_ROUNDS):
             residual = self.params.residual_texture
             self.params.residual_texture = sharpen(self.scene, residual, self._batches(frames), self.energy.sh_lights)
 
@@ -273,16 +302,13 @@ class Tracker:
     def _advance_batch(self, stage: Stage) -> bool:
         """Consecutive frames, started from the last one before them."""
         batches = torch.arange(self.first_row, self.params.n_timesteps).split(self.config.batch_size)
-        index, guess = self.progress.done, self.progress.guess
-        assert guess is not None
+        index = self.progress.done
         rows = batches[index]
-        self._start_from_predecessor(rows, guess)
+        if self.params.dynamic_offset is not None and index:
+            self.params.dynamic_offset[rows] = self.params.dynamic_offset[rows[0] - 1].clone()
         total = stage.steps * len(batches)
         self._descend(stage, rows, self._load(rows), RowAdam(), index * stage.steps, total)
-        last = index + 1 == len(batches)
-        if last:
-            self._tell_epoch(0)
-        return last
+        return index + 1 == len(batches)
 
     def _advance_epoch(self, stage: Stage) -> bool:
         """All frames once, in shuffled batches."""
@@ -304,25 +330,6 @@ class Tracker:
     def _tell_epoch(self, epoch: int) -> None:
         for callback in self.callbacks:
             callback.on_epoch(epoch, self.params)
-
-    @torch.no_grad()
-    def _start_from_predecessor(self, rows: Tensor, guess: TrackParams) -> None:
-        """Frames of a batch start from the last solved frame, moved as the landmarks moved since then.
-
-        The first batch starts from the initialisation's frame nearest to it.
-        """
-        first = int(rows[0])
-        solved = first - 1 if first > self.first_row else min(self.init_frames)
-        for name in PER_FRAME:
-            value, landmarks = getattr(self.params, name), getattr(guess, name)
-            anchor = value[solved].clone()
-            if name == "rotation":
-                turn = axis_angle_to_matrix(landmarks[rows]) @ axis_angle_to_matrix(landmarks[solved]).mT
-                value[rows] = matrix_to_axis_angle(turn @ axis_angle_to_matrix(anchor))
-            else:
-                value[rows] = anchor + landmarks[rows] - landmarks[solved]
-        if self.params.dynamic_offset is not None:
-            self.params.dynamic_offset[rows] = self.params.dynamic_offset[solved].clone()
 
     def _descend(
         self, stage: Stage, rows: Tensor, batch: FrameBatch, optimizer: RowAdam, done: int, total: int
@@ -355,10 +362,7 @@ class Tracker:
 
         The focal length moves along the dolly: its derivative includes that of the distance, which follows it.
         """
-        asked = list(names)
-        if "focal_length" in names and "translation" not in names:
-            leaves.translation.requires_grad_(True)
-            asked.append("translation")
+        asked = dict.fromkeys([*names, "translation"] if "focal_length" in names else names)
         values = torch.autograd.grad(energy.total, [getattr(leaves, name) for name in asked], allow_unused=True)
         found = {name: g for name, g in zip(asked, values) if g is not None and bool(g.isfinite().all())}
         if "focal_length" in found and "translation" in found:
@@ -380,7 +384,7 @@ class Tracker:
 
     def _leaves(self, rows: Tensor, names: list[str]) -> TrackParams:
         taken = self.params.rows(rows).detached()
-        for name in names:
+        for name in [*names, "translation"] if "focal_length" in names else names:
             getattr(taken, name).requires_grad_(True)
         return taken
 

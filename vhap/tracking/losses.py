@@ -32,13 +32,12 @@ def landmark(projected_px: Tensor, detected_px: Tensor, weight: Tensor, size: tu
     return (weight * distance).mean()
 
 
-def photo(picture: Tensor, target: Tensor, n_rendered: int) -> Tensor:
-    """Sum of absolute colour differences (B, H, W, 3) over the number of rendered pixels.
+def photo(picture: Tensor, target: Tensor) -> Tensor:
+    """Sum of absolute colour differences (B, H, W, 3); the energy divides by the number of rendered pixels.
 
     The target stands behind the head in the picture, so only the head and its antialiased border contribute.
-    A head out of sight (n_rendered = 0) costs nothing and moves nothing.
     """
-    return (picture - target).abs().sum() / max(n_rendered, 1)
+    return (picture - target).abs().sum()
 
 
 def coefficient_residual(coefficients: Tensor) -> Tensor:
@@ -136,10 +135,10 @@ def reg_offset_dynamic(offset: Tensor, before: Tensor, valid: Tensor) -> Tensor:
     return ((offset - before.detach()) * valid[:, None, None]).square().mean()
 
 
-def silhouette(coverage: Tensor, alpha: Tensor, growing: Tensor, n_rendered: int) -> Tensor:
-    """Sum of coverage beyond alpha (B, H, W), and of alpha beyond coverage where growing, over rendered pixels."""
+def silhouette(coverage: Tensor, alpha: Tensor, growing: Tensor) -> Tensor:
+    """Sum of coverage beyond alpha (B, H, W), and of alpha beyond coverage where growing; divided as `photo`."""
     beyond = coverage - alpha
-    return (torch.relu(beyond) + torch.relu(-beyond) * growing).sum() / max(n_rendered, 1)
+    return (torch.relu(beyond) + torch.relu(-beyond) * growing).sum()
 
 
 def change_residual(now: Tensor, before: Tensor, valid: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from scipy.linalg import solveh_banded
@@ -67,22 +67,30 @@ class Motion:
         return Motion(self.own[rows], next_row, after * has_next, self.gradient[rows], self.cost[rows])
 
 
-def motion_prior(weights: LossWeightConfig) -> MotionPrior:
-    """The prior that fits the temporal weights: at their defaults as it stands, tighter by the square root of larger
-    ones, off at 0. Joints of the face follow smooth_expr."""
-    prior, defaults = MotionPrior(), LossWeightConfig()
+@dataclass(frozen=True)
+class Spreads:
+    """Standard deviations by weights: those at hand, and the usual ones, at which standard deviations stand as they
+    are."""
 
-    def told(spread: float, name: str) -> float:
-        weight = getattr(weights, name) / getattr(defaults, name)
-        return spread / weight**0.5 if weight > 0 else OFF
+    weights: LossWeightConfig
+    usual: LossWeightConfig = field(default_factory=LossWeightConfig)
 
+    def of(self, name: str, spread: float) -> float:
+        """Smaller by the square root of a larger weight, off at 0."""
+        weight, usual = getattr(self.weights, name), getattr(self.usual, name)
+        return spread * ((usual or weight) / weight) ** 0.5 if weight > 0 else OFF
+
+
+def motion_prior(spreads: Spreads) -> MotionPrior:
+    """The prior that fits the temporal weights. Joints of the face follow smooth_expr."""
+    prior = MotionPrior()
     return replace(
         prior,
-        rotation_rad=told(prior.rotation_rad, "smooth_rot"),
-        translation_m=told(prior.translation_m, "smooth_trans"),
-        neck_rad=told(prior.neck_rad, "smooth_neck"),
-        jaw_rad=told(prior.jaw_rad, "smooth_jaw"),
-        **{name: told(getattr(prior, name), "smooth_expr") for name in ("eyes_rad", "expr", "blink")},
+        rotation_rad=spreads.of("smooth_rot", prior.rotation_rad),
+        translation_m=spreads.of("smooth_trans", prior.translation_m),
+        neck_rad=spreads.of("smooth_neck", prior.neck_rad),
+        jaw_rad=spreads.of("smooth_jaw", prior.jaw_rad),
+        **{name: spreads.of("smooth_expr", getattr(prior, name)) for name in ("eyes_rad", "expr", "blink")},
     )
 
 

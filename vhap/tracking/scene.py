@@ -29,7 +29,7 @@ MEDIAPIPE_JAW_LINE = (
 
 @dataclass(frozen=True)
 class Scene:
-    """head and landmark_head: the same person, the latter only at the landmarks (cheap to pose).
+    """landmark_set: which of the head's landmarks are detected.
 
     size: (height, width) of the pictures; given: the known cameras with leading axis C, or None; base_texture:
     (1, R, R, 3), row 0 on top; kept_texels: (R, R) float, 1 where the texture keeps near the base; T_tracked_given
@@ -37,7 +37,6 @@ class Scene:
     """
 
     head: HeadModel
-    landmark_head: HeadModel
     landmark_set: str
     size: tuple[int, int]
     given: Camera | None

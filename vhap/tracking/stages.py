@@ -5,20 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from vhap.config.data import DataConfig
 from vhap.config.track import EpochStageConfig, ParamGroup, StepStageConfig, TrackConfig
 
 LANDMARK_STEPS, INIT_STEPS, TRACKING_STEPS, MAX_EPOCHS = 10, 500, 50, 30
-PAINTED_ROUNDS, REFINING_ROUNDS = 4, 3
+JOINT_ROUNDS, REFINING_ROUNDS = 12, 4
 COARSE_SIDE = 192
-APPEARANCE: tuple[ParamGroup, ...] = ("texture", "lights", "static_offset", "dynamic_offset")
-"""What the global stage of a painted head moves in a film of one camera: first-order steps would take its place away
-from what second-order ones have found. Measured: 2.17 mm with the place, 2.00 without. With several cameras it gains:
-0.70 to 0.60 mm."""
 GLOBAL_RATE_FACTOR, EPOCH_RATE_DECAY = 0.1, 0.9
 
+PLACE: tuple[ParamGroup, ...] = ("cam", "pose", "joints", "expr")
+"""Groups that move the head from frame to frame."""
 
-Bake = Literal["keep", "tint", "init", "all"]
+Bake = Literal["keep", "init", "all"]
 
 
 @dataclass(frozen=True)
@@ -26,14 +23,13 @@ class Stage:
     """One stage.
 
     groups: what is optimised. photometric: picture terms or landmarks only. temporal: terms to the previous
-    frame. jaw_line: whether jaw-line landmarks count. steps: at most this many on each batch of frames.
-    epochs: passes over all frames (None: not a stage of epochs). sequential: batches of consecutive frames, one
-    after the other; else the initialisation's frames. obeyed: explicit counts, no stop on a plateau. coarse: on
-    pictures shrunk by `coarse_factor`, four times cheaper, which suits stages that still look for the place.
-    bake: the albedo at its start. keep it; tint the painted one towards the pictures; or take the one that fits the
-    pictures best, of the initialisation's frames (init) or of all. fixed_texture, fixed_outline: regions whose texture
-    or outline moves no vertex. newton: second-order rounds over all
-    frames in place of first-order steps.
+    frame; they count where the place moves. jaw_line: whether jaw-line landmarks count. steps: at most this many on
+    each batch of frames. epochs: passes over all frames (None: not a stage of epochs). sequential: batches of
+    consecutive frames, one after the other; else the initialisation's frames. obeyed: explicit counts, no stop on a
+    plateau. coarse: on pictures shrunk by `coarse_factor`, which suits stages that still look for the place.
+    bake: the albedo at its start. keep it, or take the one that fits the pictures best, of the initialisation's frames
+    (init) or of all. fixed_texture, fixed_outline: regions whose texture or outline moves no vertex. newton: rounds of
+    second order on many frames together, the albedo eliminated, in place of first-order steps.
     """
 
     name: str
@@ -53,44 +49,35 @@ class Stage:
     fixed_outline: tuple[str, ...] = ()
 
 
-def build_stages(config: TrackConfig, painted: bool = False) -> list[Stage]:
-    """The stages of a run in order.
-
-    painted: the head brings a painted texture, on which brows, lids and lips lie where they belong; the head is aligned
-    to the pictures with it before the texture moves, for later the texture would follow the pose. With exp.photometric
-    off the two landmark tracking stages take the place of the photometric ones.
-    """
+def build_stages(config: TrackConfig) -> list[Stage]:
+    """The stages of a run in order. With exp.photometric off the two landmark tracking stages take the place of the
+    photometric ones."""
     plan, rgb = config.pipeline, config.exp.photometric
-    stages = [
+    landmarks = [
         _stage("lmk_init_rigid", plan.lmk_init_rigid, config, LANDMARK_STEPS),
         _stage("lmk_init_all", plan.lmk_init_all, config, LANDMARK_STEPS),
     ]
     if not rgb:
         sequential, everything = plan.lmk_sequential_tracking, plan.lmk_global_tracking
         return [
-            *stages,
+            *landmarks,
             _stage("lmk_sequential_tracking", sequential, config, LANDMARK_STEPS, temporal=True, sequential=True),
             replace(_stage("lmk_global_tracking", everything, config, 1, temporal=True), steps=LANDMARK_STEPS),
         ]
     sequential, everything = plan.rgb_sequential_tracking, plan.rgb_global_tracking
+    coarse = _stage("rgb_init_texture", plan.rgb_init_texture, config, JOINT_ROUNDS, rgb, coarse=True)
+    fine = _stage("rgb_init_all", plan.rgb_init_all, config, JOINT_ROUNDS, rgb)
+    offset = _stage("rgb_init_offset", plan.rgb_init_offset, config, INIT_STEPS, rgb, coarse=True, bake="init")
+    followed = _stage("rgb_sequential_tracking", sequential, config, REFINING_ROUNDS, rgb, sequential=True)
+    moving = _stage("rgb_sequential_offset", sequential, config, TRACKING_STEPS, rgb, sequential=True)
     globally = _stage("rgb_global_tracking", everything, config, 1, rgb, temporal=True, bake="all")
-    if painted:
-        anchored = _stage("rgb_init_painted", plan.rgb_init_painted, config, PAINTED_ROUNDS, rgb, True, bake="tint")
-        refined = _stage(
-            "rgb_sequential_tracking", sequential, config, REFINING_ROUNDS, rgb, sequential=True, bake="all"
-        )
-        if isinstance(config.data, DataConfig):
-            globally = replace(globally, groups=tuple(group for group in globally.groups if group in APPEARANCE))
-        return [*stages, replace(anchored, newton=True), replace(refined, newton=True), globally]
-    offsets = [_stage("rgb_init_offset", plan.rgb_init_offset, config, INIT_STEPS, rgb, True)]
     return [
-        *stages,
-        _stage("rgb_init_texture", plan.rgb_init_texture, config, INIT_STEPS, rgb, True, bake="init"),
-        _stage("rgb_init_all", plan.rgb_init_all, config, INIT_STEPS, rgb, True),
-        *(offsets if config.model.use_static_offset else []),
-        _stage(
-            "rgb_sequential_tracking", sequential, config, TRACKING_STEPS, rgb, True, temporal=True, sequential=True
-        ),
+        *landmarks,
+        replace(coarse, newton=True),
+        replace(fine, newton=True),
+        *([offset] if config.model.use_static_offset else []),
+        replace(followed, newton=True),
+        *([replace(moving, groups=("dynamic_offset",))] if config.model.use_dynamic_offset else []),
         globally,
     ]
 
@@ -112,22 +99,22 @@ def _stage(
     hidden = model.occluded if model.use_static_offset else (*model.occluded, "hair")
     fixed_offset = model.fix_shape if model.fix_offset is None else model.fix_offset
     fixed_texture = model.fix_shape if model.fix_texture is None else model.fix_texture
-    moves = {
+    moves: dict[ParamGroup, bool] = {
         "shape": not model.fix_shape,
         "static_offset": model.use_static_offset and not fixed_offset,
         "dynamic_offset": model.use_dynamic_offset,
         "texture": not fixed_texture,
     }
-    unused = [name for name, wanted in moves.items() if not wanted]
+    groups: tuple[ParamGroup, ...] = tuple(group for group in options.optimizable_params if moves.get(group, True))
     asked = options.num_epochs if by_epochs else options.num_steps
     count = asked if asked is not None else MAX_EPOCHS if by_epochs else most_steps
     return Stage(
         name=name,
-        groups=tuple(group for group in options.optimizable_params if group not in unused),
+        groups=groups,
         fixed_texture=(*options.align_texture_except, *hidden),
         fixed_outline=(*options.align_boundary_except, *hidden),
         photometric=photometric,
-        temporal=temporal,
+        temporal=temporal and not set(groups).isdisjoint(PLACE),
         jaw_line=config.w.always_enable_jawline_landmarks or not options.disable_jawline_landmarks,
         steps=1 if by_epochs else count,
         epochs=count if by_epochs else None,

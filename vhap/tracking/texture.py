@@ -19,7 +19,6 @@ from vhap.tracking.scene import Scene, for_pictures
 
 MIN_TEXTURE_SIZE = 256
 SEEN_WEIGHT = 0.1
-TINT_CELLS = 16
 
 
 def supported_size(uv_slopes: Tensor, at_most: int) -> int:
@@ -97,14 +96,6 @@ def _shading(scene: Scene, rows: TrackParams, vertices: Tensor, raster: Raster) 
     normals = vertex_normals(vertices, scene.head.faces)
     smooth = scene.backend.interpolate(normals, scene.topology.faces, raster)
     return scene.backend.light(smooth, rows.lights, raster)[1].clamp(min=0.1)
-
-
-def low_pass(residual: Tensor) -> Tensor:
-    """(1, R, R, 3) without details smaller than a sixteenth of the texture: another skin tone, the same features."""
-    size = residual.shape[1]
-    coarse = F.adaptive_avg_pool2d(residual.permute(0, 3, 1, 2), TINT_CELLS)
-    smooth = F.interpolate(coarse, size=(size, size), mode="bicubic", align_corners=False)
-    return smooth.permute(0, 2, 3, 1).contiguous()
 
 
 def _splat(scene: Scene, uv: Tensor, slopes: Tensor, raster: Raster, values: Tensor) -> Tensor:

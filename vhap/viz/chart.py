@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from vhap.viz.choice import even_choice
+from vhap.util.choice import even_choice
 
 WIDTH, HEIGHT = 1000, 100
 MOST_POINTS, MOST_COLOURS, MOST_TICKS = 1500, 8, 5

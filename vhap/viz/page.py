@@ -35,7 +35,7 @@ class Report:
 
     metrics, settings: name -> value. stage_seconds: stage -> seconds. notes: plain sentences. frames: for the slider,
     ascending, at most MOST_FRAMES. video: the bytes of an mp4; above MOST_VIDEO_BYTES it is left out and a note says
-    so. charts: heading -> charts.
+    so. tables: heading -> column -> values. charts: heading -> charts.
     """
 
     title: str
@@ -45,6 +45,7 @@ class Report:
     notes: Sequence[str] = ()
     frames: Sequence[PageFrame] = ()
     video: bytes | None = None
+    tables: Mapping[str, Mapping[str, Sequence[Value]]] = field(default_factory=dict)
     charts: Mapping[str, Sequence[Chart]] = field(default_factory=dict)
 
 
@@ -62,6 +63,7 @@ def render_page(report: Report) -> str:
         _section("Metrics", _cards(report.metrics)),
         _section("Frames", _slider(report.frames)),
         _section("Video", _video(video) if video is not None else ""),
+        *(_section(title, _columns(columns)) for title, columns in report.tables.items()),
         *(_section(title, _charts(charts)) for title, charts in report.charts.items()),
         _section("Seconds by stage", _bars(report.stage_seconds)),
         _section("Settings", _table(report.settings)),
@@ -111,6 +113,16 @@ def _table(values: Mapping[str, Value]) -> str:
         for name, value in values.items()
     )
     return f"<table>\n{''.join(rows)}</table>\n" if values else ""
+
+
+def _columns(columns: Mapping[str, Sequence[Value]]) -> str:
+    """Columns of one length side by side under their names."""
+    head = "".join(f"<th>{_breakable(name)}</th>" for name in columns)
+    lines = (
+        "".join(f"<td>{html.escape(format_value(value))}</td>" for value in line) for line in zip(*columns.values())
+    )
+    rows = "".join(f"<tr>{line}</tr>\n" for line in lines)
+    return f"<table>\n<tr>{head}</tr>\n{rows}</table>\n" if rows else ""
 
 
 def _bars(seconds: Mapping[str, float]) -> str:

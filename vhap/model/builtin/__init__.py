@@ -48,7 +48,6 @@ def load_builtin() -> HeadModel:
         regions={name: torch.from_numpy(ids) for name, ids in build_regions(mesh, points).items()},
         landmarks={"ibug": ibug},
         base_texture=torch.from_numpy(paint_texture(mesh.skin)).float(),
-        has_painted_texture=True,
         shape_names=tuple(SHAPE_FIELDS),
         expr_names=(*LID_MODES, *EXPRESSION_FIELDS),
     )

@@ -1,4 +1,4 @@
-"""Which frames of a long clip are shown."""
+"""Which of many frames or cameras are shown."""
 
 from __future__ import annotations
 

@@ -1,0 +1,138 @@
+"""Options that change nothing: the table holds all that no code reads, and a run names what was set."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import vhap
+from vhap import cli
+from vhap.config.no_effect import NO_EFFECT, changed_options, lines_of_no_effect, traits_of
+from vhap.config.track import (
+    MonocularTrackConfig,
+    MultiviewTrackConfig,
+    NersembleTrackConfig,
+    NersembleV2TrackConfig,
+    SingleFrameTrackConfig,
+)
+
+PACKAGE = Path(vhap.__file__).parent
+PLACE = ["--data.root_folder", "root", "--data.sequence", "s", "--exp.output_folder", "out", "--model.head", "builtin"]
+SUBJECT = [*PLACE, "--data.subject", "074"]
+KINDS = [
+    (MonocularTrackConfig, PLACE),
+    (MultiviewTrackConfig, PLACE),
+    (SingleFrameTrackConfig, PLACE),
+    (NersembleTrackConfig, SUBJECT),
+    (NersembleV2TrackConfig, SUBJECT),
+]
+
+
+def option_names(config: Any, prefix: str = "") -> Iterator[str]:
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if is_dataclass(value):
+            yield from option_names(value, f"{prefix}{field.name}.")
+        else:
+            yield f"{prefix}{field.name}"
+
+
+@pytest.fixture(scope="module")
+def all_options() -> set[str]:
+    return {name for kind, words in KINDS for name in option_names(cli.parse(kind, None, words))}
+
+
+@pytest.fixture(scope="module")
+def loads() -> list[ast.Attribute]:
+    """Every place where code loads an attribute."""
+    nodes = (node for path in PACKAGE.rglob("*.py") for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    return [node for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)]
+
+
+@pytest.fixture(scope="module")
+def weight_names() -> set[str]:
+    """Words of the files that take weights by their names."""
+    files = (PACKAGE / "tracking" / name for name in ("energy.py", "motion.py"))
+    nodes = (node for path in files for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
+def without_effect_in_any_run(names: set[str]) -> set[str]:
+    patterns = [pattern for entry in NO_EFFECT if not entry.traits for pattern in entry.options]
+    return {name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)}
+
+
+def test_options_that_no_code_reads_are_in_the_table(all_options, loads, weight_names):
+    known = {node.attr for node in loads} | weight_names
+    unread = {name for name in all_options if name.rpartition(".")[2] not in known}
+    assert len(unread) >= 10
+    assert unread <= without_effect_in_any_run(all_options)
+
+
+def test_no_code_reads_what_the_table_says_has_no_effect_in_any_run(all_options, loads, weight_names):
+    read = {f"{owner}.{node.attr}" for node in loads if (owner := name_of(node.value))}
+    read |= {f"w.{name}" for name in weight_names}
+    assert not without_effect_in_any_run(all_options) & read
+    assert {"model.tex_painted", "render.lighting_type", "w.photo"} <= read
+
+
+def name_of(node: ast.expr) -> str | None:
+    """The last word of what an attribute is taken of."""
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else None
+
+
+def test_every_pattern_is_of_an_option(all_options):
+    for entry in NO_EFFECT:
+        for pattern in entry.options:
+            assert any(fnmatchcase(name, pattern) for name in all_options), pattern
+
+
+@pytest.mark.parametrize(("kind", "words"), KINDS)
+def test_nothing_is_told_of_a_run_as_it_comes(kind, words):
+    config = cli.parse(kind, None, words)
+    assert list(changed_options(config)) == [("model.head", "builtin")]
+    assert lines_of_no_effect(config, traits_of(config)) == []
+
+
+def told(*words: str, kind: type = MonocularTrackConfig) -> list[str]:
+    config = cli.parse(kind, None, [*PLACE, *words])
+    return lines_of_no_effect(config, traits_of(config))
+
+
+def test_what_was_set_is_named_as_it_was_typed_with_what_does_the_job():
+    lines = told("--w.blur_iter", "2", "--model.no_tex_extra", "--log.view_indices", "3", "5", "--w.photo", "20")
+    named = {line.split(" has no effect: ")[0] for line in lines}
+    assert named == {"--model.no_tex_extra", "--w.blur_iter 2", "--log.view_indices 3 5"}
+    assert len(lines) == 3
+    assert all(line.partition(": ")[2] for line in lines)
+
+
+def test_a_default_that_was_typed_is_not_named():
+    assert told("--w.blur_iter", "0", "--model.n_tex", "100") == []
+
+
+def test_rates_of_the_place_count_where_a_first_order_stage_moves_it():
+    words = ("--lr.expr", "0.1", "--lr.base", "0.1", "--w.smooth_eyes", "1")
+    lines = told(*words)
+    named = {line.split(" has no effect here (second order only): ")[0] for line in lines}
+    assert named == {"--lr.expr 0.1", "--w.smooth_eyes 1.0"}
+    assert told(*words, "--pipeline.rgb_global_tracking.optimizable_params", "pose", "expr") == []
+
+
+def test_rigs_are_compared_with_their_own_defaults():
+    assert told("--w.landmark", "3", kind=MultiviewTrackConfig) == []
+    (line,) = told("--w.landmark", "10", "--exp.no_photometric", kind=MultiviewTrackConfig)
+    assert "--w.landmark 10.0" in line
+    (line,) = told("--lr.camera", "0.1", kind=MultiviewTrackConfig)
+    assert "given cameras" in line
+    assert told("--lr.camera", "0.1", "--data.no_calibrated", kind=MultiviewTrackConfig) == []
+
+
+def test_an_option_under_its_other_name_counts():
+    for words in (["--w.reg-tex-res-clusters", "3"], ["--w.reg_tex_res_clusters=3"]):
+        config = cli.parse(MonocularTrackConfig, None, [*PLACE, *words])
+        assert config.w.reg_tex_res == 3

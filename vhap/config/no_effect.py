@@ -1,0 +1,133 @@
+"""Options that change nothing, in any run or in runs of some kind. They are accepted, since users' scripts hold them,
+and a run names those that were set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+from vhap.config.data import DataConfig
+from vhap.config.track import TrackConfig
+
+Trait = Literal[
+    "landmarks only", "with pictures", "second order only", "given cameras",
+    "no offset", "no static offset", "no dynamic offset", "constant light", "not FLAME", "not ICT-FaceKit",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class NoEffect:
+    """options: dotted names, as patterns. traits: the runs that it is told of have all of them; any run where empty."""
+
+    options: tuple[str, ...]
+    instead: str
+    traits: tuple[Trait, ...] = ()
+
+
+NO_EFFECT = (
+    NoEffect(("model.n_tex", "w.reg_tex_pca"), "the texture is optimised texel by texel, see --model.tex_resolution"),
+    NoEffect(
+        ("model.tex_extra", "model.residual_tex"),
+        "the albedo is always optimised; --model.fix_texture keeps that of an earlier run",
+    ),
+    NoEffect(("render.background_*",), "the input picture stands behind the head, see --data.background_color"),
+    NoEffect(("render.lighting_space",), "light stands still in the world, see --render.lighting_type"),
+    NoEffect(("log.view_indices", "log.stack_views_in_rows"), "cameras are chosen by --data.subset or --data.cameras"),
+    NoEffect(("w.blur_iter",), "stages that look for the place see smaller pictures by themselves"),
+    NoEffect(("data.camera_convention_conversion",), "axes are always converted"),
+    NoEffect(("pipeline.lmk_*.align_*",), "landmark stages see no pictures; set those of the rgb stages"),
+    NoEffect(("model.add_teeth",), "the head has teeth of its own", ("not FLAME",)),
+    NoEffect(("model.flame_model_path",), "see --model.head", ("not FLAME",)),
+    NoEffect(("model.ict_facekit_path",), "see --model.head", ("not ICT-FaceKit",)),
+    NoEffect(("lr.camera",), "the cameras are given and stay", ("given cameras",)),
+    NoEffect(("lr.dynamic_offset", "w.reg_offset_dynamic"), "see --model.use_dynamic_offset", ("no dynamic offset",)),
+    NoEffect(
+        ("lr.static_offset", "pipeline.rgb_init_offset.*"), "see --model.use_static_offset", ("no static offset",)
+    ),
+    NoEffect(("w.reg_offset*",), "see --model.use_static_offset", ("no offset",)),
+    NoEffect(("lr.light", "w.reg_light", "w.reg_diffuse"), "see --render.lighting_type", ("constant light",)),
+    NoEffect(
+        ("pipeline.lmk_sequential_tracking.*", "pipeline.lmk_global_tracking.*"),
+        "rgb_sequential_tracking and rgb_global_tracking run; the lmk ones do by --exp.no_photometric",
+        ("with pictures",),
+    ),
+    NoEffect(
+        ("w.smooth_eyes", "lr.translation", "lr.expr", "lr.camera"),
+        "second-order stages follow the head, by w.smooth_expr and without rates",
+        ("second order only",),
+    ),
+    NoEffect(("lr.*",), "second-order stages have no rates", ("landmarks only",)),
+    NoEffect(
+        ("w.landmark", "w.reg_tex*", "w.reg_light", "w.reg_diffuse", "w.reg_offset*", "w.smooth_eyes"),
+        "--exp.no_photometric fits identity, expression, joints and motion to landmarks",
+        ("landmarks only",),
+    ),
+    NoEffect(
+        ("pipeline.rgb_*", "w.photo", "w.silhouette", "render.disturb_rate_*", "model.tex_clusters", "model.occluded"),
+        "--exp.no_photometric leaves the pictures out",
+        ("landmarks only",),
+    ),
+)
+
+
+def lines_of_no_effect(config: TrackConfig, traits: set[Trait]) -> list[str]:
+    """A line for each option that was set, to another value than its default, and has no effect in such a run."""
+    told = [entry for entry in NO_EFFECT if traits.issuperset(entry.traits)]
+    lines = []
+    for name, value in changed_options(config):
+        found = [entry for entry in told if any(fnmatchcase(name, pattern) for pattern in entry.options)]
+        if found:
+            lines.append(f"{as_typed(name, value)} has no effect{_here(found[0])}: {found[0].instead}")
+    return lines
+
+
+def traits_of(config: TrackConfig) -> set[Trait]:
+    """model.head is decided."""
+    data, model, rgb, plan = config.data, config.model, config.exp.photometric, config.pipeline
+    by_rates = {*plan.rgb_init_offset.optimizable_params, *plan.rgb_global_tracking.optimizable_params}
+    static, dynamic = model.use_static_offset, model.use_dynamic_offset
+    film = isinstance(data, DataConfig)
+    holds: dict[Trait, bool] = {
+        "landmarks only": not rgb,
+        "with pictures": rgb,
+        "second order only": rgb and not by_rates & {"cam", "pose", "shape", "joints", "expr"},
+        "given cameras": data.fx is not None if film else data.calibrated,
+        "no offset": not static and not dynamic,
+        "no static offset": not static,
+        "no dynamic offset": not dynamic,
+        "constant light": config.render.lighting_type == "constant",
+        "not FLAME": model.head != "flame",
+        "not ICT-FaceKit": model.head != "ict",
+    }
+    return {trait for trait, held in holds.items() if held}
+
+
+def changed_options(config: Any, usual: Any = None, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and values of options unlike their defaults: those of `usual`, else the fields' own."""
+    for field in fields(config):
+        value, name = getattr(config, field.name), f"{prefix}{field.name}"
+        default = default_of(field) if usual is None else getattr(usual, field.name)
+        if is_dataclass(value):
+            yield from changed_options(value, None if default is MISSING else default, f"{name}.")
+        elif default is not MISSING and value != default:
+            yield name, value
+
+
+def default_of(field: Field) -> Any:
+    """MISSING where there is none."""
+    return field.default if field.default_factory is MISSING else field.default_factory()
+
+
+def as_typed(name: str, value: Any) -> str:
+    """An option as on the command line."""
+    if isinstance(value, bool):
+        group, _, last = name.rpartition(".")
+        return f"--{group}.{last if value else f'no_{last}'}"
+    values = value if isinstance(value, tuple) else (value,)
+    return " ".join([f"--{name}", *map(str, values)])
+
+
+def _here(entry: NoEffect) -> str:
+    return f" here ({', '.join(entry.traits)})" if entry.traits else ""

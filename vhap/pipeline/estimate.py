@@ -1,0 +1,159 @@
+"""How long a run will take: each of its stages, shortened, is run on a few frames."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from time import monotonic
+
+import torch
+from torch import Tensor
+
+from vhap.data.sample import Capture, FrameBatch
+from vhap.geometry.cameras import Camera
+from vhap.tracking.checkpoint import Progress
+from vhap.tracking.joint_solver import views_each
+from vhap.tracking.loop import Tracker
+from vhap.tracking.stages import Stage
+
+PICTURES_TRIED = 8
+ROUNDS_TRIED = (1, 3)
+
+
+class FewFrames:
+    """Some timesteps of a capture as if there were no others."""
+
+    def __init__(self, whole: Capture, rows: list[int]) -> None:
+        self.whole, self.rows = whole, rows
+        self.folder, self.size = whole.folder, whole.size
+        self.camera_ids, self.landmark_set = whole.camera_ids, whole.landmark_set
+        self.background_rgb = whole.background_rgb
+        self.timestep_ids = [whole.timestep_ids[row] for row in rows]
+        self.timestep_indices = [whole.timestep_indices[row] for row in rows]
+
+    def load(self, timesteps: list[int], cameras: list[int] | None = None) -> FrameBatch:
+        batch = self.whole.load([self.rows[index] for index in timesteps], cameras)
+        own = torch.tensor(timesteps).repeat_interleave(len(batch.cameras) // len(timesteps))
+        return replace(batch, timesteps=own)
+
+    def load_landmarks(self) -> tuple[Tensor, Tensor]:
+        points, confidence = self.whole.load_landmarks()
+        return points[self.rows], confidence[self.rows]
+
+    def given_camera(self) -> Camera | None:
+        return self.whole.given_camera()
+
+
+def describe(tracker: Tracker, stages: list[Stage]) -> None:
+    """Prints frames, stages and about how long each takes at most."""
+    height, width = tracker.scene.size
+    count, device = tracker.params.n_timesteps, tracker.params.rotation.device
+    print(f"{count} frames of {width} x {height}, head {tracker.scene.head.identity}, device {device}")
+    total = 0.0
+    for stage in stages:
+        seconds = stage_seconds(tracker, stage)
+        total += seconds
+        steps, groups = steps_of(tracker, stage), " ".join(stage.groups)
+        print(f"{stage.name:28s} at most {steps:6d} steps  {seconds / 60:6.1f} min  optimises {groups}")
+    print(f"at most about {total / 60:.1f} minutes (stages stop early where they gain nothing more)")
+
+
+def steps_of(tracker: Tracker, stage: Stage) -> int:
+    """First-order steps of all batches, or second-order rounds of all windows."""
+    if stage.newton and stage.sequential:
+        return stage.steps * len(tracker.windows())
+    if stage.newton or not stage.photometric:
+        return stage.steps
+    batches = -(-frames_of(tracker, stage) // tracker.config.batch_size)
+    return batches * _rounds(stage)
+
+
+def frames_of(tracker: Tracker, stage: Stage) -> int:
+    """How many timesteps a first-order stage passes over, or one of landmarks."""
+    if stage.sequential:
+        return tracker.params.n_timesteps - tracker.first_row
+    everything = not stage.photometric or stage.epochs is not None
+    return tracker.params.n_timesteps if everything else len(tracker.init_frames)
+
+
+def stage_seconds(tracker: Tracker, stage: Stage) -> float:
+    """What a stage takes: its beginning and its rounds, measured on a few frames, times how many more there are.
+
+    Landmarks are quick and not solved frame by frame, so they are measured on all frames.
+    """
+    if _rounds(stage) == 0:
+        return 0.0
+    trial = few_frames(tracker) if stage.photometric else tracker
+    if stage.newton:
+        return _windows_seconds(tracker, trial, stage) if stage.sequential else _together_seconds(tracker, trial, stage)
+    beginning, one_round = _measured(trial, stage)
+    return (beginning + _rounds(stage) * one_round) * frames_of(tracker, stage) / frames_of(trial, stage)
+
+
+def _together_seconds(tracker: Tracker, trial: Tracker, stage: Stage) -> float:
+    """Of one solution, by its pictures."""
+    beginning, one_round = _measured(trial, stage)
+    return (
+        (beginning + stage.steps * one_round) * _pictures(tracker, tracker.together) / _pictures(trial, trial.together)
+    )
+
+
+def _windows_seconds(tracker: Tracker, trial: Tracker, stage: Stage) -> float:
+    """Of all windows: each begins with a look at the pictures that tell the albedo and at its own."""
+    told, windows, seconds = _pictures(tracker, tracker.together), tracker.windows(), 0.0
+    for scale in (replace(stage, coarse=True), stage):
+        own = [_pictures(tracker, window.around) for window in windows if window.new or not scale.coarse]
+        if own:
+            beginning, one_round = _measured(trial, scale)
+            looks = sum((told + pictures) / 2 for pictures in own)
+            seconds += (looks * beginning + sum(own) * stage.steps * one_round) / _pictures(trial, trial.together)
+    return seconds
+
+
+def _pictures(tracker: Tracker, rows: Tensor) -> int:
+    """How many are looked at where the frames rows are solved together."""
+    return len(rows) * views_each(len(rows), len(tracker.capture.camera_ids))
+
+
+def _measured(trial: Tracker, stage: Stage) -> tuple[float, float]:
+    """Seconds of a stage's beginning and of each round."""
+    few, many = ROUNDS_TRIED
+    _run(trial, stage, few)  # Kernels are loaded, pictures decoded.
+    first, last = _run(trial, stage, few), _run(trial, stage, many)
+    round_seconds = max(0.0, (last - first) / (many - few))
+    return max(0.0, first - few * round_seconds), round_seconds
+
+
+def few_frames(tracker: Tracker) -> Tracker:
+    """The same run as if there were a few of the initialisation's timesteps only."""
+    most = max(1, PICTURES_TRIED // len(tracker.capture.camera_ids))
+    rows = sorted(tracker.init_frames[:most])
+    some = torch.tensor(rows)
+    return replace(
+        tracker,
+        capture=FewFrames(tracker.capture, rows),
+        problem=tracker.problem.select(some),
+        found=tracker.found[some.to(tracker.found.device)],
+        init_frames=list(range(len(rows))),
+        params=tracker.params.rows(some.to(tracker.params.rotation.device)),
+        first_row=0,
+    )
+
+
+def _by_epochs(stage: Stage) -> bool:
+    """Whether its rounds are epochs; those of landmarks are iterations."""
+    return stage.photometric and stage.epochs is not None
+
+
+def _rounds(stage: Stage) -> int:
+    """Steps on each batch, epochs, or second-order rounds."""
+    return (stage.epochs or 0) * stage.steps if _by_epochs(stage) else stage.steps
+
+
+def _run(tracker: Tracker, stage: Stage, rounds: int) -> float:
+    """Seconds of a stage of so many rounds, on a copy of the unknowns."""
+    shortened = replace(stage, epochs=rounds) if _by_epochs(stage) else replace(stage, steps=rounds)
+    params = tracker.params.mapped(lambda _, value: value.clone())
+    trial = replace(tracker, params=params, progress=Progress(), callbacks=())
+    started = monotonic()
+    trial.run([replace(shortened, obeyed=True)])
+    return monotonic() - started

@@ -1,0 +1,41 @@
+"""`eval_<epoch>/` in a run folder: a few frames of a result as pictures and as meshes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vhap.export.mesh_files import mesh_name
+from vhap.export.meshes import ObjWriter, write_material
+from vhap.pipeline.frame_panels import shown_panels
+from vhap.pipeline.rendered_frames import RunScene
+from vhap.util.choice import even_choice
+from vhap.viz.grid import labelled_grid
+from vhap.viz.pictures import write_jpeg
+
+
+def write_evaluation_folder(scene: RunScene) -> Path:
+    """Grids and meshes of an even choice of frames, at most log.max_eval_frames; the number in a file's name is the row
+    in the result. Returns the folder."""
+    folder = scene.folder / f"eval_{scene.epoch}"
+    rows = even_choice(scene.n_rows, scene.config.log.max_eval_frames)
+    write_image_grids(folder / "image_grid", scene, rows)
+    write_meshes(folder / "mesh", scene, rows)
+    return folder
+
+
+def write_image_grids(folder: Path, scene: RunScene, rows: list[int]) -> None:
+    """`frame_%05d.jpg`: all panels of a frame."""
+    columns = 4 if scene.n_views == 1 else 2
+    for row in rows:
+        write_jpeg(folder / f"frame_{row:05d}.jpg", labelled_grid(shown_panels(scene, row), columns))
+
+
+def write_meshes(folder: Path, scene: RunScene, rows: list[int]) -> None:
+    """`frame_%05d.obj`, metres in the tracked world, with its own `.mtl` and the albedo as `.jpg`."""
+    model, albedo = scene.model, scene.albedo_bytes()
+    writer = ObjWriter(model.faces.cpu().numpy(), model.uvs.cpu().numpy(), model.uv_faces.cpu().numpy())
+    for row in rows:
+        path = folder / mesh_name(row, "obj")
+        material = path.with_suffix(".mtl")
+        write_material(material, albedo, ".jpg")
+        writer.write(path, scene.vertices(row).cpu().numpy(), material)
