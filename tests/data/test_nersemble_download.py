@@ -279,7 +279,7 @@ def test_a_day_of_bad_weather(server, folder, seed):
 def test_killed_in_the_middle_it_goes_on(server, folder, how):
     server.files = {path: content for path, content in server.files.items() if path.endswith(".csv")}
     server.files[VIDEO] = mp4(1_500_000)
-    server.seconds_a_block = 0.05
+    server.seconds_a_block = 0.2
     words = [folder, "--participant", "17", "--sequence", "EXP-1-head", "--camera", "222200037"]
     words += ["--assets", "images", "metadata_sequences", "--yes"]
     command = [sys.executable, "-m", "vhap.nersemble", "download", *map(str, words)]

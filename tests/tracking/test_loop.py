@@ -164,7 +164,8 @@ def test_loss_falls_in_every_stage_that_looks_for_something():
 
 def test_stage_without_a_count_stops_on_a_plateau_before_its_bound():
     plan, defaults = options(steps=1).pipeline, PipelineConfig()
-    plan = replace(plan, rgb_init_offset=defaults.rgb_init_offset, rgb_global_tracking=defaults.rgb_global_tracking)
+    uncounted = replace(defaults.rgb_init_offset, num_steps=None)
+    plan = replace(plan, rgb_init_offset=uncounted, rgb_global_tracking=defaults.rgb_global_tracking)
     config, recorder = options(pipeline=plan, lr=NO_MOTION), Recorder()
     config = replace(config, render=replace(config.render, disturb_rate_fg=0, disturb_rate_bg=0))
     track(config, filmed(), recorder)
