@@ -236,7 +236,7 @@ class PipelineConfig:
     rgb_init_texture (on small pictures), rgb_init_all and rgb_sequential_tracking are of second order: they solve for
     the head's place, with the albedo that explains all pictures best. The others make first-order steps; they leave the
     place to the former unless it is among their optimizable_params. rgb_init_offset makes none unless it is told to:
-    offsets grow in rgb_global_tracking, and faster ones cost the face a quarter of a millimetre.
+    offsets grow in rgb_global_tracking, and faster ones make a face worse that the model can show without them.
     """
 
     lmk_init_rigid: StepStageConfig = _steps("cam", "pose")

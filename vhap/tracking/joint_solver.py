@@ -30,6 +30,7 @@ from vhap.tracking.params import PER_FRAME, TrackParams, as_vectors, from_vector
 from vhap.tracking.point_albedo import PointAlbedo, PointPrior, difference_weight, fit_albedo, told_by_pictures
 from vhap.tracking.scene import Scene
 from vhap.tracking.surface_points import (
+    GOLDEN,
     Glance,
     GreyPicture,
     SurfacePoints,
@@ -43,7 +44,6 @@ from vhap.tracking.surface_points import (
 N_LIGHT = 9
 """Coefficients of a light's change, the same in all colours."""
 MOST_PICTURES, FEWEST_VIEWS = 64, 3
-GOLDEN = 0.618
 FIRST_DAMPING, LEAST_DAMPING, RAISED, LOWERED, TRIES = 1e-3, 1e-6, 10.0, 0.1, 5
 CONVERGED_GAIN = 1e-4
 
@@ -288,12 +288,7 @@ def _system(task: _Task, now: _State, names: Sequence[str]) -> _System:
     sure = now.albedo.held.clone()
     for (frame, camera), seen in now.glances.items():
         by_shared, by_own, by_albedo, weight, residual = _columns(task, now, frame, camera, seen)
-        own, shared = by_own * weight[:, None], by_shared * weight[:, None]
-        sums.local[frame] += (own.T @ by_own).double()
-        sums.coupling[frame] += (own.T @ by_shared).double()
-        sums.right_local[frame] -= (own.T @ residual).double()
-        sums.shared.add_((shared.T @ by_shared).double())
-        sums.right_shared.sub_((shared.T @ residual).double())
+        shared, own = _add_rows(sums, frame, by_shared, by_own, weight, residual)
         first = n_shared + frame * n_own
         through[seen.index, :n_shared] += shared * by_albedo[:, None]
         through[seen.index, first : first + n_own] += own * by_albedo[:, None]
@@ -315,12 +310,22 @@ def _add_outline(task: _Task, now: _State, sums: NormalEquations, frame: int, ca
     by_shared, by_own = by_shared / problem.outline_spread_px, by_own / problem.outline_spread_px
     residual = _distance(problem, outline)
     weight = problem.outline_share * outline.share / (1 + (residual / problem.outlines.robust).square())
-    own, shared = by_own * weight[:, None], by_shared * weight[:, None]
+    _add_rows(sums, frame, by_shared, by_own, weight, residual)
+
+
+def _add_rows(
+    sums: NormalEquations, frame: int, by_shared: Tensor, by_own: Tensor, weight: Tensor, residual: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Adds a frame's residuals (n,), weights (n,), and derivatives by the first Q' shared unknowns (n, Q') and its own
+    (n, P). Returns the weighted derivatives."""
+    shared, own = by_shared * weight[:, None], by_own * weight[:, None]
+    count = by_shared.shape[1]
     sums.local[frame] += (own.T @ by_own).double()
+    sums.coupling[frame, :, :count] += (own.T @ by_shared).double()
     sums.right_local[frame] -= (own.T @ residual).double()
-    sums.coupling[frame, :, :-N_LIGHT] += (own.T @ by_shared).double()
-    sums.shared[:-N_LIGHT, :-N_LIGHT] += (shared.T @ by_shared).double()
-    sums.right_shared[:-N_LIGHT] -= (shared.T @ residual).double()
+    sums.shared[:count, :count] += (shared.T @ by_shared).double()
+    sums.right_shared[:count] -= (shared.T @ residual).double()
+    return shared, own
 
 
 def _columns(task: _Task, now: _State, frame: int, camera: int, seen: Glance) -> tuple[Tensor, ...]:

@@ -30,8 +30,8 @@ HIDDEN_UV = 0.01
 """A picture shows another part of the surface than a point's from this distance on, in texture coordinates."""
 JUMP_UV = 0.04
 """So far parts of the surface lie apart that only look like neighbours."""
-STRIDE = 0.618
-"""The golden ratio spreads the points of all pictures over the pixels that they have in common."""
+GOLDEN = 0.618
+"""Multiples of the golden ratio, without their whole part, spread evenly over [0, 1), however many there are."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def choose_points(
         rows = torch.nonzero(usable if left_out is None else usable & ~left_out[faces]).flatten()
         if len(rows) < FEWEST_POINTS:
             continue
-        start = count * STRIDE % 1
+        start = count * GOLDEN % 1
         rows = rows[((torch.arange(each, device=rows.device) + start) * (len(rows) / each)).long()]
         uv = scene.backend.interpolate(scene.head.uvs[None], scene.topology.uv_faces, raster)
         slopes = scene.backend.attribute_slopes(scene.head.uvs[None], scene.topology.uv_faces, raster)
@@ -184,7 +184,7 @@ def glance(
     )
 
 
-def _at(points: SurfacePoints, values: Tensor) -> Tensor:
+def _at(points: SurfacePoints | Outline, values: Tensor) -> Tensor:
     """Vertices' values (V, C) at the points (M, C)."""
     return (values[points.corners] * points.barycentrics[..., None]).sum(1)
 
@@ -246,8 +246,7 @@ def point_columns(
     by_place = -torch.einsum("nk,nkc->nc", seen.slope, camera.projection_slopes(seen.surface[None])[0])
     by_normal = shading_slopes(seen.normals, albedo[:, None] * albedo.new_tensor(GREY), params.lights)
     by_shape, by_own = surface_columns(scene, params, points.corners, points.barycentrics, by_place, by_normal)
-    centred = camera.project(seen.surface[None])[0][0] - torch.stack([camera.cx, camera.cy], -1)
-    by_focal = -(seen.slope * centred).sum(-1, keepdim=True)
+    by_focal = -_by_focal(camera, seen.surface, seen.slope)
     by_light = sh_basis(F.normalize(seen.normals, dim=-1)) * albedo[:, None]
     return torch.cat([by_focal, by_shape, by_light], 1), by_own
 
@@ -256,10 +255,14 @@ def outline_columns(scene: Scene, params: TrackParams, picture: GreyPicture, out
     """Derivatives of the distances (n,) of an outline, as `point_columns` gives them without the light: (n, 1 + S) and
     (n, P)."""
     camera = _camera(scene, params, picture)
-    vertices = pose(scene.head, params.head())[0]
-    surface = (vertices[outline.corners] * outline.barycentrics[..., None]).sum(1)
+    surface = _at(outline, pose(scene.head, params.head())[0])
     by_place = torch.einsum("nk,nkc->nc", outline.slope, camera.projection_slopes(surface[None])[0])
     still = torch.zeros_like(by_place)
     by_shape, by_own = surface_columns(scene, params, outline.corners, outline.barycentrics, by_place, still)
+    return torch.cat([_by_focal(camera, surface, outline.slope), by_shape], 1), by_own
+
+
+def _by_focal(camera: Camera, surface: Tensor, slope: Tensor) -> Tensor:
+    """(n, 1): how values with slopes (n, 2) at surface points (n, 3) change with the log focal length."""
     centred = camera.project(surface[None])[0][0] - torch.stack([camera.cx, camera.cy], -1)
-    return torch.cat([(outline.slope * centred).sum(-1, keepdim=True), by_shape], 1), by_own
+    return (slope * centred).sum(-1, keepdim=True)
