@@ -10,6 +10,7 @@ from torch.func import jacfwd, vmap
 
 from vhap.geometry.cameras import Camera, camera_from_focal
 from vhap.model.head import HeadModel, HeadParams, coefficient_slopes, landmark_points, pose, yaw_in_camera
+from vhap.tracking.landmark_pairs import landmark_pairs
 from vhap.tracking.motion import N_MOTION, MotionPrior, Spreads, motion_prior
 from vhap.tracking.params import TrackParams, as_vectors
 
@@ -20,19 +21,22 @@ FIXED_SHAPE = 1e-4
 @dataclass(frozen=True)
 class LandmarkPrior:
     """Standard deviations. pixel: of a landmark, as a fraction of the face's size in the picture; beside_pixels: the
-    same where pictures count too; robust: the distance, in those units, from which a point counts less (Cauchy); the
-    others in their own units. expr is for anonymous coefficients of unit variance, activation for named ones, which run
-    from 0 to 1, blink for those named so: they run through all of it every few seconds. Blinks and eyes are wide, since
-    few points speak for them, and a narrow prior leaves lids ajar and gaze short of where it looks. motion: of each
-    frame against its neighbours."""
+    same where pictures count too; pair: likewise, of the difference of paired landmarks; robust: the distance, in those
+    units, from which a point counts less (Cauchy); the others in their own units. expr is for anonymous coefficients of
+    unit variance, activation for named ones, which run from 0 to 1, blink for those named so: they run through all of
+    it every few seconds; below_zero for named ones that are negative, which no face shows. Blinks and eyes are wide,
+    since few points speak for them, and a narrow prior leaves lids ajar and gaze short of where it looks. motion: of
+    each frame against its neighbours."""
 
     pixel: float = 0.01
     beside_pixels: float = 0.022
+    pair: float = 0.01
     robust: float = 2.0
     shape: float = 1.0
     expr: float = 1.0
     activation: float = 0.4
     blink: float = 1.0
+    below_zero: float = 0.1
     neck_rad: float = 0.1
     jaw_rad: float = 0.3
     eyes_rad: float = 0.6
@@ -45,7 +49,7 @@ def landmark_prior(spreads: Spreads) -> LandmarkPrior:
     prior = LandmarkPrior()
     by_weight = {
         "reg_shape": ("shape",),
-        "reg_expr": ("expr", "activation", "blink"),
+        "reg_expr": ("expr", "activation", "blink", "below_zero"),
         "reg_neck": ("neck_rad",),
         "reg_jaw": ("jaw_rad",),
         "reg_eyes": ("eyes_rad",),
@@ -60,7 +64,8 @@ class LandmarkProblem:
 
     head: `landmark_head` of the set `name`; detected_px (B, C, L, 2), weight (B, C, L); timesteps (B,): which frames
     follow each other; size: (height, width); given: the known cameras with leading axis C, or None where the focal
-    length of one is an unknown; shape (S,): the middle of the identity's prior, None for the mean head.
+    length of one is an unknown; shape (S,): the middle of the identity's prior, None for the mean head; pairs (P, 2):
+    rows of landmarks whose difference counts too, see `landmark_pairs`.
     """
 
     head: HeadModel
@@ -72,6 +77,7 @@ class LandmarkProblem:
     given: Camera | None
     prior: LandmarkPrior = LandmarkPrior()
     shape: Tensor | None = None
+    pairs: Tensor | None = None
 
     def select(self, frames: Tensor) -> LandmarkProblem:
         rows = frames.to(self.weight.device)
@@ -104,6 +110,27 @@ class LandmarkProblem:
     def sigma_px(self, beside_pixels: bool = False) -> Tensor:
         """(B, C) standard deviation of a landmark."""
         return (self.prior.beside_pixels if beside_pixels else self.prior.pixel) * self.extent_px()
+
+    def with_pairs(self) -> LandmarkProblem:
+        """The same with the distances between lids and between lips."""
+        return replace(self, pairs=landmark_pairs(self.name, self.head.landmarks[self.name].detector_ids))
+
+    def in_deviations(self, values: Tensor, sigma: Tensor) -> Tensor:
+        """Differences or derivatives of landmarks (B, C, L, ...) px, and of pairs, in standard deviations, which are
+        sigma (B, C) px for landmarks: (B, C, L + P, ...)."""
+        rest = (...,) + (None,) * (values.ndim - 2)
+        scaled = values / sigma[rest]
+        if self.pairs is None:
+            return scaled
+        first, second = self.pairs.unbind(-1)
+        between = (values[:, :, first] - values[:, :, second]) / (self.prior.pair * self.extent_px())[rest]
+        return torch.cat([scaled, between], 2)
+
+    def weights(self) -> Tensor:
+        """Of landmarks and of pairs: (B, C, L + P)."""
+        if self.pairs is None:
+            return self.weight
+        return torch.cat([self.weight, self.weight[:, :, self.pairs].amin(-1)], -1)
 
     def trusted(self, beside_pixels: float) -> LandmarkProblem:
         """The same with another trust in landmarks beside pictures."""

@@ -73,12 +73,16 @@ def _motion(problem: LandmarkProblem, local: Tensor) -> Motion:
 
 
 def _prior_scales(problem: LandmarkProblem, local: Tensor) -> Tensor:
-    """(P,) standard deviations; the pose's is a whisper that holds frames without landmarks in place."""
-    prior = problem.prior
-    scales = [FREE] * 6 + [prior.neck_rad] * 3 + [prior.jaw_rad] * 3 + [prior.eyes_rad] * 6
+    """(..., P) standard deviations; the pose's is a whisper that holds frames without landmarks in place."""
+    prior, expr = problem.prior, local[..., N_MOTION:]
+    joints = [FREE] * 6 + [prior.neck_rad] * 3 + [prior.jaw_rad] * 3 + [prior.eyes_rad] * 6
     names = problem.head.expr_names
-    spreads = [prior.blink if "blink" in name.lower() else prior.activation for name in names]
-    return local.new_tensor(scales + (spreads or [prior.expr] * (local.shape[-1] - N_MOTION)))
+    spread = expr.new_tensor([prior.blink if "blink" in name.lower() else prior.activation for name in names])
+    if names:
+        spreads = torch.where(expr < 0, spread.clamp(max=prior.below_zero), spread)
+    else:
+        spreads = torch.full_like(expr, prior.expr)
+    return torch.cat([local.new_tensor(joints).expand(*local.shape[:-1], -1), spreads], -1)
 
 
 def _prior_residuals(problem: LandmarkProblem, local: Tensor, anchor: Tensor) -> Tensor:
@@ -112,11 +116,11 @@ def _cost(
 
 def frame_costs(problem: LandmarkProblem, common: Tensor, local: Tensor, sigma: Tensor, anchor: Tensor) -> Tensor:
     """(B,) robust landmark residuals and priors of each frame. sigma: (B, C) px."""
-    residual = (problem.project(common, local) - problem.detected_px) / sigma[..., None, None]
+    residual = problem.in_deviations(problem.project(common, local) - problem.detected_px, sigma)
     squared = residual.square().sum(-1)
     robust = problem.prior.robust**2 * torch.log1p(squared / problem.prior.robust**2)
     own = _prior_residuals(problem, local, anchor)
-    return (problem.weight * robust).sum((-2, -1)) + own.square().sum(-1)
+    return (problem.weights() * robust).sum((-2, -1)) + own.square().sum(-1)
 
 
 def shared_cost(problem: LandmarkProblem, common: Tensor) -> Tensor:
@@ -166,16 +170,15 @@ def normal_equations(
 
 def _frame_blocks(problem: LandmarkProblem, common: Tensor, local: Tensor, sigma: Tensor, anchor: Tensor):
     projected, by_shared, by_local = problem.jacobian(common, local)
-    value = (projected - problem.detected_px) / sigma[..., None, None]
-    weight = (problem.weight * _robust_weight(problem, value)).sqrt()[..., None]
+    value = problem.in_deviations(projected - problem.detected_px, sigma)
+    weight = (problem.weights() * _robust_weight(problem, value)).sqrt()[..., None]
     value = (value * weight).flatten(1)
-    weight = weight / sigma[..., None, None]
     # In double, else a prior that holds next to nothing is lost beside the landmarks, and the blocks are singular.
-    by_shared = (by_shared * weight[..., None]).flatten(1, 3).double()
-    by_local = (by_local * weight[..., None]).flatten(1, 3).double()
+    by_shared = (problem.in_deviations(by_shared, sigma) * weight[..., None]).flatten(1, 3).double()
+    by_local = (problem.in_deviations(by_local, sigma) * weight[..., None]).flatten(1, 3).double()
     value = value.double()
     prior, precision = _prior_residuals(problem, local, anchor), 1 / _prior_scales(problem, local)
-    blocks = by_local.mT @ by_local + torch.diag(precision**2)
+    blocks = by_local.mT @ by_local + torch.diag_embed(precision**2)
     right = -(by_local.mT @ value[..., None]).squeeze(-1) - prior * precision
     shared = torch.einsum("bnq,bnr->qr", by_shared, by_shared)
     right_shared = -torch.einsum("bnq,bn->q", by_shared, value)

@@ -142,7 +142,21 @@ def _camera(scene: Scene, params: TrackParams, picture: GreyPicture) -> Camera:
 def _away_from_borders(raster: Raster, picture: GreyPicture) -> Tensor:
     """(H, W) bool: head and matte, but for two pixels along their borders, where colours mix."""
     outside = ~(raster.mask[0] & picture.inside)
-    return F.max_pool2d(outside.float()[None, None], 5, 1, 2)[0, 0] == 0
+    return _largest_around(outside.to(torch.uint8), 2) == 0
+
+
+def _largest_around(values: Tensor, reach: int) -> Tensor:
+    """(..., H, W): the largest value at most `reach` pixels away in rows and columns. Many times faster on a CPU than
+    pooling."""
+    for dim in (-1, -2):
+        length, largest = values.shape[dim], values.clone()
+        for step in range(1, min(reach, length - 1) + 1):
+            low, high = (part.narrow(dim, 0, length - step) for part in (values, largest))
+            torch.maximum(high, values.narrow(dim, step, length - step), out=high)
+            high = largest.narrow(dim, step, length - step)
+            torch.maximum(high, low, out=high)
+        values = largest
+    return values
 
 
 def glance(
@@ -209,10 +223,10 @@ def _seen(scene: Scene, raster: Raster, usable: Tensor, place: Tensor, uv: Tenso
 def _connected(shown: Tensor, slopes: Tensor) -> Tensor:
     """(H, W) bool: pixels around which the surface, shown (H, W, 2), does not jump, as from a lid to the eye: it
     changes by what its slopes (H, W, 2, 2) say."""
-    planes = shown.permute(2, 0, 1)[None]
-    span = F.max_pool2d(planes, 3, 1, 1) + F.max_pool2d(-planes, 3, 1, 1)
+    planes = shown.permute(2, 0, 1).contiguous()
+    span = _largest_around(planes, 1) + _largest_around(-planes, 1)
     smooth = 2 * slopes.abs().sum(-1).permute(2, 0, 1)
-    return (span[0] < smooth + JUMP_UV).all(0)
+    return (span < smooth + JUMP_UV).all(0)
 
 
 def _between_pixels(planes: Tensor, place: Tensor) -> Tensor:
