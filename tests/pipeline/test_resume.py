@@ -179,3 +179,18 @@ def test_checkpoint_that_runs_code_is_refused(capture, tmp_path):
     done = subprocess.run(command(capture, tmp_path), capture_output=True, text=True)
     assert done.returncode == 2
     assert "boom" not in done.stdout
+
+
+def test_checkpoint_of_another_release_is_left_alone(capture, tmp_path):
+    kill_after(command(capture, tmp_path), tmp_path, 1)
+    (folder,) = tmp_path.iterdir()
+    content = torch.load(folder / CHECKPOINT, weights_only=True)
+    torch.save({**content, "version": content["version"] - 1}, folder / CHECKPOINT)
+    before = (folder / CHECKPOINT).read_bytes()
+    said = finish(command(capture, tmp_path))
+    assert f"another release of vhap began {folder}" in said
+    assert len(list(tmp_path.iterdir())) == 2
+    assert (folder / CHECKPOINT).read_bytes() == before
+    done = subprocess.run([*command(capture, tmp_path), "--exp.resume", str(folder)], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "expected a checkpoint of version" in done.stderr.splitlines()[-1]

@@ -58,6 +58,11 @@ NO_EFFECT = (
         "second-order stages follow the head, by w.smooth_expr and without rates",
         ("second order only",),
     ),
+    NoEffect(
+        ("pipeline.rgb_global_tracking.align_*",),
+        "the last stage moves colours only; set those of the other rgb stages",
+        ("second order only", "no offset"),
+    ),
     NoEffect(("lr.*",), "second-order stages have no rates", ("landmarks only",)),
     NoEffect(
         ("w.landmark", "w.reg_tex*", "w.reg_light", "w.reg_diffuse", "w.reg_offset*", "w.smooth_eyes"),

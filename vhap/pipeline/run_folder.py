@@ -10,9 +10,10 @@ import torch
 
 from vhap.config.loading import load_config, save_config, to_plain
 from vhap.config.track import TrackConfig
-from vhap.tracking.checkpoint import CHECKPOINT, Checkpoint, load_checkpoint
+from vhap.tracking.checkpoint import CHECKPOINT, Checkpoint, OtherVersionError, load_checkpoint
 from vhap.util.errors import InputError
 from vhap.util.files import make_folder, write_json
+from vhap.util.log import get_logger
 from vhap.util.versions import versions
 
 
@@ -32,7 +33,8 @@ def start_run_folder(config: TrackConfig) -> Path:
 
 def unfinished_run(config: TrackConfig, device: torch.device) -> tuple[Path, Checkpoint] | None:
     """What exp.resume asks to continue: never nothing; auto the newest run folder with an equal config, unless it is
-    finished, its page included; else that folder. InputError where a named folder cannot be continued."""
+    finished, its page included, or of another release; else that folder. InputError where a named folder cannot be
+    continued."""
     asked = config.exp.resume
     if asked == "never":
         return None
@@ -41,7 +43,11 @@ def unfinished_run(config: TrackConfig, device: torch.device) -> tuple[Path, Che
     runs = config.exp.output_folder.glob(f"*/{CHECKPOINT}")
     for path in sorted(runs, key=lambda path: path.parent.name, reverse=True):
         if _same(path.parent, config):
-            checkpoint = load_checkpoint(path, device)
+            try:
+                checkpoint = load_checkpoint(path, device)
+            except OtherVersionError:
+                get_logger().warning("another release of vhap began %s; starting anew", path.parent)
+                return None
             return None if _complete(path.parent, config, checkpoint) else (path.parent, checkpoint)
     return None
 

@@ -68,16 +68,21 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         torch.save(content, temporary)
 
 
+class OtherVersionError(InputError):
+    """A checkpoint of another release, which cannot be continued."""
+
+
 def load_checkpoint(path: Path, device: torch.device) -> Checkpoint:
-    """Reads tensors and numbers only: a file that wants to run code is refused. InputError where it cannot be read."""
+    """Reads tensors and numbers only: a file that wants to run code is refused. InputError where it cannot be read,
+    OtherVersionError where another release wrote it."""
+    expected, remedy = f"expected a checkpoint of version {VERSION} at {path}", "start anew with --exp.resume never"
     try:
         content = torch.load(path, map_location=device, weights_only=True)
-        if content["version"] != VERSION:
-            raise ValueError(f"version {content['version']}")
+        version = content["version"]
     except Exception as error:
-        raise InputError(
-            f"expected a checkpoint of version {VERSION} at {path}, found {error}; start anew with --exp.resume never"
-        ) from error
+        raise InputError(f"{expected}, found {error}; {remedy}") from error
+    if version != VERSION:
+        raise OtherVersionError(f"{expected}, found version {version}; {remedy}")
     optimizer = RowAdam({name: Moments(**state) for name, state in content["moments"].items()})
     return Checkpoint(
         params=TrackParams(**content["params"]),

@@ -40,6 +40,7 @@ from vhap.tracking.surface_points import (
     outline_columns,
     point_columns,
 )
+from vhap.util.log import get_logger
 
 N_LIGHT = 9
 """Coefficients of a light's change, the same in all colours."""
@@ -158,6 +159,7 @@ def solve_jointly(
     while done < rounds:
         task = _open(problem, params, rows, known, before)
         if task is None:
+            get_logger().warning("no picture shows enough of the head for %d frames; they stay as they are", len(rows))
             break
         params, moved = _descend(task, params, names, done, rounds, tell)
         done += moved
