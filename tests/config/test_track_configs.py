@@ -32,7 +32,7 @@ def test_rigs_change_the_defaults_that_users_know(kind, words):
     assert not config.w.always_enable_jawline_landmarks
     plan = config.pipeline
     assert "texture" not in plan.rgb_sequential_tracking.optimizable_params
-    assert "texture" in plan.rgb_global_tracking.optimizable_params
+    assert "texture" not in plan.rgb_global_tracking.optimizable_params
     for stage in (plan.rgb_sequential_tracking, plan.rgb_global_tracking):
         assert "boundary" in stage.align_texture_except
         assert "boundary" in stage.align_boundary_except

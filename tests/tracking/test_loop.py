@@ -142,7 +142,9 @@ def test_windows_are_consecutive_and_every_epoch_sees_all_frames_once(monkeypatc
         assert Counter(row for rows in epoch for row in rows) == Counter(range(FRAMES))
 
 
-def test_loss_falls_in_every_stage_that_looks_for_something():
+def test_loss_falls_where_the_place_is_looked_for():
+    """Losses of one look at the points; the next look weighs them anew. Pictures so small are shrunk no further, so
+    that rgb_init_all finds nothing left to do."""
     plan = PipelineConfig()
     plan = replace(
         options(epochs=1).pipeline,
@@ -155,8 +157,8 @@ def test_loss_falls_in_every_stage_that_looks_for_something():
     tracker.params.expr += 0.5
     tracker.params.lights = tracker.params.lights * 0.8
     params = tracker.run(build_stages(options(pipeline=plan)))
-    for name, most in (("rgb_init_texture", 0.97), ("rgb_init_all", 1.0)):
-        assert recorder.losses[name][-1] < most * recorder.losses[name][0], name
+    first, second, *_ = recorder.losses["rgb_init_texture"]
+    assert second < 0.97 * first
     params.mapped(assert_finite)
     error = (landmarks_px(params, SIZE) - capture.batch.landmarks_px).norm(dim=-1).mean()
     assert float(error) < 1

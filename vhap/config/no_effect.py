@@ -13,7 +13,8 @@ from vhap.config.track import TrackConfig
 
 Trait = Literal[
     "landmarks only", "with pictures", "second order only", "given cameras",
-    "no offset", "no static offset", "no dynamic offset", "constant light", "not FLAME", "not ICT-FaceKit",
+    "told texture", "no offset", "no static offset", "no dynamic offset", "constant light",
+    "not FLAME", "not ICT-FaceKit",
 ]  # fmt: skip
 
 
@@ -59,9 +60,9 @@ NO_EFFECT = (
         ("second order only",),
     ),
     NoEffect(
-        ("pipeline.rgb_global_tracking.align_*",),
-        "the last stage moves colours only; set those of the other rgb stages",
-        ("second order only", "no offset"),
+        ("w.reg_tex*",),
+        "the texture is what all pictures tell of it; see --pipeline.rgb_global_tracking.optimizable_params",
+        ("told texture",),
     ),
     NoEffect(("lr.*",), "second-order stages have no rates", ("landmarks only",)),
     NoEffect(
@@ -91,7 +92,9 @@ def lines_of_no_effect(config: TrackConfig, traits: set[Trait]) -> list[str]:
 def traits_of(config: TrackConfig) -> set[Trait]:
     """model.head is decided."""
     data, model, rgb, plan = config.data, config.model, config.exp.photometric, config.pipeline
-    by_rates = {*plan.rgb_init_offset.optimizable_params, *plan.rgb_global_tracking.optimizable_params}
+    by_rates = set(plan.rgb_global_tracking.optimizable_params)
+    if plan.rgb_init_offset.num_steps != 0:
+        by_rates |= set(plan.rgb_init_offset.optimizable_params)
     static, dynamic = model.use_static_offset, model.use_dynamic_offset
     film = isinstance(data, DataConfig)
     holds: dict[Trait, bool] = {
@@ -99,6 +102,7 @@ def traits_of(config: TrackConfig) -> set[Trait]:
         "with pictures": rgb,
         "second order only": rgb and not by_rates & {"cam", "pose", "shape", "joints", "expr"},
         "given cameras": data.fx is not None if film else data.calibrated,
+        "told texture": rgb and "texture" not in by_rates,
         "no offset": not static and not dynamic,
         "no static offset": not static,
         "no dynamic offset": not dynamic,

@@ -235,8 +235,9 @@ class PipelineConfig:
 
     rgb_init_texture (on small pictures), rgb_init_all and rgb_sequential_tracking are of second order: they solve for
     the head's place, with the albedo that explains all pictures best. The others make first-order steps; they leave the
-    place to the former unless it is among their optimizable_params. rgb_init_offset makes none unless it is told to:
-    offsets grow in rgb_global_tracking, and faster ones make a face worse that the model can show without them.
+    place to the former, and the texture to what all pictures tell of it, unless these are among their
+    optimizable_params. rgb_init_offset makes none unless it is told to: offsets grow in rgb_global_tracking, and faster
+    ones make a face worse that the model can show without them.
     """
 
     lmk_init_rigid: StepStageConfig = _steps("cam", "pose")
@@ -254,7 +255,7 @@ class PipelineConfig:
         "pose", "joints", "expr", "dynamic_offset", texture=_NOT_SKIN, boundary=("boundary", "bottomline")
     )
     rgb_global_tracking: EpochStageConfig = _epochs(
-        "texture", "lights", "static_offset", "dynamic_offset", jaw_line=False, boundary=("bottomline",)
+        "lights", "static_offset", "dynamic_offset", jaw_line=False, boundary=("bottomline",)
     )
     lmk_sequential_tracking: StepStageConfig = _steps("pose", "joints", "expr")
     lmk_global_tracking: EpochStageConfig = _epochs("cam", "pose", "shape", "joints", "expr")
@@ -330,9 +331,7 @@ def _rig_pipeline() -> PipelineConfig:
     torso = ("boundary",)
     return PipelineConfig(
         rgb_sequential_tracking=StepStageConfig(None, ("pose", "joints", "expr", "dynamic_offset"), True, torso, torso),
-        rgb_global_tracking=EpochStageConfig(
-            None, ("texture", "lights", "static_offset", "dynamic_offset"), True, torso, torso
-        ),
+        rgb_global_tracking=EpochStageConfig(None, ("lights", "static_offset", "dynamic_offset"), True, torso, torso),
     )
 
 

@@ -64,7 +64,7 @@ def steps_of(tracker: Tracker, stage: Stage) -> int:
     if stage.newton or not stage.photometric:
         return stage.steps
     batches = -(-frames_of(tracker, stage) // tracker.config.batch_size)
-    return batches * _rounds(stage)
+    return batches * _rounds(tracker, stage)
 
 
 def frames_of(tracker: Tracker, stage: Stage) -> int:
@@ -80,13 +80,13 @@ def stage_seconds(tracker: Tracker, stage: Stage) -> float:
 
     Landmarks are quick and not solved frame by frame, so they are measured on all frames.
     """
-    if _rounds(stage) == 0:
+    if _rounds(tracker, stage) == 0:
         return 0.0
     trial = few_frames(tracker) if stage.photometric else tracker
     if stage.newton:
         return _windows_seconds(tracker, trial, stage) if stage.sequential else _together_seconds(tracker, trial, stage)
     beginning, one_round = _measured(trial, stage)
-    return (beginning + _rounds(stage) * one_round) * frames_of(tracker, stage) / frames_of(trial, stage)
+    return (beginning + _rounds(tracker, stage) * one_round) * frames_of(tracker, stage) / frames_of(trial, stage)
 
 
 def _together_seconds(tracker: Tracker, trial: Tracker, stage: Stage) -> float:
@@ -144,9 +144,11 @@ def _by_epochs(stage: Stage) -> bool:
     return stage.photometric and stage.epochs is not None
 
 
-def _rounds(stage: Stage) -> int:
+def _rounds(tracker: Tracker, stage: Stage) -> int:
     """Steps on each batch, epochs, or second-order rounds."""
-    return (stage.epochs or 0) * stage.steps if _by_epochs(stage) else stage.steps
+    if not _by_epochs(stage):
+        return stage.steps
+    return stage.epochs_of(-(-frames_of(tracker, stage) // tracker.config.batch_size)) * stage.steps
 
 
 def _run(tracker: Tracker, stage: Stage, rounds: int) -> float:

@@ -316,12 +316,13 @@ class Tracker:
         count, size = self.params.n_timesteps, self.config.batch_size
         order = torch.randperm(count, generator=self.random).split(size)
         slower = replace(stage, rate_factor=stage.rate_factor * EPOCH_RATE_DECAY**epoch)
-        total, loss = (stage.epochs or 0) * len(order), 0.0
+        epochs = stage.epochs_of(len(order))
+        total, loss = epochs * len(order), 0.0
         for index, rows in enumerate(order):
             done = epoch * len(order) + index
             loss += len(rows) * self._descend(slower, rows, self._load(rows), self.progress.optimizer, done, total)
         flat = plateau.reached(loss / count) and not stage.obeyed
-        last = flat or epoch + 1 == stage.epochs
+        last = flat or epoch + 1 >= epochs
         if last and stage.bake == "all":
             self._sharpen_texture()
         self._tell_epoch(epoch + 1)

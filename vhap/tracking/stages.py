@@ -8,6 +8,8 @@ from typing import Literal
 from vhap.config.track import EpochStageConfig, ParamGroup, StepStageConfig, TrackConfig
 
 LANDMARK_STEPS, INIT_STEPS, TRACKING_STEPS, MAX_EPOCHS = 10, 500, 50, 30
+ENOUGH_BATCHES, FEWEST_EPOCHS = 200, 3
+"""An uncounted stage of epochs ends with the epoch that brings so many batches, at the earliest with the third."""
 JOINT_ROUNDS, REFINING_ROUNDS = 12, 4
 COARSE_SIDE = 192
 GLOBAL_RATE_FACTOR, EPOCH_RATE_DECAY = 0.1, 0.9
@@ -47,6 +49,12 @@ class Stage:
     newton: bool = False
     fixed_texture: tuple[str, ...] = ()
     fixed_outline: tuple[str, ...] = ()
+
+    def epochs_of(self, n_batches: int) -> int:
+        """Passes over so many batches, at most."""
+        if self.epochs is None or self.obeyed:
+            return self.epochs or 0
+        return min(self.epochs, max(FEWEST_EPOCHS, -(-ENOUGH_BATCHES // n_batches)))
 
 
 def build_stages(config: TrackConfig) -> list[Stage]:
