@@ -25,6 +25,7 @@ from vhap.tracking.motion import OFF, MotionPrior
 from vhap.tracking.params import PER_FRAME, TrackParams
 from vhap.tracking.point_albedo import PointPrior
 from vhap.tracking.surface_points import glance, grey_pictures
+from vhap.util.threads import get_threads, set_threads
 
 SIZE, TEXTURE = (96, 96), 128
 EVERYTHING = (*PER_FRAME, "focal_length", "shape", "lights")
@@ -326,6 +327,19 @@ def test_it_looks_again_until_nothing_moves():
     assert len(rounds) < 40
     again = solve_jointly(problem, found, together, EVERYTHING, 40)
     assert error_px(again, found).max() < 0.02 < 1 < error_px(start, found).max()
+
+
+def test_threads_change_no_bit():
+    truth = turning_clip(3)
+    problem, start, used = problem_of(truth), perturbed(truth), get_threads()
+    try:
+        found = []
+        for count in (1, 3):
+            set_threads(count)
+            found.append(solved(problem, start, 2))
+    finally:
+        set_threads(used)
+    assert_equal_but(*found)
 
 
 def test_more_frames_than_pictures_at_once_are_seen_from_a_few_sides():

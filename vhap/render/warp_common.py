@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
@@ -26,6 +27,7 @@ COMMON_CHANNELS = (1, 2, 3)
 """Numbers of channels that kernels are compiled for at first use; others follow when they are met."""
 
 _overloads: dict[tuple[Any, int], Any] = {}
+_loading = threading.Lock()
 
 
 def keep_freed_memory() -> None:
@@ -97,8 +99,9 @@ def launch_ranges(
 ) -> None:
     """Runs `kernel(first, *inputs(part))` over every range; parts run at the same time on the CPU."""
     target = wp.device_from_torch(device)
-    # Before threads start, since several would compile one module at the same time.
-    kernel.module.load(target)
+    # One after the other and before threads start, since several would compile one module at the same time.
+    with _loading:
+        kernel.module.load(target)
 
     def launch(part: int) -> None:
         first, stop = ranges[part]

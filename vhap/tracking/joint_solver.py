@@ -41,6 +41,7 @@ from vhap.tracking.surface_points import (
     point_columns,
 )
 from vhap.util.log import get_logger
+from vhap.util.threads import in_threads
 
 N_LIGHT = 9
 """Coefficients of a light's change, the same in all colours."""
@@ -230,15 +231,19 @@ def _views(problem: PhotometricProblem, rows: Tensor) -> list[list[int]]:
 
 
 def _glances(task: _Task, params: TrackParams) -> dict[tuple[int, int], Glance]:
-    problem, found = task.problem, {}
+    problem = task.problem
     count = problem.outlines.count if problem.outline_share > 0 else 0
-    for frame, shown in enumerate(task.pictures):
+
+    @torch.no_grad()
+    def look(place: tuple[int, int]) -> Glance | None:
+        frame, camera = place
         one = params.rows(task.rows[frame : frame + 1])
-        for camera, picture in enumerate(shown):
-            seen = glance(problem.scene, one, picture, task.points, count, problem.fixed_outline)
-            if seen is not None:
-                found[frame, camera] = seen.counting(*task.totals.get((frame, camera), seen.totals))
-    return found
+        seen = glance(problem.scene, one, task.pictures[frame][camera], task.points, count, problem.fixed_outline)
+        return None if seen is None else seen.counting(*task.totals.get(place, seen.totals))
+
+    places = [(frame, camera) for frame, shown in enumerate(task.pictures) for camera in range(len(shown))]
+    glances = zip(places, in_threads(look, places))
+    return {place: seen for place, seen in glances if seen is not None}
 
 
 def _look(task: _Task, params: TrackParams) -> _State:
@@ -307,15 +312,23 @@ def _system(task: _Task, now: _State, names: Sequence[str]) -> _System:
     size = n_shared + frames * n_own
     through = torch.zeros(len(task.points.grey), size, device=local.device)
     sure = now.albedo.held.clone()
-    for (frame, camera), seen in now.glances.items():
-        by_shared, by_own, by_albedo, weight, residual = _columns(task, now, frame, camera, seen)
+
+    @torch.no_grad()
+    def columns(place: tuple[int, int]) -> list[tuple[Tensor, ...]]:
+        seen = now.glances[place]
+        outline = [] if seen.outline is None else [_outline_columns(task, now, *place, seen.outline)]
+        return [_columns(task, now, *place, seen), *outline]
+
+    places = list(now.glances)
+    for (frame, camera), (told, *outline) in zip(places, in_threads(columns, places)):
+        seen, (by_shared, by_own, by_albedo, weight, residual) = now.glances[frame, camera], told
         shared, own = _add_rows(sums, frame, by_shared, by_own, weight, residual)
         first = n_shared + frame * n_own
         through[seen.index, :n_shared] += shared * by_albedo[:, None]
         through[seen.index, first : first + n_own] += own * by_albedo[:, None]
         sure.index_add_(0, seen.index, weight * by_albedo.square())
-        if seen.outline is not None:
-            _add_outline(task, now, sums, frame, camera, seen.outline)
+        for equations in outline:
+            _add_rows(sums, frame, *equations)
     _add_landmarks(task, now, sums)
     matrix, right = _dense(sums, task.motion(now.params))
     scaled = through / sure.sqrt()[:, None]
@@ -325,13 +338,14 @@ def _system(task: _Task, now: _State, names: Sequence[str]) -> _System:
     return _System(matrix, right * free, n_shared)
 
 
-def _add_outline(task: _Task, now: _State, sums: NormalEquations, frame: int, camera: int, outline: Outline) -> None:
+def _outline_columns(task: _Task, now: _State, frame: int, camera: int, outline: Outline) -> tuple[Tensor, ...]:
+    """Derivatives of an outline's distances by shared and own unknowns, weights and distances."""
     problem, one = task.problem, now.params.rows(task.rows[frame : frame + 1])
     by_shared, by_own = outline_columns(problem.scene, one, task.pictures[frame][camera], outline)
     by_shared, by_own = by_shared / problem.outline_spread_px, by_own / problem.outline_spread_px
     residual = _distance(problem, outline)
     weight = problem.outline_share * outline.share / (1 + (residual / problem.outlines.robust).square())
-    _add_rows(sums, frame, by_shared, by_own, weight, residual)
+    return by_shared, by_own, weight, residual
 
 
 def _add_rows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import torch
@@ -13,6 +14,9 @@ from vhap.model.head import HeadModel, HeadParams, coefficient_slopes, pose
 from vhap.render.shading import shade
 from vhap.tracking.params import PER_FRAME, TrackParams
 from vhap.tracking.scene import Scene
+
+_differentiating = threading.Lock()
+"""Forward differentiation keeps one state for all threads."""
 
 
 def shading_slopes(smooth: Tensor, albedo: Tensor, lights: Tensor) -> Tensor:
@@ -67,7 +71,8 @@ def motion_slopes(head: HeadModel, params: HeadParams) -> Tensor:
     def moved(motion: Tensor) -> Tensor:
         return pose(head, replace(params, **dict(zip(names, motion.split(widths)))))
 
-    return jacfwd(moved)(values).permute(2, 0, 1)
+    with _differentiating:
+        return jacfwd(moved)(values).permute(2, 0, 1)
 
 
 def normal_slopes(vertices: Tensor, faces: Tensor, moves: Tensor) -> Tensor:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _pool: ThreadPoolExecutor | None = None
 _threads = os.cpu_count() or 1
@@ -36,3 +40,14 @@ def run_all(tasks: Sequence[Callable[[], None]]) -> None:
         _pool = ThreadPoolExecutor(_threads, thread_name_prefix="vhap-kernels")
     for future in [_pool.submit(task) for task in tasks]:
         future.result()
+
+
+def in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    """Results of independent work in the order of the items. The first is made alone, so that kernels it needs are
+    compiled once."""
+    if _threads == 1 or len(items) < 2:
+        yield from map(work, items)
+        return
+    yield work(items[0])
+    with ThreadPoolExecutor(_threads, thread_name_prefix="vhap-work") as pool:
+        yield from pool.map(work, items[1:])

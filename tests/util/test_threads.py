@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from vhap.util.threads import get_threads, in_threads, set_threads
+
+
+@pytest.fixture(params=[1, 3])
+def count(request):
+    used = get_threads()
+    set_threads(request.param)
+    yield request.param
+    set_threads(used)
+
+
+def test_results_come_in_the_order_of_the_items(count):
+    def slow_first(item: int) -> int:
+        time.sleep(0.02 / (1 + item))
+        return item * item
+
+    assert list(in_threads(slow_first, range(8))) == [item * item for item in range(8)]
+    assert list(in_threads(slow_first, [])) == []
+
+
+def test_an_error_reaches_the_caller(count):
+    with pytest.raises(ZeroDivisionError):
+        list(in_threads(lambda item: 1 // (3 - item), range(5)))
