@@ -27,7 +27,8 @@ def stages() -> dict[str, Stage]:
 
 
 INITIAL = stages()["rgb_init_all"]
-TRACKING = replace(stages()["rgb_global_tracking"], temporal=True)
+LAST = stages()["rgb_global_tracking"]
+TRACKING = replace(LAST, temporal=True, groups=("texture", *LAST.groups))
 
 
 def energy(**weights) -> Energy:
@@ -256,3 +257,11 @@ def test_constant_light_leaves_the_lights_alone():
     value = evaluate(which, params, frame_batch(still_params(2), SIZE), TRACKING)
     assert torch.autograd.grad(value.total, params.lights, allow_unused=True)[0] is None
     assert "reg_diffuse" not in value.terms
+
+
+def test_terms_of_a_texture_that_rests_are_left_out():
+    params = some_params()
+    batch = frame_batch(params, SIZE)
+    moving = energy()(params, neighbours(params), batch, TRACKING).terms
+    resting = energy()(params, neighbours(params), batch, replace(TRACKING, groups=LAST.groups)).terms
+    assert moving.keys() - resting.keys() == {"reg_tex_tv", "reg_tex_res"}

@@ -88,7 +88,7 @@ class Energy:
         posed = pose(self.scene.head, params.head())
         terms = self.terms_without_pixels(params, posed, before, batch, stage)
         pixels, cost = self._pixels(params, posed, batch, self.alignment(stage, batch.alpha is not None))
-        terms |= self._surface_terms(params, pixels.normals)
+        terms |= self._surface_terms(params, pixels.normals, stage)
         total = self._weigh(terms) + cost / max(pixels.n_rendered, 1)
         of_pixels = {name: value / max(pixels.n_rendered, 1) for name, value in pixels.sums.items()}
         return EnergyValue(total, terms | of_pixels, pixels.picture)
@@ -203,12 +203,13 @@ class Energy:
             growing = max_pool2d(seen.to(coverage)[:, None], 3, 1, 1)[:, 0]
         return losses.silhouette(coverage, alpha, growing)
 
-    def _surface_terms(self, params: TrackParams, normals: Tensor) -> Terms:
-        """Texture, and light on the surface in sight, which normals (M, 3) stand for."""
-        terms = {
-            "reg_tex_tv": losses.reg_tex_tv(self.scene.albedo(params.residual_texture)),
-            "reg_tex_res": losses.reg_tex_res(params.residual_texture, self.scene.kept_texels),
-        }
+    def _surface_terms(self, params: TrackParams, normals: Tensor, stage: Stage) -> Terms:
+        """Texture where it moves (its terms would outweigh what changes), and light on the surface in sight, which
+        normals (M, 3) stand for."""
+        terms: Terms = {}
+        if "texture" in stage.groups:
+            terms["reg_tex_tv"] = losses.reg_tex_tv(self.scene.albedo(params.residual_texture))
+            terms["reg_tex_res"] = losses.reg_tex_res(params.residual_texture, self.scene.kept_texels)
         if self.sh_lights:
             terms["reg_diffuse"] = losses.reg_diffuse(shade(normals, params.lights))
             terms["reg_light"] = losses.reg_light(params.lights, uniform_lights().to(params.lights))
