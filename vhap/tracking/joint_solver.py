@@ -40,6 +40,7 @@ from vhap.tracking.surface_points import (
     outline_columns,
     point_columns,
 )
+from vhap.tracking.teeth_gaps import TeethGaps
 from vhap.util.log import get_logger
 from vhap.util.threads import in_threads
 
@@ -60,7 +61,7 @@ Tell = Callable[[int, Tensor], None]
 class PhotometricProblem:
     """What is solved. load: a timestep's pictures of all cameras, at the scene's size; landmarks: all frames';
     landmark_share, outline_share: factors on what landmarks and outlines cost; fixed_texture (F,), fixed_outline (V,)
-    bool: triangles whose texture, vertices whose outline moves nothing."""
+    bool: triangles whose texture, vertices whose outline moves nothing; teeth: kept behind the skin, where given."""
 
     scene: Scene
     landmarks: LandmarkProblem
@@ -69,6 +70,7 @@ class PhotometricProblem:
     outline_share: float = 1.0
     fixed_texture: Tensor | None = None
     fixed_outline: Tensor | None = None
+    teeth: TeethGaps | None = None
     prior: PointPrior = field(default_factory=PointPrior)
     outlines: OutlinePrior = field(default_factory=OutlinePrior)
 
@@ -103,7 +105,8 @@ class _Task:
     def landmarks(self) -> tuple[LandmarkProblem, Tensor]:
         """Those of the frames, and their standard deviations (B, C)."""
         chosen = self.problem.landmarks.select(self.rows).with_pairs()
-        counting = replace(chosen, weight=chosen.weight * self.problem.landmark_share)
+        share, teeth = self.problem.landmark_share, self.problem.teeth
+        counting = replace(chosen, weight=chosen.weight * share, teeth=teeth)
         return counting, chosen.sigma_px(beside_pixels=True)
 
     def motion(self, params: TrackParams) -> Motion:

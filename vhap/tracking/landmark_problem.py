@@ -13,6 +13,7 @@ from vhap.model.head import HeadModel, HeadParams, coefficient_slopes, landmark_
 from vhap.tracking.landmark_pairs import landmark_pairs
 from vhap.tracking.motion import N_MOTION, MotionPrior, Spreads, motion_prior
 from vhap.tracking.params import TrackParams, as_vectors
+from vhap.tracking.teeth_gaps import TeethGaps
 
 FIXED_SHAPE = 1e-4
 """Standard deviation of an identity that is known."""
@@ -65,7 +66,7 @@ class LandmarkProblem:
     head: `landmark_head` of the set `name`; detected_px (B, C, L, 2), weight (B, C, L); timesteps (B,): which frames
     follow each other; size: (height, width); given: the known cameras with leading axis C, or None where the focal
     length of one is an unknown; shape (S,): the middle of the identity's prior, None for the mean head; pairs (P, 2):
-    rows of landmarks whose difference counts too, see `landmark_pairs`.
+    rows of landmarks whose difference counts too, see `landmark_pairs`; teeth: what stands before them.
     """
 
     head: HeadModel
@@ -78,6 +79,7 @@ class LandmarkProblem:
     prior: LandmarkPrior = LandmarkPrior()
     shape: Tensor | None = None
     pairs: Tensor | None = None
+    teeth: TeethGaps | None = None
 
     def select(self, frames: Tensor) -> LandmarkProblem:
         rows = frames.to(self.weight.device)

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from vhap.tracking.landmark_problem import LandmarkProblem
 from vhap.tracking.motion import N_MOTION, Motion, motion_of, solve_chain
 from vhap.tracking.params import PER_FRAME, TrackParams, as_vectors, from_vectors
+from vhap.tracking.teeth_gaps import TeethGaps
 
 CHUNK_PICTURES = 16
 FREE = 100.0
@@ -120,7 +122,10 @@ def frame_costs(problem: LandmarkProblem, common: Tensor, local: Tensor, sigma: 
     squared = residual.square().sum(-1)
     robust = problem.prior.robust**2 * torch.log1p(squared / problem.prior.robust**2)
     own = _prior_residuals(problem, local, anchor)
-    return (problem.weights() * robust).sum((-2, -1)) + own.square().sum(-1)
+    cost = (problem.weights() * robust).sum((-2, -1)) + own.square().sum(-1)
+    if problem.teeth is None:
+        return cost
+    return cost + problem.teeth.shortfall(common[1:], local[:, N_MOTION:])[0].square().sum(-1)
 
 
 def shared_cost(problem: LandmarkProblem, common: Tensor) -> Tensor:
@@ -177,6 +182,10 @@ def _frame_blocks(problem: LandmarkProblem, common: Tensor, local: Tensor, sigma
     by_shared = (problem.in_deviations(by_shared, sigma) * weight[..., None]).flatten(1, 3).double()
     by_local = (problem.in_deviations(by_local, sigma) * weight[..., None]).flatten(1, 3).double()
     value = value.double()
+    if problem.teeth is not None:
+        short, teeth_shared, teeth_local = _teeth_rows(problem.teeth, common, local)
+        value = torch.cat([value, short], 1)
+        by_shared, by_local = torch.cat([by_shared, teeth_shared], 1), torch.cat([by_local, teeth_local], 1)
     prior, precision = _prior_residuals(problem, local, anchor), 1 / _prior_scales(problem, local)
     blocks = by_local.mT @ by_local + torch.diag_embed(precision**2)
     right = -(by_local.mT @ value[..., None]).squeeze(-1) - prior * precision
@@ -184,6 +193,14 @@ def _frame_blocks(problem: LandmarkProblem, common: Tensor, local: Tensor, sigma
     right_shared = -torch.einsum("bnq,bn->q", by_shared, value)
     coupling = by_local.mT @ by_shared
     return blocks, coupling, right, shared, right_shared
+
+
+def _teeth_rows(teeth: TeethGaps, common: Tensor, local: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Shortfalls (B, K) of the gaps before teeth, their derivatives by shared (B, K, Q) and own unknowns (B, K, P)."""
+    short, nearest = teeth.shortfall(common[1:], local[:, N_MOTION:])
+    by_shape, by_expr = teeth.slopes(short, nearest)
+    rows = (short, pad(by_shape, (1, 0)), pad(by_expr, (N_MOTION, 0)))
+    return rows[0].double(), rows[1].double(), rows[2].double()
 
 
 def free_unknowns(params: TrackParams, names: Sequence[str], n_lights: int = 0) -> tuple[Tensor, Tensor]:

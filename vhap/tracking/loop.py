@@ -23,6 +23,7 @@ from vhap.tracking.params import GROUPS, PER_FRAME, TrackParams
 from vhap.tracking.scene import Scene, emphasis
 from vhap.tracking.schedule import Plateau, RateSchedule, learning_rates
 from vhap.tracking.stages import EPOCH_RATE_DECAY, Bake, Stage, coarse_factor
+from vhap.tracking.teeth_gaps import find_teeth_gaps
 from vhap.tracking.texture import back_project, sharpen
 
 CAMERA_DISTANCE_M = 1.0
@@ -101,6 +102,7 @@ class Tracker:
         usable = self.frames_found & (torch.arange(len(self.frames_found)) >= self.first_row)
         self.window = most_timesteps(len(self.capture.camera_ids))
         self.together = torch.tensor(choose_more(self.problem, self.init_frames, usable, self.window))
+        self.teeth = find_teeth_gaps(self.scene.head)
         self.random = torch.Generator().manual_seed(self.config.seed)
         render = self.config.render
         clusters = self.scene.face_clusters(self.config.model.tex_clusters)
@@ -193,6 +195,7 @@ class Tracker:
             outline_share=self.config.w.silhouette / usual.silhouette,
             fixed_texture=scene.faces_in(stage.fixed_texture),
             fixed_outline=scene.vertices_in(stage.fixed_outline),
+            teeth=self.teeth,
         )
 
     def _solve_together(self, stage: Stage) -> bool:
