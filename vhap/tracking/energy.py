@@ -21,7 +21,7 @@ from vhap.tracking.accumulation import accumulated
 from vhap.tracking.landmark_problem import for_each_camera
 from vhap.tracking.params import TrackParams
 from vhap.tracking.scene import Scene, emphasis, for_pictures
-from vhap.tracking.stages import PLACE, Stage
+from vhap.tracking.stages import Stage
 
 Terms = dict[str, Tensor]
 SHADING_STRIDE = 8
@@ -118,11 +118,9 @@ class Energy:
     def terms_without_pixels(
         self, params: TrackParams, posed: Tensor, before: Neighbours, batch: FrameBatch, stage: Stage
     ) -> Terms:
-        """Landmarks where the head moves (a detector's errors would become offsets), priors, offsets and motion; posed
-        (B, V, 3): the head as params pose it."""
-        terms = self._prior_terms(params) | self._offset_terms(params, before)
-        if not {*PLACE, "shape"}.isdisjoint(stage.groups):
-            terms["landmark"] = self._landmark_term(params, posed, batch, stage)
+        """Landmarks, priors, offsets and motion; posed (B, V, 3): the head as params pose it."""
+        terms = {"landmark": self._landmark_term(params, posed, batch, stage)}
+        terms |= self._prior_terms(params) | self._offset_terms(params, before)
         return terms | self._temporal_terms(params, before) if stage.temporal else terms
 
     def alignment(self, stage: Stage, has_alpha: bool) -> Alignment:
