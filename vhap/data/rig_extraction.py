@@ -54,11 +54,11 @@ def extract_rig_pictures(
     infos = {serial: probe_video(path) for serial, path in videos.items()}
     fps = _common_rate(infos, target_fps, folder)
     record = _read_record(folder, videos, {"fps": str(fps), "format": suffix})
-    todo = [serial for serial in videos if not _is_complete(folder, serial, record)]
-    if todo:
+    missing = [serial for serial in videos if not _is_complete(folder, serial, record)]
+    if missing:
         _require_equal_lengths(videos, folder)
-        require_space(folder, [infos[serial] for serial in todo], fps, suffix)
-    for serial in todo:
+        require_space(folder, [infos[serial] for serial in missing], fps, suffix)
+    for serial in missing:
         count = decode_into(folder, videos[serial], fps, scales, suffix, flat_name(serial, ""))
         record["cameras"][serial] = {**_source(videos[serial]), "pictures": count}
         write_json(folder / RECORD, record)

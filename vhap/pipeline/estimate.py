@@ -63,8 +63,7 @@ def steps_of(tracker: Tracker, stage: Stage) -> int:
         return stage.steps * len(tracker.windows())
     if stage.newton or not stage.photometric:
         return stage.steps
-    batches = -(-frames_of(tracker, stage) // tracker.config.batch_size)
-    return batches * _rounds(tracker, stage)
+    return _batches(tracker, stage) * _rounds(tracker, stage)
 
 
 def frames_of(tracker: Tracker, stage: Stage) -> int:
@@ -148,7 +147,11 @@ def _rounds(tracker: Tracker, stage: Stage) -> int:
     """Steps on each batch, epochs, or second-order rounds."""
     if not _by_epochs(stage):
         return stage.steps
-    return stage.epochs_of(-(-frames_of(tracker, stage) // tracker.config.batch_size)) * stage.steps
+    return stage.epochs_of(_batches(tracker, stage)) * stage.steps
+
+
+def _batches(tracker: Tracker, stage: Stage) -> int:
+    return -(-frames_of(tracker, stage) // tracker.config.batch_size)
 
 
 def _run(tracker: Tracker, stage: Stage, rounds: int) -> float:

@@ -207,8 +207,8 @@ def project_landmarks(
 
 def write_frames(files: CaptureFiles, truth: Truth, vertices: np.ndarray) -> None:
     """Pictures and alpha maps that are missing."""
-    todo = [t for t, name in enumerate(truth.frame_names) if not files.has_frame(name)]
-    for t in progress(todo, "filming"):
+    missing = [t for t, name in enumerate(truth.frame_names) if not files.has_frame(name)]
+    for t in progress(missing, "filming"):
         rgb, alpha = truth.film_camera.film(torch.from_numpy(np.array(vertices[t])))
         name = truth.frame_names[t]
         write_picture(files.alpha(name), alpha)

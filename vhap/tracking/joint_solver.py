@@ -8,8 +8,9 @@ complement of the points in bundle adjustment, Triggs et al. 2000).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -53,6 +54,7 @@ other do too (the design effect of clustered samples, Kish 1965). Measured on fi
 FIRST_DAMPING, LEAST_DAMPING, RAISED, LOWERED, TRIES = 1e-3, 1e-6, 10.0, 0.1, 5
 CONVERGED_GAIN, FEWEST_ROUNDS = 1e-4, 2
 
+Result = TypeVar("Result")
 Load = Callable[[Tensor], FrameBatch]
 Tell = Callable[[int, Tensor], None]
 
@@ -245,7 +247,7 @@ def _glances(task: _Task, params: TrackParams) -> dict[tuple[int, int], Glance]:
         return None if seen is None else seen.counting(*task.totals.get(place, seen.totals))
 
     places = [(frame, camera) for frame, shown in enumerate(task.pictures) for camera in range(len(shown))]
-    glances = zip(places, in_threads(look, places))
+    glances = zip(places, _for_each(look, places, task.points.grey.device))
     return {place: seen for place, seen in glances if seen is not None}
 
 
@@ -307,6 +309,13 @@ def _step(task: _Task, now: _State, system: _System, damping: float) -> _State |
     return _look(task, replace(params, **placed, **shared_values))
 
 
+def _for_each(
+    work: Callable[[tuple[int, int]], Result], places: Sequence[tuple[int, int]], device: torch.device
+) -> Iterator[Result]:
+    """work on the pictures, side by side on a CPU; kernels of a GPU fill it by themselves."""
+    return in_threads(work, places) if device.type == "cpu" else map(work, places)
+
+
 def _system(task: _Task, now: _State, names: Sequence[str]) -> _System:
     """Equations of pictures, landmarks, priors and motion, without the points' albedo."""
     common, local = as_vectors(now.params.rows(task.rows))
@@ -323,7 +332,7 @@ def _system(task: _Task, now: _State, names: Sequence[str]) -> _System:
         return [_columns(task, now, *place, seen), *outline]
 
     places = list(now.glances)
-    for (frame, camera), (told, *outline) in zip(places, in_threads(columns, places)):
+    for (frame, camera), (told, *outline) in zip(places, _for_each(columns, places, local.device)):
         seen, (by_shared, by_own, by_albedo, weight, residual) = now.glances[frame, camera], told
         shared, own = _add_rows(sums, frame, by_shared, by_own, weight, residual)
         first = n_shared + frame * n_own

@@ -199,8 +199,7 @@ def _teeth_rows(teeth: TeethGaps, common: Tensor, local: Tensor) -> tuple[Tensor
     """Shortfalls (B, K) of the gaps before teeth, their derivatives by shared (B, K, Q) and own unknowns (B, K, P)."""
     short, nearest = teeth.shortfall(common[1:], local[:, N_MOTION:])
     by_shape, by_expr = teeth.slopes(short, nearest)
-    rows = (short, pad(by_shape, (1, 0)), pad(by_expr, (N_MOTION, 0)))
-    return rows[0].double(), rows[1].double(), rows[2].double()
+    return short.double(), pad(by_shape, (1, 0)).double(), pad(by_expr, (N_MOTION, 0)).double()
 
 
 def free_unknowns(params: TrackParams, names: Sequence[str], n_lights: int = 0) -> tuple[Tensor, Tensor]:
