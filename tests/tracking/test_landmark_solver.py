@@ -1,16 +1,14 @@
 import math
 import os
 from dataclasses import replace
-from functools import partial
 
 import pytest
 import torch
-from torch.func import jacfwd
 from tracked_heads import builtin_head, exact_problem, in_double, landmarks_px, moving_params, problem_of, still_params
 
 from vhap.geometry.cameras import Camera, camera_from_focal
 from vhap.geometry.rotations import axis_angle_to_matrix
-from vhap.model.head import HeadModel, HeadParams, coefficient_slopes, landmark_head, landmark_points, pose
+from vhap.model.head import HeadModel, landmark_head, landmark_points, pose
 from vhap.model.load import load_head
 from vhap.render.shading import uniform_lights
 from vhap.tracking.eyes_and_mouth import eyelid_gaps, gaze_error_deg, in_head_space, optical_axes
@@ -45,27 +43,6 @@ def turned_apart_deg(params: TrackParams, truth: TrackParams) -> torch.Tensor:
 
 def random_double(*shape: int) -> torch.Tensor:
     return 0.3 * torch.randn(*shape, generator=torch.Generator().manual_seed(len(shape)), dtype=torch.float64)
-
-
-def posed_with(head: HeadModel, params: HeadParams, name: str, value: torch.Tensor) -> torch.Tensor:
-    return pose(head, replace(params, **{name: value}))
-
-
-def test_posed_basis_vectors_are_the_slopes_that_autograd_finds():
-    head = in_double(landmark_head(builtin_head(), "ibug"))
-    truth = moving_params(2)
-    params = replace(
-        truth.head(),
-        **{name: getattr(truth, name).double() + 0.2 for name in PER_FRAME},
-        shape=truth.shape.double(),
-        scale=torch.tensor(1.3, dtype=torch.float64),
-    )
-    by_shape, by_expr = coefficient_slopes(head, params)
-    for frame in range(2):
-        one = replace(params, **{name: getattr(params, name)[frame] for name in PER_FRAME})
-        for slopes, name in ((by_shape, "shape"), (by_expr, "expr")):
-            expected = jacfwd(partial(posed_with, head, one, name))(getattr(one, name))
-            torch.testing.assert_close(slopes[frame], expected.permute(2, 0, 1), atol=1e-12, rtol=1e-9)
 
 
 @pytest.mark.parametrize("behind", [False, True], ids=["before", "behind"])

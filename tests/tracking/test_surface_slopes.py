@@ -1,42 +1,59 @@
-"""Slopes of normals, shading, motion and pictures against finite differences."""
+"""Slopes of surface points, normals, shading and pictures, against automatic and finite differences."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
+import pytest
 import torch
 from torch import Tensor
+from torch.func import jacfwd
 from torch.nn.functional import normalize
-from tracked_heads import builtin_head, in_double, moving_params
+from tracked_heads import in_double, moving_params, scene
 
 from vhap.geometry.meshes import vertex_normals
-from vhap.model.head import HeadParams, pose
+from vhap.model.head import pose
 from vhap.render.shading import shade
-from vhap.tracking.params import PER_FRAME
-from vhap.tracking.surface_slopes import motion_slopes, normal_slopes, picture_slopes, shading_slopes
+from vhap.tracking.params import TrackParams, as_vectors, from_vectors
+from vhap.tracking.surface_slopes import picture_slopes, shading_slopes, surface_columns
 
 STEP = 1e-5
+POINTS = 12
 
 
 def random_like(shape: tuple[int, ...], seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.double)
 
 
-def posed() -> HeadParams:
-    """One row of a head in motion, in double precision."""
+def one_frame() -> TrackParams:
+    """A head in motion, with an offset, in double precision."""
     params = moving_params(5).rows(torch.tensor([1]))
-    own = {name: getattr(params, name)[0].double() for name in PER_FRAME}
-    return HeadParams(shape=params.shape.double(), **own)
+    named = {f.name: getattr(params, f.name) for f in fields(params)}
+    double = {name: v.double() for name, v in named.items() if isinstance(v, Tensor) and v.is_floating_point()}
+    return replace(params, **double)
 
 
-def test_normals_turn_as_finite_differences_say():
-    head = in_double(builtin_head())
-    vertices, moves = pose(head, posed()), 0.01 * random_like((head.n_vertices, 3, 4))
-    found = normal_slopes(vertices, head.faces, moves)
-    for k in range(moves.shape[-1]):
-        there, back = (vertex_normals(vertices + sign * STEP * moves[..., k], head.faces) for sign in (1, -1))
-        numeric = (there - back) / (2 * STEP)
-        assert float((found[..., k] - numeric).norm() / numeric.norm()) < 1e-4
+@pytest.mark.parametrize("normals", [False, True], ids=["places", "places and normals"])
+def test_columns_are_the_slopes_that_autograd_finds(normals):
+    stage = scene((96, 96), 64)
+    stage = replace(stage, head=in_double(stage.head))
+    head, params = stage.head, one_frame()
+    params = replace(params, static_offset=1e-3 * random_like((head.n_vertices, 3), 9))
+    corners = head.faces[torch.arange(0, len(head.faces), len(head.faces) // POINTS)[:POINTS]]
+    barycentrics = normalize(random_like((POINTS, 3), 1).abs(), p=1, dim=-1)
+    by_point, by_normal = random_like((POINTS, 3), 2), 0.1 * random_like((POINTS, 3), 3)
+
+    def residuals(common: Tensor, local: Tensor) -> Tensor:
+        vertices = pose(head, from_vectors(params, common, local[None]).head())[0]
+        place = (vertices[corners] * barycentrics[..., None]).sum(1)
+        turned = (vertex_normals(vertices, head.faces)[corners] * barycentrics[..., None]).sum(1)
+        return (place * by_point).sum(-1) + (turned * by_normal).sum(-1) * float(normals)
+
+    common, local = as_vectors(params)
+    by_common, by_own = jacfwd(residuals, argnums=(0, 1))(common, local[0])
+    found = surface_columns(stage, params, corners, barycentrics, by_point, by_normal if normals else None)
+    torch.testing.assert_close(found[0], by_common[:, 1:], atol=1e-9, rtol=1e-6)
+    torch.testing.assert_close(found[1], by_own, atol=1e-9, rtol=1e-6)
 
 
 def test_shading_moves_with_normals_of_any_length():
@@ -49,18 +66,6 @@ def test_shading_moves_with_normals_of_any_length():
     for axis, unit in enumerate(torch.eye(3, dtype=torch.double)):
         numeric = (shaded(normals + STEP * unit) - shaded(normals - STEP * unit)) / (2 * STEP)
         torch.testing.assert_close(found[:, axis], numeric, rtol=1e-4, atol=1e-6)
-
-
-def test_vertices_move_with_every_joint():
-    head, params = in_double(builtin_head()), posed()
-    found, index = motion_slopes(head, params), 0
-    for name in PER_FRAME[:-1]:
-        value = getattr(params, name)
-        for unit in torch.eye(len(value), dtype=torch.double):
-            there, back = (pose(head, replace(params, **{name: value + sign * STEP * unit})) for sign in (1, -1))
-            torch.testing.assert_close(found[index], (there - back) / (2 * STEP), rtol=1e-4, atol=1e-7)
-            index += 1
-    assert len(found) == index == 18
 
 
 def test_slopes_of_a_ramp_are_exact_and_zero_at_the_border():

@@ -103,6 +103,10 @@ class Camera:
         row_y = torch.stack([zero, -fy, -free * fy * y / depth], -1)
         return torch.stack([row_x, row_y], -2) @ self.T_camera_world[..., None, :3, :3]
 
+    def focal_slopes(self, projected: Tensor) -> Tensor:
+        """Derivatives of projected pixels (..., N, 2) by the log focal length: (..., N, 2)."""
+        return projected - torch.stack([self.cx, self.cy], -1)[..., None, :]
+
     def to_clip(self, points: Tensor) -> Tensor:
         """(..., N, 3) world -> (..., N, 4) clip space: after division x right, y up in [-1, 1], z near -1 to far 1.
 

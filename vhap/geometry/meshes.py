@@ -12,13 +12,18 @@ def face_normals(vertices: Tensor, faces: Tensor) -> Tensor:
     return torch.linalg.cross(b - a, c - a)
 
 
-def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
-    """Area-weighted unit normals, (..., V, 3). A vertex without a face, or with opposing ones, gets (0, 0, 0)."""
+def summed_normals(vertices: Tensor, faces: Tensor) -> Tensor:
+    """(..., V, 3), (F, 3) -> (..., V, 3): sums of the faces' normals, each as long as twice its triangle's area."""
     per_face = face_normals(vertices, faces)
     total = torch.zeros_like(vertices)
     for corner in range(3):
         total = total.index_add(-2, faces[:, corner], per_face)
-    return torch.nn.functional.normalize(total, dim=-1, eps=1e-12)
+    return total
+
+
+def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
+    """Area-weighted unit normals, (..., V, 3). A vertex without a face, or with opposing ones, gets (0, 0, 0)."""
+    return torch.nn.functional.normalize(summed_normals(vertices, faces), dim=-1, eps=1e-12)
 
 
 def unique_edges(faces: Tensor) -> Tensor:
@@ -35,9 +40,9 @@ def open_edges(faces: Tensor) -> Tensor:
 
 
 def barycentric_points(vertices: Tensor, faces: Tensor, face_ids: Tensor, barycentrics: Tensor) -> Tensor:
-    """Points on a mesh: (..., V, 3) with face_ids (L,) and barycentrics (L, 3) -> (..., L, 3)."""
+    """Points on a mesh: (..., V, C) with face_ids (L,) and barycentrics (L, 3) -> (..., L, C)."""
     corners = vertices.index_select(-2, faces[face_ids].reshape(-1))
-    corners = corners.reshape(*vertices.shape[:-2], -1, 3, 3)
+    corners = corners.reshape(*vertices.shape[:-2], -1, 3, vertices.shape[-1])
     return (corners * barycentrics[..., None].to(vertices.dtype)).sum(-2)
 
 

@@ -201,11 +201,15 @@ def canonical_vertices(model: HeadModel, params: HeadParams) -> Tensor:
     return shaped if params.static_offset is None else shaped + params.static_offset
 
 
+def joint_angles(params: HeadParams) -> Tensor:
+    """(..., 5, 3) axis-angle in radians, in the order of JOINT_NAMES."""
+    left, right = params.eyes_pose[..., :3], params.eyes_pose[..., 3:]
+    return torch.stack([params.rotation, params.neck_pose, params.jaw_pose, left, right], -2)
+
+
 def joint_rotations(params: HeadParams) -> Tensor:
     """(..., 5, 3, 3) local rotation matrices in the order of JOINT_NAMES."""
-    left, right = params.eyes_pose[..., :3], params.eyes_pose[..., 3:]
-    angles = torch.stack([params.rotation, params.neck_pose, params.jaw_pose, left, right], -2)
-    return axis_angle_to_matrix(angles)
+    return axis_angle_to_matrix(joint_angles(params))
 
 
 def joint_places(model: HeadModel, shape: Tensor) -> Tensor:
@@ -219,13 +223,19 @@ def pose_feature(rotations: Tensor) -> Tensor:
     return (rotations[..., 1:, :, :] - identity).flatten(-3)
 
 
+def pose_correctives(model: HeadModel, rotations: Tensor) -> Tensor:
+    """Local rotations (..., J, 3, 3) -> (..., V, 3) metres, zero for a head without correctives."""
+    if model.pose_basis is None:
+        return model.template.new_zeros(*rotations.shape[:-3], model.n_vertices, 3)
+    feature = pose_feature(rotations)
+    return (feature @ model.pose_basis.reshape(-1, feature.shape[-1]).T).unflatten(-1, (model.n_vertices, 3))
+
+
 def skin_canonical(model: HeadModel, params: HeadParams, canonical: Tensor) -> Tensor:
     """Pose correctives, skinning, scale and translation applied to canonical vertices."""
     rotations = joint_rotations(params)
     if model.pose_basis is not None:
-        feature = pose_feature(rotations)
-        correctives = feature @ model.pose_basis.reshape(-1, feature.shape[-1]).T
-        canonical = canonical + correctives.unflatten(-1, (model.n_vertices, 3))
+        canonical = canonical + pose_correctives(model, rotations)
     joints = joint_places(model, params.shape).expand(*rotations.shape[:-2], 3)
     vertices = skin(canonical, chain_transforms(rotations, joints, model.parents), model.weights)
     if params.scale is not None:
@@ -233,28 +243,8 @@ def skin_canonical(model: HeadModel, params: HeadParams, canonical: Tensor) -> T
     return vertices + params.translation[..., None, :]
 
 
-def coefficient_slopes(model: HeadModel, params: HeadParams) -> tuple[Tensor, Tensor]:
-    """Derivatives of the posed vertices by shape and expression: (..., S, V, 3) and (..., E, V, 3).
-
-    Posing is affine in the coefficients, so a column of the Jacobian is a posed basis vector: exact, and far
-    cheaper than automatic differentiation.
-    """
-    rotations = joint_rotations(params)
-    no_joints = model.joint_template.new_zeros(*rotations.shape[:-2], 3)
-    turned = chain_transforms(rotations, no_joints, model.parents)[..., :3, :3]
-    blended = (model.weights @ turned.flatten(-2)).unflatten(-1, (3, 3))
-    moved_joints = model.joint_shape_basis.permute(2, 0, 1)
-    per_shape = rotations[..., None, :, :, :].expand(*rotations.shape[:-3], model.n_shape, -1, 3, 3)
-    shifts = chain_transforms(per_shape, moved_joints.expand(*per_shape.shape[:-2], 3), model.parents)[..., :3, 3]
-    by_shape = torch.einsum("...vij,vjk->...kvi", blended, model.shape_basis) + model.weights @ shifts
-    by_expr = torch.einsum("...vij,vjk->...kvi", blended, model.expr_basis)
-    if params.scale is not None:
-        by_shape, by_expr = by_shape * params.scale, by_expr * params.scale
-    return by_shape, by_expr
-
-
 def landmark_points(model: HeadModel, vertices: Tensor, name: str, yaw_rad: Tensor | None = None) -> Tensor:
-    """Points of a landmark set on posed vertices: (..., V, 3) -> (..., L, 3).
+    """Points of a landmark set on posed vertices, or what else is linear in them: (..., V, C) -> (..., L, C).
 
     yaw_rad: (...,) the head's yaw seen from the camera; where it is given and the head has a sliding jaw line,
     the first 17 points of `ibug` slide with it.
@@ -266,9 +256,9 @@ def landmark_points(model: HeadModel, vertices: Tensor, name: str, yaw_rad: Tens
     rows = jaw_line_rows(yaw_rad.reshape(-1))
     corners = model.faces[model.jaw_line.face_ids[rows]].flatten(1)
     flat = vertices.reshape(-1, *vertices.shape[-2:])
-    places = flat.gather(1, corners[..., None].expand(-1, -1, 3)).unflatten(1, (-1, 3))
+    places = flat.gather(1, corners[..., None].expand(-1, -1, flat.shape[-1])).unflatten(1, (-1, 3))
     sliding = (places * model.jaw_line.barycentrics[rows][..., None]).sum(-2)
-    return torch.cat([sliding.reshape(*fixed.shape[:-2], -1, 3), fixed[..., sliding.shape[1] :, :]], -2)
+    return torch.cat([sliding.reshape(*fixed.shape[:-2], -1, fixed.shape[-1]), fixed[..., sliding.shape[1] :, :]], -2)
 
 
 def jaw_line_rows(yaw_rad: Tensor) -> Tensor:

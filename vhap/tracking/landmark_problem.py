@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
-from torch.func import jacfwd, vmap
 
 from vhap.geometry.cameras import Camera, camera_from_focal
-from vhap.model.head import HeadModel, HeadParams, coefficient_slopes, landmark_points, pose, yaw_in_camera
+from vhap.model.head import HeadModel, HeadParams, landmark_points, pose, yaw_in_camera
+from vhap.model.slopes import coefficient_slopes, motion_slopes
 from vhap.tracking.landmark_pairs import landmark_pairs
 from vhap.tracking.motion import N_MOTION, MotionPrior, Spreads, motion_prior
 from vhap.tracking.params import TrackParams, as_vectors
@@ -155,30 +155,22 @@ class LandmarkProblem:
 
     def jacobian(self, common: Tensor, local: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Landmarks (B, C, L, 2) px, and their derivatives by the shared (B, C, L, 2, Q) and local unknowns
-        (B, C, L, 2, P).
-
-        Focal length and joints by forward differentiation (19 directions), coefficients as posed basis vectors.
-        """
-
-        def project(focal: Tensor, moving: Tensor, fixed: Tensor) -> Tensor:
-            return self.project(torch.cat([focal, common[1:]]), torch.cat([moving, fixed]))
-
-        moving, fixed = local[:, :N_MOTION], local[:, N_MOTION:]
-        by_focal, by_motion = vmap(jacfwd(project, argnums=(0, 1)), in_dims=(None, 0, 0))(common[:1], moving, fixed)
+        (B, C, L, 2, P)."""
         params, cameras = _head_params(local, common[1:]), self.cameras(common)
         points, yaw = self._points(params, cameras)
-        slopes = cameras.projection_slopes(points)
-        by_shape, by_expr = (
+        projected, slopes = cameras.project(points)[0], cameras.projection_slopes(points)
+        moves = (*coefficient_slopes(self.head, params), motion_slopes(self.head, params))
+        by_shape, by_expr, by_motion = (
             torch.stack([self._seen(columns, slopes[:, c], yaw[:, c]) for c in range(slopes.shape[1])], 1)
-            for columns in coefficient_slopes(self.head, params)
+            for columns in moves
         )
-        projected = cameras.project(points)[0]
-        return projected, torch.cat([by_focal, by_shape], -1), torch.cat([by_motion, by_expr], -1)
+        by_focal = torch.zeros_like(projected) if self.given is not None else cameras.focal_slopes(projected)
+        return projected, torch.cat([by_focal[..., None], by_shape], -1), torch.cat([by_motion, by_expr], -1)
 
     def _seen(self, columns: Tensor, slopes: Tensor, yaw: Tensor) -> Tensor:
-        """Derivatives (B, K, V, 3) of vertices as derivatives (B, L, 2, K) of one camera's pixels."""
-        moved = landmark_points(self.head, columns, self.name, yaw[:, None].expand(columns.shape[:2]))
-        return torch.einsum("blij,bklj->blik", slopes, moved)
+        """Derivatives (B, V, 3, K) of vertices as derivatives (B, L, 2, K) of one camera's pixels."""
+        moved = landmark_points(self.head, columns.flatten(-2), self.name, yaw)
+        return slopes @ moved.unflatten(-1, (3, -1))
 
     def _points(self, params: HeadParams, cameras: Camera) -> tuple[Tensor, Tensor]:
         """Landmarks in the world (..., C, L, 3) and the yaw (..., C) that places the sliding ones."""

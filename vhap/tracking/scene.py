@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vhap.data.sample import FrameBatch, shrunk_size
 from vhap.geometry.cameras import Camera
+from vhap.geometry.fans import Fans, fans_of
 from vhap.geometry.meshes import uniform_laplacian
 from vhap.model.head import HeadModel
 from vhap.model.regions import faces_of_region
@@ -49,6 +50,11 @@ class Scene:
     @cached_property
     def _laplacian(self) -> Tensor:
         return uniform_laplacian(self.head.n_vertices, self.head.faces)
+
+    @cached_property
+    def fans(self) -> Fans:
+        """Of the head's vertices."""
+        return fans_of(self.head.n_vertices, self.head.faces)
 
     def laplacian_of(self, offset: Tensor) -> Tensor:
         """(V, 3) or (B, V, 3) -> the same: change of the mesh's uniform Laplacian by offsets."""

@@ -271,12 +271,11 @@ def outline_columns(scene: Scene, params: TrackParams, picture: GreyPicture, out
     camera = _camera(scene, params, picture)
     surface = _at(outline, pose(scene.head, params.head())[0])
     by_place = torch.einsum("nk,nkc->nc", outline.slope, camera.projection_slopes(surface[None])[0])
-    still = torch.zeros_like(by_place)
-    by_shape, by_own = surface_columns(scene, params, outline.corners, outline.barycentrics, by_place, still)
+    by_shape, by_own = surface_columns(scene, params, outline.corners, outline.barycentrics, by_place)
     return torch.cat([_by_focal(camera, surface, outline.slope), by_shape], 1), by_own
 
 
 def _by_focal(camera: Camera, surface: Tensor, slope: Tensor) -> Tensor:
     """(n, 1): how values with slopes (n, 2) at surface points (n, 3) change with the log focal length."""
-    centred = camera.project(surface[None])[0][0] - torch.stack([camera.cx, camera.cy], -1)
-    return (slope * centred).sum(-1, keepdim=True)
+    moved = camera.focal_slopes(camera.project(surface[None])[0])[0]
+    return (slope * moved).sum(-1, keepdim=True)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-from dataclasses import replace
-
 import torch
 from torch import Tensor
-from torch.func import jacfwd
-from torch.nn.functional import normalize
+from torch.nn.functional import embedding_bag, normalize
 
-from vhap.model.head import HeadModel, HeadParams, coefficient_slopes, pose
+from vhap.geometry.fans import Fans
+from vhap.geometry.meshes import summed_normals
+from vhap.model.head import HeadModel, HeadParams, pose
+from vhap.model.slopes import blended_rotations, joint_shifts, motion_slopes
 from vhap.render.shading import shade
 from vhap.tracking.params import PER_FRAME, TrackParams
 from vhap.tracking.scene import Scene
-
-_differentiating = threading.Lock()
-"""Forward differentiation keeps one state for all threads."""
 
 
 def shading_slopes(smooth: Tensor, albedo: Tensor, lights: Tensor) -> Tensor:
@@ -28,68 +24,81 @@ def shading_slopes(smooth: Tensor, albedo: Tensor, lights: Tensor) -> Tensor:
 
 
 def surface_columns(
-    scene: Scene, params: TrackParams, corners: Tensor, barycentrics: Tensor, by_point: Tensor, by_normal: Tensor
+    scene: Scene,
+    params: TrackParams,
+    corners: Tensor,
+    barycentrics: Tensor,
+    by_point: Tensor,
+    by_normal: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Derivatives of the residuals by shape (N, S) and by the frame's own unknowns (N, 18 + E).
+    """Derivatives of N residuals by shape (N, S) and by the frame's own unknowns (N, 18 + E).
 
-    by_point, by_normal (N, 3): by the surface point and by its interpolated normal.
+    corners, barycentrics (N, 3): of surface points. by_point, by_normal (N, 3): derivatives by such a point, and by its
+    normal, interpolated between the vertices' unit normals; None where residuals do not depend on it.
     """
-    touched = torch.zeros(scene.head.n_vertices, dtype=torch.bool, device=corners.device)
-    touched[corners.flatten()] = True
-    around = scene.head.faces[touched[scene.head.faces].any(1)]
-    used, local_faces = torch.unique(around, return_inverse=True)
-    place = torch.zeros(scene.head.n_vertices, dtype=torch.long, device=corners.device)
-    place[used] = torch.arange(len(used), device=corners.device)
-    head, corners = scene.head.keep_vertices(used), place[corners]
-    single = _single(params, used)
-    by_shape, by_expr = coefficient_slopes(head, single)
-    moves = torch.cat([by_shape, motion_slopes(head, single), by_expr]).permute(1, 2, 0).contiguous()
-    turns = normal_slopes(pose(head, single), local_faces, moves)
-    columns = torch.zeros(len(corners), moves.shape[-1], device=corners.device)
-    for corner in range(3):
-        share = barycentrics[:, corner : corner + 1]
-        columns += torch.einsum("nc,nck->nk", by_point * share, moves[corners[:, corner]])
-        columns += torch.einsum("nc,nck->nk", by_normal * share, turns[corners[:, corner]])
-    return columns[:, : head.n_shape], columns[:, head.n_shape :]
+    single = _single(params)
+    if by_normal is None:
+        counts = torch.ones_like(corners.flatten())
+        vertex, slope = corners.flatten(), (barycentrics[..., None] * by_point[:, None]).flatten(0, 1)
+    else:
+        counts, vertex, slope = _vertex_slopes(
+            scene.fans, pose(scene.head, single), corners, barycentrics, by_point, by_normal
+        )
+    rows = torch.cat([counts.new_zeros(1), counts.view(-1, 3).sum(1).cumsum(0)])
+    return _by_unknowns(scene.head, single, rows, vertex, slope)
 
 
-def _single(params: TrackParams, used: Tensor) -> HeadParams:
-    """The one row of params without a leading axis, for a head that keeps the vertices used."""
+def _vertex_slopes(
+    fans: Fans, vertices: Tensor, corners: Tensor, barycentrics: Tensor, by_point: Tensor, by_normal: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Derivatives of the residuals by single vertices: for each corner of each point how many there are (3 N,), then
+    which vertex (K,) and the derivative (K, 3)."""
+    across = fans.across(vertices)
+    total = summed_normals(vertices, fans.faces)
+    length = total.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+    unit, corner = total / length, corners.flatten()
+    by_unit = (barycentrics[..., None] * by_normal[:, None]).flatten(0, 1)
+    by_total = (by_unit - unit[corner] * (by_unit * unit[corner]).sum(-1, keepdim=True)) / length[corner]
+    owner, edge, counts = fans.edges_of(corner)
+    around = torch.linalg.cross(across[edge], by_total[owner])
+    own = (barycentrics[..., None] * by_point[:, None]).flatten(0, 1).index_add(0, owner, -around)
+    place = torch.arange(len(owner), device=corner.device) + owner + 1
+    first = (counts + 1).cumsum(0) - counts - 1
+    vertex = corner.new_empty(len(owner) + len(corner))
+    vertex[place], vertex[first] = fans.neighbour[edge], corner
+    slope = own.new_empty(len(vertex), 3)
+    slope[place], slope[first] = around, own
+    return counts + 1, vertex, slope
+
+
+def _by_unknowns(
+    head: HeadModel, params: HeadParams, rows: Tensor, vertex: Tensor, slope: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Residuals' derivatives slope (K, 3) by single vertices (K,), those of residual n at rows[n]:rows[n + 1], as
+    derivatives by shape (N, S) and by the frame's own unknowns (N, 18 + E)."""
+    coordinate = (3 * vertex[:, None] + torch.arange(3, device=vertex.device)).flatten()
+
+    def through(values: Tensor, moves: Tensor) -> Tensor:
+        starts, weights = 3 * rows[:-1], values.flatten()
+        return embedding_bag(coordinate, moves, starts, mode="sum", per_sample_weights=weights)
+
+    by_motion = through(slope, motion_slopes(head, params).flatten(0, 1))
+    canonical = (slope[:, :, None] * blended_rotations(head, params)[vertex]).sum(1)
+    by_expr = through(canonical, head.expr_basis.flatten(0, 1))
+    unit = torch.eye(3, dtype=slope.dtype, device=slope.device)
+    hung = torch.einsum("vj,ac->vajc", head.weights, unit).reshape(3 * head.n_vertices, -1)
+    by_joints = through(slope, hung) @ joint_shifts(head, params).flatten(1).T
+    by_shape = through(canonical, head.shape_basis.flatten(0, 1)) + by_joints
+    return by_shape, torch.cat([by_motion, by_expr], 1)
+
+
+def _single(params: TrackParams) -> HeadParams:
+    """The one row of params without a leading axis."""
     own = {name: getattr(params, name)[0] for name in PER_FRAME}
     offset = params.offset()
-    if offset is not None:
-        offset = (offset if offset.ndim == 2 else offset[0])[used]
+    if offset is not None and offset.ndim == 3:
+        offset = offset[0]
     return HeadParams(shape=params.shape, static_offset=offset, **own)
-
-
-def motion_slopes(head: HeadModel, params: HeadParams) -> Tensor:
-    """(18, V, 3): derivatives of the posed vertices by rotation, translation, neck, jaw and eyes."""
-    names = PER_FRAME[:-1]
-    values = torch.cat([getattr(params, name) for name in names])
-    widths = [getattr(params, name).shape[0] for name in names]
-
-    def moved(motion: Tensor) -> Tensor:
-        return pose(head, replace(params, **dict(zip(names, motion.split(widths)))))
-
-    with _differentiating:
-        return jacfwd(moved)(values).permute(2, 0, 1)
-
-
-def normal_slopes(vertices: Tensor, faces: Tensor, moves: Tensor) -> Tensor:
-    """Derivatives (V, 3, K) of the unit vertex normals where vertices (V, 3) move by moves (V, 3, K)."""
-    a, b, c = (vertices[faces[:, k]] for k in range(3))
-    move_a, move_b, move_c = (moves[faces[:, k]] for k in range(3))
-    edge_b, edge_c = (b - a)[..., None], (c - a)[..., None]
-    turned = torch.linalg.cross(move_b - move_a, edge_c, dim=1) + torch.linalg.cross(edge_b, move_c - move_a, dim=1)
-    total, change = torch.zeros_like(vertices), torch.zeros_like(moves)
-    flat = torch.linalg.cross(b - a, c - a)
-    for corner in range(3):
-        total.index_add_(0, faces[:, corner], flat)
-        change.index_add_(0, faces[:, corner], turned)
-    length = total.norm(dim=-1).clamp(min=1e-12)
-    unit = total / length[:, None]
-    along = torch.einsum("vc,vck->vk", unit, change)
-    return (change - unit[..., None] * along[:, None]) / length[:, None, None]
 
 
 def picture_slopes(picture: Tensor) -> Tensor:
