@@ -24,8 +24,7 @@ class Fans:
 
     def across(self, vertices: Tensor) -> Tensor:
         """(V, 3) -> (E, 3): for the edge from c to u the vector e with d(normal of c) = du x e, where the normal of c
-        is the sum of its faces' and only u moves. Around a closed fan that is the next neighbour minus the previous one.
-        """
+        is the sum of its faces' and only u moves: the next neighbour minus the previous one, around a closed fan."""
         result = vertices.new_zeros(len(self.neighbour), 3)
         corners = vertices[self.faces]
         for k in range(3):
