@@ -10,7 +10,7 @@ from vhap.config.track import EpochStageConfig, ParamGroup, StepStageConfig, Tra
 LANDMARK_STEPS, INIT_STEPS, TRACKING_STEPS, MAX_EPOCHS = 10, 500, 50, 30
 ENOUGH_BATCHES, FEWEST_EPOCHS = 200, 3
 """An uncounted stage of epochs ends with the epoch that brings so many batches, at the earliest with the third."""
-JOINT_ROUNDS, REFINING_ROUNDS = 12, 4
+JOINT_ROUNDS, REFINING_ROUNDS = 20, 4
 COARSE_SIDE = 192
 GLOBAL_RATE_FACTOR, EPOCH_RATE_DECAY = 0.1, 0.9
 

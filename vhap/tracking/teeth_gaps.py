@@ -18,9 +18,9 @@ FRONT_M, AROUND_M = 0.02, 0.015
 """How far the front teeth reach back; how far around the teeth the skin is looked at."""
 ASIDE_M = 0.004
 """A tooth that no skin is so near to, seen from the front, is bare."""
-LEAST_M, SPREAD_M = 0.001, 0.0005
-"""A gap that is smaller than the first costs by the second, as a standard deviation; but no gap costs that the mean
-head has in one of its expressions."""
+LEAST_M, SPREAD_M = 0.001, 0.0015
+"""A gap that is smaller than the first costs by the second, as a standard deviation, since people's differ from the mean
+head's by as much; but no gap costs that the mean head has in one of its expressions."""
 
 
 @dataclass(frozen=True)
