@@ -19,8 +19,8 @@ FRONT_M, AROUND_M = 0.02, 0.015
 ASIDE_M = 0.004
 """A tooth that no skin is so near to, seen from the front, is bare."""
 LEAST_M, SPREAD_M = 0.001, 0.0015
-"""A gap that is smaller than the first costs by the second, as a standard deviation, since people's differ from the mean
-head's by as much; but no gap costs that the mean head has in one of its expressions."""
+"""A gap that is smaller than the first costs by the second, as a standard deviation, since people's differ from the
+mean head's by as much; but no gap costs that the mean head has in one of its expressions."""
 
 
 @dataclass(frozen=True)
