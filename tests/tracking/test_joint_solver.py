@@ -326,7 +326,7 @@ def test_it_looks_again_until_nothing_moves():
     assert rounds == list(range(len(rounds)))
     assert len(rounds) < 40
     again = solve_jointly(problem, found, together, EVERYTHING, 40)
-    assert error_px(again, found).max() < 0.02 < 1 < error_px(start, found).max()
+    assert error_px(again, found).max() < 0.05 < 1 < error_px(start, found).max()
 
 
 def test_threads_change_no_bit():

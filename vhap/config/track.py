@@ -185,7 +185,7 @@ class LogConfig:
 class StepStageConfig:
     num_steps: int | None = None
     """First-order stages: steps exactly (a frame batch, in sequential stages); None: up to the stage's bound, less on a
-    plateau. Second-order stages: rounds at most; they end when a round gains less than 1e-4 of the cost."""
+    plateau. Second-order stages: rounds at most; they end when points chosen anew gain less than 1e-3 of the cost."""
     optimizable_params: tuple[ParamGroup, ...] = ()
     """Groups of unknowns that move."""
     disable_jawline_landmarks: bool = False

@@ -52,7 +52,7 @@ ALIKE = 10.0
 """So many points err as one: neighbours on the surface share the faults of shape and shading, pictures that follow each
 other do too (the design effect of clustered samples, Kish 1965). Measured on films with known truth and on video."""
 FIRST_DAMPING, LEAST_DAMPING, RAISED, LOWERED, TRIES = 1e-3, 1e-6, 10.0, 0.1, 5
-CONVERGED_GAIN, FEWEST_ROUNDS = 1e-4, 2
+CONVERGED_GAIN, FEWEST_ROUNDS = 1e-3, 2
 
 Result = TypeVar("Result")
 Load = Callable[[Tensor], FrameBatch]
@@ -161,13 +161,13 @@ def solve_jointly(
     (not known ones), and a look that moves it by less than two rounds is the last. Returns params of all frames; those
     that are not in rows keep their own unknowns. Where no picture shows the head params come back as they were.
     """
-    done = 0
+    done, damping = 0, FIRST_DAMPING
     while done < rounds:
         task = _open(problem, params, rows, known, before)
         if task is None:
             get_logger().warning("no picture shows enough of the head for %d frames; they stay as they are", len(rows))
             break
-        params, moved = _descend(task, params, names, done, rounds, tell)
+        params, moved, damping = _descend(task, params, names, range(done, rounds), min(damping, FIRST_DAMPING), tell)
         done += moved
         if known is not None or moved < FEWEST_ROUNDS:
             break
@@ -175,27 +175,27 @@ def solve_jointly(
 
 
 def _descend(
-    task: _Task, params: TrackParams, names: Sequence[str], done: int, rounds: int, tell: Tell
-) -> tuple[TrackParams, int]:
-    """Rounds on the same points until one gains less than 1e-4 of the cost: params, and how many rounds moved them.
-    done: rounds before these."""
-    now, damping = _look(task, params), FIRST_DAMPING
-    if not done:
+    task: _Task, params: TrackParams, names: Sequence[str], rounds: range, damping: float, tell: Tell
+) -> tuple[TrackParams, int, float]:
+    """Rounds on the same points until one gains less than 1e-3 of the cost: params, how many rounds moved them, and the
+    damping that served last."""
+    now = _look(task, params)
+    if not rounds.start:
         tell(0, torch.tensor(now.cost))
-    for index in range(done, rounds):
-        system = _system(task, now, names)
+    for index in rounds:
+        system, tried = _system(task, now, names), damping
         for _ in range(TRIES):
-            trial = _step(task, now, system, damping)
+            trial = _step(task, now, system, tried)
             if trial is not None and trial.better_than(now):
                 break
-            damping *= RAISED
+            tried *= RAISED
         else:
-            return now.params, index - done
-        gain, now, damping = (now.cost - trial.cost) / now.cost, trial, max(damping * LOWERED, LEAST_DAMPING)
+            return now.params, index - rounds.start, damping
+        gain, now, damping = (now.cost - trial.cost) / now.cost, trial, max(tried * LOWERED, LEAST_DAMPING)
         tell(index + 1, torch.tensor(now.cost))
         if gain < CONVERGED_GAIN:
-            return now.params, index + 1 - done
-    return now.params, rounds - done
+            return now.params, index + 1 - rounds.start, damping
+    return now.params, len(rounds), damping
 
 
 @torch.no_grad()
