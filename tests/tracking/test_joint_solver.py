@@ -295,6 +295,21 @@ def test_frames_before_hold_a_frame_that_nothing_else_holds():
         assert (left < 0.2) == bool(before)
 
 
+@pytest.mark.parametrize("left", [True, False], ids=["the head has left", "its landmarks are missing"])
+def test_a_picture_without_the_head_draws_nothing(left):
+    """The last frame has no landmarks; it shows a room, or the head a little beside its place."""
+    truth = clip_of(4)
+    batch, start = frame_batch(truth, SIZE), shifted(truth, 3, 0.004)
+    if left:
+        batch.rgb[3], batch.alpha[3] = noise(1)[0], 1.0
+    problem = weighed(problem_of(truth, batch, ANY_MOTION), 0.0, 3)
+    known = look_at_points(problem, truth, torch.arange(3))
+    assert known is not None
+    found = solve_jointly(problem, start, torch.arange(4), ("rotation", "translation"), 8, known)
+    moved = float((found.translation[3] - start.translation[3]).norm())
+    assert moved < 1e-3 if left else error_px(found, truth)[3] < 0.1
+
+
 def test_brightness_is_found_where_albedo_is_known():
     """Grey values tell nothing of the light's colour."""
     truth = turning_clip(3)

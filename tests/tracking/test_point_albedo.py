@@ -8,7 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from vhap.tracking.point_albedo import LEAST_COLOUR, PointAlbedo, PointPrior, fit_albedo, told_by_pictures
+from vhap.tracking.point_albedo import (
+    LEAST_COLOUR,
+    PointAlbedo,
+    PointPrior,
+    fit_albedo,
+    strange_frames,
+    told_by_pictures,
+)
 from vhap.tracking.surface_points import Glance, SurfacePoints
 
 COUNT, PIXELS = 2000, 4000.0
@@ -171,3 +178,18 @@ def test_standard_deviation_is_that_of_most_points():
     spoilt = [replace(each, value=torch.where(spot, 1.5, each.value)) for each, spot in zip(seen, spots)]
     usual, wrong = (told_by_pictures(points_of(truth), pictures, prior).colour for pictures in (seen, spoilt))
     assert LEAST_COLOUR < usual < wrong < 2 * usual
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_only_frames_without_landmarks_that_look_otherwise_are_strange(found):
+    truth = 0.2 + 0.6 * random(COUNT)
+    seen = shaded(truth, 4, 0.01)
+    other = replace(seen[3], value=random(COUNT, seed=20))
+    place = {(frame, 0): glance for frame, glance in enumerate([*seen[:3], other])}
+    assert strange_frames(place, truth, [True, False, True, found]) == (set() if found else {3})
+
+
+def test_where_the_head_was_never_found_grey_levels_decide():
+    truth = 0.2 + 0.6 * random(COUNT)
+    near, far = (shaded(truth, 1, noise)[0] for noise in (0.02, 0.1))
+    assert strange_frames({(0, 0): near, (1, 0): far}, truth, [False, False]) == {1}

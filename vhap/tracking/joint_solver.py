@@ -28,7 +28,14 @@ from vhap.tracking.landmark_solver import (
 from vhap.tracking.motion import Motion, motion_of
 from vhap.tracking.outlines import Outline, OutlinePrior
 from vhap.tracking.params import PER_FRAME, TrackParams, as_vectors, from_vectors
-from vhap.tracking.point_albedo import PointAlbedo, PointPrior, difference_weight, fit_albedo, told_by_pictures
+from vhap.tracking.point_albedo import (
+    PointAlbedo,
+    PointPrior,
+    difference_weight,
+    fit_albedo,
+    strange_frames,
+    told_by_pictures,
+)
 from vhap.tracking.scene import Scene
 from vhap.tracking.surface_points import (
     GOLDEN,
@@ -220,6 +227,11 @@ def _open(
     albedo = None if known is None else known.albedo
     task = _Task(problem, rows, torch.tensor(before, dtype=torch.long), pictures, points, albedo, params, {})
     first = _glances(task, params)
+    if albedo is not None:
+        found = (problem.landmarks.weight[rows] > 0).flatten(1).any(1).tolist()
+        strange = strange_frames(first, albedo.value, found)
+        task = replace(task, pictures=[[] if frame in strange else shown for frame, shown in enumerate(pictures)])
+        first = {place: seen for place, seen in first.items() if place[0] not in strange}
     if not first:
         return None
     prior = told_by_pictures(points, list(first.values()), problem.prior, albedo)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,6 +16,9 @@ ROBUST_PAINT = 1.5
 """In standard deviations, from which difference to the base texture on one counts less."""
 LEAST_COLOUR, HIDDEN = 0.01, 3.0
 """Errors of neighbouring pixels and of neighbouring frames are alike, and weigh more than what one sees of them."""
+STRANGE, STRANGE_TIMES = 0.03, 5.0
+"""A picture shows something else where the median difference is beyond both: this much grey, and so many times that of
+pictures in which the head was found."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,15 @@ def told_by_pictures(
     value = fit_albedo(points, glances, prior, known).value
     length = torch.cat([_difference(seen, value).abs() for seen in glances]).median()
     return replace(prior, colour=min(prior.colour, max(LEAST_COLOUR, HIDDEN * 1.4826 * float(length))))
+
+
+def strange_frames(glances: Mapping[tuple[int, int], Glance], value: Tensor, found: Sequence[bool]) -> set[int]:
+    """Frames without any landmark (found: False) whose pictures are far from the albedo value (M,): the head has left
+    them, and must not be drawn to what they show. glances: by frame and camera."""
+    off = {place: float(_difference(seen, value).abs().median()) for place, seen in glances.items()}
+    usual = sorted(length for (frame, _), length in off.items() if found[frame])
+    limit = max(STRANGE, STRANGE_TIMES * usual[len(usual) // 2] if usual else 0.0)
+    return {frame for (frame, _), length in off.items() if not found[frame] and length > limit}
 
 
 def difference_weight(seen: Glance, value: Tensor, prior: PointPrior) -> tuple[Tensor, Tensor]:
