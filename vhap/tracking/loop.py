@@ -286,17 +286,23 @@ class Tracker:
         texture of the last batch."""
         if bake == "keep":
             return
-        frames = list(range(self.params.n_timesteps)) if bake == "all" else self.init_frames
+        frames = self._frames_shown().tolist() if bake == "all" else self.init_frames
         self.params.residual_texture = back_project(self.scene, self._batches(frames), self.energy.sh_lights)
         if bake == "all":
             self._sharpen_texture()
 
     def _sharpen_texture(self) -> None:
         """A few rounds over all frames as they stand: details that the mean and the energy's smoothness blur."""
-        frames = list(range(self.params.n_timesteps))
+        frames = self._frames_shown().tolist()
         for _ in range(SHARPENING_ROUNDS):
             residual = self.params.residual_texture
             self.params.residual_texture = sharpen(self.scene, residual, self._batches(frames), self.energy.sh_lights)
+
+    def _frames_shown(self) -> Tensor:
+        """Rows (N,) of the frames in which the head was found; the others may show something else, which is neither its
+        texture nor its shape. All where there is none."""
+        everything = torch.arange(self.params.n_timesteps)
+        return everything[self.frames_found] if bool(self.frames_found.any()) else everything
 
     def _batches(self, frames: list[int]) -> Iterator[tuple[TrackParams, FrameBatch]]:
         for rows in torch.tensor(frames).split(self.config.batch_size):
@@ -314,17 +320,17 @@ class Tracker:
         return index + 1 == len(batches)
 
     def _advance_epoch(self, stage: Stage) -> bool:
-        """All frames once, in shuffled batches."""
+        """All frames that surely show the head once, in shuffled batches."""
         epoch, plateau = self.progress.done, Plateau(3, self.progress.losses)
-        count, size = self.params.n_timesteps, self.config.batch_size
-        order = torch.randperm(count, generator=self.random).split(size)
+        frames = self._frames_shown()
+        order = frames[torch.randperm(len(frames), generator=self.random)].split(self.config.batch_size)
         slower = replace(stage, rate_factor=stage.rate_factor * EPOCH_RATE_DECAY**epoch)
         epochs = stage.epochs_of(len(order))
         total, loss = epochs * len(order), 0.0
         for index, rows in enumerate(order):
             done = epoch * len(order) + index
             loss += len(rows) * self._descend(slower, rows, self._load(rows), self.progress.optimizer, done, total)
-        flat = plateau.reached(loss / count) and not stage.obeyed
+        flat = plateau.reached(loss / len(frames)) and not stage.obeyed
         last = flat or epoch + 1 >= epochs
         if last and stage.bake == "all":
             self._sharpen_texture()
