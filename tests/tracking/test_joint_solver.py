@@ -162,12 +162,16 @@ def test_shares_weigh_landmarks_and_outlines():
 
 @pytest.mark.parametrize("noisy", [False, True], ids=["pictures of the head", "noise"])
 def test_cost_never_rises(noisy):
+    """On the same points: others cost otherwise."""
     truth = clip_of(3)
     batch = replace(frame_batch(truth, SIZE), rgb=noise(3)) if noisy else None
     problem, start = problem_of(truth, batch), perturbed(truth)
     told: list[tuple[int, float]] = []
     rows = torch.arange(3)
-    found = solve_jointly(problem, start, rows, EVERYTHING, 6, tell=lambda at, cost: told.append((at, float(cost))))
+    known = look_at_points(problem, start, rows)
+    found = solve_jointly(
+        problem, start, rows, EVERYTHING, 6, known, (), lambda at, cost: told.append((at, float(cost)))
+    )
     rounds, costs = zip(*told)
     assert rounds == tuple(range(len(told)))
     assert 3 <= len(told) <= 7

@@ -11,7 +11,7 @@ from tracked_heads import builtin_head, frame_batch, scene, still_params
 
 from vhap.model.head import pose
 from vhap.render.types import Raster
-from vhap.tracking.outlines import EDGE, FURTHEST_PX, Outline, beyond_matte, find_outline
+from vhap.tracking.outlines import EDGE, FURTHEST_PX, Outline, OutlinePrior, beyond_matte, find_outline
 from vhap.tracking.params import TrackParams
 
 SIZE, TEXTURE, COUNT = (128, 128), 64, 1000
@@ -148,3 +148,18 @@ def test_few_points_stand_for_all():
     high, low = (places(head_params(), some).amax(0), places(head_params(), some).amin(0))
     full = places(head_params(), every)
     assert ((high - low) > 0.8 * (full.amax(0) - full.amin(0))).all()
+
+
+def test_an_outlines_weight_is_the_slope_of_its_cost():
+    prior = OutlinePrior()
+    distance = torch.linspace(-20, 20, 400, dtype=torch.double).requires_grad_()
+    (slope,) = torch.autograd.grad(prior.cost(distance).sum(), distance)
+    torch.testing.assert_close(slope, 2 * prior.weight(distance.detach()) * distance.detach())
+
+
+def test_hair_beside_the_head_pulls_less_than_a_head_beyond_its_matte():
+    prior = OutlinePrior()
+    near, far = torch.tensor([0.1, -0.1]), torch.tensor([15.0, -15.0])
+    torch.testing.assert_close(*prior.weight(near), rtol=0.01, atol=0)
+    beyond, inside = prior.weight(far)
+    assert inside < 0.05 * beyond

@@ -275,9 +275,8 @@ def _look(task: _Task, params: TrackParams) -> _State:
     cost = cost + _light_change(task, params).square().sum()
     for seen in glances.values():
         if seen.outline is not None:
-            reach = task.problem.outlines.robust
-            squared = (_distance(task.problem, seen.outline) / reach).square()
-            cost = cost + task.problem.outline_share * seen.outline.share * reach**2 * torch.log1p(squared).sum()
+            each = task.problem.outlines.cost(_distance(task.problem, seen.outline))
+            cost = cost + task.problem.outline_share * seen.outline.share * each.sum()
     return _State(params, glances, albedo, float(cost))
 
 
@@ -368,7 +367,7 @@ def _outline_columns(task: _Task, now: _State, frame: int, camera: int, outline:
     by_shared, by_own = outline_columns(problem.scene, one, task.pictures[frame][camera], outline)
     by_shared, by_own = by_shared / problem.outline_spread_px, by_own / problem.outline_spread_px
     residual = _distance(problem, outline)
-    weight = problem.outline_share * outline.share / (1 + (residual / problem.outlines.robust).square())
+    weight = problem.outline_share * outline.share * problem.outlines.weight(residual)
     return by_shared, by_own, weight, residual
 
 

@@ -21,12 +21,23 @@ FURTHEST_PX = 50.0
 @dataclass(frozen=True)
 class OutlinePrior:
     """spread: standard deviation of an outline, as a fraction of the picture's longer side; robust: in standard
-    deviations, from which distance on a point counts less (Cauchy), such as where hair stands off the head; count:
-    points of a picture."""
+    deviations, from which distance on a point counts less; count: points of a picture."""
 
     spread: float = 0.004
     robust: float = 2.0
     count: int = 300
+
+    def cost(self, distance: Tensor) -> Tensor:
+        """(n,) of distances (n,) in standard deviations. Beyond the matte's border, where nothing is to be seen of a
+        head, Cauchy's; inside, where hair may stand off it or hang beside it, Geman and McClure's (1987), which lets
+        far points go."""
+        squared = (distance / self.robust).square()
+        return self.robust**2 * torch.where(distance > 0, torch.log1p(squared), squared / (1 + squared))
+
+    def weight(self, distance: Tensor) -> Tensor:
+        """(n,) how much each counts in least squares."""
+        near = 1 / (1 + (distance / self.robust).square())
+        return torch.where(distance > 0, near, near.square())
 
 
 @dataclass(frozen=True)
