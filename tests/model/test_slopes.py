@@ -1,13 +1,13 @@
 """How posed vertices move, against automatic differentiation."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 from torch.func import jacfwd
 
-from vhap.model.head import HeadModel, HeadParams, pose
+from vhap.model.head import HeadModel, HeadParams, map_tensors, pose
 from vhap.model.load import load_head
 from vhap.model.slopes import coefficient_slopes, motion_slopes
 
@@ -23,9 +23,7 @@ def bent_head(correctives: bool) -> HeadModel:
     head = load_head("builtin")
     some = torch.arange(0, head.n_vertices, 40)
     small = head.keep_vertices(some)
-    double = {f.name: getattr(small, f.name) for f in fields(small)}
-    double = {name: v.double() if isinstance(v, Tensor) and v.is_floating_point() else v for name, v in double.items()}
-    small = HeadModel(**double)
+    small = map_tensors(small, lambda tensor: tensor.double() if tensor.is_floating_point() else tensor)
     return replace(small, pose_basis=0.01 * random_like(len(some), 3, 36) if correctives else None)
 
 

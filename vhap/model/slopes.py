@@ -84,5 +84,5 @@ def _under_transforms(model: HeadModel, canonical: Tensor, transforms: Tensor) -
     """(..., V, 3) skinned by each of (..., T, J, 3, 4): (..., V, 3, T)."""
     homogeneous = torch.cat([canonical, torch.ones_like(canonical[..., :1])], -1)
     weighted = (model.weights[..., None] * homogeneous[..., None, :]).flatten(-2)
-    columns = transforms.movedim(-4, -1).transpose(-4, -3)  # (..., 3, J, 4, T)
-    return (weighted @ columns.movedim(-4, -2).flatten(-2).flatten(-3, -2)).unflatten(-1, (3, -1))
+    columns = transforms.movedim(-4, -1).transpose(-3, -2).flatten(-2).flatten(-3, -2)
+    return (weighted @ columns).unflatten(-1, (3, -1))

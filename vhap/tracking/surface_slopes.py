@@ -41,9 +41,8 @@ def surface_columns(
         counts = torch.ones_like(corners.flatten())
         vertex, slope = corners.flatten(), (barycentrics[..., None] * by_point[:, None]).flatten(0, 1)
     else:
-        counts, vertex, slope = _vertex_slopes(
-            scene.fans, pose(scene.head, single), corners, barycentrics, by_point, by_normal
-        )
+        vertices = pose(scene.head, single)
+        counts, vertex, slope = _vertex_slopes(scene.fans, vertices, corners, barycentrics, by_point, by_normal)
     rows = torch.cat([counts.new_zeros(1), counts.view(-1, 3).sum(1).cumsum(0)])
     return _by_unknowns(scene.head, single, rows, vertex, slope)
 
