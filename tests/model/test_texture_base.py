@@ -6,7 +6,7 @@ import torch
 
 from vhap.model.builtin import load_builtin
 from vhap.model.regions import complete_regions, faces_of_region
-from vhap.model.texture import COLOURS, PUPIL, fill_outside, region_texture
+from vhap.model.texture import BROWS, COLOURS, LASHES, PUPIL, fill_outside, region_texture
 from vhap.model.uv import cylinder_layout, largest_gap, match_corners
 
 
@@ -46,6 +46,20 @@ def test_pupils_are_drawn_in_the_irises_only(head, texture):
     assert 0 < int(dark.sum()) < 0.02 * 512 * 512
     plain = region_texture(replace(head, regions={"skin": head.regions["skin"]}), 128)
     assert not ((plain - torch.tensor(PUPIL)).abs().amax(-1) < 1e-5).any()
+
+
+def test_brows_and_upper_lids_are_drawn_along_their_landmarks(head, texture):
+    """iBUG's points lie on these lines; without dark lashes a detector sees no closed lids in plain skin."""
+    points = head.landmarks["ibug"]
+    uv = (head.uvs[head.uv_faces[points.face_ids]] * points.barycentrics[..., None]).sum(1)
+
+    def share(ids, colour):
+        return float(((colour_at(texture, uv[ids]) - torch.tensor(colour)).abs().amax(-1) < 1e-5).float().mean())
+
+    assert share([37, 38, 43, 44], LASHES) == 1
+    assert share([18, 19, 20, 23, 24, 25], BROWS) == 1
+    dark = (texture - torch.tensor(LASHES)).abs().amax(-1) < 1e-5
+    assert int(dark.sum()) < 0.02 * 512 * 512
 
 
 def test_outside_takes_the_nearest_colour():

@@ -14,13 +14,8 @@ from tracked_heads import builtin_head, exact_problem, frame_batch, in_picture, 
 from vhap.data.sample import FrameBatch
 from vhap.model.head import pose
 from vhap.render.shading import sh_basis
-from vhap.tracking.joint_solver import (
-    KnownPoints,
-    PhotometricProblem,
-    look_at_points,
-    most_timesteps,
-    solve_jointly,
-)
+from vhap.tracking.joint_problem import KnownPoints, PhotometricProblem, most_timesteps
+from vhap.tracking.joint_solver import look_at_points, solve_jointly
 from vhap.tracking.motion import OFF, MotionPrior
 from vhap.tracking.params import PER_FRAME, TrackParams
 from vhap.tracking.point_albedo import PointPrior

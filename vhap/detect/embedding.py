@@ -35,7 +35,7 @@ from vhap.util.files import read_npz, write_npz
 from vhap.util.log import get_logger
 from vhap.util.paths import cache_folder
 
-EMBEDDING_VERSION = 3
+EMBEDDING_VERSION = 4
 VIEWS_DEG = ((0, 0), (-15, 0), (15, 0), (-30, 0), (30, 0), (0, 12), (0, -12), (-20, -10), (20, -10))
 """Yaw and pitch of the camera around the face."""
 PICTURE_SIZE = 640

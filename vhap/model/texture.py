@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import torch
+from scipy.interpolate import make_interp_spline
 from torch import Tensor
 
 from vhap.model.head import HeadModel, landmark_points
@@ -30,14 +31,20 @@ PUPIL = (0.05, 0.04, 0.04)
 PUPIL_PART = 0.4
 """Radius of the pupil in that of the iris."""
 BROW_WIDTH_M = 0.007
+BROW_LINES = (17, 18, 19, 20, 21), (22, 23, 24, 25, 26)
+LASHES = (0.13, 0.09, 0.08)
+LASH_WIDTH_M = 0.003
+"""On both sides of the upper lids' margins. Closed lids without that line are plain skin, on which a detector of faces
+reports open eyes."""
+UPPER_LID_LINES = (36, 37, 38, 39), (42, 43, 44, 45)
 SUBTEXEL_BITS = 4
 
 
 def region_texture(model: HeadModel, resolution: int) -> Tensor:
     """(resolution, resolution, 3) sRGB in [0, 1], row 0 on top (v = 1): one colour for each region of the head.
 
-    Brows follow the `ibug` landmarks where the head has them. Texels outside of all charts take the colour of the
-    nearest chart, so that filtering across a border shows no seam.
+    Brows and lashes follow the `ibug` landmarks where the head has them. Texels outside of all charts take the colour
+    of the nearest chart, so that filtering across a border shows no seam.
     """
     colours = face_colours(model)
     texels = texel_corners(model, resolution)
@@ -47,7 +54,7 @@ def region_texture(model: HeadModel, resolution: int) -> Tensor:
         cv2.fillConvexPoly(picture, corners, colour.tolist(), shift=SUBTEXEL_BITS)
         cv2.fillConvexPoly(covered, corners, (1,), shift=SUBTEXEL_BITS)
     if "ibug" in model.landmarks and "skin" in model.regions:
-        _draw_brows(model, picture, texels)
+        _draw_hair_lines(model, picture, texels)
     _draw_pupils(model, picture, texels)
     return torch.from_numpy(fill_outside(picture, covered > 0))
 
@@ -88,17 +95,36 @@ def _distance_to_line(points: Tensor, line: Tensor) -> Tensor:
     return (points[:, None] - nearest).norm(dim=-1).amin(-1)
 
 
-def _draw_brows(model: HeadModel, picture: np.ndarray, texels: np.ndarray) -> None:
-    """Two bands along the brow lines of the 68 landmarks."""
-    corners = model.template[model.faces].cpu().double()
+def _curve(points: Tensor, samples: int = 16) -> Tensor:
+    """A cubic spline through points (K, 3), K at least 4, as a polyline (samples, 3)."""
+    along = torch.cat([points.new_zeros(1), (points[1:] - points[:-1]).norm(dim=-1).cumsum(0)]).numpy()
+    return torch.from_numpy(make_interp_spline(along, points.numpy(), k=3)(np.linspace(0, along[-1], samples)))
+
+
+def _draw_hair_lines(model: HeadModel, picture: np.ndarray, texels: np.ndarray) -> None:
+    """Brows and the upper lids' lashes: bands along lines of the 68 landmarks."""
     places = landmark_points(model, model.template, "ibug").cpu().double()
-    skin = faces_of_region(model, "skin").cpu()
-    for line in (places[17:22], places[22:27]):
-        near = _distance_to_line(corners.flatten(0, 1), line).reshape(-1, 3).amin(-1) < 2 * BROW_WIDTH_M
-        for face in (near & skin).nonzero()[:, 0].tolist():
-            rows, columns, points = _texels_inside(picture, texels[face], corners[face])
-            within = (_distance_to_line(points, line) < BROW_WIDTH_M / 2).numpy()
-            picture[rows[within], columns[within]] = BROWS
+    for ids in BROW_LINES:
+        _draw_band(model, picture, texels, places[list(ids)], BROW_WIDTH_M, BROWS)
+    for ids in UPPER_LID_LINES:
+        _draw_band(model, picture, texels, _curve(places[list(ids)]), LASH_WIDTH_M, LASHES)
+
+
+def _draw_band(
+    model: HeadModel,
+    picture: np.ndarray,
+    texels: np.ndarray,
+    line: Tensor,
+    width_m: float,
+    colour: tuple[float, float, float],
+) -> None:
+    """On the skin about a polyline (K, 3)."""
+    corners = model.template[model.faces].cpu().double()
+    near = _distance_to_line(corners.flatten(0, 1), line).reshape(-1, 3).amin(-1) < 2 * width_m
+    for face in (near & faces_of_region(model, "skin").cpu()).nonzero()[:, 0].tolist():
+        rows, columns, points = _texels_inside(picture, texels[face], corners[face])
+        within = (_distance_to_line(points, line) < width_m / 2).numpy()
+        picture[rows[within], columns[within]] = colour
 
 
 def _draw_pupils(model: HeadModel, picture: np.ndarray, texels: np.ndarray) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from vhap.data.sample import Capture, FrameBatch
 from vhap.geometry.cameras import Camera
 from vhap.tracking.checkpoint import Progress
-from vhap.tracking.joint_solver import views_each
+from vhap.tracking.joint_problem import views_each
 from vhap.tracking.loop import Tracker
 from vhap.tracking.stages import Stage
 

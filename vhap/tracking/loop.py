@@ -15,7 +15,9 @@ from vhap.render.appearance_prior import AppearancePrior
 from vhap.tracking.checkpoint import Checkpoint, Progress, moved_on
 from vhap.tracking.energy import Energy, EnergyValue, Neighbours
 from vhap.tracking.first_guess import choose_more, fill_between, follow_landmarks, solve_person
-from vhap.tracking.joint_solver import PhotometricProblem, look_at_points, most_timesteps, solve_jointly
+from vhap.tracking.hair import grow_hair
+from vhap.tracking.joint_problem import PhotometricProblem, most_timesteps, sights
+from vhap.tracking.joint_solver import look_at_points, solve_jointly
 from vhap.tracking.landmark_problem import LandmarkProblem
 from vhap.tracking.landmark_solver import landmark_cost
 from vhap.tracking.optimizer import RowAdam
@@ -147,9 +149,16 @@ class Tracker:
 
     def _begin(self, stage: Stage) -> None:
         """What a stage starts from. Nothing here is kept before the stage's first unit, so it may be repeated."""
+        if stage.hair:
+            self._grow_hair(stage)
         self._bake_texture(stage.bake)
         if stage.sequential and stage.newton:
             self._bring_others(stage)
+
+    def _grow_hair(self, stage: Stage) -> None:
+        problem = self._photometric_problem(replace(stage, coarse=False))
+        shown = sights(problem, self.params, self.together)
+        self.params = grow_hair(problem.scene, self.params, shown, problem.fixed_outline)
 
     def _advance(self, stage: Stage) -> bool:
         """One unit of a stage. Returns whether that was its last."""

@@ -8,7 +8,7 @@ from typing import Literal
 from vhap.config.track import EpochStageConfig, ParamGroup, StepStageConfig, TrackConfig
 
 LANDMARK_STEPS, INIT_STEPS, TRACKING_STEPS, MAX_EPOCHS = 10, 500, 50, 30
-ENOUGH_BATCHES, FEWEST_EPOCHS = 200, 3
+ENOUGH_BATCHES, FEWEST_EPOCHS = 40, 3
 """An uncounted stage of epochs ends with the epoch that brings so many batches, at the earliest with the third."""
 JOINT_ROUNDS, REFINING_ROUNDS = 20, 4
 COARSE_SIDE = 192
@@ -31,7 +31,8 @@ class Stage:
     plateau. coarse: on pictures shrunk by `coarse_factor`, which suits stages that still look for the place.
     bake: the albedo at its start. keep it, or take the one that fits the pictures best, of the initialisation's frames
     (init) or of all. fixed_texture, fixed_outline: regions whose texture or outline moves no vertex. newton: rounds of
-    second order on many frames together, the albedo eliminated, in place of first-order steps.
+    second order on many frames together, the albedo eliminated, in place of first-order steps. hair: begins with hair
+    laid on the outlines.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Stage:
     bake: Bake = "keep"
     rate_factor: float = 1.0
     newton: bool = False
+    hair: bool = False
     fixed_texture: tuple[str, ...] = ()
     fixed_outline: tuple[str, ...] = ()
 
@@ -76,6 +78,7 @@ def build_stages(config: TrackConfig) -> list[Stage]:
     coarse = _stage("rgb_init_texture", plan.rgb_init_texture, config, JOINT_ROUNDS, rgb, coarse=True)
     fine = _stage("rgb_init_all", plan.rgb_init_all, config, JOINT_ROUNDS, rgb)
     offset = _stage("rgb_init_offset", plan.rgb_init_offset, config, INIT_STEPS, rgb, coarse=True, bake="init")
+    grows = "static_offset" in offset.groups and config.w.silhouette > 0
     followed = _stage("rgb_sequential_tracking", sequential, config, REFINING_ROUNDS, rgb, sequential=True)
     moving = _stage("rgb_sequential_offset", sequential, config, TRACKING_STEPS, rgb, sequential=True)
     globally = _stage("rgb_global_tracking", everything, config, 1, rgb, temporal=True, bake="all")
@@ -83,7 +86,7 @@ def build_stages(config: TrackConfig) -> list[Stage]:
         *landmarks,
         replace(coarse, newton=True),
         replace(fine, newton=True),
-        *([offset] if config.model.use_static_offset else []),
+        *([replace(offset, hair=grows)] if config.model.use_static_offset else []),
         replace(followed, newton=True),
         *([replace(moving, groups=("dynamic_offset",))] if config.model.use_dynamic_offset else []),
         globally,

@@ -119,7 +119,9 @@ def choose_points(
     found = []
     for count, (params, picture) in enumerate(pictures):
         vertices = pose(scene.head, params.head())
-        raster = scene.backend.rasterize(_camera(scene, params, picture).to_clip(vertices), scene.topology, *scene.size)
+        raster = scene.backend.rasterize(
+            camera_of(scene, params, picture).to_clip(vertices), scene.topology, *scene.size
+        )
         usable = _away_from_borders(raster, picture).flatten()[raster.pixels]
         faces = raster.face_id.flatten()[raster.pixels].long()
         rows = torch.nonzero(usable if left_out is None else usable & ~left_out[faces]).flatten()
@@ -135,7 +137,8 @@ def choose_points(
     return SurfacePoints(*(torch.cat(column) for column in zip(*found))) if found else None
 
 
-def _camera(scene: Scene, params: TrackParams, picture: GreyPicture) -> Camera:
+def camera_of(scene: Scene, params: TrackParams, picture: GreyPicture) -> Camera:
+    """That of a picture; params: the row of its timestep."""
     return params.cameras(scene.given, scene.size, picture.cameras)
 
 
@@ -170,18 +173,18 @@ def glance(
     """What a picture shows of the points; None where that is next to nothing. params: the row of its timestep;
     outline_points: how many of the outline, of vertices that are not in fixed_outline (V,)."""
     vertices = pose(scene.head, params.head())
-    camera = _camera(scene, params, picture)
+    camera = camera_of(scene, params, picture)
     raster = scene.backend.rasterize(camera.to_clip(vertices), scene.topology, *scene.size)
     usable = _away_from_borders(raster, picture)
     if not bool(usable.any()):
         return None
-    surface = _at(points, vertices[0])
+    surface = surface_at(points, vertices[0])
     place = camera.project(surface[None])[0][0]
     index = torch.nonzero(_seen(scene, raster, usable, place, points.uv)).flatten()
     if len(index) < FEWEST_POINTS:
         return None
     points = select(points, index)
-    normals = _at(points, vertex_normals(vertices, scene.topology.faces)[0])
+    normals = surface_at(points, vertex_normals(vertices, scene.topology.faces)[0])
     sampled = _between_pixels(torch.cat([picture.grey[..., None], picture_slopes(picture.grey)], -1), place[index])
     outline = None
     if picture.beyond is not None and outline_points:
@@ -198,7 +201,7 @@ def glance(
     )
 
 
-def _at(points: SurfacePoints | Outline, values: Tensor) -> Tensor:
+def surface_at(points: SurfacePoints | Outline, values: Tensor) -> Tensor:
     """Vertices' values (V, C) at the points (M, C)."""
     return (values[points.corners] * points.barycentrics[..., None]).sum(1)
 
@@ -256,7 +259,7 @@ def point_columns(
     albedo (n,): of these points. By what all frames share (n, 1 + S + 9: log focal length, shape, a change of the
     light that is the same in all colours) and by the frame's own unknowns (n, P).
     """
-    camera, points = _camera(scene, params, picture), select(points, seen.index)
+    camera, points = camera_of(scene, params, picture), select(points, seen.index)
     by_place = -torch.einsum("nk,nkc->nc", seen.slope, camera.projection_slopes(seen.surface[None])[0])
     by_normal = shading_slopes(seen.normals, albedo[:, None] * albedo.new_tensor(GREY), params.lights)
     by_shape, by_own = surface_columns(scene, params, points.corners, points.barycentrics, by_place, by_normal)
@@ -268,8 +271,8 @@ def point_columns(
 def outline_columns(scene: Scene, params: TrackParams, picture: GreyPicture, outline: Outline) -> tuple[Tensor, Tensor]:
     """Derivatives of the distances (n,) of an outline, as `point_columns` gives them without the light: (n, 1 + S) and
     (n, P)."""
-    camera = _camera(scene, params, picture)
-    surface = _at(outline, pose(scene.head, params.head())[0])
+    camera = camera_of(scene, params, picture)
+    surface = surface_at(outline, pose(scene.head, params.head())[0])
     by_place = torch.einsum("nk,nkc->nc", outline.slope, camera.projection_slopes(surface[None])[0])
     by_shape, by_own = surface_columns(scene, params, outline.corners, outline.barycentrics, by_place)
     return torch.cat([_by_focal(camera, surface, outline.slope), by_shape], 1), by_own
