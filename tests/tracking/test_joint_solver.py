@@ -14,8 +14,9 @@ from tracked_heads import builtin_head, exact_problem, frame_batch, in_picture, 
 from vhap.data.sample import FrameBatch
 from vhap.model.head import pose
 from vhap.render.shading import sh_basis
+from vhap.tracking import design_effect
 from vhap.tracking.joint_problem import KnownPoints, PhotometricProblem, most_timesteps
-from vhap.tracking.joint_solver import look_at_points, solve_jointly
+from vhap.tracking.joint_solver import look_at_points, points_alike, solve_jointly
 from vhap.tracking.motion import OFF, MotionPrior
 from vhap.tracking.params import PER_FRAME, TrackParams
 from vhap.tracking.point_albedo import PointPrior
@@ -370,3 +371,18 @@ def test_landmarks_that_are_all_off_alike_do_not_carry_the_head_away(monkeypatch
     assert error_px(start, truth).mean() > 3
     for share, most in ((0.1, 1.2), (0.005, 0.6)):
         assert error_px(solved(replace(problem, landmark_share=share), start), truth).max() < most
+
+
+def test_points_count_as_fewer_where_the_head_cannot_show_what_is_seen(monkeypatch):
+    """Noise of single pixels leaves points on their own; bumps that no identity has move neighbours the same way."""
+    truth, frames = turning_clip(6), torch.arange(6)
+    bumps = 0.01 * torch.sin(25 * builtin_head().template)
+    monkeypatch.setattr(design_effect, "FEWEST", 0.0)
+
+    def alike(shown: TrackParams) -> float:
+        batch = frame_batch(shown, SIZE)
+        noisy = replace(batch, rgb=batch.rgb + 0.02 * (noise(6) - 0.5))
+        return points_alike(problem_of(truth, noisy), truth, frames)
+
+    assert 0.5 < alike(truth) < 5
+    assert alike(replace(truth, static_offset=bumps)) > 3 * alike(truth)

@@ -14,7 +14,7 @@ from vhap.tracking.params import TrackParams
 from vhap.util.errors import InputError
 from vhap.util.files import atomic_path
 
-CHECKPOINT, VERSION = "checkpoint.pt", 3
+CHECKPOINT, VERSION = "checkpoint.pt", 4
 
 
 @dataclass
@@ -30,8 +30,8 @@ class Progress:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A run between two units. found (T, C) bool, init_frames, beside_pixels: as the first guess gave them; random:
-    state of the random numbers; finished: all stages are done."""
+    """A run between two units. found (T, C) bool, init_frames, beside_pixels: as the first guess gave them; alike: see
+    PointPrior; random: state of the random numbers; finished: all stages are done."""
 
     params: TrackParams
     progress: Progress
@@ -39,6 +39,7 @@ class Checkpoint:
     found: Tensor
     init_frames: list[int]
     beside_pixels: float
+    alike: float
     random: Tensor
     finished: bool
 
@@ -61,6 +62,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "found": checkpoint.found,
         "init_frames": list(checkpoint.init_frames),
         "beside_pixels": checkpoint.beside_pixels,
+        "alike": checkpoint.alike,
         "random": checkpoint.random,
         "finished": checkpoint.finished,
     }
@@ -91,6 +93,7 @@ def load_checkpoint(path: Path, device: torch.device) -> Checkpoint:
         found=content["found"].cpu(),
         init_frames=content["init_frames"],
         beside_pixels=content["beside_pixels"],
+        alike=content["alike"],
         random=content["random"].cpu(),
         finished=content["finished"],
     )

@@ -44,7 +44,7 @@ def equations_of(task: Task, now: State, names: Sequence[str]) -> System:
     def columns(place: tuple[int, int]) -> list[tuple[Tensor, ...]]:
         seen = now.glances[place]
         outline = [] if seen.outline is None else [_outline_columns(task, now, *place, seen.outline)]
-        return [_columns(task, now, *place, seen), *outline]
+        return [point_equations(task, now, *place, seen), *outline]
 
     places = list(now.glances)
     for (frame, camera), (told, *outline) in zip(places, for_each_place(columns, places, local.device)):
@@ -100,8 +100,9 @@ def _add_rows(
     return shared, own
 
 
-def _columns(task: Task, now: State, frame: int, camera: int, seen: Glance) -> tuple[Tensor, ...]:
-    """Derivatives of one picture's differences by shared and own unknowns and by albedo, weights and differences."""
+def point_equations(task: Task, now: State, frame: int, camera: int, seen: Glance) -> tuple[Tensor, ...]:
+    """One picture's: derivatives of its n differences by shared (n, 1 + S + 9) and own unknowns (n, 18 + E) and by
+    albedo (n,), weights and differences (n,)."""
     one, colour = now.params.rows(task.rows[frame : frame + 1]), task.problem.prior.colour
     albedo, picture = now.albedo.value[seen.index], task.pictures[frame][camera]
     by_shared, by_own = point_columns(task.problem.scene, one, picture, task.points, seen, albedo)

@@ -14,6 +14,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from vhap.tracking.design_effect import design_effect
 from vhap.tracking.joint_equations import N_LIGHT, System, equations_of
 from vhap.tracking.joint_problem import (
     KnownPoints,
@@ -30,9 +31,6 @@ from vhap.tracking.point_albedo import strange_frames, told_by_pictures
 from vhap.tracking.surface_points import choose_points
 from vhap.util.log import get_logger
 
-ALIKE = 10.0
-"""So many points err as one: neighbours on the surface share the faults of shape and shading, pictures that follow each
-other do too (the design effect of clustered samples, Kish 1965). Measured on films with known truth and on video."""
 FIRST_DAMPING, LEAST_DAMPING, RAISED, LOWERED, TRIES = 1e-3, 1e-6, 10.0, 0.1, 5
 CONVERGED_GAIN, FEWEST_ROUNDS = 1e-3, 2
 
@@ -101,6 +99,13 @@ def look_at_points(problem: PhotometricProblem, params: TrackParams, rows: Tenso
     return None if task is None else KnownPoints(task.points, look(task, params).albedo)
 
 
+@torch.no_grad()
+def points_alike(problem: PhotometricProblem, params: TrackParams, rows: Tensor) -> float:
+    """How many points count as one, told by the pictures of frames rows, which have been solved together."""
+    task = _open(problem, params, rows, None, ())
+    return problem.prior.alike if task is None else design_effect(task, look(task, params))
+
+
 def _open(
     problem: PhotometricProblem, params: TrackParams, rows: Tensor, known: KnownPoints | None, before: Sequence[int]
 ) -> Task | None:
@@ -124,7 +129,8 @@ def _open(
     if not first:
         return None
     prior = told_by_pictures(points, list(first.values()), problem.prior, albedo)
-    totals = {place: (seen.totals[0] / ALIKE, seen.totals[1] / ALIKE) for place, seen in first.items()}
+    alike = problem.prior.alike
+    totals = {place: (seen.totals[0] / alike, seen.totals[1] / alike) for place, seen in first.items()}
     return replace(task, problem=replace(problem, prior=prior), totals=totals)
 
 

@@ -17,11 +17,12 @@ from vhap.tracking.energy import Energy, EnergyValue, Neighbours
 from vhap.tracking.first_guess import choose_more, fill_between, follow_landmarks, solve_person
 from vhap.tracking.hair import grow_hair
 from vhap.tracking.joint_problem import PhotometricProblem, most_timesteps, sights
-from vhap.tracking.joint_solver import look_at_points, solve_jointly
+from vhap.tracking.joint_solver import look_at_points, points_alike, solve_jointly
 from vhap.tracking.landmark_problem import LandmarkProblem
 from vhap.tracking.landmark_solver import landmark_cost
 from vhap.tracking.optimizer import RowAdam
 from vhap.tracking.params import GROUPS, PER_FRAME, TrackParams
+from vhap.tracking.point_albedo import PointPrior
 from vhap.tracking.scene import Scene, emphasis
 from vhap.tracking.schedule import Plateau, RateSchedule, learning_rates
 from vhap.tracking.stages import EPOCH_RATE_DECAY, Bake, Stage, coarse_factor
@@ -80,7 +81,8 @@ class Window:
 class Tracker:
     """One run's state. problem: all frames' landmarks; found (T, C): in which pictures they are the head's;
     init_frames: rows of the initialisation; params: the unknowns of all frames, updated in place as stages run;
-    first_row: where the sequential pass begins; progress: the unit that comes next."""
+    first_row: where the sequential pass begins; progress: the unit that comes next; alike: so many points count as one
+    (design_effect.py)."""
 
     config: TrackConfig
     scene: Scene
@@ -93,6 +95,7 @@ class Tracker:
     first_row: int = 0
     step: int = 0
     progress: Progress = field(default_factory=Progress)
+    alike: float = PointPrior().alike
 
     def __post_init__(self) -> None:
         data = self.config.data
@@ -103,7 +106,10 @@ class Tracker:
         self.frames_found = self.found.any(1)
         usable = self.frames_found & (torch.arange(len(self.frames_found)) >= self.first_row)
         self.window = most_timesteps(len(self.capture.camera_ids))
-        self.together = torch.tensor(choose_more(self.problem, self.init_frames, usable, self.window))
+        self.few, self.together = (
+            torch.tensor(choose_more(self.problem, self.init_frames, usable, count))
+            for count in (max(1, self.window // 2), self.window)
+        )
         self.teeth = find_teeth_gaps(self.scene.head)
         self.random = torch.Generator().manual_seed(self.config.seed)
         render = self.config.render
@@ -131,6 +137,7 @@ class Tracker:
     def resume(self, checkpoint: Checkpoint) -> None:
         """Takes over everything that a checkpoint holds."""
         self.params, self.progress, self.step = checkpoint.params, checkpoint.progress, checkpoint.step
+        self.alike = checkpoint.alike
         self.random.set_state(checkpoint.random)
 
     def _keep(self, finished: bool) -> None:
@@ -141,6 +148,7 @@ class Tracker:
             found=self.found,
             init_frames=self.init_frames,
             beside_pixels=self.problem.prior.beside_pixels,
+            alike=self.alike,
             random=self.random.get_state(),
             finished=finished,
         )
@@ -153,7 +161,7 @@ class Tracker:
             self._grow_hair(stage)
         self._bake_texture(stage.bake)
         if stage.sequential and stage.newton:
-            self._bring_others(stage)
+            self._bring_others(stage, self.together)
 
     def _grow_hair(self, stage: Stage) -> None:
         problem = self._photometric_problem(replace(stage, coarse=False))
@@ -205,23 +213,29 @@ class Tracker:
             fixed_texture=scene.faces_in(stage.fixed_texture),
             fixed_outline=scene.vertices_in(stage.fixed_outline),
             teeth=self.teeth,
+            prior=PointPrior(alike=self.alike),
         )
 
     def _solve_together(self, stage: Stage) -> bool:
-        """What all frames share, together with the frames that differ most."""
+        """What all frames share, together with the frames that differ most; on small pictures with half of these."""
+        rows = self.few if stage.coarse else self.together
 
         def tell(index: int, cost: Tensor) -> None:
-            self._tell_step(stage, index + 1, stage.steps + 1, self.together, EnergyValue(cost, {}, None), None)
+            self._tell_step(stage, index + 1, stage.steps + 1, rows, EnergyValue(cost, {}, None), None)
 
         problem, names = self._photometric_problem(stage), self._names(stage)
-        self.params = solve_jointly(problem, self.params, self.together, names, stage.steps, tell=tell)
+        self.params = solve_jointly(problem, self.params, rows, names, stage.steps, tell=tell)
+        if "shape" in names:
+            self.alike = points_alike(problem, self.params, rows)
+        if stage.coarse:
+            self._bring_others(stage, rows)
         return True
 
-    def _bring_others(self, stage: Stage) -> None:
+    def _bring_others(self, stage: Stage, together: Tensor) -> None:
         """Frames that have not been solved together go where their landmarks are, and as far beside them as solved
         frames near them do: a detector's errors repeat."""
         guess = follow_landmarks(self.problem, self.params.detached(), self.frames_found)
-        solved = torch.isin(torch.arange(self.params.n_timesteps), self.together)
+        solved = torch.isin(torch.arange(self.params.n_timesteps), together)
         names = [name for name in self._names(stage) if name in PER_FRAME]
         beside = replace(guess, **{name: getattr(self.params, name) - getattr(guess, name) for name in names})
         beside = fill_between(beside, solved)

@@ -26,7 +26,7 @@ class PointPrior:
     """Standard deviations of grey values. colour: a picture's against albedo times shading, at most; paint: a person's
     skin against the base texture, tint: the same, of a sixteenth of the texture's side; light: the coefficients of the
     light against those at the start. robust: in standard deviations, from which difference on one counts less (Cauchy).
-    count: points on the surface."""
+    count: points on the surface; alike: so many of them count as one, and as many of outlines."""
 
     colour: float = 0.05
     paint: float = 0.1
@@ -34,6 +34,7 @@ class PointPrior:
     light: float = 0.3
     robust: float = 3.0
     count: int = 4000
+    alike: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,12 @@ def strange_frames(glances: Mapping[tuple[int, int], Glance], value: Tensor, fou
     return {frame for (frame, _), length in off.items() if not found[frame] and length > limit}
 
 
+def patches(uv: Tensor) -> Tensor:
+    """(M,) which of 16 x 16 patches of the texture points (M, 2) lie in."""
+    column, row = (uv * CELLS).floor().clamp(0, CELLS - 1).long().unbind(-1)
+    return row * CELLS + column
+
+
 def difference_weight(seen: Glance, value: Tensor, prior: PointPrior) -> tuple[Tensor, Tensor]:
     """Render minus picture (n,) in standard deviations at albedo value (M,), and how much each counts (n,)."""
     difference = _difference(seen, value) / prior.colour
@@ -128,8 +135,7 @@ def _as_painted(
     points: SurfacePoints, glances: Sequence[Glance], prior: PointPrior, value: Tensor, told: Tensor, sure: Tensor
 ) -> _Expected:
     """The base texture plus the tint of each patch, which itself is the one that costs least."""
-    column, row = (points.uv * CELLS).floor().clamp(0, CELLS - 1).long().unbind(-1)
-    patch, empty = row * CELLS + column, points.grey.new_zeros(CELLS * CELLS)
+    patch, empty = patches(points.uv), points.grey.new_zeros(CELLS * CELLS)
     share = sum(seen.share for seen in glances) / max(1, len(glances))
 
     def held_by(tint: Tensor) -> Tensor:
