@@ -199,7 +199,8 @@ class StepStageConfig:
 @dataclass(frozen=True)
 class EpochStageConfig:
     num_epochs: int | None = None
-    """Passes over all frames, in shuffled batches, exactly. None: up to 30, less on a plateau."""
+    """Passes over all frames, in shuffled batches, exactly. None: up to 30, until they bring 40 batches (three at least)
+    or on a plateau."""
     optimizable_params: tuple[ParamGroup, ...] = ()
     """Groups of unknowns that move."""
     disable_jawline_landmarks: bool = False
@@ -236,8 +237,9 @@ class PipelineConfig:
     rgb_init_texture (on small pictures), rgb_init_all and rgb_sequential_tracking are of second order: they solve for
     the head's place, with the albedo that explains all pictures best. The others make first-order steps; they leave the
     place to the former, and the texture to what all pictures tell of it, unless these are among their
-    optimizable_params. rgb_init_offset makes none unless it is told to: offsets grow in rgb_global_tracking, and faster
-    ones make a face worse that the model can show without them.
+    optimizable_params. rgb_init_offset begins with hair, laid on the outlines of the mattes, and makes no steps unless
+    it is told to: offsets grow in rgb_global_tracking, and faster ones make a face worse that the model can show
+    without them.
     """
 
     lmk_init_rigid: StepStageConfig = _steps("cam", "pose")
