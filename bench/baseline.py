@@ -34,9 +34,9 @@ from vhap.pipeline.heads import open_head
 from vhap.pipeline.rendered_frames import RunScene, open_run
 from vhap.render.shading import uniform_lights
 from vhap.synthetic.uv_map import make_uv_map
-from vhap.tracking.first_guess import pose_from_landmarks
-from vhap.tracking.landmark_problem import LandmarkPrior, LandmarkProblem
-from vhap.tracking.landmark_solver import solve_landmarks
+from vhap.tracking.landmarks.first_guess import pose_from_landmarks
+from vhap.tracking.landmarks.problem import LandmarkPrior, LandmarkProblem
+from vhap.tracking.landmarks.solver import solve_landmarks
 from vhap.tracking.params import TrackParams, initial_params, to_result
 from vhap.util.errors import exits_cleanly
 from vhap.util.progress import progress

@@ -11,7 +11,7 @@ from vhap.config.synthetic import SyntheticConfig
 from vhap.model.head import pose
 from vhap.pipeline.make_synthetic_capture import load_synthetic_head, make_truth
 from vhap.synthetic.motion import frame_params
-from vhap.tracking.landmark_pairs import MEDIAPIPE_PAIRS
+from vhap.tracking.landmarks.pairs import MEDIAPIPE_PAIRS
 
 pytest.importorskip("mediapipe")
 

@@ -14,9 +14,10 @@ from vhap.config.data import DataConfig
 from vhap.config.track import EpochStageConfig, ExperimentConfig, ModelConfig, PipelineConfig, TrackConfig
 from vhap.pipeline import estimate
 from vhap.pipeline.track import build_tracker
-from vhap.tracking import energy, joint_problem, joint_solver
+from vhap.tracking import energy
 from vhap.tracking.loop import Callback, Tracker
 from vhap.tracking.params import TrackParams
+from vhap.tracking.photometric import problem, solver
 from vhap.tracking.stages import JOINT_ROUNDS, REFINING_ROUNDS, Stage, build_stages
 
 SIZE, FRAMES, TEXTURE = (96, 96), 12, 64
@@ -38,10 +39,10 @@ class Clock(Callback):
 def clock(monkeypatch) -> Clock:
     """Every second-order round is content with its first try, which moves nothing, so that none ends a stage."""
     clock = Clock()
-    monkeypatch.setattr(joint_solver, "equations_of", lambda *_: None)
-    monkeypatch.setattr(joint_solver, "_step", lambda task, now, *_: joint_solver.look(task, now.params))
-    monkeypatch.setattr(joint_problem.State, "better_than", lambda one, other: True)
-    monkeypatch.setattr(joint_solver, "CONVERGED_GAIN", -math.inf)
+    monkeypatch.setattr(solver, "equations_of", lambda *_: None)
+    monkeypatch.setattr(solver, "_step", lambda task, now, *_: solver.look(task, now.params))
+    monkeypatch.setattr(problem.State, "better_than", lambda one, other: True)
+    monkeypatch.setattr(solver, "CONVERGED_GAIN", -math.inf)
 
     def priced(function, seconds_of):
         def run(*args, **options):
@@ -50,8 +51,8 @@ def clock(monkeypatch) -> Clock:
 
         return run
 
-    look, render = joint_problem.glance, energy.render_head
-    monkeypatch.setattr(joint_problem, "glance", priced(look, lambda args: SECOND_ORDER_PICTURE))
+    look, render = problem.glance, energy.render_head
+    monkeypatch.setattr(problem, "glance", priced(look, lambda args: SECOND_ORDER_PICTURE))
     monkeypatch.setattr(energy, "render_head", priced(render, lambda args: FIRST_ORDER_PICTURE * len(args[1])))
     monkeypatch.setattr(estimate, "monotonic", lambda: clock.now)
     return clock
@@ -86,7 +87,7 @@ def photometric(stages: list[Stage]) -> list[Stage]:
 @pytest.mark.parametrize(("first_row", "most_pictures"), [(0, 64), (4, 64), (2, 4)])
 def test_stages_take_what_they_were_said_to_take(clock, monkeypatch, first_row, most_pictures):
     """With so few pictures at once there are several windows, the last one shorter than the others."""
-    monkeypatch.setattr(joint_problem, "MOST_PICTURES", most_pictures)
+    monkeypatch.setattr(problem, "MOST_PICTURES", most_pictures)
     plan = few_steps()
     plan = replace(plan, rgb_sequential_tracking=replace(plan.rgb_sequential_tracking, num_steps=3))
     tracker = tracker_of(plan=plan, first_row=first_row)
@@ -101,7 +102,7 @@ def test_stages_take_what_they_were_said_to_take(clock, monkeypatch, first_row, 
 
 
 def test_rounds_are_counted_by_windows(monkeypatch):
-    monkeypatch.setattr(joint_problem, "MOST_PICTURES", 5)
+    monkeypatch.setattr(problem, "MOST_PICTURES", 5)
     tracker = tracker_of()
     counts = {stage.name: estimate.steps_of(tracker, stage) for stage in build_stages(tracker.config)}
     assert (counts["rgb_init_all"], counts["rgb_sequential_tracking"]) == (JOINT_ROUNDS, 3 * REFINING_ROUNDS)

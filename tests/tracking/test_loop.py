@@ -18,10 +18,11 @@ from vhap.config.track import (
 )
 from vhap.geometry.cameras import camera_from_focal
 from vhap.pipeline.track import build_tracker, report_detections
-from vhap.tracking import joint_problem, loop
+from vhap.tracking import loop
 from vhap.tracking.checkpoint import Progress
 from vhap.tracking.loop import Callback, StepEvent, Tracker, dolly
 from vhap.tracking.params import PER_FRAME, TrackParams
+from vhap.tracking.photometric import problem
 from vhap.tracking.stages import Stage, build_stages
 from vhap.util.log import get_logger
 
@@ -131,7 +132,7 @@ def test_explicit_counts_are_obeyed_and_every_stage_and_epoch_is_told():
 
 
 def test_windows_are_consecutive_and_every_epoch_sees_all_frames_once(monkeypatch):
-    monkeypatch.setattr(joint_problem, "MOST_PICTURES", 4)
+    monkeypatch.setattr(problem, "MOST_PICTURES", 4)
     recorder = Recorder()
     track(options(steps=1, epochs=2), filmed(), recorder)
     sequential = [rows for name, rows in recorder.rows if name == "rgb_sequential_tracking"]
@@ -199,7 +200,7 @@ def test_landmark_stages_fit_what_they_may_move():
 @pytest.mark.parametrize("batch_size", [1, 4])
 def test_frames_not_solved_together_start_beside_their_landmarks(monkeypatch, batch_size):
     """As far beside them as the frames solved together stand."""
-    monkeypatch.setattr(joint_problem, "MOST_PICTURES", 1)
+    monkeypatch.setattr(problem, "MOST_PICTURES", 1)
     tracker = make_tracker(options(batch_size=batch_size), filmed())
     assert tracker.together.tolist() == sorted(tracker.init_frames)
     assert len(tracker.together) == batch_size
@@ -254,7 +255,7 @@ def test_windows_are_tied_to_the_frames_before_and_keep_only_their_own(monkeypat
         moved.translation[rows] += 0.01
         return moved
 
-    monkeypatch.setattr(joint_problem, "MOST_PICTURES", 2)
+    monkeypatch.setattr(problem, "MOST_PICTURES", 2)
     tracker = make_tracker(options(batch_size=2), filmed())
     (stage,) = (stage for stage in build_stages(options()) if stage.sequential)
     tracker._begin(stage)

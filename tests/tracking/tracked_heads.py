@@ -17,7 +17,7 @@ from vhap.render.backend import get_backend
 from vhap.render.scene import render_head
 from vhap.render.shading import uniform_lights
 from vhap.render.topology import build_topology
-from vhap.tracking.landmark_problem import LandmarkProblem
+from vhap.tracking.landmarks.problem import LandmarkProblem
 from vhap.tracking.params import TrackParams, initial_params
 from vhap.tracking.scene import Scene
 from vhap.tracking.texture import resize_texture, texel_mask

@@ -199,8 +199,8 @@ class StepStageConfig:
 @dataclass(frozen=True)
 class EpochStageConfig:
     num_epochs: int | None = None
-    """Passes over all frames, in shuffled batches, exactly. None: up to 30, until they bring 40 batches (three at least)
-    or on a plateau."""
+    """Passes over all frames, in shuffled batches, exactly. None: until they bring 40 batches (3 to 30), less on a
+    plateau."""
     optimizable_params: tuple[ParamGroup, ...] = ()
     """Groups of unknowns that move."""
     disable_jawline_landmarks: bool = False

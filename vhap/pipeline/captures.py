@@ -21,9 +21,9 @@ from vhap.data.sequence_folder import open_sequence
 from vhap.data.single_frame import SingleFrameCapture, open_single_frame_recording
 from vhap.detect.landmarks import ensure_landmarks, ensure_rig_landmarks
 from vhap.geometry.cameras import Camera
-from vhap.tracking.camera_conventions import align_rig
-from vhap.tracking.landmark_problem import LandmarkProblem
-from vhap.tracking.view_consensus import agreeing_views
+from vhap.tracking.landmarks.problem import LandmarkProblem
+from vhap.tracking.rigs.camera_conventions import align_rig
+from vhap.tracking.rigs.view_consensus import agreeing_views
 from vhap.util.errors import InputError
 from vhap.util.log import get_logger
 

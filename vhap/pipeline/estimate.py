@@ -11,8 +11,8 @@ from torch import Tensor
 from vhap.data.sample import Capture, FrameBatch
 from vhap.geometry.cameras import Camera
 from vhap.tracking.checkpoint import Progress
-from vhap.tracking.joint_problem import views_each
 from vhap.tracking.loop import Tracker
+from vhap.tracking.photometric.problem import views_each
 from vhap.tracking.stages import Stage
 
 PICTURES_TRIED = 8

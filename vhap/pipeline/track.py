@@ -33,11 +33,11 @@ from vhap.render.shading import uniform_lights
 from vhap.render.topology import build_topology
 from vhap.tracking.callbacks import Checkpoints, ProgressBar, ResultWriter, StageTimes, TensorBoard, TrainPictures
 from vhap.tracking.checkpoint import CHECKPOINT, Checkpoint
-from vhap.tracking.first_guess import FirstGuess, guess_from_landmarks
 from vhap.tracking.history import LossHistory
-from vhap.tracking.landmark_problem import LandmarkProblem, landmark_prior
+from vhap.tracking.landmarks.first_guess import FirstGuess, guess_from_landmarks
+from vhap.tracking.landmarks.motion import Spreads
+from vhap.tracking.landmarks.problem import LandmarkProblem, landmark_prior
 from vhap.tracking.loop import Tracker
-from vhap.tracking.motion import Spreads
 from vhap.tracking.params import TrackParams, initial_params, to_result
 from vhap.tracking.scene import Scene, emphasis
 from vhap.tracking.stages import Stage, build_stages

@@ -18,7 +18,7 @@ from vhap.render.shading import shade, uniform_lights
 from vhap.render.types import Raster
 from vhap.tracking import losses
 from vhap.tracking.accumulation import accumulated
-from vhap.tracking.landmark_problem import for_each_camera
+from vhap.tracking.landmarks.problem import for_each_camera
 from vhap.tracking.params import TrackParams
 from vhap.tracking.scene import Scene, emphasis, for_pictures
 from vhap.tracking.stages import Stage

@@ -14,19 +14,19 @@ from vhap.model.head import landmark_head
 from vhap.render.appearance_prior import AppearancePrior
 from vhap.tracking.checkpoint import Checkpoint, Progress, moved_on
 from vhap.tracking.energy import Energy, EnergyValue, Neighbours
-from vhap.tracking.first_guess import choose_more, fill_between, follow_landmarks, solve_person
-from vhap.tracking.hair import grow_hair
-from vhap.tracking.joint_problem import PhotometricProblem, most_timesteps, sights
-from vhap.tracking.joint_solver import look_at_points, points_alike, solve_jointly
-from vhap.tracking.landmark_problem import LandmarkProblem
-from vhap.tracking.landmark_solver import landmark_cost
+from vhap.tracking.landmarks.first_guess import choose_more, fill_between, follow_landmarks, solve_person
+from vhap.tracking.landmarks.problem import LandmarkProblem
+from vhap.tracking.landmarks.solver import landmark_cost
+from vhap.tracking.landmarks.teeth_gaps import find_teeth_gaps
 from vhap.tracking.optimizer import RowAdam
 from vhap.tracking.params import GROUPS, PER_FRAME, TrackParams
-from vhap.tracking.point_albedo import PointPrior
+from vhap.tracking.photometric.hair import grow_hair
+from vhap.tracking.photometric.point_albedo import PointPrior
+from vhap.tracking.photometric.problem import PhotometricProblem, most_timesteps, sights
+from vhap.tracking.photometric.solver import look_at_points, points_alike, solve_jointly
 from vhap.tracking.scene import Scene, emphasis
 from vhap.tracking.schedule import Plateau, RateSchedule, learning_rates
 from vhap.tracking.stages import EPOCH_RATE_DECAY, Bake, Stage, coarse_factor
-from vhap.tracking.teeth_gaps import find_teeth_gaps
 from vhap.tracking.texture import back_project, sharpen
 
 CAMERA_DISTANCE_M = 1.0

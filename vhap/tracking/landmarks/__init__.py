@@ -1,0 +1,1 @@
+"""Second order on landmarks: the first guess, and what landmarks say beside pictures."""

@@ -1,0 +1,1 @@
+"""Second order on pictures: all of them together, the albedo eliminated."""

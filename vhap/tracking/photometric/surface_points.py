@@ -1,0 +1,284 @@
+"""Points on the head's surface and what pictures show of them: the same points in every picture.
+
+Unlike pixels they can be compared from one picture to another, so that their colours need not be known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vhap.data.sample import FrameBatch
+from vhap.geometry.cameras import Camera
+from vhap.geometry.meshes import vertex_normals
+from vhap.model.head import pose
+from vhap.render.shading import sh_basis, shade
+from vhap.render.types import Raster
+from vhap.tracking.params import TrackParams
+from vhap.tracking.photometric.outlines import Outline, beyond_matte, find_outline
+from vhap.tracking.photometric.surface_slopes import picture_slopes, shading_slopes, surface_columns
+from vhap.tracking.scene import Scene
+
+GREY = (0.299, 0.587, 0.114)
+OPAQUE = 0.98
+FEWEST_POINTS = 64
+HIDDEN_UV = 0.01
+"""A picture shows another part of the surface than a point's from this distance on, in texture coordinates."""
+JUMP_UV = 0.04
+"""So far parts of the surface lie apart that only look like neighbours."""
+GOLDEN = 0.618
+"""Multiples of the golden ratio, without their whole part, spread evenly over [0, 1), however many there are."""
+
+
+@dataclass(frozen=True)
+class GreyPicture:
+    """One camera's picture at one timestep. grey (H, W), smoothed; inside (H, W) bool: pixels of the matte; beyond (H,
+    W): see `beyond_matte`, None without a matte; cameras (1,): which camera."""
+
+    grey: Tensor
+    inside: Tensor
+    beyond: Tensor | None
+    cameras: Tensor
+
+
+@dataclass(frozen=True)
+class SurfacePoints:
+    """M points: corners (M, 3) vertices, barycentrics (M, 3), grey (M,) albedo that is expected, uv (M, 2)."""
+
+    corners: Tensor
+    barycentrics: Tensor
+    grey: Tensor
+    uv: Tensor
+
+
+@dataclass(frozen=True)
+class Glance:
+    """The n points that one picture shows.
+
+    index (n,): which; total: what they count together; value (n,): the picture's grey; shading
+    (n,); slope (n, 2): the picture's by x and y; surface (n, 3) places and normals (n, 3), interpolated; outline: the
+    head's, where there is a matte.
+    """
+
+    index: Tensor
+    total: float
+    value: Tensor
+    shading: Tensor
+    slope: Tensor
+    surface: Tensor
+    normals: Tensor
+    outline: Outline | None
+
+    @property
+    def share(self) -> float:
+        """What each point counts."""
+        return self.total / len(self.index)
+
+    @property
+    def totals(self) -> tuple[float, float]:
+        """What all points count, and all of the outline."""
+        return self.total, 0.0 if self.outline is None else self.outline.share * len(self.outline.distance)
+
+    def counting(self, total: float, outline_total: float) -> Glance:
+        """The same with other totals."""
+        outline = self.outline
+        if outline is not None:
+            outline = replace(outline, share=outline_total / len(outline.distance))
+        return replace(self, total=total, outline=outline)
+
+
+def grey_pictures(batch: FrameBatch, chosen: Sequence[int]) -> list[GreyPicture]:
+    """The chosen ones of a batch's pictures."""
+    everywhere = torch.ones(batch.rgb.shape[1:3], dtype=torch.bool, device=batch.rgb.device)
+    return [
+        GreyPicture(
+            grey=_smooth(batch.rgb[index] @ batch.rgb.new_tensor(GREY)),
+            inside=everywhere if batch.alpha is None else batch.alpha[index] > OPAQUE,
+            beyond=None if batch.alpha is None else beyond_matte(batch.alpha[index]),
+            cameras=batch.cameras[index : index + 1],
+        )
+        for index in chosen
+    ]
+
+
+def _smooth(picture: Tensor) -> Tensor:
+    """(H, W) under a binomial filter: looking between pixels smooths some places, so all are."""
+    kernel = picture.new_tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]]) / 16
+    return F.conv2d(F.pad(picture[None, None], (1, 1, 1, 1), mode="replicate"), kernel[None, None])[0, 0]
+
+
+def choose_points(
+    scene: Scene, pictures: Iterable[tuple[TrackParams, GreyPicture]], each: int, left_out: Tensor | None = None
+) -> SurfacePoints | None:
+    """`each` points under the pixels of each picture (params: the row of its timestep) that shows the head; None where
+    none does. left_out: (F,) bool, triangles without points."""
+    found = []
+    for count, (params, picture) in enumerate(pictures):
+        vertices = pose(scene.head, params.head())
+        raster = scene.backend.rasterize(
+            camera_of(scene, params, picture).to_clip(vertices), scene.topology, *scene.size
+        )
+        usable = _away_from_borders(raster, picture).flatten()[raster.pixels]
+        faces = raster.face_id.flatten()[raster.pixels].long()
+        rows = torch.nonzero(usable if left_out is None else usable & ~left_out[faces]).flatten()
+        if len(rows) < FEWEST_POINTS:
+            continue
+        start = count * GOLDEN % 1
+        rows = rows[((torch.arange(each, device=rows.device) + start) * (len(rows) / each)).long()]
+        uv = scene.backend.interpolate(scene.head.uvs[None], scene.topology.uv_faces, raster)
+        slopes = scene.backend.attribute_slopes(scene.head.uvs[None], scene.topology.uv_faces, raster)
+        albedo = scene.backend.texture(scene.albedo(params.residual_texture), uv, slopes, raster)
+        grey = albedo[rows] @ albedo.new_tensor(GREY)
+        found.append((scene.head.faces[faces[rows]], raster.barycentrics[rows], grey, uv[rows]))
+    return SurfacePoints(*(torch.cat(column) for column in zip(*found))) if found else None
+
+
+def camera_of(scene: Scene, params: TrackParams, picture: GreyPicture) -> Camera:
+    """That of a picture; params: the row of its timestep."""
+    return params.cameras(scene.given, scene.size, picture.cameras)
+
+
+def _away_from_borders(raster: Raster, picture: GreyPicture) -> Tensor:
+    """(H, W) bool: head and matte, but for two pixels along their borders, where colours mix."""
+    outside = ~(raster.mask[0] & picture.inside)
+    return _largest_around(outside.to(torch.uint8), 2) == 0
+
+
+def _largest_around(values: Tensor, reach: int) -> Tensor:
+    """(..., H, W): the largest value at most `reach` pixels away in rows and columns. Many times faster on a CPU than
+    pooling."""
+    for dim in (-1, -2):
+        length, largest = values.shape[dim], values.clone()
+        for step in range(1, min(reach, length - 1) + 1):
+            low, high = (part.narrow(dim, 0, length - step) for part in (values, largest))
+            torch.maximum(high, values.narrow(dim, step, length - step), out=high)
+            high = largest.narrow(dim, step, length - step)
+            torch.maximum(high, low, out=high)
+        values = largest
+    return values
+
+
+def glance(
+    scene: Scene,
+    params: TrackParams,
+    picture: GreyPicture,
+    points: SurfacePoints,
+    outline_points: int = 0,
+    fixed_outline: Tensor | None = None,
+) -> Glance | None:
+    """What a picture shows of the points; None where that is next to nothing. params: the row of its timestep;
+    outline_points: how many of the outline, of vertices that are not in fixed_outline (V,)."""
+    vertices = pose(scene.head, params.head())
+    camera = camera_of(scene, params, picture)
+    raster = scene.backend.rasterize(camera.to_clip(vertices), scene.topology, *scene.size)
+    usable = _away_from_borders(raster, picture)
+    if not bool(usable.any()):
+        return None
+    surface = surface_at(points, vertices[0])
+    place = camera.project(surface[None])[0][0]
+    index = torch.nonzero(_seen(scene, raster, usable, place, points.uv)).flatten()
+    if len(index) < FEWEST_POINTS:
+        return None
+    points = select(points, index)
+    normals = surface_at(points, vertex_normals(vertices, scene.topology.faces)[0])
+    sampled = _between_pixels(torch.cat([picture.grey[..., None], picture_slopes(picture.grey)], -1), place[index])
+    outline = None
+    if picture.beyond is not None and outline_points:
+        outline = find_outline(scene.topology.faces, raster, picture.beyond, outline_points, fixed_outline)
+    return Glance(
+        index=index,
+        total=float(len(index)),
+        value=sampled[:, 0],
+        shading=shade(F.normalize(normals, dim=-1), params.lights) @ normals.new_tensor(GREY),
+        slope=sampled[:, 1:],
+        surface=surface[index],
+        normals=normals,
+        outline=outline,
+    )
+
+
+def surface_at(points: SurfacePoints | Outline, values: Tensor) -> Tensor:
+    """Vertices' values (V, C) at the points (M, C)."""
+    return (values[points.corners] * points.barycentrics[..., None]).sum(1)
+
+
+def _seen(scene: Scene, raster: Raster, usable: Tensor, place: Tensor, uv: Tensor) -> Tensor:
+    """(M,) bool: whether the usable pixel (H, W) at a place (M, 2) shows the same part of the surface, uv (M, 2)."""
+    height, width = scene.size
+    shown = torch.full((height, width, 2), torch.inf, device=uv.device)
+    shown.view(-1, 2)[raster.pixels] = scene.backend.interpolate(scene.head.uvs[None], scene.topology.uv_faces, raster)
+    slopes = torch.zeros(height, width, 2, 2, device=uv.device)
+    found = scene.backend.attribute_slopes(scene.head.uvs[None], scene.topology.uv_faces, raster)
+    slopes.view(-1, 2, 2)[raster.pixels] = found
+    corner = place.new_tensor([width, height])
+    pixel = place.floor().clamp(min=0).minimum(corner - 1)
+    column, row = pixel.long().unbind(-1)
+    here = shown[row, column] + (slopes[row, column] @ (place - pixel - 0.5)[..., None])[..., 0]
+    in_picture = ((place > 0) & (place < corner)).all(-1)
+    usable = usable & _connected(shown, slopes)
+    return in_picture & usable[row, column] & ((here - uv).abs().amax(-1) < HIDDEN_UV)
+
+
+def _connected(shown: Tensor, slopes: Tensor) -> Tensor:
+    """(H, W) bool: pixels around which the surface, shown (H, W, 2), does not jump, as from a lid to the eye: it
+    changes by what its slopes (H, W, 2, 2) say."""
+    planes = shown.permute(2, 0, 1).contiguous()
+    span = _largest_around(planes, 1) + _largest_around(-planes, 1)
+    smooth = 2 * slopes.abs().sum(-1).permute(2, 0, 1)
+    return (span < smooth + JUMP_UV).all(0)
+
+
+def _between_pixels(planes: Tensor, place: Tensor) -> Tensor:
+    """planes (H, W, C) at places (n, 2) px, bilinear: (n, C)."""
+    height, width, _ = planes.shape
+    grid = 2 * place / place.new_tensor([width, height]) - 1
+    return F.grid_sample(planes.permute(2, 0, 1)[None], grid[None, None], padding_mode="border", align_corners=False)[
+        0, :, 0
+    ].T
+
+
+def select(points: SurfacePoints, index: Tensor) -> SurfacePoints:
+    return replace(
+        points,
+        corners=points.corners[index],
+        barycentrics=points.barycentrics[index],
+        grey=points.grey[index],
+        uv=points.uv[index],
+    )
+
+
+def point_columns(
+    scene: Scene, params: TrackParams, picture: GreyPicture, points: SurfacePoints, seen: Glance, albedo: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Derivatives of the differences, render minus picture, at the n points that a picture shows.
+
+    albedo (n,): of these points. By what all frames share (n, 1 + S + 9: log focal length, shape, a change of the
+    light that is the same in all colours) and by the frame's own unknowns (n, P).
+    """
+    camera, points = camera_of(scene, params, picture), select(points, seen.index)
+    by_place = -torch.einsum("nk,nkc->nc", seen.slope, camera.projection_slopes(seen.surface[None])[0])
+    by_normal = shading_slopes(seen.normals, albedo[:, None] * albedo.new_tensor(GREY), params.lights)
+    by_shape, by_own = surface_columns(scene, params, points.corners, points.barycentrics, by_place, by_normal)
+    by_focal = -_by_focal(camera, seen.surface, seen.slope)
+    by_light = sh_basis(F.normalize(seen.normals, dim=-1)) * albedo[:, None]
+    return torch.cat([by_focal, by_shape, by_light], 1), by_own
+
+
+def outline_columns(scene: Scene, params: TrackParams, picture: GreyPicture, outline: Outline) -> tuple[Tensor, Tensor]:
+    """Derivatives of the distances (n,) of an outline, as `point_columns` gives them without the light: (n, 1 + S) and
+    (n, P)."""
+    camera = camera_of(scene, params, picture)
+    surface = surface_at(outline, pose(scene.head, params.head())[0])
+    by_place = torch.einsum("nk,nkc->nc", outline.slope, camera.projection_slopes(surface[None])[0])
+    by_shape, by_own = surface_columns(scene, params, outline.corners, outline.barycentrics, by_place)
+    return torch.cat([_by_focal(camera, surface, outline.slope), by_shape], 1), by_own
+
+
+def _by_focal(camera: Camera, surface: Tensor, slope: Tensor) -> Tensor:
+    """(n, 1): how values with slopes (n, 2) at surface points (n, 3) change with the log focal length."""
+    moved = camera.focal_slopes(camera.project(surface[None])[0])[0]
+    return (slope * moved).sum(-1, keepdim=True)
