@@ -191,6 +191,9 @@ def test_checkpoint_of_another_release_is_left_alone(capture, tmp_path):
     assert f"another release of vhap began {folder}" in said
     assert len(list(tmp_path.iterdir())) == 2
     assert (folder / CHECKPOINT).read_bytes() == before
+    said = finish(command(capture, tmp_path, "--begin_stage", "rgb_global_tracking", "--exp.resume", "never"))
+    assert f"values of {folder}" not in said
+    assert "values of" in said
     done = subprocess.run([*command(capture, tmp_path), "--exp.resume", str(folder)], capture_output=True, text=True)
     assert done.returncode == 2
     assert "expected a checkpoint of version" in done.stderr.splitlines()[-1]

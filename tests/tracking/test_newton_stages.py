@@ -12,8 +12,12 @@ from tracked_heads import FilmedCapture, builtin_head, frame_batch, in_picture, 
 from vhap.config.data import DataConfig
 from vhap.config.track import ExperimentConfig, LossWeightConfig, ModelConfig, PipelineConfig, TrackConfig
 from vhap.pipeline.track import build_tracker
+from vhap.tracking import loop
+from vhap.tracking.checkpoint import Checkpoint
 from vhap.tracking.loop import Callback, StepEvent, Tracker
 from vhap.tracking.params import TrackParams
+from vhap.tracking.photometric import problem
+from vhap.tracking.photometric.point_albedo import PointPrior
 from vhap.tracking.stages import PLACE, Stage, build_stages
 
 SIZE, FRAMES, TEXTURE = (96, 96), 5, 128
@@ -96,6 +100,46 @@ def test_the_place_is_found_by_second_order_stages_and_surface_and_colours_by_fi
         assert stage.newton != set(stage.groups).isdisjoint(PLACE), stage.name
     landmarks_only = options(exp=ExperimentConfig(Path("out"), photometric=False))
     assert not any(stage.newton for stage in build_stages(landmarks_only))
+
+
+def test_hair_grows_where_offsets_may_move_and_outlines_count():
+    def grows(**changes) -> list[str]:
+        return [stage.name for stage in build_stages(options(**changes)) if stage.hair]
+
+    plan = PipelineConfig()
+    no_offsets = replace(plan, rgb_init_offset=replace(plan.rgb_init_offset, optimizable_params=("lights",)))
+    known = ModelConfig(head="builtin", flame_params_path=Path("person.npz"), fix_shape=True)
+    assert grows() == ["rgb_init_offset"]
+    assert not grows(pipeline=no_offsets)
+    assert not grows(model=known)
+    assert not grows(model=ModelConfig(head="builtin", use_static_offset=False))
+    assert not grows(w=LossWeightConfig(silhouette=0.0))
+
+
+def test_how_many_points_count_as_one_is_found_with_half_the_frames_and_goes_on(monkeypatch):
+    """Into the next stage, and into the checkpoint."""
+    monkeypatch.setattr(problem, "MOST_PICTURES", 4)
+    asked, kept = [], []
+
+    def found(photometric, params, rows) -> float:
+        asked.append((photometric.prior.alike, rows.tolist()))
+        return 20.0 + len(asked)
+
+    class Keeper(Callback):
+        def on_checkpoint(self, checkpoint: Checkpoint) -> None:
+            kept.append(checkpoint)
+
+    monkeypatch.setattr(loop, "points_alike", found)
+    tracker = make_tracker(biased_film(calm_motion()), Keeper())
+    tracker.run(second_order(options())[:2])
+    (first, few), (second, together) = asked
+    assert (first, second, tracker.alike) == (PointPrior().alike, 21.0, 22.0)
+    assert len(few) == 2
+    assert len(together) == 4
+    assert set(few) < set(together)
+    again = make_tracker(biased_film(calm_motion()))
+    again.resume(kept[0])
+    assert again.alike == 21.0
 
 
 def test_moving_offsets_have_a_stage_of_their_own():

@@ -79,9 +79,11 @@ def stage_seconds(tracker: Tracker, stage: Stage) -> float:
 
     Landmarks are quick and not solved frame by frame, so they are measured on all frames.
     """
-    if _rounds(tracker, stage) == 0:
+    if _rounds(tracker, stage) == 0 and not stage.hair:
         return 0.0
     trial = few_frames(tracker) if stage.photometric else tracker
+    if _rounds(tracker, stage) == 0:
+        return _run(trial, stage, 0) * _pictures(tracker, tracker.together) / _pictures(trial, trial.together)
     if stage.newton:
         return _windows_seconds(tracker, trial, stage) if stage.sequential else _together_seconds(tracker, trial, stage)
     beginning, one_round = _measured(trial, stage)
@@ -91,9 +93,8 @@ def stage_seconds(tracker: Tracker, stage: Stage) -> float:
 def _together_seconds(tracker: Tracker, trial: Tracker, stage: Stage) -> float:
     """Of one solution, by its pictures."""
     beginning, one_round = _measured(trial, stage)
-    return (
-        (beginning + stage.steps * one_round) * _pictures(tracker, tracker.together) / _pictures(trial, trial.together)
-    )
+    pictures, tried = _pictures(tracker, tracker.rows_of(stage)), _pictures(trial, trial.rows_of(stage))
+    return (beginning + stage.steps * one_round) * pictures / tried
 
 
 def _windows_seconds(tracker: Tracker, trial: Tracker, stage: Stage) -> float:

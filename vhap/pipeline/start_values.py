@@ -10,7 +10,7 @@ from vhap.config.loading import load_config, to_plain
 from vhap.config.track import TrackConfig
 from vhap.data.results import TrackResult, load_result
 from vhap.model.head import HeadModel
-from vhap.tracking.checkpoint import CHECKPOINT, Checkpoint, Progress, load_checkpoint
+from vhap.tracking.checkpoint import CHECKPOINT, Checkpoint, OtherVersionError, Progress, load_checkpoint
 from vhap.tracking.params import PER_FRAME, TrackParams
 from vhap.util.errors import InputError
 from vhap.util.log import get_logger
@@ -76,7 +76,11 @@ def newest_checkpoint(config: TrackConfig, count: int, device: torch.device) -> 
         made = load_config(path.parent / "config.yml", TrackConfig)
         if [to_plain(part) for part in (made.data, made.model)] != [to_plain(config.data), to_plain(config.model)]:
             continue
-        checkpoint = load_checkpoint(path, device)
+        try:
+            checkpoint = load_checkpoint(path, device)
+        except OtherVersionError:
+            get_logger().warning("another release of vhap wrote %s; looking further", path)
+            continue
         if checkpoint.params.n_timesteps == count:
             get_logger().info("values of %s", path.parent)
             return replace(checkpoint, progress=Progress(), finished=False)

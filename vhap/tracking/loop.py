@@ -216,17 +216,20 @@ class Tracker:
             prior=PointPrior(alike=self.alike),
         )
 
+    def rows_of(self, stage: Stage) -> Tensor:
+        """Frames that are solved together: on small pictures half as many."""
+        return self.few if stage.coarse else self.together
+
     def _solve_together(self, stage: Stage) -> bool:
-        """What all frames share, together with the frames that differ most; on small pictures with half of these."""
-        rows = self.few if stage.coarse else self.together
+        """What all frames share, together with the frames that differ most."""
+        rows = self.rows_of(stage)
 
         def tell(index: int, cost: Tensor) -> None:
             self._tell_step(stage, index + 1, stage.steps + 1, rows, EnergyValue(cost, {}, None), None)
 
         problem, names = self._photometric_problem(stage), self._names(stage)
         self.params = solve_jointly(problem, self.params, rows, names, stage.steps, tell=tell)
-        if "shape" in names:
-            self.alike = points_alike(problem, self.params, rows)
+        self.alike = points_alike(problem, self.params, rows)
         if stage.coarse:
             self._bring_others(stage, rows)
         return True
@@ -234,8 +237,10 @@ class Tracker:
     def _bring_others(self, stage: Stage, together: Tensor) -> None:
         """Frames that have not been solved together go where their landmarks are, and as far beside them as solved
         frames near them do: a detector's errors repeat."""
-        guess = follow_landmarks(self.problem, self.params.detached(), self.frames_found)
         solved = torch.isin(torch.arange(self.params.n_timesteps), together)
+        if bool(solved.all()):
+            return
+        guess = follow_landmarks(self.problem, self.params.detached(), self.frames_found)
         names = [name for name in self._names(stage) if name in PER_FRAME]
         beside = replace(guess, **{name: getattr(self.params, name) - getattr(guess, name) for name in names})
         beside = fill_between(beside, solved)

@@ -48,7 +48,8 @@ class Scene:
     T_tracked_given: np.ndarray | None = None
 
     @cached_property
-    def _laplacian(self) -> Tensor:
+    def laplacian(self) -> Tensor:
+        """(V, V) sparse, of the head's mesh."""
         return uniform_laplacian(self.head.n_vertices, self.head.faces)
 
     @cached_property
@@ -59,7 +60,7 @@ class Scene:
     def laplacian_of(self, offset: Tensor) -> Tensor:
         """(V, 3) or (B, V, 3) -> the same: change of the mesh's uniform Laplacian by offsets."""
         columns = offset.movedim(-2, 0).flatten(1)
-        changed = self._laplacian @ columns
+        changed = self.laplacian @ columns
         return changed.view(offset.shape) if offset.ndim == 2 else changed.unflatten(1, (-1, 3)).movedim(0, 1)
 
     def regions(self, names: tuple[str, ...]) -> list[Tensor]:

@@ -5,7 +5,13 @@ import pytest
 import torch
 from tracked_heads import exact_problem, moving_params, still_params
 
-from vhap.tracking.landmarks.first_guess import choose_frames, fill_between, guess_from_landmarks, pose_from_landmarks
+from vhap.tracking.landmarks.first_guess import (
+    choose_frames,
+    choose_more,
+    fill_between,
+    guess_from_landmarks,
+    pose_from_landmarks,
+)
 from vhap.tracking.params import PER_FRAME, TrackParams
 
 SIZE = (512, 512)
@@ -93,3 +99,10 @@ def test_filling_touches_unknown_frames_only():
         torch.testing.assert_close(value[2], (given[1] + given[3]) / 2)
         for end, nearest in ((0, 1), (5, 4), (6, 4)):
             torch.testing.assert_close(value[end], given[nearest])
+
+
+def test_frames_are_chosen_although_none_of_those_chosen_before_counts():
+    problem, found = exact_problem(moving_params(6), (96, 96)), torch.arange(6) > 2
+    assert choose_more(problem, [0, 1], found, 2) == sorted(set(choose_more(problem, [0, 1], found, 2)))
+    assert set(choose_more(problem, [0, 1], found, 2)) <= {3, 4, 5}
+    assert choose_more(problem, [0], found, 6) == [3, 4, 5]

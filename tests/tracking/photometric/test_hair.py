@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor
-from tracked_heads import builtin_head, frame_batch, moving_params, scene
+from torch.nn.functional import max_pool2d
+from tracked_heads import builtin_head, frame_batch, in_picture, moving_params, scene
 
 from vhap.geometry.meshes import vertex_normals
 from vhap.model.head import pose
@@ -75,6 +76,23 @@ def test_a_head_whose_matte_it_fills_stays_as_it_is():
     grown = grow_hair(scene(SIZE, TEXTURE), start, sights(start, start))
     assert grown.static_offset is not None
     assert float(grown.static_offset.norm(dim=-1).max()) < 1e-3
+
+
+def test_hair_that_hangs_beside_the_head_is_let_go():
+    """As a curtain from the ears down, seen in profile."""
+    head, start, size = builtin_head(), bald(), (320, 320)
+    start = replace(start, rotation=torch.tensor([[0.0, 1.2, 0.0]]).expand(FRAMES, 3))
+    batch = frame_batch(start, size)
+    assert batch.alpha is not None
+    ears = in_picture(start, size)[:, head.regions["ears"], 1].amin(1)
+    below = torch.arange(size[0])[:, None] > ears[:, None, None]
+    wider = max_pool2d(batch.alpha[:, None], 25, 1, 12)[:, 0]
+    batch = replace(batch, alpha=torch.where(below, wider, batch.alpha))
+    rows = torch.arange(FRAMES).split(1)
+    shown = [(start.rows(row), picture) for row, picture in zip(rows, grey_pictures(batch, range(FRAMES)))]
+    grown = grow_hair(scene(size, TEXTURE), start, shown)
+    assert grown.static_offset is not None
+    assert float(grown.static_offset.norm(dim=-1).max()) < 0.006
 
 
 @pytest.mark.parametrize("missing", ["matte", "offsets", "free hair"])

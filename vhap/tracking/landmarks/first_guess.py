@@ -133,7 +133,8 @@ def choose_frames(problem: LandmarkProblem, params: TrackParams, found: Tensor, 
 
 
 def choose_more(problem: LandmarkProblem, chosen: list[int], found: Tensor, count: int) -> list[int]:
-    """`count` of the frames found (B,): those chosen, then always the one least like those already there."""
+    """`count` of the frames found (B,): those chosen (the first one where none of these is found), then always the one
+    least like those already there."""
     candidates = torch.nonzero(found.to(problem.weight.device)).flatten()
     if len(candidates) == 0:
         return chosen
@@ -141,7 +142,7 @@ def choose_more(problem: LandmarkProblem, chosen: list[int], found: Tensor, coun
     mean = (pixels * seen).sum(-2, keepdim=True) / seen.sum(-2, keepdim=True).clamp(min=1)
     centred = (pixels - mean) * seen
     spread = (centred / centred.square().mean((-1, -2), keepdim=True).sqrt().clamp(min=1e-6)).flatten(1)
-    places = torch.nonzero(torch.isin(candidates, candidates.new_tensor(chosen))).flatten().tolist()
+    places = torch.nonzero(torch.isin(candidates, candidates.new_tensor(chosen))).flatten().tolist() or [0]
     distance = torch.cdist(spread, spread[places]).amin(1)
     while len(places) < min(count, len(candidates)):
         distance[places] = -1

@@ -14,14 +14,16 @@ from vhap.tracking.photometric.point_albedo import patches
 from vhap.tracking.photometric.problem import State, Task
 
 FEWEST = 5.0
-"""On films whose person the model can show the median is about that."""
+"""On films whose person the model can show the median is about that, for some 60 pictures. It counts on top of the
+factor by which `point_albedo.told_by_pictures` widens what differences show."""
 
 
 @torch.no_grad()
 def design_effect(task: Task, now: State) -> float:
     """By how much the identity's equations overrate what they know: the variance of their right-hand side, summed over
     patches of the texture in which residuals go together, over what independent residuals would give (Kish 1965; Liang
-    and Zeger 1986). The median over the coefficients, at least 5. now: at a minimum of the task.
+    and Zeger 1986). The median over the coefficients, at least 5. It grows with the number of pictures whose residuals
+    go together. now: near a minimum of the task.
     """
     n_shared, place = len(now.params.shape) + 1 + N_LIGHT, patches(task.points.uv)
     score, through = (torch.zeros(len(place), n_shared, device=place.device) for _ in range(2))

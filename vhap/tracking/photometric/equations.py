@@ -65,7 +65,7 @@ def equations_of(task: Task, now: State, names: Sequence[str]) -> System:
 
 
 def _products(columns: Tensor) -> Tensor:
-    """columns (M, D) -> (D, D) in double precision: all products of two of them, each formed once."""
+    """columns (M, D) -> (D, D): all products of two of them, each formed once, as doubles."""
     size = columns.shape[1]
     products = columns.new_empty(size, size, dtype=torch.double)
     for first in range(0, size, BLOCK):

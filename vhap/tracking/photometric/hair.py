@@ -6,7 +6,7 @@ face would follow with it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +15,7 @@ from scipy.sparse import csr_array, diags_array
 from scipy.sparse.linalg import spsolve
 from torch import Tensor
 
-from vhap.geometry.meshes import uniform_laplacian, vertex_normals
+from vhap.geometry.meshes import vertex_normals
 from vhap.model.head import HeadModel, pose
 from vhap.model.slopes import blended_rotations
 from vhap.tracking.params import TrackParams
@@ -24,19 +24,27 @@ from vhap.tracking.photometric.surface_points import GreyPicture, camera_of, sur
 from vhap.tracking.scene import Scene
 
 ROUNDS, SETTLED_M = 8, 2e-4
+REFERENCE_SIDE = 512
+"""Longer side of the pictures for which the prior is told: larger ones have more pixels on the same outline."""
 
 
 @dataclass(frozen=True)
 class HairPrior:
     """Standard deviations. spread: of an outline, as a fraction of the picture's longer side; robust: in these units,
-    from which distance on a point counts less (Cauchy); bend_m: of a vertex against the mean of its neighbours;
-    length_m: how far hair stands off. count: points of a picture."""
+    from which distance on a point counts less; bend_m: of a vertex against the mean of its neighbours; length_m: how
+    far hair stands off. count: points of a picture."""
 
     spread: float = 0.004
     robust: float = 5.0
     bend_m: float = 3e-4
     length_m: float = 0.02
     count: int = 600
+
+    def weight(self, distance: Tensor, crown: Tensor) -> Tensor:
+        """(n,) of distances (n,) in standard deviations, crown (n,) bool. Cauchy's weights, but nothing where hair may
+        hang beside the head: inside the matte, below the crown."""
+        near = 1 / (1 + (distance / self.robust).square())
+        return torch.where(crown | (distance > 0), near, 0.0)
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,7 @@ class _Hair:
 def grow_hair(
     scene: Scene,
     params: TrackParams,
-    sights: Sequence[tuple[TrackParams, GreyPicture]],
+    sights: Iterable[tuple[TrackParams, GreyPicture]],
     fixed: Tensor | None = None,
     prior: HairPrior | None = None,
 ) -> TrackParams:
@@ -68,10 +76,11 @@ def grow_hair(
     hair = _hair_of(scene, params, fixed, prior)
     if hair is None or params.static_offset is None:
         return params
+    shown = [(row, picture) for row, picture in sights if picture.beyond is not None]
     base, length = params.static_offset, np.zeros(len(hair.vertices))
     for _ in range(ROUNDS):
         offset = base.index_add(0, hair.vertices, torch.from_numpy(length).to(base)[:, None] * hair.direction)
-        rows, residual, weight = _equations(scene, replace(params, static_offset=offset), sights, hair, prior)
+        rows, residual, weight = _equations(scene, replace(params, static_offset=offset), shown, hair, prior)
         if len(residual) == 0:
             return params
         weighted = rows.T @ diags_array(weight)
@@ -93,7 +102,7 @@ def _hair_of(scene: Scene, params: TrackParams, fixed: Tensor | None, prior: Hai
     row_of[vertices] = torch.arange(len(vertices), device=row_of.device)
     skull = head.template + head.shape_basis @ params.shape
     direction = vertex_normals(skull[None], head.faces)[0][vertices]
-    bend = _sparse(uniform_laplacian(head.n_vertices, head.faces))[vertices.cpu().numpy()][:, vertices.cpu().numpy()]
+    bend = _sparse(scene.laplacian)[vertices.cpu().numpy()][:, vertices.cpu().numpy()]
     held = bend.T @ bend / prior.bend_m**2 + diags_array(np.full(len(vertices), prior.length_m**-2.0))
     return _Hair(vertices, row_of, direction, held.tocsr())
 
@@ -110,6 +119,7 @@ def _equations(
     each counts (N,)."""
     still = torch.ones(scene.head.n_vertices, dtype=torch.bool, device=hair.vertices.device)
     still[hair.vertices] = False
+    crown = scene.mask(("crown",))
     spread = prior.spread * max(scene.size)
     found = []
     for row, picture in sights:
@@ -120,7 +130,8 @@ def _equations(
         columns = hair.row_of[outline.corners]
         moves = _moves(scene, row, picture, outline, hair) / spread
         distance = outline.distance / spread
-        weight = outline.share / len(sights) / (1 + (distance / prior.robust).square())
+        share = outline.share / len(sights) * REFERENCE_SIDE / max(scene.size)
+        weight = share * prior.weight(distance, crown[outline.corners].all(-1))
         found.append((columns, moves, distance, weight))
     if not found:
         return csr_array((0, len(hair.vertices))), np.zeros(0), np.zeros(0)
@@ -132,8 +143,7 @@ def _equations(
 
 def _outline(scene: Scene, row: TrackParams, picture: GreyPicture, still: Tensor, count: int) -> Outline | None:
     """Of a picture, where it is hair's."""
-    if picture.beyond is None:
-        return None
+    assert picture.beyond is not None
     clip = camera_of(scene, row, picture).to_clip(pose(scene.head, row.head()))
     raster = scene.backend.rasterize(clip, scene.topology, *scene.size)
     return find_outline(scene.topology.faces, raster, picture.beyond, count, still)

@@ -15,7 +15,8 @@ from vhap.tracking.photometric.surface_slopes import picture_slopes
 
 EDGE = 2
 """Pixels along the picture's edge that are no outline."""
-FURTHEST_PX = 50.0
+FURTHEST_PX, FURTHEST = 50.0, 0.1
+"""Distances end there, or at that part of the picture's longer side, whichever is more."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +58,15 @@ class Outline:
 
 def beyond_matte(alpha: Tensor) -> Tensor:
     """(H, W) alpha -> (H, W) px: distance to the border of the matte, positive outside, right to a part of a pixel."""
-    values = alpha.cpu().numpy()
+    values, furthest = alpha.cpu().numpy(), max(FURTHEST_PX, FURTHEST * max(alpha.shape))
     person = (values > 0.5).astype(np.uint8)
     if person.all() or not person.any():
-        return torch.full_like(alpha, -FURTHEST_PX if person.all() else FURTHEST_PX)
+        return torch.full_like(alpha, -furthest if person.all() else furthest)
     inward, outward = (cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for mask in (person, 1 - person))
     distance = np.where(person > 0, 0.5 - inward, outward - 0.5)
     mixed = (values > 0.02) & (values < 0.98) & (np.abs(distance) < 1)
     distance = np.where(mixed, 0.5 - values, distance)
-    return torch.from_numpy(distance.clip(-FURTHEST_PX, FURTHEST_PX)).to(alpha)
+    return torch.from_numpy(distance.clip(-furthest, furthest)).to(alpha)
 
 
 def find_outline(faces: Tensor, raster: Raster, beyond: Tensor, count: int, fixed: Tensor | None) -> Outline | None:

@@ -111,9 +111,9 @@ def views_each(n_timesteps: int, n_cameras: int) -> int:
     return min(n_cameras, max(1, MOST_PICTURES // n_timesteps))
 
 
-def sights(problem: PhotometricProblem, params: TrackParams, rows: Tensor) -> list[tuple[TrackParams, GreyPicture]]:
-    """The pictures that are used of the timesteps rows, each with the params of its timestep."""
-    return with_rows(params, rows, pictures_of(problem, rows))
+def sights(problem: PhotometricProblem, params: TrackParams, rows: Tensor) -> Iterator[tuple[TrackParams, GreyPicture]]:
+    """The pictures that are used of the timesteps rows, each with the params of its timestep; read when asked for."""
+    yield from with_rows(params, rows, pictures_of(problem, rows))
 
 
 def pictures_of(problem: PhotometricProblem, rows: Tensor) -> list[list[GreyPicture]]:

@@ -101,7 +101,8 @@ def look_at_points(problem: PhotometricProblem, params: TrackParams, rows: Tenso
 
 @torch.no_grad()
 def points_alike(problem: PhotometricProblem, params: TrackParams, rows: Tensor) -> float:
-    """How many points count as one, told by the pictures of frames rows, which have been solved together."""
+    """How many points count as one, told by the pictures of frames rows, which have been solved together; as points are
+    chosen and weighed where the head stands now."""
     task = _open(problem, params, rows, None, ())
     return problem.prior.alike if task is None else design_effect(task, look(task, params))
 
