@@ -74,7 +74,7 @@ def test_jitter_is_zero_for_linear_motion_and_known_for_a_parabola():
 def test_landmark_error_is_relative_to_the_eyes_and_ignores_what_was_not_detected():
     detected = torch.rand(2, 70, 2, generator=torch.Generator().manual_seed(0)) * 100
     detected[:, 36], detected[:, 45] = torch.tensor([20.0, 50.0]), torch.tensor([70.0, 50.0])
-    width = metrics.eye_width_px(detected, "ibug")
+    width = metrics.eye_width_px(detected, torch.ones(2, 70), "ibug")
     assert width.tolist() == [50, 50]
     model = detected + torch.tensor([3.0, 4.0])
     model[:, 10] = 1e6
@@ -87,6 +87,14 @@ def test_landmark_error_is_relative_to_the_eyes_and_ignores_what_was_not_detecte
         False,
         True,
     ]
+
+
+def test_landmark_error_is_unknown_without_the_corners_of_the_eyes():
+    """Points that were not found lie anywhere, also on each other."""
+    detected, confidence = torch.zeros(70, 2), torch.ones(70)
+    confidence[[36, 45]] = 0
+    width = metrics.eye_width_px(detected, confidence, "ibug")
+    assert torch.isnan(metrics.landmark_nme_percent(detected + 1, detected, confidence, width))
 
 
 def test_distribution_equals_the_sorted_values():

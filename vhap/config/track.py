@@ -146,7 +146,8 @@ class LossWeightConfig:
     reg_offset_dynamic: float = 3e5
     """Change of the moving offsets since the previous frame, squared."""
     silhouette: float = 10.0
-    """Difference of the head's coverage and the alpha map along the outline, where there are alpha maps."""
+    """Difference of the head's coverage and the alpha map along the outline, where there are alpha maps. 0: outlines
+    count nowhere, and no hair is laid on them."""
     smooth_trans: float = 300.0
     """Change of the translation since the previous frame, squared."""
     smooth_rot: float = 30.0
@@ -237,9 +238,9 @@ class PipelineConfig:
     rgb_init_texture (on small pictures), rgb_init_all and rgb_sequential_tracking are of second order: they solve for
     the head's place, with the albedo that explains all pictures best. The others make first-order steps; they leave the
     place to the former, and the texture to what all pictures tell of it, unless these are among their
-    optimizable_params. rgb_init_offset begins with hair, laid on the outlines of the mattes, and makes no steps unless
-    it is told to: offsets grow in rgb_global_tracking, and faster ones make a face worse that the model can show
-    without them.
+    optimizable_params. rgb_init_offset begins with hair, laid on the outlines of the mattes (where static_offset is
+    among its optimizable_params, and w.silhouette is not 0), and makes no steps unless it is told to: offsets grow in
+    rgb_global_tracking, and faster ones make a face worse that the model can show without them.
     """
 
     lmk_init_rigid: StepStageConfig = _steps("cam", "pose")

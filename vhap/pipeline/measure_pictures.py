@@ -33,8 +33,8 @@ MATTE_THRESHOLD = 0.5
 
 @dataclass(frozen=True)
 class PictureMeasures:
-    """One picture. detected: it shows a face; nme_percent: landmark error, NaN without a face; both, either: pixels of
-    the silhouettes' intersection and union, 0 without a matte."""
+    """One picture. detected: it shows a face; nme_percent: landmark error, NaN without a face or its eye corners; both,
+    either: pixels of the silhouettes' intersection and union, 0 without a matte."""
 
     detected: bool
     head: SquaredErrorSum = field(default_factory=SquaredErrorSum)
@@ -129,9 +129,10 @@ def facing_mask(scene: RunScene, rendering: Rendering, vertices: Tensor, camera:
 
 
 def picture_landmark_error(scene: RunScene, row: int, view: int, vertices: Tensor, frame: FrameBatch) -> float:
-    """% of the detected distance between the outer eye corners, over the points that both sides know."""
+    """% of the detected distance between the outer eye corners, over the points that both sides know; NaN where that is
+    not known."""
     ids = scene.model.landmarks[scene.capture.landmark_set].detector_ids
-    width = eye_width_px(frame.landmarks_px[0], scene.capture.landmark_set)
+    width = eye_width_px(frame.landmarks_px[0], frame.confidence[0], scene.capture.landmark_set)
     model_px = scene.landmarks_px(row, view, vertices)
     return float(landmark_nme_percent(model_px, frame.landmarks_px[0, ids], frame.confidence[0, ids], width))
 

@@ -12,10 +12,13 @@ EYE_CORNERS = {"mediapipe": (33, 263), "ibug": (36, 45)}
 """Detector ids of the outer eye corners, image left first."""
 
 
-def eye_width_px(points_px: Tensor, landmark_set: str) -> Tensor:
-    """Distance between the outer eye corners: (..., L, 2) px in the detector's own order -> (...,) px."""
-    left, right = EYE_CORNERS[landmark_set]
-    return (points_px[..., left, :] - points_px[..., right, :]).norm(dim=-1)
+def eye_width_px(points_px: Tensor, confidence: Tensor, landmark_set: str) -> Tensor:
+    """Distance between the outer eye corners: (..., L, 2) px and (..., L) in the detector's own order -> (...,) px; NaN
+    where one of them was not found."""
+    corners = list(EYE_CORNERS[landmark_set])
+    left, right = points_px[..., corners, :].unbind(-2)
+    found = (confidence[..., corners] > 0).all(-1)
+    return torch.where(found, (left - right).norm(dim=-1), torch.nan)
 
 
 def landmark_nme_percent(model_px: Tensor, detected_px: Tensor, confidence: Tensor, width_px: Tensor) -> Tensor:
