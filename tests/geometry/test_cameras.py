@@ -46,6 +46,16 @@ def test_points_behind_the_camera_stay_finite() -> None:
     assert (depth <= 0).all()
 
 
+def test_scaled_cameras_are_those_of_a_scaled_world() -> None:
+    camera, factor = some_camera(), torch.tensor(1.3, dtype=torch.float64)
+    points = torch.randn(50, 3, dtype=torch.float64) * 0.1
+    torch.testing.assert_close(camera.scaled(factor).project(factor * points)[0], camera.project(points)[0])
+    _, slopes = torch.func.jvp(
+        lambda log: camera.scaled(log.exp()).project(points)[0], (factor.log(),), (torch.ones_like(factor),)
+    )
+    torch.testing.assert_close(camera.scaled(factor).scale_slopes(points), slopes)
+
+
 def test_moved_cameras_see_moved_points_at_the_same_pixels() -> None:
     """Depths grow by the scale; the pose stays rigid; moving back gives the first camera."""
     rotation = axis_angle_to_matrix(torch.tensor([1.9, -0.7, 0.3], dtype=torch.float64))

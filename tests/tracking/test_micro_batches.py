@@ -87,7 +87,8 @@ def evaluated(which: Scene, params: TrackParams, batch: FrameBatch, at_once: int
     shifted = params.mapped(lambda _, value: value + 0.01)
     leaves = params.mapped(lambda _, value: value.clone().requires_grad_())
     value = energy(leaves, Neighbours(shifted, torch.arange(params.n_timesteps) > 0), batch, STAGE)
-    names = [f.name for f in fields(leaves) if which.given is None or f.name != "focal_length"]
+    held = "rig_scale" if which.given is None else "focal_length"
+    names = [f.name for f in fields(leaves) if f.name != held]
     found = torch.autograd.grad(value.total, [getattr(leaves, name) for name in names])
     return value, dict(zip(names, found))
 

@@ -2,7 +2,7 @@ import torch
 
 from vhap.render.shading import uniform_lights
 from vhap.tracking.optimizer import RowAdam
-from vhap.tracking.params import TrackParams
+from vhap.tracking.params import CAMERA, TrackParams
 
 
 def some_params() -> TrackParams:
@@ -14,7 +14,7 @@ def some_params() -> TrackParams:
         zeros(4, 6),
         zeros(4, 5),
         zeros(7),
-        torch.ones(1),
+        *(torch.ones(1) for _ in CAMERA),
         uniform_lights(),
         zeros(1, 2, 2, 3),
     )

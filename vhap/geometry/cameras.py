@@ -68,6 +68,12 @@ class Camera:
         moved[..., :3, :3], moved[..., :3, 3] = rotation, scale * pose[..., :3, 3] - rotation @ shift
         return replace(self, T_camera_world=moved.to(self.T_camera_world.dtype))
 
+    def scaled(self, factor: Tensor) -> Camera:
+        """The same cameras factor () or (1,) times as far from the world's origin. Differentiable by it."""
+        pose = self.T_camera_world
+        stretched = torch.cat([pose[..., :3, :3], factor * pose[..., :3, 3:]], -1)
+        return replace(self, T_camera_world=torch.cat([stretched, pose[..., 3:, :]], -2))
+
     def centre(self) -> Tensor:
         """(..., 3) camera centres in the world, metres."""
         rotation, translation = self.T_camera_world[..., :3, :3], self.T_camera_world[..., :3, 3]
@@ -106,6 +112,11 @@ class Camera:
     def focal_slopes(self, projected: Tensor) -> Tensor:
         """Derivatives of projected pixels (..., N, 2) by the log focal length: (..., N, 2)."""
         return projected - torch.stack([self.cx, self.cy], -1)[..., None, :]
+
+    def scale_slopes(self, points: Tensor) -> Tensor:
+        """Derivatives of the projected pixels of world points (..., N, 3) by the log of the factor by which cameras are
+        `scaled`: (..., N, 2)."""
+        return -(self.projection_slopes(points) @ self.centre()[..., None, :, None]).squeeze(-1)
 
     def to_clip(self, points: Tensor) -> Tensor:
         """(..., N, 3) world -> (..., N, 4) clip space: after division x right, y up in [-1, 1], z near -1 to far 1.

@@ -13,6 +13,11 @@ def similarity(scale: float, rotation: Tensor, translation: Tensor) -> Tensor:
     return matrix
 
 
+def scaling(factor: float) -> Tensor:
+    """About the origin: (4, 4) float64."""
+    return torch.diag(torch.tensor([factor, factor, factor, 1.0], dtype=torch.float64))
+
+
 def split_similarity(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """(4, 4) -> scale (), rotation (3, 3) and translation (3,), float64."""
     matrix = matrix.double()

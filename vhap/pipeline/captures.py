@@ -108,6 +108,13 @@ def find_tracked_world(capture: Capture, problem: LandmarkProblem, saved: TrackR
     return fit.T_tracked_given.cpu().numpy()
 
 
+def unit_is_unknown(capture: Capture) -> bool:
+    """Whether lengths of the calibration are told by the size of the head: those of the dataset are metres."""
+    if not isinstance(capture, RigCapture) or isinstance(capture.config, NersembleDataConfig):
+        return False
+    return capture.calibrated_camera() is not None
+
+
 def similarity_of(capture: Capture, result: TrackResult) -> np.ndarray | None:
     """T_tracked_given (4, 4) of a result; of one that does not tell, the turn to axes. None without a calibration."""
     if not isinstance(capture, RigCapture) or capture.calibrated_camera() is None:

@@ -15,7 +15,13 @@ from vhap.data.results import save_result
 from vhap.data.sample import Capture
 from vhap.model.head import HeadModel, landmark_head, pose
 from vhap.model.texture import region_texture
-from vhap.pipeline.captures import cameras_in, find_tracked_world, only_agreeing_views, open_capture
+from vhap.pipeline.captures import (
+    cameras_in,
+    find_tracked_world,
+    only_agreeing_views,
+    open_capture,
+    unit_is_unknown,
+)
 from vhap.pipeline.estimate import describe
 from vhap.pipeline.evaluation_folder import write_evaluation_folder
 from vhap.pipeline.heads import open_head, resolved
@@ -222,7 +228,7 @@ def build_tracker(
     T_tracked_given = find_tracked_world(capture, problem, saved if config.begin_stage is not None else None)
     given = cameras_in(capture, T_tracked_given)
     given = None if given is None else given.to(torch.float32).to(device)
-    problem = replace(problem, given=given)
+    problem = replace(problem, given=given, unknown_unit=unit_is_unknown(capture))
     if saved is not None:
         problem = problem.near_shape(torch.from_numpy(saved.shape).to(pixels), fixed=config.model.fix_shape)
     if checkpoint is None:
@@ -231,10 +237,7 @@ def build_tracker(
         guess = guess_from_landmarks(problem, params, config.batch_size, config.begin_timestep)
     else:
         guess = FirstGuess(checkpoint.params, checkpoint.found, checkpoint.init_frames, checkpoint.beside_pixels)
-    names = [capture.timestep_ids[row] for row in guess.init_frames]
-    get_logger().info(
-        "initialisation on frames %s, focal length %.3f", " ".join(names), float(guess.params.focal_length)
-    )
+    _tell_start(guess, capture, given is None, problem.unknown_unit)
     scene = replace(build_scene(config, capture, head, given, guess), T_tracked_given=T_tracked_given)
     params = with_surface(guess.params, scene, config.model)
     if saved is not None:
@@ -254,6 +257,14 @@ def build_tracker(
     if checkpoint is not None:
         tracker.resume(checkpoint)
     return tracker
+
+
+def _tell_start(guess: FirstGuess, capture: Capture, unknown_focal: bool, unknown_unit: bool) -> None:
+    names = [capture.timestep_ids[row] for row in guess.init_frames]
+    told = [f"initialisation on frames {' '.join(names)}"]
+    told += [f"focal length {float(guess.params.focal_length):.3f}"] if unknown_focal else []
+    told += [f"cameras at {float(guess.params.rig_scale):.4f} of their distances"] if unknown_unit else []
+    get_logger().info(", ".join(told))
 
 
 def times_of(config: TrackConfig, capture: Capture) -> torch.Tensor:

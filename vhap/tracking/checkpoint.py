@@ -14,7 +14,7 @@ from vhap.tracking.params import TrackParams
 from vhap.util.errors import InputError
 from vhap.util.files import atomic_path
 
-CHECKPOINT, VERSION = "checkpoint.pt", 4
+CHECKPOINT, VERSION = "checkpoint.pt", 5
 
 
 @dataclass

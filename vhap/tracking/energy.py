@@ -19,12 +19,14 @@ from vhap.render.types import Raster
 from vhap.tracking import losses
 from vhap.tracking.accumulation import accumulated
 from vhap.tracking.landmarks.problem import for_each_camera
-from vhap.tracking.params import TrackParams
+from vhap.tracking.params import CAMERA, TrackParams
 from vhap.tracking.scene import Scene, emphasis, for_pictures
 from vhap.tracking.stages import Stage
 
 Terms = dict[str, Tensor]
 SHADING_STRIDE = 8
+SHOWN = (*CAMERA, "lights", "residual_texture")
+"""Unknowns that pictures show beside the posed head."""
 GROWING = ("crown",)
 """Regions that the silhouette term pulls outwards to the matte. Below the crown long hair would pull the head apart."""
 
@@ -100,9 +102,9 @@ class Energy:
         pixels = _Pixels(torch.empty_like(batch.rgb))
         rows = for_pictures(torch.arange(params.n_timesteps), batch)
 
-        def evaluate(which: slice, posed: Tensor, focal_length: Tensor, lights: Tensor, residual: Tensor) -> Tensor:
+        def evaluate(which: slice, posed: Tensor, *shown: Tensor) -> Tensor:
             part = batch.select(which)
-            local = replace(params, focal_length=focal_length, lights=lights, residual_texture=residual)
+            local = replace(params, **dict(zip(SHOWN, shown)))
             camera = local.cameras(self.scene.given, self.scene.size, part.cameras)
             rendering = self.render(local, posed[rows[which]], camera, part.rgb, alignment)
             sums = self._pixel_sums(rendering, part)
@@ -111,8 +113,7 @@ class Energy:
 
         starts = range(0, len(rows), self.micro_batch_size)
         parts = (slice(start, start + self.micro_batch_size) for start in starts)
-        moving = (posed, params.focal_length, params.lights, params.residual_texture)
-        cost = accumulated(evaluate, parts, *moving)
+        cost = accumulated(evaluate, parts, posed, *(getattr(params, name) for name in SHOWN))
         return pixels, cost
 
     def terms_without_pixels(

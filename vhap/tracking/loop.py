@@ -19,7 +19,7 @@ from vhap.tracking.landmarks.problem import LandmarkProblem
 from vhap.tracking.landmarks.solver import landmark_cost
 from vhap.tracking.landmarks.teeth_gaps import find_teeth_gaps
 from vhap.tracking.optimizer import RowAdam
-from vhap.tracking.params import GROUPS, PER_FRAME, TrackParams
+from vhap.tracking.params import CAMERA, GROUPS, PER_FRAME, TrackParams
 from vhap.tracking.photometric.hair import grow_hair
 from vhap.tracking.photometric.point_albedo import PointPrior
 from vhap.tracking.photometric.problem import PhotometricProblem, most_timesteps, sights
@@ -415,9 +415,9 @@ class Tracker:
         return [name for group in stage.groups for name in GROUPS[group] if self._moves(name)]
 
     def _moves(self, name: str) -> bool:
-        """A known camera stays; a constant light too."""
-        if name == "focal_length":
-            return self.scene.given is None
+        """What is known of the cameras stays; a constant light too."""
+        if name in CAMERA:
+            return self.problem.unknown_unit if name == "rig_scale" else self.scene.given is None
         return getattr(self.params, name) is not None and (name != "lights" or self.energy.sh_lights)
 
     def _leaves(self, rows: Tensor, names: list[str]) -> TrackParams:

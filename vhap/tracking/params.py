@@ -12,14 +12,19 @@ from torch import Tensor
 from vhap.config.track import ParamGroup
 from vhap.data.results import TrackResult
 from vhap.geometry.cameras import Camera, camera_from_focal
+from vhap.geometry.similarities import scaling
 from vhap.model.head import HeadModel, HeadParams
 
+CAMERA = ("focal_length", "rig_scale")
+"""What is unknown of the cameras, of which one at most is solved: the one where no camera is given, the other where the
+unit of given ones is not known."""
+N_CAMERA = len(CAMERA)
 PER_FRAME = ("rotation", "translation", "neck_pose", "jaw_pose", "eyes_pose", "expr")
 """What landmarks tell of a frame."""
 PER_ROW = (*PER_FRAME, "dynamic_offset")
 """Everything that has a row for each frame."""
 GROUPS: dict[ParamGroup, tuple[str, ...]] = {
-    "cam": ("focal_length",),
+    "cam": CAMERA,
     "pose": ("rotation", "translation"),
     "shape": ("shape",),
     "joints": ("neck_pose", "jaw_pose", "eyes_pose"),
@@ -34,7 +39,8 @@ GROUPS: dict[ParamGroup, tuple[str, ...]] = {
 @dataclass
 class TrackParams:
     """rotation, translation, neck_pose, jaw_pose (T, 3); eyes_pose (T, 6); expr (T, E); shape (S,);
-    focal_length (1,) in units of max(height, width); lights (9, 3); residual_texture (1, R, R, 3) added to the
+    focal_length (1,) in units of max(height, width); rig_scale (1,): given cameras stand so many times as far from the
+    world's origin as told; lights (9, 3); residual_texture (1, R, R, 3) added to the
     base albedo, row 0 on top; static_offset (V, 3), dynamic_offset (T, V, 3) in canonical space, None where unused.
     Rotations axis-angle in radians, lengths in metres."""
 
@@ -46,6 +52,7 @@ class TrackParams:
     expr: Tensor
     shape: Tensor
     focal_length: Tensor
+    rig_scale: Tensor
     lights: Tensor
     residual_texture: Tensor
     static_offset: Tensor | None = None
@@ -89,13 +96,14 @@ class TrackParams:
         """One for each picture (N,): those of the given cameras that which (N,) names, else the one of the tracked
         focal length. size: (height, width)."""
         if given is not None:
-            return given.select(which)
+            return given.select(which).scaled(self.rig_scale)
         return camera_from_focal(self.focal_length[0], *size).expand(len(which))
 
 
 def as_vectors(params: TrackParams) -> tuple[Tensor, Tensor]:
-    """What landmarks tell, as vectors: shared (Q,) log focal length and shape; of each frame (T, P), as PER_FRAME."""
-    shared = torch.cat([params.focal_length.log(), params.shape])
+    """What landmarks tell, as vectors: shared (Q,) logarithms of CAMERA, then shape; of each frame (T, P), as
+    PER_FRAME."""
+    shared = torch.cat([*(getattr(params, name).log() for name in CAMERA), params.shape])
     return shared, torch.cat([getattr(params, name) for name in PER_FRAME], -1)
 
 
@@ -103,7 +111,8 @@ def from_vectors(params: TrackParams, shared: Tensor, own: Tensor) -> TrackParam
     """params with the values of both vectors."""
     widths = [getattr(params, name).shape[1] for name in PER_FRAME]
     solved = dict(zip(PER_FRAME, own.split(widths, -1)))
-    return replace(params, **solved, focal_length=shared[:1].exp(), shape=shared[1:])
+    cameras = dict(zip(CAMERA, shared[:N_CAMERA, None].exp()))
+    return replace(params, **solved, **cameras, shape=shared[N_CAMERA:])
 
 
 def initial_params(model: HeadModel, n_timesteps: int, texture_size: int, lights: Tensor) -> TrackParams:
@@ -122,6 +131,7 @@ def initial_params(model: HeadModel, n_timesteps: int, texture_size: int, lights
         expr=zeros(n_timesteps, model.n_expr),
         shape=zeros(model.n_shape),
         focal_length=torch.full((1,), 1.5, device=device),
+        rig_scale=torch.ones(1, device=device),
         lights=lights.to(device).clone(),
         residual_texture=zeros(1, texture_size, texture_size, 3),
     )
@@ -139,7 +149,8 @@ def to_result(
     sh_lights: bool,
     T_tracked_given: np.ndarray | None = None,
 ) -> TrackResult:
-    """The output file's arrays. albedo: (1, R, R, 3) or None (no photometric stage has run)."""
+    """The output file's arrays. albedo: (1, R, R, 3) or None (no photometric stage has run); T_tracked_given: of the
+    given cameras, before they are scaled by rig_scale."""
     values = {f.name: getattr(params, f.name) for f in fields(params)}
     arrays = {name: value.detach().cpu().numpy() for name, value in values.items() if value is not None}
     albedo_array = None if albedo is None else albedo[0].permute(2, 0, 1).clamp(0, 1).cpu().numpy()
@@ -155,5 +166,5 @@ def to_result(
         lights=arrays["lights"] if sh_lights and albedo is not None else None,
         static_offset=arrays["static_offset"][None] if "static_offset" in arrays else None,
         dynamic_offset=arrays.get("dynamic_offset"),
-        T_tracked_given=T_tracked_given,
+        T_tracked_given=None if T_tracked_given is None else scaling(float(params.rig_scale)).numpy() @ T_tracked_given,
     )

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vhap.config.track import LearningRateConfig
 from vhap.model.head import HeadModel
-from vhap.tracking.params import GROUPS
+from vhap.tracking.params import CAMERA, GROUPS
 from vhap.tracking.stages import Stage
 
 PLATEAU_GAIN_PER_STEP = 3e-4
@@ -70,7 +70,7 @@ def learning_rates(config: LearningRateConfig, head: HeadModel, factor: float) -
     special = {
         "translation": config.translation,
         "expr": config.expr * (EXPR_DISPLACEMENT_M / displacement.clamp(min=1e-9)).clamp(max=1),
-        "focal_length": config.camera,
+        **dict.fromkeys(CAMERA, config.camera),
         "lights": config.light,
         "static_offset": config.static_offset,
         "dynamic_offset": config.dynamic_offset,

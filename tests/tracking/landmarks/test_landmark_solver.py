@@ -220,6 +220,27 @@ def test_several_cameras_place_the_head_in_their_world():
     assert 1000 * (found - right).norm(dim=-1).mean() < 2
 
 
+def test_unit_of_a_rig_is_found_with_the_person():
+    """Cameras told 4 % too near: the person shows how far they are where the size of the head alone does not."""
+    truth, cameras = moving_params(6), rig_of(4, 1.8)
+    head = landmark_head(builtin_head(), "ibug")
+    blank = LandmarkProblem(
+        head, "ibug", torch.zeros(6, 4, 70, 2), torch.ones(6, 4, 70), torch.arange(6), SIZE, cameras
+    )
+    seen = replace(blank, detected_px=blank.project(*as_vectors(truth)))
+    near = replace(seen, given=cameras.scaled(torch.tensor(1 / 1.04)))
+    free = replace(near, unknown_unit=True)
+    known, held, found = (
+        guess_from_landmarks(problem, still_params(6), 6).params
+        for problem in (free.near_shape(truth.shape, fixed=True), near, free)
+    )
+    assert float(known.rig_scale) == pytest.approx(1.04, abs=0.002)
+    assert float(held.rig_scale) == 1
+    assert 1 < float(found.rig_scale) < 1.05
+    left = [problem.residuals_px(params).norm(dim=-1).mean() for problem, params in ((near, held), (free, found))]
+    assert float(left[1]) < 0.8 * float(left[0]), left
+
+
 def test_jacobian_of_several_cameras_is_that_of_finite_differences():
     truth, cameras = moving_params(2), rig_of(3, 1.8)
     double = {name: getattr(cameras, name).double() for name in ("fx", "fy", "cx", "cy", "T_camera_world")}
@@ -228,11 +249,12 @@ def test_jacobian_of_several_cameras_is_that_of_finite_differences():
     problem = LandmarkProblem(
         head, "ibug", torch.zeros(*size, 2), torch.ones(size), torch.arange(2), SIZE, replace(cameras, **double)
     )
+    problem = replace(problem, unknown_unit=True)
     common, local = (vector.double() for vector in as_vectors(truth))
     projected, by_shared, by_local = problem.jacobian(common, local)
     assert projected.shape == (*size, 2)
     torch.testing.assert_close(projected, problem.project(common, local))
-    for index in (1, 4):
+    for index in (0, 1, 2, 5):
         step = torch.zeros_like(common)
         step[index] = 1e-5
         slope = (problem.project(common + step, local) - problem.project(common - step, local)) / 2e-5

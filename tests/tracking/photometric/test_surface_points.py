@@ -15,7 +15,7 @@ from vhap.geometry.cameras import Camera, camera_from_focal
 from vhap.geometry.meshes import vertex_normals
 from vhap.model.head import pose
 from vhap.render.shading import shade
-from vhap.tracking.params import PER_FRAME, TrackParams
+from vhap.tracking.params import CAMERA, N_CAMERA, PER_FRAME, TrackParams
 from vhap.tracking.photometric.outlines import Outline
 from vhap.tracking.photometric.surface_points import (
     GREY,
@@ -32,7 +32,7 @@ from vhap.tracking.scene import Scene
 
 SIZE, TEXTURE, COUNT = (96, 96), 64, 400
 CENTRE, RADIUS = (44.0, 51.0), 30.0
-STEPS = {"rotation": 2e-3, "translation": 5e-4, "focal_length": 2e-3, "lights": 0.05, "expr": 0.02, "shape": 0.02}
+STEPS = {"rotation": 2e-3, "translation": 5e-4, "lights": 0.05, "expr": 0.02, "shape": 0.02}
 UNKNOWNS = [*PER_FRAME, "focal_length", "shape", "lights"]
 
 
@@ -116,8 +116,8 @@ def rendered(stage: Scene, params: TrackParams, points: SurfacePoints) -> Tensor
 
 def moved(params: TrackParams, name: str, index: int, step: float) -> TrackParams:
     value = getattr(params, name).clone()
-    if name == "focal_length":
-        return replace(params, focal_length=value * torch.tensor(step).exp())
+    if name in CAMERA:
+        return replace(params, **{name: value * torch.tensor(step).exp()})
     if name == "lights":
         value[index] += step
     else:
@@ -137,7 +137,8 @@ def assert_slopes(
     widths = [getattr(params, each).shape[1] for each in PER_FRAME]
     parts = dict(zip(PER_FRAME, own.split(widths, 1)))
     count, step = params.shape.shape[0], STEPS.get(name, 2e-3)
-    parts |= {"focal_length": shared[:, :1], "shape": shared[:, 1 : 1 + count], "lights": shared[:, 1 + count :]}
+    widths = [1] * N_CAMERA + [count, shared.shape[1] - N_CAMERA - count]
+    parts |= dict(zip((*CAMERA, "shape", "lights"), shared.split(widths, 1)))
     assert parts[name].shape[1] > 0
     for index, column in enumerate(parts[name].T):
         forward, backward = (value(moved(params, name, index, sign * step)) for sign in (1, -1))
@@ -163,7 +164,7 @@ def test_columns_of_points_are_finite_differences(start, name):
     torch.testing.assert_close(at_rest, difference(params), atol=0.01, rtol=0)
 
 
-@pytest.mark.parametrize("name", [name for name in UNKNOWNS if name != "focal_length"])
+@pytest.mark.parametrize("name", ["rig_scale" if name == "focal_length" else name for name in UNKNOWNS])
 def test_columns_of_points_are_those_of_the_given_camera(name):
     stage, params, shown = replace(scene(SIZE, TEXTURE), given=two_cameras()), lit_params(), picture(camera=1)
     points = points_of(stage, params, shown)

@@ -14,7 +14,7 @@ from tracked_heads import in_double, moving_params, scene
 from vhap.geometry.meshes import vertex_normals
 from vhap.model.head import pose
 from vhap.render.shading import shade
-from vhap.tracking.params import TrackParams, as_vectors, from_vectors
+from vhap.tracking.params import N_CAMERA, TrackParams, as_vectors, from_vectors
 from vhap.tracking.photometric.surface_slopes import picture_slopes, shading_slopes, surface_columns
 
 STEP = 1e-5
@@ -52,7 +52,7 @@ def test_columns_are_the_slopes_that_autograd_finds(normals):
     common, local = as_vectors(params)
     by_common, by_own = jacfwd(residuals, argnums=(0, 1))(common, local[0])
     found = surface_columns(stage, params, corners, barycentrics, by_point, by_normal if normals else None)
-    torch.testing.assert_close(found[0], by_common[:, 1:], atol=1e-9, rtol=1e-6)
+    torch.testing.assert_close(found[0], by_common[:, N_CAMERA:], atol=1e-9, rtol=1e-6)
     torch.testing.assert_close(found[1], by_own, atol=1e-9, rtol=1e-6)
 
 

@@ -18,7 +18,7 @@ from vhap.tracking.landmarks.noise import trusted_pixel
 from vhap.tracking.landmarks.problem import LandmarkProblem
 from vhap.tracking.landmarks.sightings import find_glimpses, find_misfits
 from vhap.tracking.landmarks.solver import LANDMARK_UNKNOWNS, frame_costs, solve_landmarks
-from vhap.tracking.params import PER_FRAME, TrackParams, as_vectors
+from vhap.tracking.params import CAMERA, PER_FRAME, TrackParams, as_vectors
 
 OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0])
 NO_DISTORTION = np.zeros(4)
@@ -163,7 +163,7 @@ class FirstGuess:
 
 
 def guess_from_landmarks(problem: LandmarkProblem, params: TrackParams, n_init: int, first_row: int = 0) -> FirstGuess:
-    """Everything that landmarks tell: pose by PnP, focal length and identity from many frames, then each frame.
+    """Everything that landmarks tell: pose by PnP, camera and identity from many frames, then each frame.
 
     Frames of the initialisation are chosen from first_row on. Landmarks that are not the head's (a face found in the
     background, another person's) count as not detected. Without any detection the params come back as they were.
@@ -183,7 +183,7 @@ def _solve_guess(problem: LandmarkProblem, params: TrackParams, n_init: int, fir
     if not bool(frames.any()):
         return FirstGuess(params, found, chosen, problem.prior.beside_pixels)
     moved = solve_person(problem, params, frames)
-    if problem.given is None:
+    if problem.given is None or problem.unknown_unit:
         moved = pose_from_landmarks(problem, moved)[0]
     solved = follow_landmarks(problem, moved, frames)
     return FirstGuess(solved, found, chosen, trusted_pixel(problem, solved, found))
@@ -205,7 +205,7 @@ def solve_person(
     solved = solve_landmarks(problem.select(rows), params.rows(rows), True, iterations, True, names)
     place = rows.to(params.rotation.device)
     own = {name: getattr(params, name).index_copy(0, place, getattr(solved, name)) for name in PER_FRAME}
-    return replace(params, **own, shape=solved.shape, focal_length=solved.focal_length)
+    return replace(params, **own, **{name: getattr(solved, name) for name in (*CAMERA, "shape")})
 
 
 def follow_landmarks(

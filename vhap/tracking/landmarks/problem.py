@@ -13,7 +13,7 @@ from vhap.model.slopes import coefficient_slopes, motion_slopes
 from vhap.tracking.landmarks.motion import N_MOTION, MotionPrior, Spreads, motion_prior
 from vhap.tracking.landmarks.pairs import landmark_pairs
 from vhap.tracking.landmarks.teeth_gaps import TeethGaps
-from vhap.tracking.params import TrackParams, as_vectors
+from vhap.tracking.params import N_CAMERA, TrackParams, as_vectors
 
 FIXED_SHAPE = 1e-4
 """Standard deviation of an identity that is known."""
@@ -42,6 +42,7 @@ class LandmarkPrior:
     jaw_rad: float = 0.3
     eyes_rad: float = 0.6
     log_focal: float = 0.5
+    log_scale: float = 0.05
     motion: MotionPrior = field(default_factory=MotionPrior)
 
 
@@ -66,7 +67,8 @@ class LandmarkProblem:
     head: `landmark_head` of the set `name`; detected_px (B, C, L, 2), weight (B, C, L); timesteps (B,): which frames
     follow each other; size: (height, width); given: the known cameras with leading axis C, or None where the focal
     length of one is an unknown; shape (S,): the middle of the identity's prior, None for the mean head; pairs (P, 2):
-    rows of landmarks whose difference counts too, see `landmark_pairs`; teeth: what stands before them.
+    rows of landmarks whose difference counts too, see `landmark_pairs`; teeth: what stands before them; unknown_unit:
+    given cameras may be some per cent nearer or farther than told.
     """
 
     head: HeadModel
@@ -80,6 +82,7 @@ class LandmarkProblem:
     shape: Tensor | None = None
     pairs: Tensor | None = None
     teeth: TeethGaps | None = None
+    unknown_unit: bool = False
 
     def select(self, frames: Tensor) -> LandmarkProblem:
         rows = frames.to(self.weight.device)
@@ -139,15 +142,15 @@ class LandmarkProblem:
         return replace(self, prior=replace(self.prior, beside_pixels=beside_pixels))
 
     def cameras(self, common: Tensor) -> Camera:
-        """The cameras (C,) at shared unknowns (Q,), the first of which is the log focal length."""
+        """The cameras (C,) at shared unknowns (Q,)."""
         if self.given is not None:
-            return self.given
+            return self.given.scaled(common[1].exp()) if self.unknown_unit else self.given
         return camera_from_focal(common[0].exp(), *self.size).expand(1)
 
     def project(self, common: Tensor, local: Tensor) -> Tensor:
         """Landmarks of one or several frames, (..., P) -> (..., C, L, 2) px."""
         cameras = self.cameras(common)
-        return cameras.project(self._points(_head_params(local, common[1:]), cameras)[0])[0]
+        return cameras.project(self._points(_head_params(local, common[N_CAMERA:]), cameras)[0])[0]
 
     def residuals_px(self, params: TrackParams) -> Tensor:
         """(B, C, L, 2): the head's landmarks minus the detected ones."""
@@ -156,7 +159,7 @@ class LandmarkProblem:
     def jacobian(self, common: Tensor, local: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Landmarks (B, C, L, 2) px, and their derivatives by the shared (B, C, L, 2, Q) and local unknowns
         (B, C, L, 2, P)."""
-        params, cameras = _head_params(local, common[1:]), self.cameras(common)
+        params, cameras = _head_params(local, common[N_CAMERA:]), self.cameras(common)
         points, yaw = self._points(params, cameras)
         projected, slopes = cameras.project(points)[0], cameras.projection_slopes(points)
         moves = (*coefficient_slopes(self.head, params), motion_slopes(self.head, params))
@@ -164,8 +167,15 @@ class LandmarkProblem:
             torch.stack([self._seen(columns, slopes[:, c], yaw[:, c]) for c in range(slopes.shape[1])], 1)
             for columns in moves
         )
-        by_focal = torch.zeros_like(projected) if self.given is not None else cameras.focal_slopes(projected)
-        return projected, torch.cat([by_focal[..., None], by_shape], -1), torch.cat([by_motion, by_expr], -1)
+        by_camera = self._camera_slopes(cameras, points, projected)
+        return projected, torch.cat([by_camera, by_shape], -1), torch.cat([by_motion, by_expr], -1)
+
+    def _camera_slopes(self, cameras: Camera, points: Tensor, projected: Tensor) -> Tensor:
+        """Derivatives (B, C, L, 2, N_CAMERA) of projected points; of what is known zero."""
+        still = torch.zeros_like(projected)
+        by_focal = cameras.focal_slopes(projected) if self.given is None else still
+        by_scale = cameras.scale_slopes(points) if self.unknown_unit else still
+        return torch.stack([by_focal, by_scale], -1)
 
     def _seen(self, columns: Tensor, slopes: Tensor, yaw: Tensor) -> Tensor:
         """Derivatives (B, V, 3, K) of vertices as derivatives (B, L, 2, K) of one camera's pixels."""

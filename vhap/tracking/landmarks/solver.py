@@ -17,12 +17,12 @@ from torch.nn.functional import pad
 from vhap.tracking.landmarks.motion import N_MOTION, Motion, motion_of, solve_chain
 from vhap.tracking.landmarks.problem import LandmarkProblem
 from vhap.tracking.landmarks.teeth_gaps import TeethGaps
-from vhap.tracking.params import PER_FRAME, TrackParams, as_vectors, from_vectors
+from vhap.tracking.params import CAMERA, N_CAMERA, PER_FRAME, TrackParams, as_vectors, from_vectors
 
 CHUNK_PICTURES = 16
 FREE = 100.0
 CONVERGED_GAIN = 1e-5
-LANDMARK_UNKNOWNS = (*PER_FRAME, "focal_length", "shape")
+LANDMARK_UNKNOWNS = (*PER_FRAME, *CAMERA, "shape")
 
 
 def solve_landmarks(
@@ -35,7 +35,7 @@ def solve_landmarks(
 ) -> TrackParams:
     """Improves params (B frames, the problem's) on the landmarks.
 
-    shared: solve the focal length and the identity too, else only each frame's own unknowns. smooth: frames that follow
+    shared: solve the camera and the identity too, else only each frame's own unknowns. smooth: frames that follow
     each other move smoothly, else each stands for itself. names: the unknowns that move. Returns new params; a frame
     without landmarks keeps its place, held by the priors. Stops when a step gains less than 1e-5 of the cost.
     """
@@ -99,13 +99,14 @@ def _robust_weight(problem: LandmarkProblem, residual: Tensor) -> Tensor:
 
 
 def _shared_prior(problem: LandmarkProblem, common: Tensor) -> tuple[Tensor, Tensor]:
-    """Residuals of the shared unknowns and their scales: focal length around 1.5 .. 2.5, identity around the mean."""
+    """Residuals of the shared unknowns and their scales: focal length around 1.5 .. 2.5, a rig's unit around that of a
+    mean head, identity around the mean."""
     scale = torch.full_like(common, problem.prior.shape)
-    scale[0] = problem.prior.log_focal
+    scale[:N_CAMERA] = common.new_tensor([problem.prior.log_focal, problem.prior.log_scale])
     centre = torch.zeros_like(common)
     centre[0] = common.new_tensor(2.0).log()
     if problem.shape is not None:
-        centre[1:] = problem.shape
+        centre[N_CAMERA:] = problem.shape
     return (common - centre) / scale, scale
 
 
@@ -125,7 +126,7 @@ def frame_costs(problem: LandmarkProblem, common: Tensor, local: Tensor, sigma: 
     cost = (problem.weights() * robust).sum((-2, -1)) + own.square().sum(-1)
     if problem.teeth is None:
         return cost
-    return cost + problem.teeth.shortfall(common[1:], local[:, N_MOTION:])[0].square().sum(-1)
+    return cost + problem.teeth.shortfall(common[N_CAMERA:], local[:, N_MOTION:])[0].square().sum(-1)
 
 
 def shared_cost(problem: LandmarkProblem, common: Tensor) -> Tensor:
@@ -197,16 +198,16 @@ def _frame_blocks(problem: LandmarkProblem, common: Tensor, local: Tensor, sigma
 
 def _teeth_rows(teeth: TeethGaps, common: Tensor, local: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Shortfalls (B, K) of the gaps before teeth, their derivatives by shared (B, K, Q) and own unknowns (B, K, P)."""
-    short, nearest = teeth.shortfall(common[1:], local[:, N_MOTION:])
+    short, nearest = teeth.shortfall(common[N_CAMERA:], local[:, N_MOTION:])
     by_shape, by_expr = teeth.slopes(short, nearest)
-    return short.double(), pad(by_shape, (1, 0)).double(), pad(by_expr, (N_MOTION, 0)).double()
+    return short.double(), pad(by_shape, (N_CAMERA, 0)).double(), pad(by_expr, (N_MOTION, 0)).double()
 
 
 def free_unknowns(params: TrackParams, names: Sequence[str], n_lights: int = 0) -> tuple[Tensor, Tensor]:
-    """1 for each unknown that may move, 0 for the others: a frame's own (P,), and shared ones (1 + S + n_lights): log
-    focal length, shape, lights."""
+    """1 for each unknown that may move, 0 for the others: a frame's own (P,), and shared ones: camera
+    (N_CAMERA), shape (S,), lights."""
     own = [(name, getattr(params, name).shape[1]) for name in PER_FRAME]
-    shared = [("focal_length", 1), ("shape", len(params.shape)), ("lights", n_lights)]
+    shared = [*((name, 1) for name in CAMERA), ("shape", len(params.shape)), ("lights", n_lights)]
     like = params.shape.double()
     free = [torch.cat([like.new_full((width,), name in names) for name, width in part]) for part in (own, shared)]
     return free[0], free[1]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vhap.tracking.params import N_CAMERA
 from vhap.tracking.photometric.equations import N_LIGHT, point_equations
 from vhap.tracking.photometric.point_albedo import patches
 from vhap.tracking.photometric.problem import State, Task
@@ -25,7 +26,7 @@ def design_effect(task: Task, now: State) -> float:
     and Zeger 1986). The median over the coefficients, at least 5. It grows with the number of pictures whose residuals
     go together. now: near a minimum of the task.
     """
-    n_shared, place = len(now.params.shape) + 1 + N_LIGHT, patches(task.points.uv)
+    n_shared, place = N_CAMERA + len(now.params.shape) + N_LIGHT, patches(task.points.uv)
     score, through = (torch.zeros(len(place), n_shared, device=place.device) for _ in range(2))
     told, sure = torch.zeros(n_shared, device=place.device), now.albedo.held.clone()
     for (frame, camera), seen in now.glances.items():
@@ -35,7 +36,7 @@ def design_effect(task: Task, now: State) -> float:
         through.index_add_(0, seen.index, weighted * by_albedo[:, None])
         sure.index_add_(0, seen.index, weight * by_albedo.square())
         told += (by_shared * weighted).sum(0)
-    identity = slice(1, n_shared - N_LIGHT)
+    identity = slice(N_CAMERA, n_shared - N_LIGHT)
     known = (told - (through.square() / sure[:, None]).sum(0))[identity]
     together = score.new_zeros(int(place.max()) + 1, n_shared).index_add(0, place, score)
     variance = together.square().sum(0)[identity]

@@ -101,8 +101,8 @@ def _add_rows(
 
 
 def point_equations(task: Task, now: State, frame: int, camera: int, seen: Glance) -> tuple[Tensor, ...]:
-    """One picture's: derivatives of its n differences by shared (n, 1 + S + 9) and own unknowns (n, 18 + E) and by
-    albedo (n,), weights and differences (n,)."""
+    """One picture's: derivatives of its n differences by shared (n, N_CAMERA + S + 9) and own unknowns (n, 18 + E) and
+    by albedo (n,), weights and differences (n,)."""
     one, colour = now.params.rows(task.rows[frame : frame + 1]), task.problem.prior.colour
     albedo, picture = now.albedo.value[seen.index], task.pictures[frame][camera]
     by_shared, by_own = point_columns(task.problem.scene, one, picture, task.points, seen, albedo)

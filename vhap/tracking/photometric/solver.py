@@ -14,7 +14,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from vhap.tracking.params import PER_FRAME, TrackParams, as_vectors, from_vectors
+from vhap.tracking.params import CAMERA, PER_FRAME, TrackParams, as_vectors, from_vectors
 from vhap.tracking.photometric.design_effect import design_effect
 from vhap.tracking.photometric.equations import N_LIGHT, System, equations_of
 from vhap.tracking.photometric.point_albedo import strange_frames, told_by_pictures
@@ -148,9 +148,6 @@ def _step(task: Task, now: State, system: System, damping: float) -> State | Non
     moved = from_vectors(part, common + shared[:-N_LIGHT], local + own)
     rows = task.rows.to(local.device)
     placed = {name: getattr(params, name).index_copy(0, rows, getattr(moved, name)) for name in PER_FRAME}
-    shared_values = {
-        "focal_length": moved.focal_length if bool(shared[0] != 0) else params.focal_length,
-        "shape": moved.shape,
-        "lights": params.lights + shared[-N_LIGHT:, None],
-    }
-    return look(task, replace(params, **placed, **shared_values))
+    cameras = {name: getattr(moved, name) for name, change in zip(CAMERA, shared) if bool(change != 0)}
+    lights = params.lights + shared[-N_LIGHT:, None]
+    return look(task, replace(params, **placed, **cameras, shape=moved.shape, lights=lights))

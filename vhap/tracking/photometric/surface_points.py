@@ -256,29 +256,30 @@ def point_columns(
 ) -> tuple[Tensor, Tensor]:
     """Derivatives of the differences, render minus picture, at the n points that a picture shows.
 
-    albedo (n,): of these points. By what all frames share (n, 1 + S + 9: log focal length, shape, a change of the
-    light that is the same in all colours) and by the frame's own unknowns (n, P).
+    albedo (n,): of these points. By what all frames share (n, N_CAMERA + S + 9: logarithms of CAMERA, shape, a change
+    of the light that is the same in all colours) and by the frame's own unknowns (n, P).
     """
     camera, points = camera_of(scene, params, picture), select(points, seen.index)
     by_place = -torch.einsum("nk,nkc->nc", seen.slope, camera.projection_slopes(seen.surface[None])[0])
     by_normal = shading_slopes(seen.normals, albedo[:, None] * albedo.new_tensor(GREY), params.lights)
     by_shape, by_own = surface_columns(scene, params, points.corners, points.barycentrics, by_place, by_normal)
-    by_focal = -_by_focal(camera, seen.surface, seen.slope)
+    by_camera = -_by_camera(camera, seen.surface, seen.slope)
     by_light = sh_basis(F.normalize(seen.normals, dim=-1)) * albedo[:, None]
-    return torch.cat([by_focal, by_shape, by_light], 1), by_own
+    return torch.cat([by_camera, by_shape, by_light], 1), by_own
 
 
 def outline_columns(scene: Scene, params: TrackParams, picture: GreyPicture, outline: Outline) -> tuple[Tensor, Tensor]:
-    """Derivatives of the distances (n,) of an outline, as `point_columns` gives them without the light: (n, 1 + S) and
-    (n, P)."""
+    """Derivatives of the distances (n,) of an outline, as `point_columns` gives them without the light:
+    (n, N_CAMERA + S) and (n, P)."""
     camera = camera_of(scene, params, picture)
     surface = surface_at(outline, pose(scene.head, params.head())[0])
     by_place = torch.einsum("nk,nkc->nc", outline.slope, camera.projection_slopes(surface[None])[0])
     by_shape, by_own = surface_columns(scene, params, outline.corners, outline.barycentrics, by_place)
-    return torch.cat([_by_focal(camera, surface, outline.slope), by_shape], 1), by_own
+    return torch.cat([_by_camera(camera, surface, outline.slope), by_shape], 1), by_own
 
 
-def _by_focal(camera: Camera, surface: Tensor, slope: Tensor) -> Tensor:
-    """(n, 1): how values with slopes (n, 2) at surface points (n, 3) change with the log focal length."""
-    moved = camera.focal_slopes(camera.project(surface[None])[0])[0]
-    return (slope * moved).sum(-1, keepdim=True)
+def _by_camera(camera: Camera, surface: Tensor, slope: Tensor) -> Tensor:
+    """(n, N_CAMERA): how values with slopes (n, 2) at surface points (n, 3) change with the logarithms of CAMERA."""
+    by_focal = camera.focal_slopes(camera.project(surface[None])[0])[0]
+    by_scale = camera.scale_slopes(surface[None])[0]
+    return torch.stack([(slope * moved).sum(-1) for moved in (by_focal, by_scale)], -1)
