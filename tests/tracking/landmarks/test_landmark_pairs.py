@@ -52,6 +52,14 @@ def test_a_pair_counts_as_its_less_certain_point():
     assert replace(problem, weight=weight).weights()[0, 0, -3:].tolist() == [0.25, 0.0, 1.0]
 
 
+def test_a_pair_that_several_cameras_see_counts_once():
+    problem = exact_problem(moving_params(1), SIZE).with_pairs()
+    weight = problem.weight.expand(-1, 4, -1).clone()
+    weight[:, 1, list(INNER_UPPER_LIP)] = 0
+    counted = replace(problem, weight=weight).weights()[0, :, -3:]
+    torch.testing.assert_close(counted, torch.tensor([1 / 3, 0, 1 / 3, 1 / 3])[:, None].expand(-1, 3))
+
+
 @pytest.mark.parametrize("named", [False, True], ids=["anonymous", "named"])
 def test_equations_are_the_slope_of_the_cost(named):
     """With pairs, and with expressions on both sides of zero."""

@@ -132,10 +132,12 @@ class LandmarkProblem:
         return torch.cat([scaled, between], 2)
 
     def weights(self) -> Tensor:
-        """Of landmarks and of pairs: (B, C, L + P)."""
+        """Of landmarks and of pairs: (B, C, L + P). A pair that several cameras see counts once, since a detector is
+        wrong in the same way in all of them."""
         if self.pairs is None:
             return self.weight
-        return torch.cat([self.weight, self.weight[:, :, self.pairs].amin(-1)], -1)
+        pairs = self.weight[:, :, self.pairs].amin(-1)
+        return torch.cat([self.weight, pairs / (pairs > 0).sum(1, keepdim=True).clamp(min=1)], -1)
 
     def trusted(self, beside_pixels: float) -> LandmarkProblem:
         """The same with another trust in landmarks beside pictures."""
