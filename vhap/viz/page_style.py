@@ -55,7 +55,7 @@ video { width: 100%; height: auto; border-radius: 6px; display: block; }
 table { border-collapse: collapse; width: 100%; max-width: 720px; }
 th, td { text-align: left; font-weight: 400; padding: 4px 16px 4px 0; border-bottom: 1px solid var(--line);
   overflow-wrap: anywhere; }
-td { font-variant-numeric: tabular-nums; } td.bar { width: 40%; padding-right: 0; }
+td { font-variant-numeric: tabular-nums; } td:first-child { min-width: 13ch; } td.bar { width: 40%; padding-right: 0; }
 td.bar i { display: block; height: 10px; border-radius: 3px; background: var(--accent); }
 @media (max-width: 640px) { .tiles { grid-template-columns: 1fr 1fr; gap: 4px; } main { padding: 16px 12px 48px; } }
 """ + "".join(f".c{k} {{ stroke: var(--c{k}); background: var(--c{k}); }}\n" for k in range(8))
