@@ -176,6 +176,20 @@ def test_stage_without_a_count_stops_on_a_plateau_before_its_bound():
     assert 1 < max(recorder.epochs) < 30
 
 
+@pytest.mark.parametrize(("group", "epochs"), [("lights", [20, 10, 2, 1]), ("dynamic_offset", [20, 10, 3, 3])])
+def test_passes_bring_enough_batches_and_each_frame_enough_steps(group, epochs):
+    stage = Stage("global", (group,), True, True, True, 1, 30, False, False)
+    assert [stage.epochs_of(batches) for batches in (2, 4, 20, 200)] == epochs
+    assert replace(stage, obeyed=True).epochs_of(200) == 30
+
+
+def test_few_pictures_spread_over_the_clip_tell_the_texture(monkeypatch):
+    tracker = make_tracker(options(), filmed(undetected=(3,)))
+    assert tracker.frames_painted() == [0, 1, 2, 4, 5]
+    monkeypatch.setattr(loop, "MOST_PAINTED", 3)
+    assert tracker.frames_painted() == [0, 2, 5]
+
+
 def test_landmark_stages_fit_what_they_may_move():
     config, recorder = options(steps=10, photometric=False), Recorder()
     truth = moving_params(FRAMES)

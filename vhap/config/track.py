@@ -200,8 +200,8 @@ class StepStageConfig:
 @dataclass(frozen=True)
 class EpochStageConfig:
     num_epochs: int | None = None
-    """Passes over all frames, in shuffled batches, exactly. None: until they bring 40 batches (3 to 30), less on a
-    plateau."""
+    """Passes over all frames, in shuffled batches, exactly. None: until they bring 40 batches (30 passes at most, 3
+    at least where frames' own unknowns move), less on a plateau."""
     optimizable_params: tuple[ParamGroup, ...] = ()
     """Groups of unknowns that move."""
     disable_jawline_landmarks: bool = False

@@ -87,7 +87,14 @@ def stage_seconds(tracker: Tracker, stage: Stage) -> float:
     if stage.newton:
         return _windows_seconds(tracker, trial, stage) if stage.sequential else _together_seconds(tracker, trial, stage)
     beginning, one_round = _measured(trial, stage)
-    return (beginning + _rounds(tracker, stage) * one_round) * frames_of(tracker, stage) / frames_of(trial, stage)
+    rounds = _rounds(tracker, stage) * one_round * frames_of(tracker, stage) / frames_of(trial, stage)
+    whole, part = (_frames_at_once(each, stage) for each in (tracker, trial))
+    return beginning * whole / part + rounds
+
+
+def _frames_at_once(tracker: Tracker, stage: Stage) -> int:
+    """How many timesteps the beginning and the end of a first-order stage look at."""
+    return len(tracker.frames_painted()) if stage.bake == "all" else frames_of(tracker, stage)
 
 
 def _together_seconds(tracker: Tracker, trial: Tracker, stage: Stage) -> float:

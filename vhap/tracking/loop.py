@@ -30,7 +30,8 @@ from vhap.tracking.stages import EPOCH_RATE_DECAY, Bake, Stage, coarse_factor
 from vhap.tracking.texture import back_project, sharpen
 
 CAMERA_DISTANCE_M = 1.0
-SHARPENING_ROUNDS = 5
+SHARPENING_ROUNDS, MOST_PAINTED = 5, 128
+"""Rounds, and pictures at most, that tell a texture: 373 show no more than 128 (doc/benchmarks.md)."""
 LOOK_AHEAD, TIED = 2, 2
 """Frames after a window that are solved with it, and those before that stay."""
 
@@ -314,14 +315,14 @@ class Tracker:
         texture of the last batch."""
         if bake == "keep":
             return
-        frames = self._frames_shown().tolist() if bake == "all" else self.init_frames
+        frames = self.frames_painted() if bake == "all" else self.init_frames
         self.params.residual_texture = back_project(self.scene, self._batches(frames), self.energy.sh_lights)
         if bake == "all":
             self._sharpen_texture()
 
     def _sharpen_texture(self) -> None:
-        """A few rounds over all frames as they stand: details that the mean and the energy's smoothness blur."""
-        frames = self._frames_shown().tolist()
+        """A few rounds over the frames as they stand: details that the mean and the energy's smoothness blur."""
+        frames = self.frames_painted()
         for _ in range(SHARPENING_ROUNDS):
             residual = self.params.residual_texture
             self.params.residual_texture = sharpen(self.scene, residual, self._batches(frames), self.energy.sh_lights)
@@ -331,6 +332,12 @@ class Tracker:
         texture nor its shape. All where there is none."""
         everything = torch.arange(self.params.n_timesteps)
         return everything[self.frames_found] if bool(self.frames_found.any()) else everything
+
+    def frames_painted(self) -> list[int]:
+        """Rows whose pictures tell the texture, evenly spread over those that show the head."""
+        frames = self._frames_shown()
+        count = min(len(frames), max(1, MOST_PAINTED // len(self.capture.camera_ids)))
+        return frames[torch.linspace(0, len(frames) - 1, count).round().long()].tolist()
 
     def _batches(self, frames: list[int]) -> Iterator[tuple[TrackParams, FrameBatch]]:
         for rows in torch.tensor(frames).split(self.config.batch_size):

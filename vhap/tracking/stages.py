@@ -9,13 +9,16 @@ from vhap.config.track import EpochStageConfig, ParamGroup, StepStageConfig, Tra
 
 LANDMARK_STEPS, INIT_STEPS, TRACKING_STEPS, MAX_EPOCHS = 10, 500, 50, 30
 ENOUGH_BATCHES, FEWEST_EPOCHS = 40, 3
-"""An uncounted stage of epochs ends with the epoch that brings so many batches, at the earliest with the third."""
+"""An uncounted stage of epochs ends with the epoch that brings so many batches; where it moves what each frame has for
+itself, with the third at the earliest."""
 JOINT_ROUNDS, REFINING_ROUNDS = 20, 4
 COARSE_SIDE = 192
 GLOBAL_RATE_FACTOR, EPOCH_RATE_DECAY = 0.1, 0.9
 
 PLACE: tuple[ParamGroup, ...] = ("cam", "pose", "joints", "expr")
 """Groups that move the head from frame to frame."""
+OF_FRAMES: tuple[ParamGroup, ...] = ("pose", "joints", "expr", "dynamic_offset")
+"""Groups of which each frame has its own."""
 
 Bake = Literal["keep", "init", "all"]
 
@@ -56,7 +59,8 @@ class Stage:
         """Passes over so many batches, at most."""
         if self.epochs is None or self.obeyed:
             return self.epochs or 0
-        return min(self.epochs, max(FEWEST_EPOCHS, -(-ENOUGH_BATCHES // n_batches)))
+        fewest = 1 if set(self.groups).isdisjoint(OF_FRAMES) else FEWEST_EPOCHS
+        return min(self.epochs, max(fewest, -(-ENOUGH_BATCHES // n_batches)))
 
 
 def build_stages(config: TrackConfig) -> list[Stage]:
