@@ -47,7 +47,6 @@ class Server:
     always: dict[str, str] = field(default_factory=dict)
     etags: dict[str, str] = field(default_factory=dict)
     has_validators: bool = True
-    seconds_a_block: float = 0.0
     asked: list[tuple[str, int, int]] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
     url: str = ""
@@ -80,8 +79,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.reply(200, content, {"Content-Length": str(len(content))})
         elif fault.startswith("cut "):
             self.ranged(content, upto=int(fault[4:]))
-        elif fault == "stall":
-            self.ranged(content, upto=3000, then_wait=True)
+        elif fault.startswith("stall "):
+            self.ranged(content, upto=int(fault[6:]), then_wait=True)
         elif fault == "trickle":
             self.ranged(content, step=1)
         elif fault == "says too much":
@@ -147,7 +146,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             for start in range(0, len(body), step):
                 self.wfile.write(body[start : start + step])
                 self.wfile.flush()
-                if self.dataset.over.wait(0.05 if step == 1 else self.dataset.seconds_a_block):
+                if self.dataset.over.wait(0.05 if step == 1 else 0):
                     return
 
     def note(self, status: int) -> None:

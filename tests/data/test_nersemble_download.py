@@ -279,7 +279,7 @@ def test_a_day_of_bad_weather(server, folder, seed):
 def test_killed_in_the_middle_it_goes_on(server, folder, how):
     server.files = {path: content for path, content in server.files.items() if path.endswith(".csv")}
     server.files[VIDEO] = mp4(1_500_000)
-    server.seconds_a_block = 0.2
+    server.faults[VIDEO] = ["stall 400000"]
     words = [folder, "--participant", "17", "--sequence", "EXP-1-head", "--camera", "222200037"]
     words += ["--assets", "images", "metadata_sequences", "--yes"]
     command = [sys.executable, "-m", "vhap.nersemble", "download", *map(str, words)]
@@ -293,7 +293,6 @@ def test_killed_in_the_middle_it_goes_on(server, folder, how):
     assert process.returncode == (130 if how == signal.SIGINT else -how), said
     assert "Traceback" not in said
     assert set(files_in(folder)) == {"metadata_sequences.csv", f"{VIDEO}.part", f"{VIDEO}.part.json"}
-    server.seconds_a_block = 0
     assert status_of("download", *words) == 0
     assert files_in(folder) == {VIDEO: server.files[VIDEO], "metadata_sequences.csv": TABLE.encode()}
     assert server.starts(VIDEO)[0] == 0
