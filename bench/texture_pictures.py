@@ -5,9 +5,8 @@ python bench/texture_pictures.py --runs RUN_FOLDER ... --most 100000 128 64
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,15 +16,13 @@ from common import markdown_table
 from vhap.cli import parse
 from vhap.config.loading import load_config
 from vhap.config.track import TrackConfig
-from vhap.data.sample import FrameBatch
 from vhap.model.head import pose
 from vhap.pipeline.track import build_tracker, choose_device, open_capture, open_textured_head
 from vhap.tracking import loop
 from vhap.tracking.checkpoint import CHECKPOINT, load_checkpoint
-from vhap.tracking.loop import SHARPENING_ROUNDS, Tracker
-from vhap.tracking.params import TrackParams
+from vhap.tracking.loop import Tracker
+from vhap.tracking.metrics import SquaredErrorSum
 from vhap.tracking.scene import for_pictures
-from vhap.tracking.texture import back_project, sharpen
 from vhap.util.errors import exits_cleanly
 
 HEADER = ["run", "pictures", "psnr_head_db", "psnr_face_db", "seconds"]
@@ -50,7 +47,7 @@ def main(args: Sequence[str] | None = None) -> None:
         for most in config.most:
             loop.MOST_PAINTED = most
             started = time.monotonic()
-            paint(tracker)
+            tracker.bake_texture("all")
             seconds = time.monotonic() - started
             pictures = len(tracker.frames_painted()) * len(tracker.capture.camera_ids)
             head, face = psnr(tracker, config.compared)
@@ -66,35 +63,23 @@ def open_run(folder: Path) -> Tracker:
     return build_tracker(config, capture, head, device, load_checkpoint(folder / CHECKPOINT, device))
 
 
-def paint(tracker: Tracker) -> None:
-    """The texture as the global stage begins with it."""
-    frames, lit = tracker.frames_painted(), tracker.energy.sh_lights
-    residual = back_project(tracker.scene, batches(tracker, frames), lit)
-    for _ in range(SHARPENING_ROUNDS):
-        residual = sharpen(tracker.scene, residual, batches(tracker, frames), lit)
-    tracker.params.residual_texture = residual
-
-
-def batches(tracker: Tracker, frames: list[int]) -> Iterator[tuple[TrackParams, FrameBatch]]:
-    for rows in torch.tensor(frames).split(tracker.config.batch_size):
-        yield tracker.params.rows(rows), tracker.capture.load(rows.tolist()).to(tracker.params.rotation.device)
-
-
 @torch.no_grad()
 def psnr(tracker: Tracker, count: int) -> tuple[float, float]:
-    """Of the head and of the face, dB: of the mean square over the pictures of so many timesteps."""
+    """Of the head and of the face, dB: over all their pixels in the pictures of so many timesteps."""
     scene, total = tracker.scene, tracker.params.n_timesteps
-    of_face, errors = scene.faces_in(("face",)), []
+    of_face = scene.faces_in(("face",))
+    assert of_face is not None
+    sums = [SquaredErrorSum(), SquaredErrorSum()]
     frames = torch.linspace(0, total - 1, min(count, total)).round().long().tolist()
-    for params, batch in (pair for frame in frames for pair in batches(tracker, [frame])):
+    for params, batch in (pair for frame in frames for pair in tracker.batches([frame])):
         vertices = for_pictures(pose(scene.head, params.head()), batch)
         camera = params.cameras(scene.given, scene.size, batch.cameras)
         rendering = tracker.energy.render(params, vertices, camera, batch.rgb)
-        squared, head = (rendering.picture - batch.rgb).square().mean(-1), rendering.raster.mask
-        assert of_face is not None
+        head = rendering.raster.mask
         face = head & of_face[rendering.raster.face_id.clamp(min=0).long()]
-        errors.append([float(squared[inside].mean()) for inside in (head, face)])
-    return tuple(-10 * math.log10(sum(column) / len(column)) for column in zip(*errors))  # type: ignore[return-value]
+        for each, inside in zip(sums, (head, face)):
+            each.add(rendering.picture, batch.rgb, inside)
+    return sums[0].psnr_db(), sums[1].psnr_db()
 
 
 if __name__ == "__main__":

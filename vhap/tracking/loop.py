@@ -160,7 +160,7 @@ class Tracker:
         """What a stage starts from. Nothing here is kept before the stage's first unit, so it may be repeated."""
         if stage.hair:
             self._grow_hair(stage)
-        self._bake_texture(stage.bake)
+        self.bake_texture(stage.bake)
         if stage.sequential and stage.newton:
             self._bring_others(stage, self.together)
 
@@ -310,13 +310,13 @@ class Tracker:
         known = self.found.to(batch.timesteps.device)[batch.timesteps, batch.cameras].to(batch.confidence)
         return replace(batch, confidence=batch.confidence * known[:, None])
 
-    def _bake_texture(self, bake: Bake) -> None:
+    def bake_texture(self, bake: Bake) -> None:
         """The albedo that explains the pictures best as the head stands. The global stage would else begin with the
         texture of the last batch."""
         if bake == "keep":
             return
         frames = self.frames_painted() if bake == "all" else self.init_frames
-        self.params.residual_texture = back_project(self.scene, self._batches(frames), self.energy.sh_lights)
+        self.params.residual_texture = back_project(self.scene, self.batches(frames), self.energy.sh_lights)
         if bake == "all":
             self._sharpen_texture()
 
@@ -325,7 +325,7 @@ class Tracker:
         frames = self.frames_painted()
         for _ in range(SHARPENING_ROUNDS):
             residual = self.params.residual_texture
-            self.params.residual_texture = sharpen(self.scene, residual, self._batches(frames), self.energy.sh_lights)
+            self.params.residual_texture = sharpen(self.scene, residual, self.batches(frames), self.energy.sh_lights)
 
     def _frames_shown(self) -> Tensor:
         """Rows (N,) of the frames in which the head was found; the others may show something else, which is neither its
@@ -339,7 +339,8 @@ class Tracker:
         count = min(len(frames), max(1, MOST_PAINTED // len(self.capture.camera_ids)))
         return frames[torch.linspace(0, len(frames) - 1, count).round().long()].tolist()
 
-    def _batches(self, frames: list[int]) -> Iterator[tuple[TrackParams, FrameBatch]]:
+    def batches(self, frames: list[int]) -> Iterator[tuple[TrackParams, FrameBatch]]:
+        """Rows of the unknowns with their pictures."""
         for rows in torch.tensor(frames).split(self.config.batch_size):
             yield self.params.rows(rows), self._load(rows)
 
