@@ -279,6 +279,14 @@ def test_a_day_of_bad_weather(server, folder, seed):
     assert files_in(folder) == truth(server)
 
 
+INTERRUPTIBLE = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("vhap.nersemble", run_name="__main__", alter_sys=True)
+"""
+"""The command, also where a shell runs the tests in the background, which makes all their processes deaf to SIGINT."""
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_killed_in_the_middle_it_goes_on(server, folder, how):
     server.files = {path: content for path, content in server.files.items() if path.endswith(".csv")}
@@ -286,7 +294,7 @@ def test_killed_in_the_middle_it_goes_on(server, folder, how):
     server.faults[VIDEO] = ["stall 400000"]
     words = [folder, "--participant", "17", "--sequence", "EXP-1-head", "--camera", "222200037"]
     words += ["--assets", "images", "metadata_sequences", "--yes"]
-    command = [sys.executable, "-m", "vhap.nersemble", "download", *map(str, words)]
+    command = [sys.executable, "-c", INTERRUPTIBLE, "download", *map(str, words)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     # Two workers: the table may come after the video's beginning.
     part, begun = folder / f"{VIDEO}.part", {"metadata_sequences.csv", f"{VIDEO}.part", f"{VIDEO}.part.json"}
