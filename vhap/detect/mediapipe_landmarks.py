@@ -8,13 +8,12 @@ tracking mode.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
 
+from vhap.detect.mediapipe_networks import started, starting_networks
 from vhap.detect.visibility import visibility
-from vhap.util.optional import import_or_explain
 
 POINT_COUNT = 478
 MAX_FACES = 4
@@ -30,18 +29,13 @@ class MediapipeLandmarks:
     """Holds the networks of one thread; an instance must not be shared between threads."""
 
     def __init__(self) -> None:
-        os.environ.setdefault("GLOG_minloglevel", "2")
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        import_or_explain("cv2", "pip install opencv-contrib-python")
-        solutions = import_or_explain("mediapipe", "pip install mediapipe==0.10.21").solutions
-        mesh = solutions.face_mesh.FaceMesh
         options = {"static_image_mode": True, "refine_landmarks": True, "min_detection_confidence": MIN_CONFIDENCE}
-        self._many = mesh(max_num_faces=MAX_FACES, **options)
-        self._one = mesh(max_num_faces=1, **options)
-        # The mesh finds faces larger than about a tenth of the picture; this detector sees smaller ones.
-        self._finder = solutions.face_detection.FaceDetection(
-            model_selection=1, min_detection_confidence=MIN_CONFIDENCE
-        )
+        with starting_networks() as solutions:
+            mesh, detector = solutions.face_mesh.FaceMesh, solutions.face_detection.FaceDetection
+            self._many = started(mesh(max_num_faces=MAX_FACES, **options))
+            self._one = started(mesh(max_num_faces=1, **options))
+            # The mesh finds faces larger than about a tenth of the picture; this detector sees smaller ones.
+            self._finder = started(detector(model_selection=1, min_detection_confidence=MIN_CONFIDENCE))
 
     def detect(self, picture: np.ndarray) -> np.ndarray | None:
         """(H, W, 3) uint8 RGB -> (478, 2) px of the largest face, or None."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
 
 import cv2
 import numpy as np
 
 from vhap.data.pictures import shrink
+from vhap.detect.mediapipe_networks import started, starting_networks
 from vhap.util.errors import InputError
-from vhap.util.optional import import_or_explain
 
 GENERAL_MODEL = 0
 CERTAIN = 0.95
@@ -36,15 +35,13 @@ class MediapipeMatting:
     is_recurrent = False
 
     def __init__(self) -> None:
-        os.environ.setdefault("GLOG_minloglevel", "2")
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         if not hasattr(cv2, "ximgproc"):
             raise InputError(
                 "expected cv2.ximgproc from opencv-contrib-python, found an OpenCV without it; "
                 "pip install --force-reinstall opencv-contrib-python==4.11.0.86"
             )
-        solutions = import_or_explain("mediapipe", "pip install mediapipe==0.10.21").solutions
-        self._network = solutions.selfie_segmentation.SelfieSegmentation(model_selection=GENERAL_MODEL)
+        with starting_networks() as solutions:
+            self._network = started(solutions.selfie_segmentation.SelfieSegmentation(model_selection=GENERAL_MODEL))
 
     def alpha(self, picture: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 RGB -> (H, W) uint8."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import tempfile
-
 import warp as wp
+
+from vhap.util.quiet_stderr import stderr_without
 
 
 def start_quietly() -> None:
@@ -15,15 +13,5 @@ def start_quietly() -> None:
         wp.config.log_level = wp.LOG_WARNING
     else:
         wp.config.quiet = True  # pyright: ignore[reportAttributeAccessIssue]
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as caught:
-        kept = os.dup(2)
-        os.dup2(caught.fileno(), 2)
-        try:
-            wp.init()
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-        caught.seek(0)
-        lines = caught.read().decode(errors="replace").splitlines(keepends=True)
-    sys.stderr.write("".join(line for line in lines if "NVIDIA CUDA driver" not in line))
+    with stderr_without("NVIDIA CUDA driver"):
+        wp.init()

@@ -1,0 +1,38 @@
+"""Native chatter is left out of stderr, and nothing else is, whatever happens meanwhile."""
+
+import os
+import sys
+import threading
+
+import pytest
+
+from vhap.util.quiet_stderr import stderr_without
+
+
+def test_only_lines_with_the_text_are_left_out(capfd):
+    with stderr_without("greeting", "of no concern"):
+        os.write(2, b"a greeting of native code\nsomething is wrong\nthis is of no concern\nthis is\n")
+    print("after", file=sys.stderr)
+    assert capfd.readouterr().err == "something is wrong\nthis is\nafter\n"
+
+
+def test_an_error_comes_through_with_what_was_said_before(capfd):
+    with pytest.raises(ValueError, match="broken"), stderr_without("greeting"):
+        os.write(2, b"greeting\nthe reason\n")
+        raise ValueError("broken")
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "the reason\nafter\n"
+
+
+def test_threads_do_not_lose_stderr_to_each_other(capfd):
+    def start(number: int) -> None:
+        with stderr_without("greeting"):
+            os.write(2, b"greeting\nline %d\n" % number)
+
+    threads = [threading.Thread(target=start, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    os.write(2, b"after\n")
+    assert sorted(capfd.readouterr().err.splitlines()) == ["after", *(f"line {number}" for number in range(8))]
