@@ -108,3 +108,75 @@ def test_two_videos_of_one_camera(videos, tmp_path):
     (tmp_path / "take" / f"cam_{SERIALS[0]}.mp4").write_bytes(b"")
     with pytest.raises(InputError, match="one video of camera"):
         find_videos(tmp_path / "take")
+
+
+@pytest.fixture
+def own_rig(make_video, tmp_path):
+    """Two videos of eight frames, called as their cameras are."""
+    (tmp_path / "take").mkdir()
+    for name in ("right", "left"):
+        make_video(f"take/{name}.mp4", duration=0.32)
+    return tmp_path / "take"
+
+
+def test_videos_of_any_name_are_cameras_and_fill_a_folder_each(own_rig):
+    videos = find_videos(own_rig)
+    assert list(videos) == ["left", "right"]
+    assert extract_rig_pictures(videos, own_rig, 25, (2,)) == 8
+    for camera in videos:
+        assert list(list_pictures(own_rig / "images" / camera)) == [f"{t:06d}" for t in range(8)]
+        small = list_pictures(own_rig / "images_2" / camera)
+        assert [picture_size(path) for path in small.values()] == [(24, 32)] * 8
+    assert sorted(path.name for path in (own_rig / "images").iterdir()) == ["left", "right"]
+    assert find_videos(own_rig) == videos, "pictures that came from them do not hide them"
+    write_picture(own_rig / "images/left/mine.png", np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(InputError, match="left/mine"):
+        extract_rig_pictures(videos, own_rig, 25)
+
+
+def test_a_pass_over_ones_own_videos_that_died_is_completed(own_rig, monkeypatch):
+    read, decoded = extraction.read_frames, []
+
+    def dies(path, fps):
+        yield from list(read(path, fps))[: 3 if path.stem == "right" else None]
+        if path.stem == "right":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(extraction, "read_frames", dies)
+    with pytest.raises(KeyboardInterrupt):
+        extract_rig_pictures(find_videos(own_rig), own_rig, 25)
+    assert [path.name for path in (own_rig / "images").iterdir()] == ["left"]
+    monkeypatch.setattr(extraction, "read_frames", lambda path, fps: decoded.append(path.name) or read(path, fps))
+    assert extract_rig_pictures(find_videos(own_rig), own_rig, 25) == 8
+    assert decoded == ["right.mp4"]
+    (own_rig / "images/left/000003.jpg").unlink()
+    extract_rig_pictures(find_videos(own_rig), own_rig, 25)
+    assert decoded == ["right.mp4", "left.mp4"]
+
+
+def test_a_kill_after_the_first_pictures_leaves_them_known(own_rig, monkeypatch):
+    move = extraction._move_into_place
+
+    def dies(source, target):
+        move(source, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(extraction, "_move_into_place", dies)
+    with pytest.raises(KeyboardInterrupt):
+        extract_rig_pictures(find_videos(own_rig), own_rig, 25)
+    monkeypatch.undo()
+    assert extract_rig_pictures(find_videos(own_rig), own_rig, 25) == 8
+    assert len(list_pictures(own_rig / "images/right")) == 8
+
+
+@pytest.mark.parametrize("picture", ["left/000000", "front/a", "000000"])
+def test_beside_pictures_of_ones_own_videos_are_not_a_rigs(own_rig, picture):
+    write_picture(own_rig / "images" / f"{picture}.png", np.zeros((8, 8, 3), np.uint8))
+    assert find_videos(own_rig) == {}
+
+
+def test_which_videos_are_a_rigs(own_rig):
+    (own_rig / "left.mp4").rename(own_rig / "._left.mp4")
+    assert find_videos(own_rig) == {}, "one video is not a rig, and a hidden file no video"
+    (own_rig / "cam_7.mp4").write_bytes(b"")
+    assert list(find_videos(own_rig)) == ["7"], "what stands beside a rig's serials is not of it"

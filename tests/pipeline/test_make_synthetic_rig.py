@@ -219,7 +219,6 @@ def test_interrupted_recordings_are_completed_and_sequences_share_a_calibration(
         ({"layout": "multiview", "cameras": 1}, "cameras"),
         ({"width": 20}, "width"),
         ({"width": 275, "videos": True}, "even"),
-        ({"layout": "multiview", "videos": True}, "videos"),
         ({"layout": "single_frame", "videos": True}, "videos"),
         ({"layout": "single_frame", "world": "similarity"}, "multiview only"),
         ({"world": "similarity"}, "multiview only"),

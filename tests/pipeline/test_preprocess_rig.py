@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vhap.config.data import NersembleDataConfig
+from vhap.config.data import MultiviewDataConfig, NersembleDataConfig
 from vhap.config.detect import DetectConfig
 from vhap.config.preprocess import PreprocessConfig
 from vhap.config.synthetic import SyntheticConfig
 from vhap.data.landmark_files import load_landmarks
+from vhap.data.multiview import MultiviewCapture
 from vhap.data.nersemble.capture import NersembleCapture
 from vhap.data.pictures import write_picture
 from vhap.detect import landmarks
@@ -84,6 +85,31 @@ def test_a_downloaded_sequence_becomes_a_capture(root, spots):
         root_folder=root, subject="1", sequence="EMO-1", layout="v2", use_landmark=False, n_downsample_rgb=2
     )
     assert NersembleCapture(half).size == (48, 33)
+
+
+@pytest.mark.parametrize("names", [("cam_00", "cam_01"), ("left", "right")])
+def test_videos_of_ones_own_rig_become_a_capture(tmp_path, names):
+    folder = make_capture(
+        SyntheticConfig(
+            tmp_path, layout="multiview", sequence="talk", frames=2, cameras=2, width=66, height=96, videos=True,
+            landmark_source="face-alignment",
+        )
+    )  # fmt: skip
+    data = MultiviewDataConfig(root_folder=tmp_path, sequence="talk", use_landmark=False, background_color=None)
+    before = MultiviewCapture(data).load([0, 1])
+    text = (folder / "transforms.json").read_text()
+    for old, new in zip(("cam_00", "cam_01"), names):
+        (folder / f"{old}.mp4").rename(folder / f"{new}.mp4")
+        text = text.replace(old, new)
+    (folder / "transforms.json").write_text(text)
+    for name in ("images", "alpha_maps", "landmark2d"):
+        shutil.rmtree(folder / name)
+    preprocess_video.run(config(folder, matting_method="mediapipe"))
+    capture = MultiviewCapture(data)
+    assert capture.camera_ids == [name.removeprefix("cam_") for name in names]
+    after = capture.load([0, 1])
+    assert after.alpha is not None
+    assert (after.rgb - before.rgb).abs().mean() < 0.02
 
 
 @pytest.mark.parametrize("nested", [False, True])

@@ -17,9 +17,13 @@ def test_only_lines_with_the_text_are_left_out(capfd):
 
 
 def test_an_error_comes_through_with_what_was_said_before(capfd):
-    with pytest.raises(ValueError, match="broken"), stderr_without("greeting"):
-        os.write(2, b"greeting\nthe reason\n")
-        raise ValueError("broken")
+    def start() -> None:
+        with stderr_without("greeting"):
+            os.write(2, b"greeting\nthe reason\n")
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        start()
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "the reason\nafter\n"
 

@@ -14,11 +14,11 @@ PreprocessLandmarks = Literal["mediapipe", "face-alignment", "star", "both", "no
 
 @dataclass(frozen=True)
 class PreprocessConfig:
-    """A video, a folder of videos cam_*.mp4, or a sequence folder that already has pictures in images/."""
+    """A video, a folder with a video of each camera of a rig, or a sequence folder with pictures in images/."""
 
     input: Path
-    """Video (mp4, mov, ...), folder of cam_*.mp4 (or with them in images/) or sequence folder; a prefix that only one
-    folder has is enough, a trailing * allowed."""
+    """Video (mp4, mov, ...), folder of a rig's videos (cam_*.mp4 or any names, or with them in images/) or sequence
+    folder; a prefix that only one folder has is enough, a trailing * allowed."""
     output_folder: Path | None = None
     """Sequence folder to write; by default beside the video, with its name, or the folder of videos itself."""
     target_fps: float = 25.0

@@ -36,7 +36,7 @@ class SyntheticConfig:
     height: int = 401
     """Rigs but single_frame: height of the pictures."""
     videos: bool = False
-    """NeRSemble: write each camera's mp4 beside its pictures."""
+    """Rigs but single_frame: write each camera's mp4 too."""
     camera_file: Literal["camera_params", "transforms", "colmap"] | None = None
     """multiview: the file that describes the cameras. None: transforms.json."""
     world: Literal["metric", "similarity"] = "metric"

@@ -112,32 +112,34 @@ def _require_own_names(folder: Path, names: Iterable[str]) -> None:
 
 
 def decode_into(
-    folder: Path, video: Path, fps: Fraction, scales: tuple[int, ...], suffix: str, prefix: str = ""
+    folder: Path, video: Path, fps: Fraction, scales: tuple[int, ...], suffix: str, beginning: str = ""
 ) -> int:
-    """Writes images[_N]/<prefix>%06d.<suffix> of a whole video, or nothing; returns the number of pictures.
+    """Writes images[_N]/<beginning>%06d.<suffix> of a whole video, or nothing; returns the number of pictures.
 
-    Pictures with the prefix that are there are replaced. InputError where there are more than the video has.
+    beginning: of the names, with a folder before them where it has a slash. Pictures that are there and begin so are
+    replaced. InputError where there are more than the video has.
     """
     unfinished = folder / UNFINISHED
+    below, _, prefix = beginning.rpartition("/")
     is_new = not folder.exists()
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         count = 0
         for count, frame in enumerate(progress(read_frames(video, fps), f"extracting {video.name}"), 1):
             name = f"{prefix}{count - 1:06d}.{suffix}"
-            write_picture(unfinished / "images" / name, frame)
+            write_picture(unfinished / "images" / below / name, frame)
             for scale in scales:
-                write_picture(unfinished / f"images_{scale}" / name, downsample(frame, scale))
-        own = [name for name in list_pictures(folder / "images") if name.startswith(prefix)]
+                write_picture(unfinished / f"images_{scale}" / below / name, downsample(frame, scale))
+        own = [name for name in list_pictures(folder / "images" / below) if name.startswith(prefix)]
         surplus = [name for name in own if int(name.removeprefix(prefix)) >= count]
         if surplus:
             raise InputError(
-                f"expected at most {count} pictures of {video} in {folder / 'images'}, found also "
+                f"expected at most {count} pictures of {video} in {folder / 'images' / below}, found also "
                 f"{some_names(surplus)}; "
                 "remove the folder to extract again"
             )
         for source in sorted(unfinished.iterdir(), reverse=True):
-            _move_into_place(source, folder / source.name)
+            _move_into_place(source / below, folder / source.name / below)
         return count
     except BaseException as error:
         shutil.rmtree(folder if is_new else unfinished, ignore_errors=True)
@@ -150,6 +152,7 @@ def decode_into(
 
 def _move_into_place(source: Path, target: Path) -> None:
     if not target.exists():
+        make_folder(target.parent)
         source.rename(target)
         return
     others = {path.stem: path for path in target.iterdir() if path.suffix != next(source.iterdir()).suffix}

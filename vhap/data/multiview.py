@@ -1,17 +1,20 @@
 """A user's own rig as a capture.
 
 ROOT/SEQUENCE/images[_N]/CAMERA/TIMESTEP.jpg, alpha_maps/CAMERA/TIMESTEP.png, landmark2d/SOURCE/CAMERA.npz, and the
-cameras in camera_params.json, transforms.json or a COLMAP model, in the sequence's folder or in ROOT.
+cameras in camera_params.json, transforms.json or a COLMAP model, in the sequence's folder or in ROOT. Or pictures and
+alpha maps cam_SERIAL_TIMESTEP in one folder, as videos cam_SERIAL.mp4 give them.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from vhap.config.data import MultiviewDataConfig
 from vhap.data.cameras.find import has_rig_cameras, read_rig_cameras
 from vhap.data.cameras.rig import RigCameras
 from vhap.data.frame_cache import DEFAULT_BYTES
 from vhap.data.rig_capture import RigCapture
-from vhap.data.rig_recording import RigRecording, open_nested_recording
+from vhap.data.rig_recording import RigRecording, open_rig_recording
 from vhap.data.sequence_folder import find_folder
 
 
@@ -25,12 +28,20 @@ class MultiviewCapture(RigCapture):
 
 def open_multiview_recording(config: MultiviewDataConfig) -> RigRecording:
     """The sequence's pictures. Raises InputError where its folder, or the pictures in it, cannot be found."""
-    return open_nested_recording(find_folder(config.root_folder, config.sequence), config.n_downsample_rgb)
+    return open_rig_recording(find_folder(config.root_folder, config.sequence), config.n_downsample_rgb)
 
 
 def read_calibration(config: MultiviewDataConfig, recording: RigRecording) -> RigCameras:
     """The cameras of config.calibration, else of the sequence's folder, else of the root."""
     if config.calibration is not None:
-        return read_rig_cameras(config.calibration)
-    root_has_it = not has_rig_cameras(recording.path) and has_rig_cameras(config.root_folder)
-    return read_rig_cameras(config.root_folder if root_has_it else recording.path)
+        rig = read_rig_cameras(config.calibration)
+    else:
+        root_has_it = not has_rig_cameras(recording.path) and has_rig_cameras(config.root_folder)
+        rig = read_rig_cameras(config.root_folder if root_has_it else recording.path)
+    return replace(rig, names=tuple(_name_in(recording, name) for name in rig.names))
+
+
+def _name_in(recording: RigRecording, name: str) -> str:
+    """Pictures of a video cam_1.mp4 are of camera 1; whoever calibrated by a picture cam_1.jpg calls it cam_1."""
+    serial = name.removeprefix("cam_")
+    return serial if serial in recording.images and name not in recording.images else name

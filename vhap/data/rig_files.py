@@ -37,7 +37,8 @@ def choose_cameras(
     if missing := [name for name in names if name not in recording.images]:
         raise InputError(
             f"expected pictures of each of {len(names)} cameras in {recording.images_folder}, found none of "
-            f"{some_names(missing)}; add them, or name the cameras to use with --data.cameras"
+            f"{some_names(missing)}, but of {some_names(list(recording.images))}; add them, call both alike, or name "
+            "the cameras to use with --data.cameras"
         )
     odd = [name for name in recording.images if name not in rig.names]
     if odd and not config.cameras:

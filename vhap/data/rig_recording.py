@@ -33,7 +33,7 @@ class RigRecording:
 
     @property
     def images_folder(self) -> Path:
-        return self.path / (f"images_{self.downsampled}" if self.downsampled > 1 else "images")
+        return _images_folder(self.path, self.downsampled)
 
     def landmark_file(self, source: str, camera: str) -> Path:
         return self.path / "landmark2d" / source / f"{camera}.npz"
@@ -75,11 +75,18 @@ def open_nested_recording(folder: Path, n_downsample_rgb: int | None = None) -> 
     return _open(folder, n_downsample_rgb, _list_nested, "<camera>/%06d.jpg")
 
 
+def open_rig_recording(folder: Path, n_downsample_rgb: int | None = None) -> RigRecording:
+    """Pictures in either of the forms. InputError where there are none."""
+    names = list_pictures(_images_folder(folder, n_downsample_rgb))
+    is_flat = bool(names) and all(map(FLAT_NAME.fullmatch, names))
+    return (open_flat_recording if is_flat else open_nested_recording)(folder, n_downsample_rgb)
+
+
 def find_rig_recording(folder: Path) -> RigRecording | None:
     """A recording of several cameras in either of the forms; None where pictures are of one camera, or not there."""
-    if names := list_pictures(folder / "images"):
-        return open_flat_recording(folder) if all(map(FLAT_NAME.fullmatch, names)) else None
-    return open_nested_recording(folder) if _list_nested(folder / "images") else None
+    names = list_pictures(folder / "images")
+    is_rig = all(map(FLAT_NAME.fullmatch, names)) if names else bool(_list_nested(folder / "images"))
+    return open_rig_recording(folder) if is_rig else None
 
 
 def flat_name(camera: str, timestep: str) -> str:
@@ -87,11 +94,16 @@ def flat_name(camera: str, timestep: str) -> str:
     return f"cam_{camera}_{timestep}"
 
 
+def _images_folder(folder: Path, n_downsample_rgb: int | None) -> Path:
+    number = n_downsample_rgb or 1
+    return folder / (f"images_{number}" if number > 1 else "images")
+
+
 def _open(folder: Path, n_downsample_rgb: int | None, list_all: Callable[[Path], ByCamera], form: str) -> RigRecording:
     number = n_downsample_rgb or 1
     if number < 1:
         raise InputError(f"expected n_downsample_rgb of at least 1, found {number}; correct --data.n_downsample_rgb")
-    images_folder = folder / (f"images_{number}" if number > 1 else "images")
+    images_folder = _images_folder(folder, number)
     images = list_all(images_folder)
     if not images:
         others = sorted(path.name for path in folder.glob("images*") if path.is_dir() and list_all(path))

@@ -126,8 +126,8 @@ def check_rig_options(config: SyntheticConfig) -> None:
         raise InputError(
             f"expected a multiple of 3 as --cameras of single_frame (three rings), found {config.cameras}; correct it"
         )
-    if config.videos and not is_nersemble(config):
-        raise InputError(f"expected --videos with the NeRSemble layouts, found it with {config.layout}; leave it out")
+    if config.videos and config.layout == "single_frame":
+        raise InputError("expected --videos with moving heads, found it with single_frame; leave it out")
     if config.videos and (config.width % 2 or config.height % 2):
         raise InputError(
             f"expected an even --width and --height with --videos (video stores colours by pairs of pixels), found "

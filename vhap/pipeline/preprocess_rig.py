@@ -26,7 +26,7 @@ NEED_PLATES = ("background_difference", "background_matting_v2")
 def preprocess_rig(config: PreprocessConfig, source: Path) -> Path:
     """Completes what is missing and returns the sequence folder. Raises InputError, as far as possible at once.
 
-    source: a folder with videos cam_<serial>.mp4, or with pictures of several cameras in images/.
+    source: a folder with a video of each camera, or with pictures of several cameras in images/.
     """
     videos = find_videos(source)
     folder = config.output_folder or source

@@ -92,7 +92,7 @@ class RigFiles:
 
     def video(self, serial: str) -> Path:
         folder = self.folder / "images" if self.layout == "nersemble_v2" else self.folder
-        return folder / f"cam_{serial}.mp4"
+        return folder / (f"cam_{serial}.mp4" if self.is_nersemble else f"{serial}.mp4")
 
     def background(self, serial: str) -> Path:
         return self._sequences / "BACKGROUND" / f"image_{serial}.jpg"
