@@ -11,6 +11,7 @@ from tracked_heads import FilmedCapture, builtin_head, frame_batch, in_picture, 
 
 from vhap.config.data import DataConfig
 from vhap.config.track import ExperimentConfig, LossWeightConfig, ModelConfig, PipelineConfig, TrackConfig
+from vhap.model.regions import faces_of_region
 from vhap.pipeline.track import build_tracker
 from vhap.tracking import loop
 from vhap.tracking.checkpoint import Checkpoint
@@ -100,6 +101,18 @@ def test_the_place_is_found_by_second_order_stages_and_surface_and_colours_by_fi
         assert stage.newton != set(stage.groups).isdisjoint(PLACE), stage.name
     landmarks_only = options(exp=ExperimentConfig(Path("out"), photometric=False))
     assert not any(stage.newton for stage in build_stages(landmarks_only))
+
+
+def test_pictures_show_where_lips_are_and_not_what_is_between_them():
+    """Landmarks alone would place them, and with them what identity moves along."""
+    head = builtin_head()
+    inside, lips = (faces_of_region(head, name) for name in ("lip_inside", "lips"))
+    scene = make_tracker(FilmedCapture(frame_batch(calm_motion(), SIZE))).scene
+    for stage in second_order(options()):
+        left_out = scene.faces_in(stage.fixed_texture)
+        assert left_out is not None
+        assert not left_out[lips & ~inside].any(), stage.name
+        assert left_out[inside].all() or stage.sequential, stage.name
 
 
 def test_hair_grows_where_offsets_may_move_and_outlines_count():

@@ -228,7 +228,7 @@ def _epochs(*groups: ParamGroup, jaw_line: bool = True, boundary: tuple[str, ...
 
 _EVERYTHING: tuple[ParamGroup, ...] = ("cam", "pose", "shape", "joints", "expr", "texture", "lights")
 _NOT_SKIN = ("hair", "boundary", "neck")
-_BETWEEN_LIPS = ("lip_inside", "lips_tight", "teeth")
+_IN_MOUTH = ("lip_inside", "teeth")
 
 
 @dataclass(frozen=True)
@@ -246,10 +246,10 @@ class PipelineConfig:
     lmk_init_rigid: StepStageConfig = _steps("cam", "pose")
     lmk_init_all: StepStageConfig = _steps("cam", "pose", "shape", "joints", "expr")
     rgb_init_texture: StepStageConfig = _steps(
-        *_EVERYTHING, texture=(*_NOT_SKIN, *_BETWEEN_LIPS, "eyeballs"), boundary=("boundary", "bottomline")
+        *_EVERYTHING, texture=(*_NOT_SKIN, *_IN_MOUTH, "eyeballs"), boundary=("boundary", "bottomline")
     )
     rgb_init_all: StepStageConfig = _steps(
-        *_EVERYTHING, texture=(*_NOT_SKIN, *_BETWEEN_LIPS, "eyeballs"), boundary=("boundary", "bottomline")
+        *_EVERYTHING, texture=(*_NOT_SKIN, *_IN_MOUTH, "eyeballs"), boundary=("boundary", "bottomline")
     )
     rgb_init_offset: StepStageConfig = _steps(
         "texture", "lights", "static_offset", count=0, texture=(*_NOT_SKIN, "face"), boundary=("bottomline",)

@@ -16,7 +16,7 @@ from vhap.tracking.photometric.point_albedo import (
     strange_frames,
     told_by_pictures,
 )
-from vhap.tracking.photometric.surface_points import Glance, SurfacePoints
+from vhap.tracking.photometric.surface_points import Counts, Glance, SurfacePoints
 
 COUNT, PIXELS = 2000, 4000.0
 PRIOR = PointPrior()
@@ -38,7 +38,8 @@ def glance_of(albedo: Tensor, shading: Tensor, noise: float = 0.0, seed: int = 2
     error = noise * torch.randn(len(albedo), generator=torch.Generator().manual_seed(seed))
     nothing, index = torch.zeros(len(albedo), 3), torch.arange(len(albedo))
     value = albedo * shading + error
-    return Glance(index, PIXELS, value, shading, nothing[:, :2], nothing, nothing, None)
+    counts = Counts(PIXELS, 0.0, torch.ones(len(index)))
+    return Glance(index, counts, value, shading, nothing[:, :2], nothing, nothing, None)
 
 
 def without(seen: Glance, left_out: Tensor) -> Glance:

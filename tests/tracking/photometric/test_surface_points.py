@@ -295,15 +295,29 @@ def test_points_outside_the_matte_are_not_seen():
     place = project(stage, params, points)
     assert float(place[some.index, 0].max()) < SIZE[1] / 2 - 2
     assert float(place[every.index, 0].max()) > SIZE[1] / 2 + 10
-    assert some.total < 0.7 * every.total
+    assert some.counts.points < 0.7 * every.counts.points
     assert glance(stage, params, picture(inside=torch.zeros_like(half)), points) is None
 
 
 def test_a_glance_counts_as_many_as_its_points():
     stage, params, shown = scene(SIZE, TEXTURE), lit_params(), picture()
     few, many = (glance_of(stage, params, shown, points_of(stage, params, shown, count)) for count in (200, 1000))
-    assert few.total < many.total == len(many.index)
-    assert few.share == many.share == 1
+    assert few.counts.points < many.counts.points == len(many.index)
+    for seen in (few, many):
+        assert float(seen.share.sum()) == pytest.approx(seen.counts.points, rel=1e-5)
+
+
+def test_what_is_seen_aslant_counts_less():
+    stage, params, shown = scene(SIZE, TEXTURE), lit_params(), picture()
+    seen = glance_of(stage, params, shown, points_of(stage, params, shown))
+    facing = seen.counts.facing[seen.index]
+    assert facing.min() > -0.2
+    frontal, aslant = seen.share[facing > 0.9], seen.share[facing < 0.4]
+    assert len(frontal)
+    assert len(aslant)
+    assert aslant.max() < 0.25 * frontal.min()
+    turned = seen.counting(replace(seen.counts, facing=torch.ones_like(seen.counts.facing)))
+    torch.testing.assert_close(turned.share, torch.ones_like(turned.share))
 
 
 def test_triangles_that_are_left_out_have_no_points():

@@ -75,7 +75,7 @@ def fit_albedo(
     cost = expected.cost
     for seen in glances:
         squared = (_difference(seen, value) / prior.colour / prior.robust).square()
-        cost = cost + seen.share * prior.robust**2 * torch.log1p(squared).sum()
+        cost = cost + prior.robust**2 * (seen.share * torch.log1p(squared)).sum()
     return PointAlbedo(value, expected.precision, sure, cost)
 
 
@@ -119,7 +119,7 @@ def _gather(
     """Right-hand side and precision (M,) of the albedo by all pictures, weighed at value."""
     told, sure = torch.zeros_like(points.grey), torch.zeros_like(points.grey)
     for seen in glances:
-        weight = torch.full_like(seen.value, seen.share) if value is None else difference_weight(seen, value, prior)[1]
+        weight = seen.share if value is None else difference_weight(seen, value, prior)[1]
         weight = weight / prior.colour**2
         told.index_add_(0, seen.index, weight * seen.shading * seen.value)
         sure.index_add_(0, seen.index, weight * seen.shading.square())
@@ -136,7 +136,7 @@ def _as_painted(
 ) -> _Expected:
     """The base texture plus the tint of each patch, which itself is the one that costs least."""
     patch, empty = patches(points.uv), points.grey.new_zeros(CELLS * CELLS)
-    share = sum(seen.share for seen in glances) / max(1, len(glances))
+    share = sum(seen.counts.points / len(seen.index) for seen in glances) / max(1, len(glances))
 
     def held_by(tint: Tensor) -> Tensor:
         deviation = (value - points.grey - tint[patch]) / ROBUST_PAINT / prior.paint

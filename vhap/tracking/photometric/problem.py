@@ -17,7 +17,15 @@ from vhap.tracking.landmarks.teeth_gaps import TeethGaps
 from vhap.tracking.params import TrackParams, as_vectors
 from vhap.tracking.photometric.outlines import Outline, OutlinePrior
 from vhap.tracking.photometric.point_albedo import PointAlbedo, PointPrior, fit_albedo
-from vhap.tracking.photometric.surface_points import GOLDEN, Glance, GreyPicture, SurfacePoints, glance, grey_pictures
+from vhap.tracking.photometric.surface_points import (
+    GOLDEN,
+    Counts,
+    Glance,
+    GreyPicture,
+    SurfacePoints,
+    glance,
+    grey_pictures,
+)
 from vhap.tracking.scene import Scene
 from vhap.util.threads import in_threads
 
@@ -60,8 +68,8 @@ class KnownPoints:
 @dataclass(frozen=True)
 class Task:
     """A problem for B frames rows (B,) that has everything but the unknowns. before (N,): solved frames to which these
-    are tied; pictures: some of each frame's; start: unknowns of all frames at the beginning; totals: what the points of
-    each picture and of its outline count together."""
+    are tied; pictures: some of each frame's; start: unknowns of all frames at the beginning; counts: how much each
+    picture (frame, camera) counts."""
 
     problem: PhotometricProblem
     rows: Tensor
@@ -70,7 +78,7 @@ class Task:
     points: SurfacePoints
     known: PointAlbedo | None
     start: TrackParams
-    totals: dict[tuple[int, int], tuple[float, float]]
+    counts: dict[tuple[int, int], Counts]
 
     def landmarks(self) -> tuple[LandmarkProblem, Tensor]:
         """Those of the frames, and their standard deviations (B, C)."""
@@ -143,7 +151,7 @@ def glances_of(task: Task, params: TrackParams) -> dict[tuple[int, int], Glance]
         frame, camera = place
         one = params.rows(task.rows[frame : frame + 1])
         seen = glance(problem.scene, one, task.pictures[frame][camera], task.points, count, problem.fixed_outline)
-        return None if seen is None else seen.counting(*task.totals.get(place, seen.totals))
+        return None if seen is None else seen.counting(task.counts.get(place, seen.counts))
 
     places = [(frame, camera) for frame, shown in enumerate(task.pictures) for camera in range(len(shown))]
     glances = zip(places, for_each_place(see, places, task.points.grey.device))
@@ -151,7 +159,8 @@ def glances_of(task: Task, params: TrackParams) -> dict[tuple[int, int], Glance]
 
 
 def look(task: Task, params: TrackParams) -> State:
-    """A picture counts by what it showed at the start, else a head would gain by hiding points, or by shrinking."""
+    """A picture counts by what it showed at the start, else a head would gain by hiding points, by shrinking, or by
+    turning them aside."""
     glances = glances_of(task, params)
     albedo = fit_albedo(task.points, list(glances.values()), task.problem.prior, task.known)
     landmarks, sigma = task.landmarks()

@@ -130,9 +130,8 @@ def _open(
     if not first:
         return None
     prior = told_by_pictures(points, list(first.values()), problem.prior, albedo)
-    alike = problem.prior.alike
-    totals = {place: (seen.totals[0] / alike, seen.totals[1] / alike) for place, seen in first.items()}
-    return replace(task, problem=replace(problem, prior=prior), totals=totals)
+    counts = {place: seen.counts.shared_by(problem.prior.alike) for place, seen in first.items()}
+    return replace(task, problem=replace(problem, prior=prior), counts=counts)
 
 
 def _step(task: Task, now: State, system: System, damping: float) -> State | None:

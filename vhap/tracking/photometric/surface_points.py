@@ -30,6 +30,8 @@ HIDDEN_UV = 0.01
 """A picture shows another part of the surface than a point's from this distance on, in texture coordinates."""
 JUMP_UV = 0.04
 """So far parts of the surface lie apart that only look like neighbours."""
+LEAST_FACING = 0.05
+"""A surface counts as seen under this cosine at least."""
 GOLDEN = 0.618
 """Multiples of the golden ratio, without their whole part, spread evenly over [0, 1), however many there are."""
 
@@ -56,16 +58,29 @@ class SurfacePoints:
 
 
 @dataclass(frozen=True)
+class Counts:
+    """How much a picture counts. points, outline: as many as all its points, and those of its outline, count together;
+    facing (M,): cosine of the angle under which all points are seen, or would be."""
+
+    points: float
+    outline: float
+    facing: Tensor
+
+    def shared_by(self, alike: float) -> Counts:
+        """So many count as one."""
+        return replace(self, points=self.points / alike, outline=self.outline / alike)
+
+
+@dataclass(frozen=True)
 class Glance:
     """The n points that one picture shows.
 
-    index (n,): which; total: what they count together; value (n,): the picture's grey; shading
-    (n,); slope (n, 2): the picture's by x and y; surface (n, 3) places and normals (n, 3), interpolated; outline: the
-    head's, where there is a matte.
+    index (n,): which; counts: how much; value (n,): the picture's grey; shading (n,); slope (n, 2): the picture's by x
+    and y; surface (n, 3) places and normals (n, 3), interpolated; outline: the head's, where there is a matte.
     """
 
     index: Tensor
-    total: float
+    counts: Counts
     value: Tensor
     shading: Tensor
     slope: Tensor
@@ -74,21 +89,16 @@ class Glance:
     outline: Outline | None
 
     @property
-    def share(self) -> float:
-        """What each point counts."""
-        return self.total / len(self.index)
+    def share(self) -> Tensor:
+        """(n,) what each point counts: the less the more aslant it is seen, since a pixel then shows more around it."""
+        each = self.counts.facing[self.index].clamp(min=LEAST_FACING).square()
+        return self.counts.points * each / each.sum()
 
-    @property
-    def totals(self) -> tuple[float, float]:
-        """What all points count, and all of the outline."""
-        return self.total, 0.0 if self.outline is None else self.outline.share * len(self.outline.distance)
-
-    def counting(self, total: float, outline_total: float) -> Glance:
-        """The same with other totals."""
+    def counting(self, counts: Counts) -> Glance:
         outline = self.outline
         if outline is not None:
-            outline = replace(outline, share=outline_total / len(outline.distance))
-        return replace(self, total=total, outline=outline)
+            outline = replace(outline, share=counts.outline / len(outline.distance))
+        return replace(self, counts=counts, outline=outline)
 
 
 def grey_pictures(batch: FrameBatch, chosen: Sequence[int]) -> list[GreyPicture]:
@@ -183,20 +193,20 @@ def glance(
     index = torch.nonzero(_seen(scene, raster, usable, place, points.uv)).flatten()
     if len(index) < FEWEST_POINTS:
         return None
-    points = select(points, index)
     normals = surface_at(points, vertex_normals(vertices, scene.topology.faces)[0])
+    facing = F.cosine_similarity(normals, camera.centre() - surface, dim=-1)
     sampled = _between_pixels(torch.cat([picture.grey[..., None], picture_slopes(picture.grey)], -1), place[index])
     outline = None
     if picture.beyond is not None and outline_points:
         outline = find_outline(scene.topology.faces, raster, picture.beyond, outline_points, fixed_outline)
     return Glance(
         index=index,
-        total=float(len(index)),
+        counts=Counts(len(index), 0.0 if outline is None else outline.share * len(outline.distance), facing),
         value=sampled[:, 0],
-        shading=shade(F.normalize(normals, dim=-1), params.lights) @ normals.new_tensor(GREY),
+        shading=shade(F.normalize(normals[index], dim=-1), params.lights) @ normals.new_tensor(GREY),
         slope=sampled[:, 1:],
         surface=surface[index],
-        normals=normals,
+        normals=normals[index],
         outline=outline,
     )
 
