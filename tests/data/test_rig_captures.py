@@ -354,3 +354,20 @@ def test_a_calibration_of_its_own_and_none(rig, tmp_path):
     shutil.rmtree(folder / "images")
     with pytest.raises(InputError, match="expected pictures <camera>"):
         MultiviewCapture(changed(config, calibration=moved))
+
+
+@pytest.mark.parametrize("form", ["{}", "cam_{}", "cam_{}_000000"])
+def test_cameras_of_videos_are_found_by_their_serial_or_by_a_picture(tmp_path, form):
+    folder, poses = tmp_path / "take", {}
+    for index, serial in enumerate(("1", "2")):
+        write_camera(folder, f"cam_{serial}_{{t}}", serial, index)
+        poses[form.format(serial)] = turned(0.3 * index)
+    matrix = [[40.0, 0, 11], [0, 40, 16], [0, 0, 1]]
+    content = {"world_2_cam": poses, "intrinsics": dict.fromkeys(poses, matrix), "image_size": [HEIGHT, WIDTH]}
+    (folder / "camera_params.json").write_text(json.dumps(content))
+    config = MultiviewDataConfig(root_folder=tmp_path, sequence="take", landmark_source="face-alignment")
+    assert MultiviewCapture(config).camera_ids == ["1", "2"]
+    for name in ("2", form.format("2")):
+        capture = MultiviewCapture(changed(config, cameras=(name,)))
+        assert capture.camera_ids == ["2"]
+        assert capture.load([1]).rgb[0, 0, 0, 0] < 1

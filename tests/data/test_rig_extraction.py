@@ -3,7 +3,7 @@ import pytest
 
 from vhap.data import extraction
 from vhap.data.pictures import list_pictures, picture_size, write_picture
-from vhap.data.rig_extraction import extract_rig_pictures, find_videos
+from vhap.data.rig_extraction import extract_rig_pictures, find_videos, videos_that_count
 from vhap.util.errors import InputError
 
 SERIALS = ("222200042", "222200037")
@@ -130,7 +130,7 @@ def test_videos_of_any_name_are_cameras_and_fill_a_folder_each(own_rig):
     assert sorted(path.name for path in (own_rig / "images").iterdir()) == ["left", "right"]
     assert find_videos(own_rig) == videos, "pictures that came from them do not hide them"
     write_picture(own_rig / "images/left/mine.png", np.zeros((8, 8, 3), np.uint8))
-    with pytest.raises(InputError, match="left/mine"):
+    with pytest.raises(InputError, match=r"left/mine\.png"):
         extract_rig_pictures(videos, own_rig, 25)
 
 
@@ -169,10 +169,52 @@ def test_a_kill_after_the_first_pictures_leaves_them_known(own_rig, monkeypatch)
     assert len(list_pictures(own_rig / "images/right")) == 8
 
 
-@pytest.mark.parametrize("picture", ["left/000000", "front/a", "000000"])
-def test_beside_pictures_of_ones_own_videos_are_not_a_rigs(own_rig, picture):
+@pytest.mark.parametrize("picture", ["left/000000", "front/a", "cam_left_000000"])
+def test_a_rigs_own_pictures_count_before_videos_and_are_never_written_over(own_rig, picture):
     write_picture(own_rig / "images" / f"{picture}.png", np.zeros((8, 8, 3), np.uint8))
+    before = contents(own_rig)
+    assert videos_that_count(own_rig) == {}
+    with pytest.raises(InputError, match=picture):
+        extract_rig_pictures(find_videos(own_rig), own_rig, 25)
+    assert contents(own_rig) == before
+
+
+def test_pictures_of_one_camera_are_not_a_rigs(own_rig):
+    write_picture(own_rig / "images/000000.png", np.zeros((8, 8, 3), np.uint8))
     assert find_videos(own_rig) == {}
+
+
+def test_a_pass_that_died_before_its_first_pictures_claims_none(own_rig, monkeypatch):
+    def dies(path, fps):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(extraction, "read_frames", dies)
+    with pytest.raises(KeyboardInterrupt):
+        extract_rig_pictures(find_videos(own_rig), own_rig, 25)
+    monkeypatch.undo()
+    write_picture(own_rig / "images/left/000000.png", np.zeros((8, 8, 3), np.uint8))
+    before = contents(own_rig)
+    with pytest.raises(InputError, match="left/000000"):
+        extract_rig_pictures(find_videos(own_rig), own_rig, 25)
+    assert contents(own_rig) == before
+
+
+def test_pictures_of_another_camera_or_format_than_extracted_are_ones_own(own_rig):
+    extract_rig_pictures(find_videos(own_rig), own_rig, 25)
+    for picture in ("third/000000.jpg", "left/000008.png"):
+        path = own_rig / "images" / picture
+        write_picture(path, np.zeros((8, 8, 3), np.uint8))
+        with pytest.raises(InputError, match=picture):
+            extract_rig_pictures(find_videos(own_rig), own_rig, 25)
+        path.unlink()
+
+
+def test_videos_that_were_renamed_to_another_form_are_extracted_again_only_on_request(own_rig):
+    extract_rig_pictures(find_videos(own_rig), own_rig, 25)
+    for serial, name in enumerate(("left", "right")):
+        (own_rig / f"{name}.mp4").rename(own_rig / f"cam_{serial}.mp4")
+    with pytest.raises(InputError, match=r"found pictures of left\.mp4.*remove images"):
+        extract_rig_pictures(find_videos(own_rig), own_rig, 25)
 
 
 def test_which_videos_are_a_rigs(own_rig):
@@ -180,3 +222,8 @@ def test_which_videos_are_a_rigs(own_rig):
     assert find_videos(own_rig) == {}, "one video is not a rig, and a hidden file no video"
     (own_rig / "cam_7.mp4").write_bytes(b"")
     assert list(find_videos(own_rig)) == ["7"], "what stands beside a rig's serials is not of it"
+    for name in ("cam_8.mkv", "cam_front_left.mp4"):
+        (own_rig / name).write_bytes(b"")
+        with pytest.raises(InputError, match=name):
+            find_videos(own_rig)
+        (own_rig / name).unlink()

@@ -31,11 +31,6 @@ def points(detector, picture):
     return detector.detect(picture)
 
 
-def test_networks_start_quietly(capfd):
-    MediapipeLandmarks().detect(np.zeros((256, 256, 3), np.uint8))
-    assert capfd.readouterr().err == ""
-
-
 def test_points_lie_on_the_face(points):
     assert points.shape == (478, 2)
     ibug = ibug_from_mediapipe(points)

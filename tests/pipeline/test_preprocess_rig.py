@@ -1,6 +1,7 @@
 """Preprocessing of a rig's videos and pictures, with a stand-in detector that finds bright spots."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -107,9 +108,19 @@ def test_videos_of_ones_own_rig_become_a_capture(tmp_path, names):
     preprocess_video.run(config(folder, matting_method="mediapipe"))
     capture = MultiviewCapture(data)
     assert capture.camera_ids == [name.removeprefix("cam_") for name in names]
+    assert MultiviewCapture(replace(data, cameras=(names[1],))).camera_ids == capture.camera_ids[1:]
     after = capture.load([0, 1])
     assert after.alpha is not None
     assert (after.rgb - before.rgb).abs().mean() < 0.02
+
+
+def test_pictures_elsewhere_are_not_written_over(root, tmp_path):
+    """--output_folder names a folder with pictures of one's own."""
+    write_picture(tmp_path / "mine/images/cam_222200037_000000.png", np.zeros((8, 8, 3), np.uint8))
+    given = config(root / "001/sequences/EMO-1-shout+laugh", output_folder=tmp_path / "mine")
+    with pytest.raises(InputError, match="cam_222200037_000000"):
+        preprocess_video.run(given)
+    assert [path.name for path in (tmp_path / "mine").rglob("*.*")] == ["cam_222200037_000000.png"]
 
 
 @pytest.mark.parametrize("nested", [False, True])

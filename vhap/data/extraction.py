@@ -6,7 +6,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -91,9 +91,8 @@ def _finished_count(folder: Path, source: dict[str, Any]) -> int | None:
         return None
     if {key: record.get(key) for key in source} != source:
         raise InputError(
-            f"expected {folder / 'images'} to come from {source}, found pictures of {record}; use the same "
-            "options, "
-            f"or remove the folder {folder} to extract again"
+            f"expected {folder / 'images'} to come from {source}, found pictures of {record}; use the same options, or "
+            f"remove the folder {folder} to extract again"
         )
     expected = {f"{index:06d}" for index in range(record["pictures"])}
     if names == expected:
@@ -112,12 +111,19 @@ def _require_own_names(folder: Path, names: Iterable[str]) -> None:
 
 
 def decode_into(
-    folder: Path, video: Path, fps: Fraction, scales: tuple[int, ...], suffix: str, beginning: str = ""
+    folder: Path,
+    video: Path,
+    fps: Fraction,
+    scales: tuple[int, ...],
+    suffix: str,
+    beginning: str = "",
+    announce: Callable[[int], None] = lambda count: None,
 ) -> int:
     """Writes images[_N]/<beginning>%06d.<suffix> of a whole video, or nothing; returns the number of pictures.
 
-    beginning: of the names, with a folder before them where it has a slash. Pictures that are there and begin so are
-    replaced. InputError where there are more than the video has.
+    beginning: of the names, with a folder before them where it has a slash. announce: hears the number before the first
+    picture takes its place. Pictures that are there and begin so are replaced. InputError where there are more than the
+    video has.
     """
     unfinished = folder / UNFINISHED
     below, _, prefix = beginning.rpartition("/")
@@ -138,6 +144,7 @@ def decode_into(
                 f"{some_names(surplus)}; "
                 "remove the folder to extract again"
             )
+        announce(count)
         for source in sorted(unfinished.iterdir(), reverse=True):
             _move_into_place(source / below, folder / source.name / below)
         return count

@@ -6,12 +6,13 @@ import re
 import shutil
 from collections.abc import Mapping
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vhap.data.extraction import RECORD, UNFINISHED, decode_into, require_space
 from vhap.data.pictures import list_pictures, natural_order, some_names
-from vhap.data.rig_recording import flat_name
+from vhap.data.rig_recording import find_rig_recording, flat_name
 from vhap.data.video import VideoInfo, extraction_rate, frame_times, probe_video
 from vhap.util.errors import InputError
 from vhap.util.files import read_json, write_json
@@ -19,21 +20,27 @@ from vhap.util.log import get_logger
 
 SERIAL_NAME = re.compile(r"cam_(?P<serial>[^_]+)\.(mp4|mov)", re.IGNORECASE)
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm")
-NUMBER = re.compile(r"\d{6}")
+AGAIN = "remove images*/, alpha_maps/ and landmark2d/ to extract again"
 
 
 def find_videos(folder: Path) -> dict[str, Path]:
     """Camera -> its video in the folder, or in its images/; empty where there are none of several cameras.
 
-    Videos named cam_<serial>.mp4 are of the cameras <serial>, and others beside them are not the rig's. Where none has
-    such a name, two or more videos of any name are those of cameras of that name, unless images/ holds pictures that
-    did not come from them. InputError where a camera has two.
+    Videos named cam_<serial>.mp4 are of the cameras <serial>. Where none has such a name, two or more videos are those
+    of cameras of their names, unless images/ holds pictures of one camera. InputError where a camera has two, and where
+    names begin with cam_ but have another form.
     """
-    places = [place for place in (folder, folder / "images") if place.is_dir()]
-    files = [path for place in places for path in place.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES]
-    files = [path for path in sorted(files, key=lambda path: natural_order(path.name)) if path.name[0] != "."]
+    files = _list_videos(folder)
     by_serial = [(match["serial"], path) for path in files if (match := SERIAL_NAME.fullmatch(path.name))]
-    if not by_serial and (len(files) < 2 or _has_own_pictures(folder)):
+    like = [
+        path.name for path in files if path.name.lower().startswith("cam_") and not SERIAL_NAME.fullmatch(path.name)
+    ]
+    if by_serial and like:
+        raise InputError(
+            f"expected names cam_<serial>.mp4, without another _, of all videos in {folder} that begin with cam_, "
+            f"found {some_names(like)}; rename them, or move them away"
+        )
+    if not by_serial and (len(files) < 2 or _is_of_one_camera(folder)):
         return {}
     found: dict[str, Path] = {}
     for camera, path in by_serial or [(path.stem, path) for path in files]:
@@ -45,10 +52,26 @@ def find_videos(folder: Path) -> dict[str, Path]:
     return found
 
 
+def videos_that_count(folder: Path) -> dict[str, Path]:
+    """As `find_videos`, but none where images/ holds a rig's pictures that did not come from them; says what it leaves
+    alone."""
+    videos = find_videos(folder)
+    if videos and find_rig_recording(folder) is not None and not _recorded(folder):
+        names = some_names(_picture_names(folder / "images"))
+        get_logger().info(
+            "%s holds pictures that were not extracted here (%s): they count, and the %d videos do not; move them away "
+            "to extract", folder / "images", names, len(videos),
+        )  # fmt: skip
+        return {}
+    if ignored := [path.name for path in _list_videos(folder) if videos and path not in videos.values()]:
+        get_logger().info("not of the rig, since others are named cam_<serial>.mp4: %s", some_names(ignored))
+    return videos
+
+
 def extract_rig_pictures(
     videos: Mapping[str, Path], folder: Path, target_fps: float, scales: tuple[int, ...] = (), suffix: str = "jpg"
 ) -> int:
-    """Writes folder/images/ and images_<scale>/; returns the timesteps.
+    """Writes folder/images/, and images_<scale>/ of videos that it decodes; returns the timesteps.
 
     videos: as `find_videos` gives them. Pictures of cam_<serial>.mp4 are cam_<serial>_%06d.<suffix>, of others
     <camera>/%06d.<suffix>; first index 0. Cameras whose pictures are complete already are kept. Raises InputError,
@@ -62,23 +85,31 @@ def extract_rig_pictures(
     if missing:
         _require_equal_lengths(videos, folder)
         require_space(folder, [infos[serial] for serial in missing], fps, suffix)
-        # From now on pictures that are there are known to be ours.
-        write_json(folder / RECORD, record)
     for serial in missing:
-        count = decode_into(folder, videos[serial], fps, scales, suffix, _beginning(serial, videos[serial].name))
-        record["cameras"][serial] = {**_source(videos[serial]), "pictures": count}
-        write_json(folder / RECORD, record)
-        get_logger().info("%s: %d pictures at %.4g a second", videos[serial].name, count, float(fps))
+        video = videos[serial]
+        # Pictures are known to be ours by the record, which therefore comes first.
+        remember = partial(_remember, folder, record, serial, video)
+        count = decode_into(folder, video, fps, scales, suffix, _beginning(serial, video.name), remember)
+        get_logger().info("%s: %d pictures at %.4g a second", video.name, count, float(fps))
     shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
     return next(iter(record["cameras"].values()))["pictures"]
 
 
-def _has_own_pictures(folder: Path) -> bool:
-    """Whether images/ holds pictures that were not extracted from a rig's videos."""
-    if not _picture_names(folder / "images", is_nested=True):
-        return False
+def _list_videos(folder: Path) -> list[Path]:
+    places = [place for place in (folder, folder / "images") if place.is_dir()]
+    files = [path for place in places for path in place.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES]
+    return [path for path in sorted(files, key=lambda path: natural_order(path.name)) if path.name[0] != "."]
+
+
+def _is_of_one_camera(folder: Path) -> bool:
+    """Whether images/ holds pictures, and these are not a rig's."""
+    return bool(list_pictures(folder / "images")) and not _recorded(folder) and find_rig_recording(folder) is None
+
+
+def _recorded(folder: Path) -> dict[str, Any]:
+    """What a pass over a rig's videos wrote down about each camera's; empty where there was none."""
     path = folder / RECORD
-    return not path.is_file() or "cameras" not in read_json(path)
+    return read_json(path).get("cameras", {}) if path.is_file() else {}
 
 
 def _common_rate(infos: Mapping[str, VideoInfo], target_fps: float, folder: Path) -> Fraction:
@@ -87,7 +118,8 @@ def _common_rate(infos: Mapping[str, VideoInfo], target_fps: float, folder: Path
         if info.fps != infos[first].fps:
             raise InputError(
                 f"expected synchronised videos in {folder}, found {float(infos[first].fps):g} frames a second from "
-                f"camera {first} and {float(info.fps):g} from {serial}; move the odd ones away, or give one video"
+                f"camera {first} and {float(info.fps):g} from {serial}; move the odd ones away, or give one video as "
+                "--input"
             )
     return extraction_rate(infos[first], target_fps)
 
@@ -100,34 +132,34 @@ def _require_equal_lengths(videos: Mapping[str, Path], folder: Path) -> None:
         found = some_names([f"{count} from camera {serial}" for serial, count in odd.items()])
         raise InputError(
             f"expected synchronised videos of {usual} frames in {folder}, found {found}; copy these again, move them "
-            "away, or give one video"
+            "away, or give one video as --input"
         )
 
 
 def _read_record(folder: Path, videos: Mapping[str, Path], options: dict[str, str]) -> dict[str, Any]:
     """What was extracted before with these options; InputError where images/ holds anything else."""
-    path = folder / RECORD
-    record = read_json(path) if path.is_file() else {}
-    sources = {camera: source["video"] for camera, source in record.get("cameras", {}).items()}
-    sources |= {camera: video.name for camera, video in videos.items()}
-    beginnings = [_beginning(camera, video) for camera, video in sources.items()]
-    names = _picture_names(folder / "images", any(beginning.endswith("/") for beginning in beginnings))
-    record = record if names and "cameras" in record else {**options, "cameras": {}}
+    images, pictures = folder / "images", _picture_names(folder / "images")
+    cameras = _recorded(folder) if pictures else {}
+    record = {**read_json(folder / RECORD), "cameras": cameras} if cameras else {**options, "cameras": {}}
     before = {name: record.get(name) for name in options}
-    for serial, source in record["cameras"].items():
+    for serial, source in cameras.items():
         if serial in videos and {key: source[key] for key in ("video", "bytes")} != _source(videos[serial]):
             before["video"] = f"{source['video']} of {source['bytes']} bytes"
     if before != options:
         raise InputError(
-            f"expected {folder / 'images'} to come from these videos with {options}, found pictures of {before}; "
-            "use the same options, or remove the pictures to extract again"
+            f"expected {images} to come from these videos with {options}, found pictures of {before}; use the same "
+            f"options, or {AGAIN}"
         )
-    own = re.compile(f"({'|'.join(map(re.escape, beginnings))}){NUMBER.pattern}")
-    if foreign := [name for name in names if not own.fullmatch(name)]:
+    beginnings = {_beginning(camera, source["video"]) for camera, source in cameras.items()}
+    own = re.compile(f"({'|'.join(map(re.escape, beginnings))})\\d{{6}}\\.{record['format']}")
+    if foreign := [name for name in pictures if not beginnings or not own.fullmatch(name)]:
         raise InputError(
-            f"expected no pictures but those of the videos in {folder / 'images'}, found {some_names(foreign)}; move "
-            "them away"
+            f"expected no pictures but those of the videos in {images}, found {some_names(foreign)}; move them away"
         )
+    forms = {beginning.endswith("/") for beginning in beginnings}
+    if forms - {_beginning(camera, video.name).endswith("/") for camera, video in videos.items()}:
+        old = some_names([source["video"] for source in cameras.values()])
+        raise InputError(f"expected {images} to come from these videos, found pictures of {old}; {AGAIN}")
     return record
 
 
@@ -136,13 +168,13 @@ def _beginning(camera: str, video: str) -> str:
     return flat_name(camera, "") if SERIAL_NAME.fullmatch(video) else f"{camera}/"
 
 
-def _picture_names(images_folder: Path, is_nested: bool) -> list[str]:
-    """Of all pictures in the folder, and where is_nested of those in its folders."""
-    names = list(list_pictures(images_folder))
-    if is_nested and images_folder.is_dir():
-        folders = sorted(path for path in images_folder.iterdir() if path.is_dir())
-        names += [f"{path.name}/{name}" for path in folders for name in list_pictures(path)]
-    return names
+def _picture_names(images_folder: Path) -> list[str]:
+    """Of all pictures in the folder, and in the folders there that are not hidden."""
+    if not images_folder.is_dir():
+        return []
+    folders = sorted(path for path in images_folder.iterdir() if path.is_dir() and path.name[0] != ".")
+    found = [path for folder in (images_folder, *folders) for path in list_pictures(folder).values()]
+    return [path.relative_to(images_folder).as_posix() for path in found]
 
 
 def _is_complete(folder: Path, camera: str, record: dict[str, Any]) -> bool:
@@ -152,6 +184,11 @@ def _is_complete(folder: Path, camera: str, record: dict[str, Any]) -> bool:
     below, _, prefix = _beginning(camera, source["video"]).rpartition("/")
     there = {name for name in list_pictures(folder / "images" / below) if name.startswith(prefix)}
     return there == {f"{prefix}{index:06d}" for index in range(source["pictures"])}
+
+
+def _remember(folder: Path, record: dict[str, Any], camera: str, video: Path, pictures: int) -> None:
+    record["cameras"][camera] = {**_source(video), "pictures": pictures}
+    write_json(folder / RECORD, record)
 
 
 def _source(video: Path) -> dict[str, Any]:

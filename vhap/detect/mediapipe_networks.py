@@ -18,8 +18,9 @@ GREETINGS = ("absl::InitializeLog()", "inference_feedback_manager", "TensorFlow 
 def starting_networks() -> Iterator[Any]:
     """MediaPipe's `solutions`, to make networks from; InputError where the package is missing."""
     import_or_explain("cv2", "pip install opencv-contrib-python")
+    solutions = import_or_explain("mediapipe", "pip install mediapipe==0.10.21").solutions
     with stderr_without(*GREETINGS):
-        yield import_or_explain("mediapipe", "pip install mediapipe==0.10.21").solutions
+        yield solutions
 
 
 def started(network: Any) -> Any:

@@ -11,7 +11,7 @@ from pathlib import Path
 from vhap.config.preprocess import MattingMethod, PreprocessConfig
 from vhap.data.extraction import downsample_folder
 from vhap.data.pictures import common_size, picture_size, some_names
-from vhap.data.rig_extraction import extract_rig_pictures, find_videos
+from vhap.data.rig_extraction import extract_rig_pictures, videos_that_count
 from vhap.data.rig_recording import RigRecording, find_rig_recording, flat_name
 from vhap.data.video import probe_video, read_frames
 from vhap.detect.clean_plate import find_rig_backgrounds, require_plate_shape, require_rig_backgrounds
@@ -28,8 +28,8 @@ def preprocess_rig(config: PreprocessConfig, source: Path) -> Path:
 
     source: a folder with a video of each camera, or with pictures of several cameras in images/.
     """
-    videos = find_videos(source)
     folder = config.output_folder or source
+    videos = videos_that_count(source)
     if folder != source and not videos:
         raise InputError(f"expected no output_folder with the sequence folder {source}, found {folder}; leave it out")
     recording = find_rig_recording(folder)

@@ -7,7 +7,7 @@ from pathlib import Path
 from vhap.config.preprocess import PreprocessConfig
 from vhap.data.extraction import downsample_pictures, extract_pictures
 from vhap.data.pictures import common_size, list_pictures
-from vhap.data.rig_extraction import find_videos
+from vhap.data.rig_extraction import VIDEO_SUFFIXES, find_videos
 from vhap.data.rig_recording import find_rig_recording
 from vhap.data.sequence_folder import find_folder, open_sequence
 from vhap.detect.landmarks import ensure_landmarks, require_detector
@@ -52,7 +52,7 @@ def find_input(path: Path) -> Path:
     if path.is_file():
         return path
     parent = path.parent
-    if not path.is_dir() and (not parent.is_dir() or path.suffix.lower() in (".mp4", ".mov", ".avi", ".mkv", ".webm")):
+    if not path.is_dir() and (not parent.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES):
         raise InputError(f"expected a video or a folder at {path}, found nothing; correct --input")
     folder = path.resolve() if path.is_dir() else find_folder(parent, path.name).resolve()
     if not (list_pictures(folder / "images") or find_videos(folder) or find_rig_recording(folder)):

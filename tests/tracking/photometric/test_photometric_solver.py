@@ -16,9 +16,9 @@ from vhap.model.head import pose
 from vhap.render.shading import sh_basis
 from vhap.tracking.landmarks.motion import OFF, MotionPrior
 from vhap.tracking.params import PER_FRAME, TrackParams
-from vhap.tracking.photometric import design_effect
+from vhap.tracking.photometric import design_effect, solver
 from vhap.tracking.photometric.point_albedo import PointPrior
-from vhap.tracking.photometric.problem import KnownPoints, PhotometricProblem, most_timesteps
+from vhap.tracking.photometric.problem import KnownPoints, PhotometricProblem, look, most_timesteps
 from vhap.tracking.photometric.solver import look_at_points, points_alike, solve_jointly
 from vhap.tracking.photometric.surface_points import glance, grey_pictures
 from vhap.util.threads import get_threads, set_threads
@@ -294,6 +294,28 @@ def test_frames_before_hold_a_frame_that_nothing_else_holds():
         found = solve_jointly(problem, start, window, PER_FRAME, 5, known, before)
         left = float((found.rotation - truth.rotation)[2].norm() / (start.rotation - truth.rotation)[2].norm())
         assert (left < 0.2) == bool(before)
+
+
+def test_turning_points_aside_does_not_make_them_count_less(monkeypatch):
+    """On a way to the minimum points count as they did at its beginning."""
+    truth, looks = turning_clip(3), []
+
+    def spy(task, params):
+        looks.append((task, look(task, params)))
+        return looks[-1][1]
+
+    monkeypatch.setattr(solver, "look", spy)
+    solved(problem_of(truth), perturbed(truth), 3)
+    task, first = looks[0]
+    later = [state for other, state in looks if other.counts is task.counts][-1]
+    for place, seen in later.glances.items():
+        assert torch.equal(seen.counts.facing, first.glances[place].counts.facing)
+        frame, camera = place
+        afresh = glance(
+            task.problem.scene, later.params.rows(torch.tensor([frame])), task.pictures[frame][camera], task.points
+        )
+        assert afresh is not None
+        assert (afresh.counts.facing - seen.counts.facing).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("left", [True, False], ids=["the head has left", "its landmarks are missing"])
