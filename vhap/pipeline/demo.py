@@ -65,7 +65,8 @@ def run(config: DemoConfig) -> Path:
     with watch("export"):
         halves = export_halves(tracked, output / "export", sequence.name)
     with watch("combine"):
-        union = combine_nerf_datasets.run(CombineConfig(halves, output / "export" / f"{subject(sequence.name)}_union"))
+        union = output / "export" / f"{subject(sequence.name)}_union"
+        combine_nerf_datasets.run(CombineConfig(halves, union))
     with watch("evaluate"):
         metrics = evaluate_tracking.clip_values(read_json(evaluate_tracking.run(EvaluateConfig(tracked, truth))))
     stages = {f"track.{name}": value for name, value in report.stage_seconds(tracked).items()}
@@ -122,7 +123,8 @@ def tell(metrics: dict, seconds: dict[str, float], places: list[Path]) -> None:
     """The summary on standard output."""
     print("\nquality" + (" against the known truth" if "face_vertex_error_mm_mean" in metrics else ""))
     for name, value in metrics.items():
-        print(f"  {name:28s} {value:.3f}" if isinstance(value, float) else f"  {name:28s} {value}")
+        if value is not None:
+            print(f"  {name:28s} {value:.3f}" if isinstance(value, float) else f"  {name:28s} {value}")
     print("seconds")
     for name, value in seconds.items():
         print(f"  {name:28s} {value:.1f}")
