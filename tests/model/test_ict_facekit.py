@@ -145,9 +145,13 @@ def test_open_mouth_parts_the_lips(ict):
 
 @needs_ict
 def test_cache_loads_quickly(ict):
-    start = time.perf_counter()
-    again = load_ict_facekit(FOLDER)
-    assert time.perf_counter() - start < 4
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        again = load_ict_facekit(FOLDER)
+        seconds.append(time.perf_counter() - start)
+    # The conversion takes half a minute; other work on the machine must not fail this.
+    assert min(seconds) < 4
     assert torch.equal(again.template, ict.template)
     assert again.identity == ict.identity
 
