@@ -213,7 +213,7 @@ def test_videos_that_were_renamed_to_another_form_are_extracted_again_only_on_re
     extract_rig_pictures(find_videos(own_rig), own_rig, 25)
     for serial, name in enumerate(("left", "right")):
         (own_rig / f"{name}.mp4").rename(own_rig / f"cam_{serial}.mp4")
-    with pytest.raises(InputError, match=r"found pictures of left\.mp4.*remove images"):
+    with pytest.raises(InputError, match=r"found pictures of left\.mp4.*remove the pictures"):
         extract_rig_pictures(find_videos(own_rig), own_rig, 25)
 
 

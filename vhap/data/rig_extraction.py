@@ -20,7 +20,7 @@ from vhap.util.log import get_logger
 
 SERIAL_NAME = re.compile(r"cam_(?P<serial>[^_]+)\.(mp4|mov)", re.IGNORECASE)
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm")
-AGAIN = "remove images*/, alpha_maps/ and landmark2d/ to extract again"
+AGAIN = "remove the pictures in images*/, alpha_maps/ and landmark2d/ to extract again"
 
 
 def find_videos(folder: Path) -> dict[str, Path]:
