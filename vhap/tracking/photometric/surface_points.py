@@ -95,6 +95,7 @@ class Glance:
         return self.counts.points * each / each.sum()
 
     def counting(self, counts: Counts) -> Glance:
+        """The same, which counts otherwise."""
         outline = self.outline
         if outline is not None:
             outline = replace(outline, share=counts.outline / len(outline.distance))
