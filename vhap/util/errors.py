@@ -9,7 +9,7 @@ import os
 import reprlib
 import sys
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -95,7 +95,7 @@ def _remedy(error: OSError) -> str:
     return next((remedy for codes, remedy in REMEDIES.items() if error.errno in codes), "check the path and the disk")
 
 
-def _complain(line: str, status: int) -> None:
+def _complain(line: str, status: int) -> NoReturn:
     with contextlib.suppress(OSError, ValueError):
         print(as_one_line(line), file=sys.stderr)
     sys.exit(status)
