@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vhap.data.ffmpeg import file_url
 from vhap.util.errors import InputError
 from vhap.util.files import atomic_path
 from vhap.util.optional import import_or_explain
@@ -31,7 +32,7 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float, crf: int =
     size = (first.shape[1] + first.shape[1] % 2, first.shape[0] + first.shape[0] % 2)
     with atomic_path(path) as temporary:
         writer = ffmpeg.write_frames(
-            str(temporary),
+            file_url(temporary),
             size,
             fps=fps,
             codec="libx264",
