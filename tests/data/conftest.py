@@ -20,7 +20,8 @@ def make_video(tmp_path: Path) -> Callable[..., Path]:
         path = tmp_path / name
         source = f"testsrc=size={size}:rate={rate}:duration={duration}"
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", "-f", "lavfi", "-i", source]
-        subprocess.run([*command, "-pix_fmt", "yuv420p", *options, str(path)], check=True)
+        pixels = [] if "ffv1" in options else ["-pix_fmt", "yuv420p"]
+        subprocess.run([*command, *pixels, *options, str(path)], check=True)
         return path
 
     return make

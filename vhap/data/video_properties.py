@@ -22,6 +22,8 @@ ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 SDR_WHITE_NITS = 100
 PEAK = 10.0
 """Of the tone curve, in units of SDR white: 1000 cd/m2, HLG's nominal peak and that of most PQ masters."""
+KNEE = 0.7
+"""Up to here, in the same units, the curve changes nothing: skin keeps its colour, highlights are compressed."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,11 @@ def colour_filters(properties: StreamProperties) -> list[str]:
     filters = [*_straight(properties), "format=gbrp16le"]
     if properties.is_hdr:
         filters += [f"zscale={source}:t=linear:npl={SDR_WHITE_NITS}:m=gbr:r=full", "format=gbrpf32le"]
-        filters += ["zscale=p=bt709", f"tonemap=tonemap=mobius:desat=0:peak={PEAK:g}", "zscale=t=bt709:m=gbr:r=full"]
+        filters += [
+            "zscale=p=bt709",
+            f"tonemap=tonemap=mobius:param={KNEE}:desat=0:peak={PEAK:g}",
+            "zscale=t=bt709:m=gbr:r=full",
+        ]
     else:
         filters += [f"zscale={source}:p=bt709:t={transfer}:m=gbr:r=full"]
     return [*filters, "format=gbrp"]
