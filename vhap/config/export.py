@@ -72,10 +72,11 @@ class MeshExportConfig:
 @dataclass(frozen=True)
 class CombineConfig:
     src_folders: tuple[Path, ...]
-    """Exports of one subject, side by side in one folder and named SUBJECT_..., in the order of the division."""
+    """Exports of one subject, side by side in one folder, in the order of the division. Their names say the subject,
+    SUBJECT_...; names without `_` say none, and then the tracked shapes must be those of one person."""
     tgt_folder: Path
-    """The union, beside its sources and of the same subject."""
+    """The union, of any name, beside its sources."""
     division_mode: DivisionMode = "random_group"
     """Which sequences are held out for testing: one of every ten (random_group), one of all (random_single), the
     last one, or none: then the test split is the end of every sequence, as exported. Random choices depend on the
-    subject's name only."""
+    subject only, which is the sources' name up to the first `_`."""
