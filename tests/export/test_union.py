@@ -213,7 +213,7 @@ def test_broken_exports_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"1 missing \(first: fg_masks/00002_00.png\)"):
         combine_exports([first, second], tmp_path / "074_U")
     (second / "transforms.json").write_text('{"frames": [{"file_path": "a"}]}')
-    with pytest.raises(InputError, match="in frame 0"):
+    with pytest.raises(InputError, match=r"frames\[0\]"):
         combine_exports([first, second], tmp_path / "074_U")
     (second / "transforms.json").write_text("{")
     with pytest.raises(InputError, match="expected JSON"):

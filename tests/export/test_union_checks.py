@@ -164,7 +164,7 @@ def test_a_head_of_unknown_name_fits_one_of_the_same_arrays(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "name", ["../074_C/images/00000_00.png", "/etc/hostname", "a/../../b.png", "C:\\b.png", "a\0b", 3, ""]
+    "name", ["../074_C/images/00000_00.png", "/etc/hostname", "a/../../b.png", "C:\\b.png", "a\0b", ""]
 )
 @pytest.mark.parametrize("key", ["file_path", "flame_param_path"])
 def test_names_of_files_stay_in_the_export(tmp_path: Path, key: str, name: object) -> None:
@@ -180,6 +180,7 @@ def test_names_of_files_stay_in_the_export(tmp_path: Path, key: str, name: objec
     "change",
     [
         {"w": "wide"},
+        {"file_path": 3},
         {"fl_x": 0},
         {"fl_x": 1e999},
         {"cx": None},
@@ -193,7 +194,7 @@ def test_names_of_files_stay_in_the_export(tmp_path: Path, key: str, name: objec
 def test_values_of_another_kind_are_refused(tmp_path: Path, change: dict[str, object]) -> None:
     sources = pair(tmp_path, {}, {})
     change_frame(sources[1], change)
-    with pytest.raises(InputError, match="in frame 0 of "):
+    with pytest.raises(InputError, match=r"frames\[|finite"):
         combine_exports(sources, tmp_path / "074_U", "last")
     assert not (tmp_path / "074_U").exists()
 

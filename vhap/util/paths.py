@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from vhap.util.errors import InputError
+from vhap.util.errors import InputError, shown
 
-LONGEST_SHOWN = 80
 ASSET_FOLDER = Path(__file__).resolve().parents[2] / "asset"
 
 
@@ -38,9 +37,7 @@ def inside(folder: Path, name: object, where: object) -> Path:
         is_absolute = posix.is_absolute() or windows.drive or windows.root
         if not is_absolute and ".." not in (*posix.parts, *windows.parts):
             return folder / name
-    shown = ascii(name)
-    shown = shown if len(shown) <= LONGEST_SHOWN else f"{shown[:LONGEST_SHOWN]}..."
     raise InputError(
-        f"expected names of files below {folder} in {where}, found {shown}; make that file anew, or correct the name "
-        "(relative, without ..)"
+        f"expected names of files below {folder} in {where}, found {shown(name)}; make that file anew, or correct the "
+        "name (relative, without ..)"
     )
