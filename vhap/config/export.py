@@ -32,7 +32,7 @@ class ExportConfig:
     """Fade the mask out below the neck, and take the head's silhouette where there are no alpha maps. Off: the
     mask is the alpha map, or everything where there is none."""
     epoch: int = -1
-    """Epoch of the result; -1 is the last."""
+    """Epoch of the result; -1 is the last, which also counts as 30 where fewer were needed."""
     center_principal_point: bool = False
     """Pad the pictures so that the principal point is their centre, as trainers assume that take only the angle
     of view."""
@@ -58,7 +58,7 @@ class MeshExportConfig:
     subset: str | None = None
     """Which of the tracked timesteps: ti3, ti3tj9, tn20, ts5, joined by `_`."""
     epoch: int = -1
-    """Epoch of the result; -1 is the last."""
+    """Epoch of the result; -1 is the last, which also counts as 30 where fewer were needed."""
     fps: float | None = None
     """Frames a second of the recording, for the times of animation and coefficients. None: as preprocessing
     extracted them, else 25."""

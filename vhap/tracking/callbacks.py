@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from vhap.config.track import LogConfig
 from vhap.data.pictures import write_picture
+from vhap.data.results import SAVED_EVERY_EPOCHS
 from vhap.data.sample import FrameBatch
 from vhap.tracking.checkpoint import Checkpoint, save_checkpoint
 from vhap.tracking.loop import Callback, StepEvent
@@ -22,8 +23,6 @@ from vhap.tracking.stages import Stage
 from vhap.util.choice import even_choice
 from vhap.util.files import read_json, write_json
 from vhap.util.log import get_logger
-
-SAVED_EVERY_EPOCHS = 10
 
 
 class ProgressBar(Callback):

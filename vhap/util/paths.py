@@ -32,7 +32,7 @@ def inside(folder: Path, name: object, where: object) -> Path:
     steps up by `..`, or has control characters, by the rules of POSIX and of Windows: a file may name its neighbours,
     and nothing else on the machine.
     """
-    if isinstance(name, str) and name and name.isprintable():
+    if isinstance(name, str) and name and not any(character < " " or character == "\x7f" for character in name):
         posix, windows = PurePosixPath(name), PureWindowsPath(name)
         is_absolute = posix.is_absolute() or windows.drive or windows.root
         if not is_absolute and ".." not in (*posix.parts, *windows.parts):
