@@ -17,6 +17,7 @@ from vhap.data.video import VideoInfo, count_frames, extraction_rate, probe_vide
 from vhap.util.errors import InputError
 from vhap.util.files import read_json, write_json
 from vhap.util.log import get_logger
+from vhap.util.paths import inside
 from vhap.util.progress import progress
 
 SERIAL_NAME = re.compile(r"cam_(?P<serial>[^_]+)\.(mp4|mov)", re.IGNORECASE)
@@ -111,7 +112,10 @@ def _is_of_one_camera(folder: Path) -> bool:
 def _recorded(folder: Path) -> dict[str, Any]:
     """What a pass over a rig's videos wrote down about each camera's; empty where there was none."""
     path = folder / RECORD
-    return read_json(path).get("cameras", {}) if path.is_file() else {}
+    cameras = read_json(path).get("cameras", {}) if path.is_file() else {}
+    for camera in cameras:
+        inside(folder / "images", camera, path)
+    return cameras
 
 
 def _common_rate(infos: Mapping[str, VideoInfo], target_fps: float, folder: Path) -> Fraction:
