@@ -163,3 +163,11 @@ def frame_times(path: Path) -> tuple[np.ndarray, np.ndarray]:
         )
     ticks, is_key = zip(*shown)
     return (np.array(ticks) - ticks[0]) * (int(base[1]) / int(base[2])), np.array(is_key)
+
+
+def require_frames(path: Path, count: int, target: Path) -> None:
+    """InputError where a video that was just written for `target` has another number of frames: ffmpeg's end goes
+    unheard, and on a full disk it leaves what it has."""
+    written = len(frame_times(path)[0])
+    if written != count:
+        raise InputError(f"expected {count} frames in {target}, found {written} written; free some space on that disk")
