@@ -72,8 +72,8 @@ def run(config: DemoConfig) -> Path:
     stages = {f"track.{name}": value for name, value in report.stage_seconds(tracked).items()}
     with watch("show"):
         scene = rendered_frames.open_run(tracked)
-        video_beside = report.write_side_by_side(scene, output / "side_by_side.mp4")
-        page = report.write_report(scene, output, {**watch.seconds, **stages})
+        video_beside = output / "side_by_side.mp4"
+        page = report.write_report(scene, output, {**watch.seconds, **stages}, beside=video_beside)
     path = output / "metrics.json"
     write_json(path, {**metrics, "seconds": {**watch.seconds, **stages}})
     tell(metrics, watch.seconds, [page, video_beside, tracked, *halves, union, path])
