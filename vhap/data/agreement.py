@@ -58,9 +58,9 @@ def contradiction(points: np.ndarray, alpha: np.ndarray) -> Contradiction | None
 def detected_points(points: np.ndarray) -> np.ndarray:
     """(M, 2) x / width, y / height of the points (N, 2 or 3) that were found and lie in the picture."""
     kept = ((points[:, :2] >= 0) & (points[:, :2] < 1)).all(1)
-    # Points turned away have confidence 0 and lie on the head all the same; a face without any was not found.
-    if points.shape[1] > 2 and not (points[:, 2] > 0).any():
-        kept[:] = False
+    if points.shape[1] > 2:
+        # Readers set points of confidence 0, among them those turned away, to the picture's corner.
+        kept &= points[:, 2] > 0
     return points[kept, :2]
 
 
