@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from pathlib import Path
@@ -10,10 +11,13 @@ from typing import Any, TypeVar
 
 import yaml
 
+from vhap.config.ranges import check_ranges
 from vhap.util.errors import InputError
 from vhap.util.files import write_text
 
 SCHEMA_VERSION = 1
+LARGEST = 1 << 1000
+"""Larger integers have no float."""
 C = TypeVar("C")
 
 
@@ -25,15 +29,26 @@ def load_config(path: str | Path, kind: type[C]) -> C:
     """Builds `kind` from YAML; unknown keys, missing keys and wrong types are InputErrors, code is never run."""
     path = Path(path)
     try:
-        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+        plain = yaml.load(path.read_text(encoding="utf-8"), _PlainLoader)
     except FileNotFoundError as error:
         raise InputError(f"expected a config at {path}, found nothing; check the path") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"expected plain YAML in {path}, found something else ({reason}); remake it") from error
     if not isinstance(plain, dict) or plain.pop("schema_version", None) != SCHEMA_VERSION:
         raise InputError(f"expected schema_version {SCHEMA_VERSION} in {path}, found another; track again")
-    return from_plain(kind, plain, str(path))
+    config = from_plain(kind, plain, str(path))
+    check_ranges(config, f"{path}:")
+    return config
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Without aliases, which nothing here writes and by which a few lines expand without end."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("an alias")
+        return super().compose_node(parent, index)
 
 
 def to_plain(value: Any) -> Any:
@@ -67,7 +82,7 @@ def from_plain(kind: Any, plain: Any, where: str) -> Any:
     if kind is Path and isinstance(plain, str):
         return Path(plain)
     if kind is float and isinstance(plain, (int, float)) and not isinstance(plain, bool):
-        return float(plain)
+        return float(plain) if abs(plain) < LARGEST else math.copysign(math.inf, plain)
     if kind in (int, str, bool, type(None)) and type(plain) is kind:
         return plain
     raise InputError(f"expected {getattr(kind, '__name__', kind)} at {where}, found {plain!r}; correct it")
