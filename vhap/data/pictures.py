@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vhap.util.errors import InputError
-from vhap.util.files import atomic_path
+from vhap.util.files import read_bytes, write_bytes
 from vhap.util.optional import import_or_explain
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -54,7 +54,10 @@ def picture_size(path: Path) -> tuple[int, int]:
             turned = "exif" in picture.info and picture.getexif().get(EXIF_ORIENTATION, 1) >= 5
             if not _has_its_end(path):
                 picture.load()
-    except (OSError, SyntaxError, ValueError) as error:
+    except PermissionError:
+        raise
+    # A damaged picture raises almost any exception; all of them mean the same here.
+    except Exception as error:
         raise unreadable(path) from error
     return (width, height) if turned else (height, width)
 
@@ -75,18 +78,13 @@ def common_size(paths: list[Path]) -> tuple[int, int]:
 def read_rgb(path: Path) -> np.ndarray:
     """(H, W, 3) uint8, upright."""
     cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise unreadable(path)
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+    return cv2.cvtColor(_decoded(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
 def read_alpha(path: Path) -> np.ndarray:
     """(H, W) uint8: the alpha channel where the file has one, else its brightness."""
     cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
-    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if picture is None:
-        raise unreadable(path)
+    picture = _decoded(path, cv2.IMREAD_UNCHANGED)
     if picture.dtype == np.uint16:
         picture = (picture // 257).astype(np.uint8)
     if picture.ndim == 2:
@@ -100,9 +98,11 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
     if picture.ndim == 3:
         picture = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix.lower() != ".png" else []
-    with atomic_path(path) as temporary:
-        if not cv2.imwrite(str(temporary), picture, options):
-            raise OSError(f"could not write {path}")
+    # OpenCV's own writing reports success on a full disk.
+    done, encoded = cv2.imencode(path.suffix.lower(), picture, options)
+    if not done:
+        raise ValueError(f"could not encode {path}")
+    write_bytes(path, encoded.data)
 
 
 def shrink(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -153,12 +153,31 @@ def some_names(names: list[str]) -> str:
     return ", ".join(names[:NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
 
 
+def _decoded(path: Path, flags: int) -> np.ndarray:
+    """The picture of a file, whose name need not be UTF-8 (OpenCV would not find it)."""
+    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    content = read_bytes(path, "a picture")
+    if not _is_whole(content[:2], content[-TAIL_BYTES:]):
+        raise unreadable(path)
+    try:
+        picture = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    except cv2.error as error:
+        raise unreadable(path) from error
+    if picture is None:
+        raise unreadable(path)
+    return picture
+
+
 def _has_its_end(path: Path) -> bool:
-    """Whether the end marker stands near the end; OpenCV would fill the rest of a cut JPEG with grey."""
     with open(path, "rb") as file:
         start = file.read(2)
         file.seek(max(0, path.stat().st_size - TAIL_BYTES))
-        return (b"\xff\xd9" if start == b"\xff\xd8" else b"IEND") in file.read()
+        return _is_whole(start, file.read())
+
+
+def _is_whole(start: bytes, end: bytes) -> bool:
+    """Whether the end marker stands near the end; OpenCV would fill the rest of a cut JPEG with grey."""
+    return (b"\xff\xd9" if start == b"\xff\xd8" else b"IEND") in end
 
 
 def _as_text(size: tuple[int, int]) -> str:

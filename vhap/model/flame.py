@@ -21,8 +21,9 @@ from vhap.model.teeth import add_teeth
 from vhap.model.texture import region_texture
 from vhap.model.uv import cylinder_layout, match_corners
 from vhap.util.errors import InputError
-from vhap.util.files import file_hash
+from vhap.util.files import file_hash, read_bytes, read_npz
 from vhap.util.log import get_logger
+from vhap.util.schema import REAL, WHOLE, ArrayRule, check_arrays
 
 N_IDENTITY = 300
 N_JOINTS = 5
@@ -178,11 +179,10 @@ def _layout_of_texture(path: Path, faces: np.ndarray) -> tuple[np.ndarray, np.nd
     """Only vt and ft are read: the file's texture basis would take most of a gigabyte."""
     if not path.is_file():
         return None
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            uvs, uv_faces = file["vt"], file["ft"]
-    except (KeyError, ValueError, OSError) as error:
-        raise InputError(f"expected vt and ft in {path}, found {error}; get the file again from {SOURCE}") from error
+    arrays = read_npz(path, only=("vt", "ft"))
+    rules = {"vt": ArrayRule(REAL, ("n", 2), most=10), "ft": ArrayRule(WHOLE, ("f", 3))}
+    check_arrays(path, arrays, rules, f"get the file again from {SOURCE}")
+    uvs, uv_faces = arrays["vt"], arrays["ft"]
     if uv_faces.shape != faces.shape:
         get_logger().warning("%s has other triangles than the model: its texture layout is not used", path.name)
         return None
@@ -193,7 +193,7 @@ def _base_texture(folder: Path, model: HeadModel) -> torch.Tensor:
     path = folder / PAINTED
     if not path.is_file():
         return region_texture(model, TEXTURE_RESOLUTION)
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    picture = cv2.imdecode(np.frombuffer(read_bytes(path, "a picture"), np.uint8), cv2.IMREAD_COLOR)
     if picture is None:
         raise InputError(f"expected a picture at {path}, found something unreadable; restore or remove it")
     return torch.from_numpy(picture[..., ::-1].astype(np.float32) / 255)

@@ -8,19 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from vhap.config.track import LogConfig
+from vhap.data.pictures import write_picture
 from vhap.data.sample import FrameBatch
 from vhap.tracking.checkpoint import Checkpoint, save_checkpoint
 from vhap.tracking.loop import Callback, StepEvent
 from vhap.tracking.params import TrackParams
 from vhap.tracking.stages import Stage
 from vhap.util.choice import even_choice
-from vhap.util.files import atomic_path, read_json, write_json
+from vhap.util.files import read_json, write_json
 from vhap.util.log import get_logger
 
 SAVED_EVERY_EPOCHS = 10
@@ -113,8 +113,7 @@ class TrainPictures(Callback):
         grid = torch.cat([torch.cat(list(column), 0) for column in columns], 1).clamp(0, 1)
         pixels = (grid.cpu().numpy() * 255).round().astype(np.uint8)
         name = f"{event.stage.name}_{event.step:06d}.{self.config.image_format}"
-        with atomic_path(self.folder / name) as temporary:
-            cv2.imwrite(str(temporary), pixels[..., ::-1])
+        write_picture(self.folder / name, pixels)
 
 
 def shown_pictures(batch: FrameBatch, most: int) -> list[int]:

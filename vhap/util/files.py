@@ -1,24 +1,33 @@
-"""Files appear whole or not at all: written beside their place under a temporary name, then renamed."""
+"""Files appear whole or not at all: written beside their place under a temporary name, synced, then renamed."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
+import math
 import os
 import tempfile
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Container, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
-from vhap.util.errors import InputError
+from vhap.util.errors import InputError, shown
+
+ARRAY_KINDS = "biufU"
+"""Kinds of numpy arrays that files of ours hold: truth values, whole and real numbers, text."""
+
+MOST_INFLATED_BYTES = 1 << 32
+"""Of one compressed array: zeros grow a thousandfold, and a small file must not fill the memory."""
 
 
 @contextlib.contextmanager
 def atomic_path(target: str | Path) -> Iterator[Path]:
-    """Yields a temporary path in the target's folder (same suffix); renamed onto target when the block succeeds."""
+    """Yields a temporary path in the target's folder (same suffix); when the block succeeds its bytes are on the disk
+    and it takes the target's name."""
     target = Path(target)
     make_folder(target.parent)
     handle, name = tempfile.mkstemp(prefix=".tmp_", suffix=target.suffix, dir=target.parent)
@@ -29,6 +38,8 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
         mask = os.umask(0)
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
@@ -47,9 +58,25 @@ def make_folder(path: str | Path) -> Path:
     return path
 
 
-def write_text(target: str | Path, text: str) -> None:
+def read_bytes(path: str | Path, what: str) -> bytes:
+    """A whole file. what: "a JSON file", for the message where there is none."""
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(f"expected {what} at {path}, found nothing; check the path") from error
+    except ValueError as error:
+        raise InputError(
+            f"expected {what} at {shown(str(path))}, found no name of a file ({error}); correct it"
+        ) from error
+
+
+def write_bytes(target: str | Path, content: bytes | memoryview) -> None:
     with atomic_path(target) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content)
+
+
+def write_text(target: str | Path, text: str) -> None:
+    write_bytes(target, text.encode("utf-8"))
 
 
 def write_json(target: str | Path, value: Any) -> None:
@@ -57,14 +84,48 @@ def write_json(target: str | Path, value: Any) -> None:
     write_text(target, json.dumps(value, indent=4, allow_nan=False) + "\n")
 
 
-def read_json(path: str | Path) -> Any:
-    path = Path(path)
+def read_json(path: str | Path, kind: Any = None) -> Any:
+    """JSON whose numbers are finite and whose objects name each key once.
+
+    kind: a type that the content has to be of, as msgspec checks it (TypedDicts and Annotated included); keys that it
+    does not name are kept. InputError where the file is missing, is not JSON, or is not of that type.
+    """
+    content = read_bytes(path, "a JSON file")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"expected a JSON file at {path}, found nothing; check the path") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        value = json.loads(
+            content, parse_constant=_finite_number, parse_float=_finite_number, object_pairs_hook=_distinct_keys
+        )
+    except (ValueError, RecursionError) as error:
         raise InputError(f"expected JSON in {path}, found something else ({error}); restore or remake it") from error
+    if kind is not None:
+        _require_kind(value, kind, path)
+    return value
+
+
+def _require_kind(value: Any, kind: Any, path: str | Path) -> None:
+    import msgspec
+
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise InputError(
+            f"expected other content in {path}, found what does not fit: {shown(str(error))}; restore or remake it"
+        ) from error
+
+
+def _finite_number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"the number {shown(text)} is not finite")
+    return number
+
+
+def _distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {shown(next(n for n in names if names.count(n) > 1))} stands twice in one object")
+    return found
 
 
 def write_npz(target: str | Path, arrays: dict[str, Any]) -> None:
@@ -72,20 +133,66 @@ def write_npz(target: str | Path, arrays: dict[str, Any]) -> None:
         np.savez(file, **arrays)
 
 
-def read_npz(path: str | Path) -> dict[str, np.ndarray]:
-    """All arrays of an npz; never runs code (allow_pickle off)."""
+def read_npz(path: str | Path, only: Container[str] | None = None) -> dict[str, np.ndarray]:
+    """The arrays of an npz, or those of these names. No code is run, and no memory taken beyond what the file holds."""
     path = Path(path)
+    if not path.exists():
+        raise InputError(f"expected an npz file at {path}, found nothing; check the path")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-    except FileNotFoundError as error:
-        raise InputError(f"expected an npz file at {path}, found nothing; check the path") from error
-    except (ValueError, OSError, EOFError, KeyError) as error:
-        raise InputError(f"expected a readable npz at {path}, found {error}; restore or remake it") from error
-    except Exception as error:
-        if type(error).__name__ == "BadZipFile":
-            raise InputError(f"expected a readable npz at {path}, found a damaged one; remake it") from error
+        with zipfile.ZipFile(path) as archive:
+            named = {_array_name(member): member for member in archive.infolist()}
+            return {
+                name: _read_member(archive, member) for name, member in named.items() if only is None or name in only
+            }
+    except (MemoryError, PermissionError):
         raise
+    # A damaged archive raises almost any exception; all of them mean the same here.
+    except Exception as error:
+        reason = shown(f"{type(error).__name__}: {error}")
+        raise InputError(f"expected a readable npz at {path}, found {reason}; restore or remake it") from error
+
+
+def _array_name(member: zipfile.ZipInfo) -> str:
+    if not member.filename.endswith(".npy"):
+        raise ValueError(f"{member.filename} is no array")
+    return member.filename.removesuffix(".npy")
+
+
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    if member.file_size > max(MOST_INFLATED_BYTES, member.compress_size):
+        raise ValueError(f"{member.filename} grows from {member.compress_size} to {member.file_size} bytes")
+    with archive.open(member) as file:
+        return read_array(file, member.file_size)
+
+
+def read_array(file: IO[bytes], size: int) -> np.ndarray:
+    """The array of an npy stream of `size` bytes. ValueError where it holds objects, or not what its header says."""
+    version = np.lib.format.read_magic(file)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran_order, dtype = read_header(file)
+    header = file.tell()
+    if dtype.kind not in ARRAY_KINDS or dtype.hasobject:
+        raise ValueError(f"an array of {dtype}, which is not read here")
+    if any(side < 0 for side in shape) or math.prod(shape) * dtype.itemsize != size - header:
+        raise ValueError(f"{size - header} bytes in place of an array {shape} of {dtype}")
+    content = file.read(size - header)
+    array = np.frombuffer(content, dtype).reshape(shape, order="F" if fortran_order else "C")
+    return array.astype(dtype.newbyteorder("="), order="C")
+
+
+def read_npy(path: str | Path) -> np.ndarray:
+    """The array of an npy file; InputError where it is missing or damaged. No code is run."""
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"expected an npy file at {path}, found nothing; check the path")
+    try:
+        with open(path, "rb") as file:
+            return read_array(file, path.stat().st_size)
+    except (MemoryError, PermissionError):
+        raise
+    except Exception as error:
+        reason = shown(f"{type(error).__name__}: {error}")
+        raise InputError(f"expected a readable npy at {path}, found {reason}; restore or remake it") from error
 
 
 def file_hash(path: str | Path) -> str:

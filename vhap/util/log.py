@@ -22,7 +22,7 @@ def get_logger() -> logging.Logger:
 
 def log_to_file(path: Path) -> logging.Handler:
     """Adds a file that receives every line from now on; the caller removes the handler when the run ends."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     get_logger().addHandler(handler)
     return handler

@@ -18,7 +18,7 @@ from vhap.data.rig_capture import Correction, RigCapture
 from vhap.data.rig_recording import RigRecording, open_flat_recording
 from vhap.data.sequence_folder import find_folder
 from vhap.util.errors import InputError
-from vhap.util.files import read_json
+from vhap.util.files import read_json, read_npy
 
 TRAIN = (0, 1, 2, 4, 5, 7, 8, 9, 10, 12, 13, 14)
 DIVISIONS: dict[Division, tuple[int, ...]] = {
@@ -85,10 +85,7 @@ def read_corrections(config: NersembleDataConfig, serials: list[str]) -> Mapping
 
 
 def _affine(path: Path) -> Correction:
-    try:
-        return partial(correct_affine, matrix=np.load(path, allow_pickle=False))
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"expected a matrix of numbers in {path}, found {error}; download it again") from error
+    return partial(correct_affine, matrix=read_npy(path))
 
 
 def _calibration(config: NersembleDataConfig) -> Path:
