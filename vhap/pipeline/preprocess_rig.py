@@ -43,7 +43,8 @@ def preprocess_rig(config: PreprocessConfig, source: Path) -> Path:
         plates = require_rig_backgrounds(_plates_folder(config, folder), cameras)
         for camera, size in _picture_sizes(videos, recording).items():
             require_plate_shape(plates[camera], picture_size(plates[camera]), size)
-    _make_matting(config, folder, cameras[0])
+    if not is_input:
+        _make_matting(config, folder, cameras[0])
     if config.landmark_source != "none":
         require_detector(config.landmark_source)
     if videos:
@@ -81,7 +82,8 @@ def complete_rig(config: PreprocessConfig, recording: RigRecording, videos: Mapp
 
 
 def _chosen_method(config: PreprocessConfig, folder: Path, cameras: Iterable[str]) -> MattingMethod:
-    """What `auto` means: background_difference where it can run for every camera, else mediapipe."""
+    """What `auto` means without alpha channels: background_difference where it can run for every camera, else
+    mediapipe."""
     if config.matting_method != "auto":
         return config.matting_method
     plates_folder = _plates_folder(config, folder)
