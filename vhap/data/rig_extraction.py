@@ -10,13 +10,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vhap.data.extraction import RECORD, UNFINISHED, decode_into, log_conversions, require_space
+from vhap.data.extraction import (
+    RECORD,
+    UNFINISHED,
+    agrees,
+    decode_into,
+    log_conversions,
+    require_space,
+    video_source,
+)
 from vhap.data.pictures import list_pictures, natural_order, some_names
 from vhap.data.rig_recording import find_rig_recording, flat_name
 from vhap.data.video import VideoInfo, count_frames, extraction_rate, probe_video
 from vhap.util.errors import InputError
 from vhap.util.files import read_json, write_json
 from vhap.util.log import get_logger
+from vhap.util.paths import inside
 from vhap.util.progress import progress
 
 SERIAL_NAME = re.compile(r"cam_(?P<serial>[^_]+)\.(mp4|mov)", re.IGNORECASE)
@@ -111,7 +120,10 @@ def _is_of_one_camera(folder: Path) -> bool:
 def _recorded(folder: Path) -> dict[str, Any]:
     """What a pass over a rig's videos wrote down about each camera's; empty where there was none."""
     path = folder / RECORD
-    return read_json(path).get("cameras", {}) if path.is_file() else {}
+    cameras = read_json(path).get("cameras", {}) if path.is_file() else {}
+    for camera in cameras:
+        inside(folder / "images", camera, path)
+    return cameras
 
 
 def _common_rate(infos: Mapping[str, VideoInfo], target_fps: float, folder: Path) -> Fraction:
@@ -152,8 +164,8 @@ def _read_record(folder: Path, videos: Mapping[str, Path], options: dict[str, st
     record = {**read_json(folder / RECORD), "cameras": cameras} if cameras else {**options, "cameras": {}}
     before = {name: record.get(name) for name in options}
     for serial, source in cameras.items():
-        if serial in videos and {key: source[key] for key in ("video", "bytes")} != _source(videos[serial]):
-            before["video"] = f"{source['video']} of {source['bytes']} bytes"
+        if serial in videos and not agrees(source, video_source(videos[serial])):
+            before["video"] = f"{source['video']} of {source['bytes']} bytes, digest {source.get('digest')}"
     if before != options:
         raise InputError(
             f"expected {images} to come from these videos with {options}, found pictures of {before}; use the same "
@@ -196,9 +208,5 @@ def _is_complete(folder: Path, camera: str, record: dict[str, Any]) -> bool:
 
 
 def _remember(folder: Path, record: dict[str, Any], camera: str, video: Path, pictures: int) -> None:
-    record["cameras"][camera] = {**_source(video), "pictures": pictures}
+    record["cameras"][camera] = {**video_source(video), "pictures": pictures}
     write_json(folder / RECORD, record)
-
-
-def _source(video: Path) -> dict[str, Any]:
-    return {"video": video.name, "bytes": video.stat().st_size}

@@ -243,6 +243,14 @@ def frame_times(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return (np.array(ticks) - ticks[0]) * base_s, np.array(is_key)
 
 
+def require_frames(path: Path, count: int, target: Path) -> None:
+    """InputError where a video that was just written for `target` has another number of frames: ffmpeg's end goes
+    unheard, and on a full disk it leaves what it has."""
+    written = len(frame_times(path)[0])
+    if written != count:
+        raise InputError(f"expected {count} frames in {target}, found {written} written; free some space on that disk")
+
+
 def _packets(path: Path, *options: str) -> tuple[list[tuple[int, int]], float]:
     """(time in ticks, flags: 1 key frame, 4 never shown) of each packet, and the seconds of a tick."""
     require_file(path)

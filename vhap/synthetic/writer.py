@@ -18,6 +18,7 @@ from vhap.data.ffmpeg import file_url
 from vhap.data.landmark_files import POINT_COUNTS, Landmarks, save_landmarks
 from vhap.data.pictures import read_rgb, write_picture
 from vhap.data.results import TrackResult, save_result
+from vhap.data.video import require_frames
 from vhap.geometry.cameras import Camera
 from vhap.model.head import HeadModel, HeadParams, landmark_points, pose, yaw_in_camera
 from vhap.synthetic.camera import FilmCamera, point_visibility
@@ -236,3 +237,4 @@ def write_video(path: Path, pictures: Sequence[Path], fps: float) -> None:
         for picture in pictures:
             writer.send(read_rgb(picture))
         writer.close()
+        require_frames(temporary, len(pictures), path)

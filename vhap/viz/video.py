@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vhap.data.ffmpeg import file_url
-from vhap.data.video import frame_times
+from vhap.data.video import require_frames
 from vhap.util.errors import InputError, shown
 from vhap.util.files import atomic_path
 from vhap.util.optional import import_or_explain
@@ -44,7 +44,7 @@ class VideoWriter:
             if self._encoder is not None:
                 self._encoder.close()
             if kind is None:
-                self._require_whole()
+                require_frames(self._temporary, self.count, self.path)
         except BaseException as failure:
             self._held.__exit__(type(failure), failure, failure.__traceback__)
             raise
@@ -65,14 +65,6 @@ class VideoWriter:
                 f"({shown(str(error))}); free some space, reinstall imageio-ffmpeg or correct IMAGEIO_FFMPEG_EXE"
             ) from error
         self.count += 1
-
-    def _require_whole(self) -> None:
-        """ffmpeg's end goes unheard: on a full disk it leaves what it has."""
-        written = len(frame_times(self._temporary)[0])
-        if written != self.count:
-            raise InputError(
-                f"expected {self.count} frames in {self.path}, found {written} written; free some space on that disk"
-            )
 
     def _open(self) -> Generator[None, object, None]:
         ffmpeg = import_or_explain("imageio_ffmpeg", "pip install imageio-ffmpeg")
