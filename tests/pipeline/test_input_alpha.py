@@ -63,7 +63,8 @@ def run(path, method="auto", **options):
 
 
 def contents(folder):
-    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name[0] != "."]
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
 
 def require_halves(path):
@@ -145,6 +146,20 @@ def test_the_alpha_of_own_pictures_is_taken_and_they_stay(tmp_path, mediapipe, k
     assert {path: value for path, value in contents(tmp_path).items() if path in before} == before
     for t in range(3):
         require_halves(folder / "alpha_maps" / f"{t:06d}.png")
+    assert mediapipe == []
+
+
+def test_pictures_that_were_replaced_get_mattes_of_their_own(tmp_path, mediapipe):
+    own_pictures(tmp_path / "person" / "images")
+    folder = run(tmp_path / "person")
+    flipped = cv2.imread(str(folder / "images" / "000001.png"), cv2.IMREAD_UNCHANGED)[:, ::-1]
+    cv2.imwrite(str(folder / "images" / "000001.png"), flipped)
+    kept = (folder / "alpha_maps" / "000002.png").stat().st_mtime_ns
+    run(tmp_path / "person")
+    alpha = read_alpha(folder / "alpha_maps" / "000001.png")
+    assert alpha[:, :32].max() == 0
+    assert alpha[:, 32:].min() == 255
+    assert (folder / "alpha_maps" / "000002.png").stat().st_mtime_ns == kept
     assert mediapipe == []
 
 
