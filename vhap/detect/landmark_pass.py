@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +18,8 @@ import numpy as np
 
 from vhap.data.landmark_files import Landmarks, save_landmarks
 from vhap.data.pictures import common_size, read_rgb, some_names
-from vhap.detect.person import AUTO, faces_as_text, find_face, follow_person, fullest_frame, parse_person
+from vhap.data.provenance import Provenance
+from vhap.detect.person import AUTO, PERSON, faces_as_text, find_face, follow_person, fullest_frame, parse_person
 from vhap.util.errors import InputError
 from vhap.util.files import read_npz, write_npz
 from vhap.util.log import get_logger
@@ -49,7 +50,8 @@ class LandmarkPass:
 
     n_jobs: detectors at the same time. points_if_unseen: number of points of the file that is written where no
     picture shows a face; None raises an InputError there. label: what messages call the pass; None: the file's name.
-    person: whom to follow, as `parse_person` takes it.
+    options: what else decides what is detected, `person` among it (vhap.detect.person); written into the file with the
+    pictures' digests.
     """
 
     path: Path
@@ -58,16 +60,18 @@ class LandmarkPass:
     n_jobs: int = 1
     points_if_unseen: int | None = None
     label: str | None = None
-    person: str = AUTO
+    options: Mapping[str, str] = field(default_factory=dict)
 
     def run(self) -> Path:
         height, width = common_size(list(self.pictures.values()))
         detectors = _PerThread(self.make)
         names, files = list(self.pictures), list(self.pictures.values())
+        # Taken before any picture is read: one that is replaced meanwhile will be found changed.
+        sources = list(Provenance(_sequence_of(self.path)).sources(self.pictures).values())
         chunks = [range(start, min(start + CHUNK, len(files))) for start in range(0, len(files), CHUNK)]
         label = self.label or self.path.stem
         with ThreadPoolExecutor(max(1, self.n_jobs)) as pool:
-            parts = pool.map(lambda chunk: self._chunk([files[i] for i in chunk], chunk.start, detectors), chunks)
+            parts = pool.map(lambda chunk: self._chunk(chunk, files, sources, detectors), chunks)
             faces = [found for part in progress(parts, label, len(chunks)) for found in part]
         chosen = self._chosen_faces(faces, (height, width), detectors)
         seen = [points for points in chosen if points is not None]
@@ -77,7 +81,8 @@ class LandmarkPass:
                 "check that the video shows one, or choose another landmark_source"
             )
         count = len(seen[0]) if seen else self.points_if_unseen or 0
-        save_landmarks(self.path, _as_landmarks(chosen, count, names, (height, width), detectors.get()))
+        found = _as_landmarks(chosen, count, names, (height, width), detectors.get())
+        save_landmarks(self.path, replace(found, sources=sources, options=self.options))
         shutil.rmtree(self._parts, ignore_errors=True)
         unseen = [name for name, points in zip(names, chosen) if points is None]
         get_logger().info(
@@ -90,15 +95,15 @@ class LandmarkPass:
     def _parts(self) -> Path:
         return self.path.parent / f".{self.path.stem}_parts"
 
-    def _chunk(self, files: list[Path], start: int, detectors: _PerThread) -> list[np.ndarray]:
+    def _chunk(self, chunk: range, files: list[Path], sources: list[str], detectors: _PerThread) -> list[np.ndarray]:
         """All faces of some pictures, (K, N, 3) each; read from the chunk's file where that is of these pictures."""
-        part = self._parts / f"{start:06d}.npz"
-        source = np.array([f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files])
+        part = self._parts / f"{chunk.start:06d}.npz"
+        source = np.array([sources[index] for index in chunk])
         if part.is_file():
             saved = read_npz(part)
             if np.array_equal(saved["source"], source):
                 return np.split(saved["points"], np.cumsum(saved["counts"])[:-1])
-        found = [detectors.get().faces(read_rgb(path)) for path in files]
+        found = [detectors.get().faces(read_rgb(files[index])) for index in chunk]
         counts = [len(faces) for faces in found]
         stacked = [points for faces in found for points in faces]
         # Single precision: these points are all that stays in memory of a long video.
@@ -111,7 +116,7 @@ class LandmarkPass:
     ) -> list[np.ndarray | None]:
         """The person's points per picture; where lost, searched for once more beside the nearest sight in time."""
         boxes = [np.array([_box(points) for points in found]).reshape(-1, 3) for found in faces]
-        wanted = parse_person(self.person)
+        wanted = parse_person(self.options.get(PERSON) or AUTO)
         first = None if wanted is None else find_face(boxes, wanted, list(self.pictures))
         person = follow_person(boxes, size, first)
         self._report_others(boxes, person)
@@ -165,6 +170,11 @@ def _as_landmarks(
             points[frame, :, 2] = detector.confidence(found)
             boxes[frame] = [*points[frame, :, :2].min(0), *points[frame, :, :2].max(0), 1.0]
     return Landmarks(points, boxes, names)
+
+
+def _sequence_of(path: Path) -> Path:
+    """The sequence folder of a file below landmark2d/."""
+    return next((folder.parent for folder in path.parents if folder.name == "landmark2d"), path.parent)
 
 
 def _box(points: np.ndarray) -> np.ndarray:

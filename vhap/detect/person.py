@@ -9,6 +9,8 @@ import numpy as np
 
 from vhap.util.errors import InputError, shown
 
+PERSON = "person"
+"""Key of the choice among what decides landmarks and alpha maps; absent or empty: `auto`."""
 AUTO = "auto"
 """The person who is largest, most central and longest in view."""
 NEAR = 0.75
