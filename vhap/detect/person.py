@@ -65,6 +65,13 @@ def parse_person(text: str) -> int | tuple[float, float] | None:
     )
 
 
+def person_options(text: str | None) -> dict[str, str] | None:
+    """What --person adds to the options that decide landmarks; None where it was not given. InputError on nonsense."""
+    if text is None:
+        return None
+    return {PERSON: "" if parse_person(text) is None else text}
+
+
 def fullest_frame(boxes: list[np.ndarray]) -> int:
     """The first frame of those with the most faces."""
     return max(range(len(boxes)), key=lambda frame: (len(boxes[frame]), -frame))
