@@ -96,7 +96,8 @@ class TensorBoard(Callback):
 
 
 class TrainPictures(Callback):
-    """Input, render, error of a few pictures in `train/`, every interval_media steps that render, from the first (0: none)."""
+    """Input, render, error of a few pictures in `train/`, every interval_media steps that render, from the first; 0:
+    none."""
 
     def __init__(self, folder: Path, config: LogConfig) -> None:
         self.folder, self.config, self.count = folder, config, 0
