@@ -46,7 +46,7 @@ HEAD = "flame2023:0123"
 
 def make_base(folder: Path) -> None:
     for make in (
-        results, configs, checkpoints, sequence, rigs, avatar, nersemble, exports, union, evaluation, flame, ict,
+        results, configs, checkpoints, sequence, faces, rigs, avatar, nersemble, exports, union, evaluation, flame, ict,
         pictures, videos, texts,
     ):  # fmt: skip
         make(folder / make.__name__)
@@ -124,6 +124,18 @@ def sequence(folder: Path) -> None:
              for n, s in zip(NAMES, sources)]  # fmt: skip
     write_text(clip / MADE_FROM, "".join(f"\n{json.dumps(line)}\n" for line in lines))
     write_json(clip / CACHE, {f"images/{n}.png": [1, 2, 3, "0" * 32] for n in NAMES})
+
+
+def faces(folder: Path) -> None:
+    """A clip whose landmark pass was interrupted."""
+    for index, name in enumerate(NAMES):
+        write_picture(folder / "images" / f"{name}.png", np.full((HEIGHT, WIDTH, 3), index, np.uint8))
+    pictures = {name: folder / "images" / f"{name}.png" for name in NAMES}
+    points = np.random.default_rng(0).uniform(10, 40, (FRAMES, 70, 3)).astype(np.float32)
+    sources = np.array(list(Provenance(folder).sources(pictures).values()))
+    arrays = {"source": sources, "counts": np.ones(FRAMES, int), "points": points}
+    write_npz(folder / "landmark2d/.faces_parts/000000.npz", arrays)
+    write_json(folder / "synthetic.json", {"frames": 4, "head": "builtin:0"})
 
 
 def rigs(folder: Path) -> None:

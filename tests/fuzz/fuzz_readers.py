@@ -26,6 +26,7 @@ from vhap.data.cameras.find import read_rig_cameras
 from vhap.data.cameras.rig import RigCameras, align_to_axes, undistort_points
 from vhap.data.extraction import extract_pictures, extracted_fps
 from vhap.data.input_alpha import has_alpha, read_own_alpha
+from vhap.data.landmark_files import load_landmarks
 from vhap.data.monocular import MonocularCapture
 from vhap.data.nersemble import capture as nersemble_capture
 from vhap.data.nersemble.catalogue import list_files, read_catalogue, select
@@ -39,6 +40,7 @@ from vhap.data.rig_extraction import videos_that_count
 from vhap.data.subset import select_cameras, select_timesteps
 from vhap.data.video import count_frames, frame_times, probe_video, read_alpha_frames, read_frames
 from vhap.detect import embedding
+from vhap.detect.landmark_pass import LandmarkPass
 from vhap.detect.person import parse_person
 from vhap.export.target import DATASET, MESHES, finish_target, open_target
 from vhap.export.union import combine_exports
@@ -49,19 +51,21 @@ from vhap.model.flame_pickle import numbers_of, read_object_array, read_pickle
 from vhap.model.head import HeadModel
 from vhap.model.landmark_files import read_ibug, read_mediapipe
 from vhap.pipeline import evaluate_tracking, report, report_charts
+from vhap.pipeline.make_synthetic_capture import claim_folder
 from vhap.pipeline.measure_cameras import camera_table, worst_line
 from vhap.pipeline.rendered_frames import result_head_params
 from vhap.tracking.callbacks import StageTimes
 from vhap.tracking.checkpoint import load_checkpoint
 from vhap.tracking.history import LossHistory
 from vhap.util.errors import InputError
+from vhap.viz.page import Report, render_page
 
 
 def use_result(path: Path) -> None:
     result = load_result(path, HEAD)
     rows = list(range(len(result.timestep_id)))
     result_head_params(result.select(rows), rows)
-    report_charts.parameter_charts(result)
+    render_page(Report("result", charts={"": report_charts.parameter_charts(result)}))
 
 
 def use_truth(path: Path) -> None:
@@ -162,7 +166,7 @@ def use_target(path: Path) -> None:
 
 
 class NotUsedError(Exception):
-    """In place of an evaluation."""
+    """In place of making again what is not read."""
 
 
 def use_evaluation(path: Path) -> None:
@@ -173,26 +177,28 @@ def use_evaluation(path: Path) -> None:
         except NotUsedError:
             return
     per_frame = values[evaluate_tracking.PER_FRAME]
-    json.dumps(evaluate_tracking.clip_values(values))
+    clip, cameras = evaluate_tracking.clip_values(values), values[evaluate_tracking.PER_CAMERA]
+    json.dumps(clip)
     capture = SimpleNamespace(timestep_ids=NAMES)
     scene = cast(Any, SimpleNamespace(n_rows=FRAMES, capture=capture))
     report.chosen_frames(per_frame, 2)
-    report.notes(scene, values)
-    report_charts.frame_charts(per_frame)
-    camera_table(values[evaluate_tracking.PER_CAMERA])
+    notes, charts = report.notes(scene, values), report_charts.frame_charts(per_frame)
+    render_page(Report("evaluation", metrics=clip, notes=notes, charts={"": charts}, tables={"": cameras}))
+    camera_table(cameras)
     worst_line(values[evaluate_tracking.WORST_CAMERAS])
     for row in range(FRAMES):
         report.page_frame(scene, row, per_frame, {})
 
 
 def use_losses(path: Path) -> None:
-    report_charts.loss_charts(path, report.stage_seconds(path.parent))
+    render_page(Report("losses", charts={"": report_charts.loss_charts(path, report.stage_seconds(path.parent))}))
     LossHistory(path, lambda name: 1.0)
 
 
 def use_seconds(path: Path) -> None:
     seconds = report.stage_seconds(path.parent)
-    report_charts.loss_charts(path.with_name("losses.json"), seconds)
+    charts = report_charts.loss_charts(path.with_name("losses.json"), seconds)
+    render_page(Report("seconds", stage_seconds=seconds, charts={"": charts}))
     StageTimes(path, {"rgb_init": 1.0}).tell()
 
 
@@ -225,8 +231,12 @@ def use_ict(path: Path) -> None:
 
 
 def use_embedding(path: Path) -> None:
-    with patch.object(embedding, "_cache_file", return_value=path):
-        model = embedding.with_landmarks(tiny_head(), cast(Any, None), cast(Any, None))
+    made = patch.object(embedding, "make_embedding", side_effect=NotUsedError)
+    with patch.object(embedding, "_cache_file", return_value=path), made:
+        try:
+            model = embedding.with_landmarks(tiny_head(), cast(Any, None), cast(Any, None))
+        except NotUsedError:
+            return
     for marks in model.landmarks.values():
         barycentric_points(model.template, model.faces, marks.face_ids, marks.barycentrics)
 
@@ -240,6 +250,21 @@ def tiny_head() -> HeadModel:
         joint_shape_basis=zeros(5, 3, 2), weights=zeros(4, 5), uvs=zeros(4, 2), uv_faces=zeros(2, 3).long(),
         regions={},
     )  # fmt: skip
+
+
+def use_part(path: Path) -> None:
+    """Faces that a pass over a copy of the clip has found before."""
+    clip = path.parents[2]
+    detector = SimpleNamespace(
+        faces=lambda picture: [np.full((70, 3), 20.0)], face_near=lambda *_: None, confidence=lambda p: np.ones(len(p))
+    )
+    pictures = {name: clip / "images" / f"{name}.png" for name in NAMES}
+    LandmarkPass(path.parents[1] / "faces.npz", pictures, lambda: cast(Any, detector), options={"person": "1"}).run()
+    load_landmarks(path.parents[1] / "faces.npz", NAMES)
+
+
+def use_synthetic(path: Path) -> None:
+    claim_folder(cast(Any, SimpleNamespace(folder=path.parent, settings=path)), {"frames": 4, "head": "builtin:0"})
 
 
 def use_picture(path: Path) -> None:

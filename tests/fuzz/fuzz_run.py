@@ -93,8 +93,10 @@ class Worker:
         if line:
             outcome, said = json.loads(line)
             return outcome, said
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=0 if line is None else 5)
+        status = self.process.poll()
         self.close()
-        status = self.process.returncode
         self._start()
         return ("hang", f"no answer in {self.slowest_s:g} s") if line is None else ("crash", f"exit status {status}")
 

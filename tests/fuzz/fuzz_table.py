@@ -114,6 +114,10 @@ READERS: dict[str, Reader] = {
     ),
     "picture of a clip": Reader("bytes", "sequence/clip/images/000001.png", use.use_sequence, 2),
     "alpha map of a clip": Reader("bytes", "sequence/clip/alpha_maps/000001.png", use.use_sequence, 2),
+    "part of a landmark pass": Reader(
+        "npz", "faces/landmark2d/.faces_parts/000000.npz", use.use_part, 2, output="faces/landmark2d"
+    ),
+    "settings of a synthetic capture": Reader("json", "faces/synthetic.json", use.use_synthetic, 2),
     "record of derived files": Reader("text", "sequence/clip/.made_from.jsonl", use.use_provenance, 2),
     "digests": Reader("json", "sequence/clip/.digests.json", use.use_provenance, 2),
     "extraction.json": Reader("json", "sequence/clip/extraction.json", use.use_extraction, 4),

@@ -77,6 +77,7 @@ def read_one(reader: Reader, base: Path, good: list[bytes], rng: random.Random |
     finally:
         for made in {path, place}:
             shutil.rmtree(made) if made.is_dir() else made.unlink(missing_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(content)
 
 
