@@ -110,7 +110,8 @@ def _picture_sizes(videos: Mapping[str, Path], recording: RigRecording | None) -
 def _make_matting(config: PreprocessConfig, folder: Path, camera: str) -> Matting | None:
     plates_folder = _plates_folder(config, folder)
     plate = find_rig_backgrounds(plates_folder, [camera]).get(camera, plates_folder)
-    return make_matting(config.matting_method, config.matting_weights, plate, config.device)
+    unknown = config.allow_unknown_weights
+    return make_matting(config.matting_method, config.matting_weights, plate, config.device, unknown)
 
 
 def _plates_folder(config: PreprocessConfig, folder: Path) -> Path:

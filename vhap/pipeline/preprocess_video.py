@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from vhap.config.preprocess import PreprocessConfig
@@ -29,7 +30,12 @@ def run(config: PreprocessConfig) -> Path:
     images_folder = folder / "images"
     # Weights and packages are looked for first: an hour of extraction must not end in a missing file.
     matting = make_matting(
-        config.matting_method, config.matting_weights, images_folder / config.background_folder, config.device
+        config.matting_method,
+        config.matting_weights,
+        # `..` is resolved by name, since images/ need not be there yet.
+        Path(os.path.normpath(images_folder / config.background_folder)),
+        config.device,
+        config.allow_unknown_weights,
     )
     if config.landmark_source != "none":
         require_detector(config.landmark_source)
