@@ -28,7 +28,8 @@ from vhap.pipeline import (
     track,
 )
 from vhap.util.errors import InputError
-from vhap.util.files import atomic_path, make_folder, read_json, write_json
+from vhap.util.files import atomic_path, read_json, write_json
+from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger
 
 
@@ -46,7 +47,13 @@ class Stopwatch:
 
 def run(config: DemoConfig) -> Path:
     """Runs the chain and prints the quality, the times and where to look. Returns the path of metrics.json."""
-    watch, output = Stopwatch(), make_folder(config.output)
+    with folder_lock(config.output):
+        return run_chain(config)
+
+
+def run_chain(config: DemoConfig) -> Path:
+    """As `run`, in a folder that is held."""
+    watch, output = Stopwatch(), config.output
     truth = None
     with watch("make_video"):
         video = place_user_video(config) if config.video else output / "video" / "demo.mp4"

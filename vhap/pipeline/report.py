@@ -18,6 +18,7 @@ from vhap.pipeline.report_charts import frame_charts, loss_charts, parameter_cha
 from vhap.util.choice import even_choice
 from vhap.util.errors import InputError
 from vhap.util.files import read_json, write_text
+from vhap.util.lock import folder_lock
 from vhap.util.progress import progress
 from vhap.viz.grid import labelled_grid
 from vhap.viz.page import MOST_FRAMES, PageFrame, Report, render_page
@@ -39,7 +40,8 @@ def run(config: ReportConfig) -> Path:
     if not 1 <= config.frames <= MOST_FRAMES:
         raise InputError(f"expected --frames of 1 to {MOST_FRAMES}, found {config.frames}; correct it")
     scene = open_run(config.run, config.epoch)
-    return write_report(scene, scene.folder, stage_seconds(scene.folder), config.frames)
+    with folder_lock(scene.folder):
+        return write_report(scene, scene.folder, stage_seconds(scene.folder), config.frames)
 
 
 def write_report(

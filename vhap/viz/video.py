@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from vhap.data.video import frame_times
+from vhap.data.ffmpeg import file_url
+from vhap.data.video import require_frames
 from vhap.util.errors import InputError, shown
 from vhap.util.files import atomic_path
 from vhap.util.optional import import_or_explain
@@ -43,7 +44,7 @@ class VideoWriter:
             if self._encoder is not None:
                 self._encoder.close()
             if kind is None:
-                self._require_whole()
+                require_frames(self._temporary, self.count, self.path)
         except BaseException as failure:
             self._held.__exit__(type(failure), failure, failure.__traceback__)
             raise
@@ -65,19 +66,11 @@ class VideoWriter:
             ) from error
         self.count += 1
 
-    def _require_whole(self) -> None:
-        """ffmpeg's end goes unheard: on a full disk it leaves what it has."""
-        written = len(frame_times(self._temporary)[0])
-        if written != self.count:
-            raise InputError(
-                f"expected {self.count} frames in {self.path}, found {written} written; free some space on that disk"
-            )
-
     def _open(self) -> Generator[None, object, None]:
         ffmpeg = import_or_explain("imageio_ffmpeg", "pip install imageio-ffmpeg")
         height, width = self._shape[0] + self._shape[0] % 2, self._shape[1] + self._shape[1] % 2
         encoder = ffmpeg.write_frames(
-            str(self._temporary),
+            file_url(self._temporary),
             (width, height),
             fps=self.fps,
             codec="libx264",
