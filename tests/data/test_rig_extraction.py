@@ -21,7 +21,7 @@ def videos(make_video, tmp_path):
 
 
 def contents(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("[!.]*") if path.is_file()}
 
 
 def test_layout(videos, tmp_path):
@@ -33,7 +33,9 @@ def test_layout(videos, tmp_path):
     small = list_pictures(folder / "images_2")
     assert list(small) == names
     assert picture_size(small[names[0]]) == (24, 32)
-    assert sorted(path.name for path in folder.iterdir()) == ["extraction.json", "images", "images_2"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        ".made_from.jsonl", "extraction.json", "images", "images_2",
+    ]  # fmt: skip
 
 
 def test_lower_rate_and_videos_beside_the_images_folder(videos, tmp_path):

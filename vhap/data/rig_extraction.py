@@ -10,7 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vhap.data.extraction import RECORD, UNFINISHED, decode_into, log_conversions, require_space
+from vhap.data.extraction import (
+    RECORD,
+    UNFINISHED,
+    agrees,
+    decode_into,
+    log_conversions,
+    require_space,
+    video_source,
+)
 from vhap.data.pictures import list_pictures, natural_order, some_names
 from vhap.data.rig_recording import find_rig_recording, flat_name
 from vhap.data.video import VideoInfo, count_frames, extraction_rate, probe_video
@@ -156,8 +164,8 @@ def _read_record(folder: Path, videos: Mapping[str, Path], options: dict[str, st
     record = {**read_json(folder / RECORD), "cameras": cameras} if cameras else {**options, "cameras": {}}
     before = {name: record.get(name) for name in options}
     for serial, source in cameras.items():
-        if serial in videos and {key: source[key] for key in ("video", "bytes")} != _source(videos[serial]):
-            before["video"] = f"{source['video']} of {source['bytes']} bytes"
+        if serial in videos and not agrees(source, video_source(videos[serial])):
+            before["video"] = f"{source['video']} of {source['bytes']} bytes, digest {source.get('digest')}"
     if before != options:
         raise InputError(
             f"expected {images} to come from these videos with {options}, found pictures of {before}; use the same "
@@ -200,9 +208,5 @@ def _is_complete(folder: Path, camera: str, record: dict[str, Any]) -> bool:
 
 
 def _remember(folder: Path, record: dict[str, Any], camera: str, video: Path, pictures: int) -> None:
-    record["cameras"][camera] = {**_source(video), "pictures": pictures}
+    record["cameras"][camera] = {**video_source(video), "pictures": pictures}
     write_json(folder / RECORD, record)
-
-
-def _source(video: Path) -> dict[str, Any]:
-    return {"video": video.name, "bytes": video.stat().st_size}

@@ -14,7 +14,7 @@ from vhap.data.rig_recording import find_rig_recording
 from vhap.data.sequence_folder import find_folder, open_sequence
 from vhap.data.video import extraction_rate, probe_video
 from vhap.detect.landmarks import ensure_landmarks, require_detector
-from vhap.detect.matting import make_matting, matte_pictures
+from vhap.detect.matting import make_matting, matte_pictures, matting_options
 from vhap.pipeline.preprocess_rig import preprocess_rig
 from vhap.util.errors import InputError
 
@@ -51,7 +51,9 @@ def run(config: PreprocessConfig) -> Path:
         fps = extraction_rate(probe_video(video), config.target_fps) if video else None
         write_alpha_maps(pictures, folder / "alpha_maps", video, fps)
     if matting is not None:
-        matte_pictures(pictures, folder / "alpha_maps", matting)
+        options = matting_options(config.matting_method, config.matting_weights, plate)
+        keep_methods = config.matting_method == "auto"
+        matte_pictures(pictures, folder / "alpha_maps", matting, folder, options, keep_methods)
     if config.landmark_source != "none":
         sequence = open_sequence(folder.parent, folder.name)
         ensure_landmarks(sequence, config.landmark_source, config.landmark_detector_njobs, device=config.device)
