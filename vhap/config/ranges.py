@@ -62,8 +62,9 @@ def check_ranges(config: Any, prefix: str = "--") -> None:
     for name, kind, value in _values(config, prefix):
         if isinstance(value, str | Path):
             _check_text(name, str(value))
-        found = _range_of(kind) if isinstance(value, int | float) and not isinstance(value, bool) else None
-        if found is not None and not found.holds(value):
+        number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
+        found = None if number is None else _range_of(kind)
+        if found is not None and number is not None and not found.holds(number):
             raise InputError(f"expected {found} for {name}, found {_short(str(value))}; correct it")
 
 

@@ -36,7 +36,7 @@ from vhap.tracking.metrics import (
     second_difference_mm,
     vertex_distance_mm,
 )
-from vhap.util.errors import InputError
+from vhap.util.errors import InputError, shown
 from vhap.util.files import read_json, write_json
 from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger
@@ -178,13 +178,20 @@ def open_truth(config: EvaluateConfig, scene: RunScene) -> Truth | None:
     return _truth(vertices, result)
 
 
-def _truth(vertices: Path, result: TrackResult) -> Truth:
+def _truth(path: Path, result: TrackResult) -> Truth:
     names = [str(name) for name in result.timestep_id]
-    return Truth(
-        vertices=np.load(vertices, mmap_mode="r"),
-        row_of={name: row for row, name in enumerate(names)},
-        result=result,
-    )
+    try:
+        vertices = np.load(path, mmap_mode="r", allow_pickle=False)
+    # A damaged header raises almost any exception.
+    except Exception as error:
+        reason = shown(f"{type(error).__name__}: {error}")
+        raise InputError(f"expected a readable npy at {path}, found {reason}; make the capture again") from error
+    if vertices.dtype.kind != "f" or vertices.ndim != 3 or len(vertices) != len(names) or vertices.shape[2] != 3:
+        raise InputError(
+            f"expected the vertices of {len(names)} frames in {path}, found {vertices.dtype} of shape "
+            f"{vertices.shape}; make the capture again"
+        )
+    return Truth(vertices, {name: row for row, name in enumerate(names)}, result)
 
 
 def compare_with_truth(scene: RunScene, truth: Truth) -> dict[str, float | str]:

@@ -74,7 +74,7 @@ class Part:
         try:
             note = json.loads(self.note.read_text(encoding="utf-8"))
             size, validator = note["size"], note["validator"]
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+        except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
             return Version(None, None)
         is_sound = isinstance(size, int) and isinstance(validator, str)
         return Version(size, validator) if is_sound else Version(None, None)
