@@ -12,12 +12,10 @@ from typing import Any, TypeVar
 import yaml
 
 from vhap.config.ranges import check_ranges
-from vhap.util.errors import InputError
+from vhap.util.errors import InputError, shown
 from vhap.util.files import write_text
 
 SCHEMA_VERSION = 1
-LARGEST = 1 << 1000
-"""Larger integers have no float."""
 C = TypeVar("C")
 
 
@@ -34,7 +32,7 @@ def load_config(path: str | Path, kind: type[C]) -> C:
         raise InputError(f"expected a config at {path}, found nothing; check the path") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"expected plain YAML in {path}, found something else ({reason}); remake it") from error
+        raise InputError(f"expected plain YAML in {path}, found something else ({shown(reason)}); remake it") from error
     if not isinstance(plain, dict) or plain.pop("schema_version", None) != SCHEMA_VERSION:
         raise InputError(f"expected schema_version {SCHEMA_VERSION} in {path}, found another; track again")
     config = from_plain(kind, plain, str(path))
@@ -74,7 +72,7 @@ def from_plain(kind: Any, plain: Any, where: str) -> Any:
     if origin is typing.Literal:
         if plain in arguments:
             return plain
-        raise InputError(f"expected one of {list(arguments)} at {where}, found {plain!r}; correct it")
+        raise InputError(f"expected one of {list(arguments)} at {where}, found {shown(plain)}; correct it")
     if origin is tuple and isinstance(plain, list):
         kinds = [arguments[0]] * len(plain) if arguments[-1] is Ellipsis else list(arguments)
         if len(kinds) == len(plain):
@@ -82,18 +80,26 @@ def from_plain(kind: Any, plain: Any, where: str) -> Any:
     if kind is Path and isinstance(plain, str):
         return Path(plain)
     if kind is float and isinstance(plain, (int, float)) and not isinstance(plain, bool):
-        return float(plain) if abs(plain) < LARGEST else math.copysign(math.inf, plain)
+        return _as_float(plain)
     if kind in (int, str, bool, type(None)) and type(plain) is kind:
         return plain
-    raise InputError(f"expected {getattr(kind, '__name__', kind)} at {where}, found {plain!r}; correct it")
+    raise InputError(f"expected {getattr(kind, '__name__', kind)} at {where}, found {shown(plain)}; correct it")
+
+
+def _as_float(number: float) -> float:
+    """Infinity for an integer that has no float."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
 
 
 def _dataclass_from(kind: Any, plain: Any, where: str) -> Any:
     known = {field.name: field for field in dataclasses.fields(kind)}
     if not isinstance(plain, dict):
-        raise InputError(f"expected the options of {kind.__name__} at {where}, found {plain!r}; correct it")
-    if unknown := sorted(set(plain) - set(known)):
-        raise InputError(f"expected known options at {where}, found {', '.join(unknown)}; remove them")
+        raise InputError(f"expected the options of {kind.__name__} at {where}, found {shown(plain)}; correct it")
+    if unknown := sorted(map(str, set(plain) - set(known))):
+        raise InputError(f"expected known options at {where}, found {shown(unknown)}; remove them")
     hints = typing.get_type_hints(kind)
     values = {name: from_plain(hints[name], value, f"{where}:{name}") for name, value in plain.items()}
     try:
@@ -113,4 +119,4 @@ def _union_from(kinds: tuple[Any, ...], plain: Any, where: str) -> Any:
             return from_plain(kind, plain, where)
         except InputError:
             continue
-    raise InputError(f"expected one of {[str(kind) for kind in kinds]} at {where}, found {plain!r}; correct it")
+    raise InputError(f"expected one of {[str(kind) for kind in kinds]} at {where}, found {shown(plain)}; correct it")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vhap.util.errors import InputError
+from vhap.data.run_order import runs_in
+from vhap.util.errors import InputError, shown
 from vhap.util.files import read_npz, write_npz
 
 RESULT_PATTERN = re.compile(r"tracked_flame_params_(-?\d+)\.npz$")
@@ -23,7 +24,7 @@ class TrackResult:
     timestep_index (T,) index in the unfiltered recording; n_processed_frames (); image_size (2,) height, width;
     head_model: name and file hash; focal_length (1,) in units of max(height, width) where the camera was solved;
     tex_extra (3, R, R) albedo, row 0 on top; lights (9, 3); static_offset (1, V, 3); dynamic_offset (T, V, 3);
-    scale ().
+    scale (), (1, 1) in files.
 
     Head and motion stand in the tracked world. T_tracked_given (4, 4), of captures with given cameras: the similarity
     x_tracked = T_tracked_given @ x_given, where given is the world of the calibration in its own units and tracked is
@@ -65,8 +66,27 @@ class TrackResult:
 
 
 def save_result(path: str | Path, result: TrackResult) -> None:
+    """InputError, and no file, where a number is not finite."""
+    write_npz(path, arrays_of(result, path))
+
+
+def arrays_of(result: TrackResult, path: str | Path) -> dict[str, np.ndarray]:
+    """The arrays of a result's file. InputError where a number is not finite; path: for its message."""
     values = {field.name: getattr(result, field.name) for field in fields(result)}
-    write_npz(path, {name: value for name, value in values.items() if value is not None})
+    arrays = {name: np.asarray(value) for name, value in values.items() if value is not None}
+    if broken := not_finite(arrays):
+        raise InputError(
+            f"expected finite numbers to write into {path}, found NaN or infinity in {', '.join(broken)}; the fit has "
+            "diverged: track again with smaller --lr and --w options, or from an earlier run's checkpoint"
+        )
+    if result.scale is not None:
+        arrays["scale"] = arrays["scale"].reshape(1, 1)
+    return arrays
+
+
+def not_finite(arrays: dict[str, np.ndarray]) -> list[str]:
+    """Names of arrays that hold NaN or infinity."""
+    return [name for name, value in arrays.items() if value.dtype.kind in "fc" and not np.isfinite(value).all()]
 
 
 def load_result(path: str | Path, head_identity: str | None = None) -> TrackResult:
@@ -84,11 +104,14 @@ def load_result(path: str | Path, head_identity: str | None = None) -> TrackResu
         raise InputError(
             f"expected the keys of a tracking result in {path}, found no {', '.join(missing)}; track again"
         )
-    broken = [n for n, v in arrays.items() if v.dtype.kind == "f" and not np.isfinite(v).all()]
-    if broken:
+    if broken := not_finite(arrays):
         raise InputError(
             f"expected finite numbers in {path}, found NaN or infinity in {', '.join(broken)}; track again"
         )
+    if "scale" in arrays:
+        if arrays["scale"].size != 1 or arrays["scale"].item() <= 0:
+            raise InputError(f"expected one scale above 0 in {path}, found {shown(arrays['scale'])}; track again")
+        arrays["scale"] = arrays["scale"].reshape(())
     known = {field.name for field in fields(TrackResult)}
     result = TrackResult(**{name: value for name, value in arrays.items() if name in known})
     if head_identity is not None and result.head_identity not in (head_identity, "unknown"):
@@ -100,12 +123,12 @@ def load_result(path: str | Path, head_identity: str | None = None) -> TrackResu
 
 
 def newest_run(folder: str | Path) -> Path:
-    """The newest timestamped run folder inside that has a result, or the folder itself where it is a run folder."""
+    """The run folder inside that was started last of those that have a result, or the folder itself where it is one."""
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"expected a tracking output folder at {folder}, found none; check the path")
     # A static avatar's output folder has a file of a result's name beside its run folders.
-    runs = [child for child in sorted(folder.iterdir()) if child.is_dir() and result_epochs(child)]
+    runs = [child for child in runs_in(folder) if result_epochs(child)]
     if not runs and result_epochs(folder):
         return folder
     if not runs:

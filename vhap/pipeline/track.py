@@ -80,7 +80,7 @@ def run(config: TrackConfig, lines: Sequence[str] = ()) -> Path:
         warn(lines)
         describe(build_tracker(config, capture, head, device), stages)
         return config.exp.output_folder
-    continued = unfinished_run(config, device)
+    continued = unfinished_run(config, (count, len(capture.camera_ids)), device)
     folder, checkpoint = continued or (start_run_folder(config), None)
     handler = log_to_file(folder / "log.txt")
     try:
