@@ -27,8 +27,9 @@ from vhap.pipeline.heads import resolved
 from vhap.pipeline.make_synthetic_capture import run as make_capture
 from vhap.pipeline.rendered_frames import RunScene, scene_of
 from vhap.pipeline.track import build_tracker, choose_device, open_capture, open_textured_head
-from vhap.tracking.callbacks import ProgressBar
-from vhap.tracking.loop import Callback, Tracker
+from vhap.tracking.callbacks import StageProgress
+from vhap.tracking.events import Callback
+from vhap.tracking.loop import Tracker
 from vhap.tracking.params import TrackParams, to_result
 from vhap.tracking.stages import Stage, build_stages
 from vhap.tracking.texture import resize_texture
@@ -157,7 +158,7 @@ def _track_anew(config: TrackConfig, film: Path, prepare: Callable[[Tracker], No
         prepare(tracker)
     measured = StageErrors(film, config, head, capture)
     measured.add("first_guess", tracker.params)
-    tracker.callbacks = (ProgressBar(), measured)
+    tracker.callbacks = (StageProgress(), measured)
     tracker.run(stages)
     seconds = time.monotonic() - started - measured.seconds
     result = result_of(config, head, capture, tracker.params)

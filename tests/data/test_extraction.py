@@ -13,7 +13,9 @@ from vhap.util.errors import InputError
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    """All but the hidden records of what was made from what."""
+    found = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name[0] != "."]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 
 @pytest.fixture
@@ -24,7 +26,7 @@ def video(make_video):
 def test_layout(video, tmp_path):
     assert extract_pictures(video, tmp_path / "clip", 25, (2, 4)) == 10
     assert sorted(path.name for path in (tmp_path / "clip").iterdir()) == [
-        "extraction.json", "images", "images_2", "images_4",
+        ".made_from.jsonl", "extraction.json", "images", "images_2", "images_4",
     ]  # fmt: skip
     names = [f"{index:06d}.jpg" for index in range(10)]
     for folder, size in (("images", (48, 64)), ("images_2", (24, 32)), ("images_4", (12, 16))):

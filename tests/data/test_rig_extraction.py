@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -19,7 +21,7 @@ def videos(make_video, tmp_path):
 
 
 def contents(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("[!.]*") if path.is_file()}
 
 
 def test_layout(videos, tmp_path):
@@ -31,7 +33,9 @@ def test_layout(videos, tmp_path):
     small = list_pictures(folder / "images_2")
     assert list(small) == names
     assert picture_size(small[names[0]]) == (24, 32)
-    assert sorted(path.name for path in folder.iterdir()) == ["extraction.json", "images", "images_2"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        ".made_from.jsonl", "extraction.json", "images", "images_2",
+    ]  # fmt: skip
 
 
 def test_lower_rate_and_videos_beside_the_images_folder(videos, tmp_path):
@@ -207,6 +211,16 @@ def test_pictures_of_another_camera_or_format_than_extracted_are_ones_own(own_ri
         with pytest.raises(InputError, match=picture):
             extract_rig_pictures(find_videos(own_rig), own_rig, 25)
         path.unlink()
+
+
+def test_cameras_of_a_record_stay_below_the_pictures(own_rig):
+    extract_rig_pictures(find_videos(own_rig), own_rig, 25)
+    path = own_rig / extraction.RECORD
+    record = json.loads(path.read_text())
+    record["cameras"]["../../elsewhere"] = next(iter(record["cameras"].values()))
+    path.write_text(json.dumps(record))
+    with pytest.raises(InputError, match=r"names of files below .*elsewhere"):
+        extract_rig_pictures(find_videos(own_rig), own_rig, 25)
 
 
 def test_videos_that_were_renamed_to_another_form_are_extracted_again_only_on_request(own_rig):

@@ -15,7 +15,8 @@ from vhap.config.track import EpochStageConfig, ExperimentConfig, ModelConfig, P
 from vhap.pipeline import estimate
 from vhap.pipeline.track import build_tracker
 from vhap.tracking import energy
-from vhap.tracking.loop import Callback, Tracker
+from vhap.tracking.events import Callback
+from vhap.tracking.loop import Tracker
 from vhap.tracking.params import TrackParams
 from vhap.tracking.photometric import problem, solver
 from vhap.tracking.stages import JOINT_ROUNDS, REFINING_ROUNDS, Stage, build_stages

@@ -20,7 +20,8 @@ from vhap.geometry.cameras import camera_from_focal
 from vhap.pipeline.track import build_tracker, report_detections
 from vhap.tracking import loop
 from vhap.tracking.checkpoint import Progress
-from vhap.tracking.loop import Callback, StepEvent, Tracker, dolly
+from vhap.tracking.events import Callback, StepEvent
+from vhap.tracking.loop import Tracker, dolly
 from vhap.tracking.params import PER_FRAME, TrackParams
 from vhap.tracking.photometric import problem
 from vhap.tracking.stages import Stage, build_stages

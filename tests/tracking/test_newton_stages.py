@@ -15,7 +15,8 @@ from vhap.model.regions import faces_of_region
 from vhap.pipeline.track import build_tracker
 from vhap.tracking import loop
 from vhap.tracking.checkpoint import Checkpoint
-from vhap.tracking.loop import Callback, StepEvent, Tracker
+from vhap.tracking.events import Callback, StepEvent
+from vhap.tracking.loop import Tracker
 from vhap.tracking.params import TrackParams
 from vhap.tracking.photometric import problem
 from vhap.tracking.photometric.point_albedo import PointPrior

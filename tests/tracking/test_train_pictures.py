@@ -13,7 +13,7 @@ from vhap.config.track import LogConfig
 from vhap.data.sample import FrameBatch
 from vhap.tracking.callbacks import TrainPictures
 from vhap.tracking.energy import EnergyValue
-from vhap.tracking.loop import StepEvent
+from vhap.tracking.events import StepEvent
 from vhap.tracking.stages import Stage
 
 SIZE = (8, 6)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vhap.data.pictures import list_pictures, read_rgb, shrink, some_names, write_picture
+from vhap.data.provenance import Origin, Provenance, content_digest
 from vhap.data.video import VideoInfo, extraction_rate, probe_video, read_frames
+from vhap.data.video_properties import conversions, shortcomings
 from vhap.util.errors import InputError
 from vhap.util.files import make_folder, read_json, write_json
 from vhap.util.log import get_logger
@@ -38,10 +42,11 @@ def extract_pictures(
     """
     info = probe_video(video)
     fps = extraction_rate(info, target_fps)
-    source = {"video": video.name, "bytes": video.stat().st_size, "fps": str(fps), "format": suffix}
+    source = {**video_source(video), "fps": str(fps), "format": suffix}
     done = _finished_count(folder, source)
     if done is None:
         require_space(folder, [info], fps, suffix)
+        log_conversions({video.name: info})
         done = decode_into(folder, video, fps, scales, suffix)
         write_json(folder / RECORD, {**source, "pictures": done})
         get_logger().info("%s: %d pictures at %.4g a second in %s", video.name, done, float(fps), folder / "images")
@@ -50,28 +55,57 @@ def extract_pictures(
     return done
 
 
+def log_conversions(infos: Mapping[str, VideoInfo]) -> None:
+    """One line for each thing that is done to the pictures of videos (by name), a warning for each that cannot be."""
+    for level, said_of in ((logging.INFO, conversions), (logging.WARNING, shortcomings)):
+        of: dict[str, list[str]] = {}
+        for name, info in infos.items():
+            for line in said_of(info.properties):
+                of.setdefault(line, []).append(name)
+        for line, names in of.items():
+            get_logger().log(level, "%s: %s", some_names(names), line)
+
+
 def downsample_pictures(folder: Path, scales: tuple[int, ...]) -> None:
-    """Completes folder/images_<scale> from folder/images; pictures already there are kept."""
+    """Completes folder/images_<scale> from folder/images, as `downsample_folder` does."""
     for scale in scales:
-        downsample_folder(folder / "images", folder / f"images_{scale}", scale)
+        downsample_folder(folder / "images", folder / f"images_{scale}", scale, folder)
 
 
-def downsample_folder(source: Path, target: Path, scale: int) -> None:
-    """Completes target from source's pictures. InputError where target holds others."""
+def downsample_folder(source: Path, target: Path, scale: int, sequence: Path) -> None:
+    """Completes target from source's pictures; copies of ours whose picture has changed are made again, a user's own
+    are kept. sequence: the folder with the record of what they were made from. InputError where target holds others."""
     images, there = list_pictures(source), list_pictures(target)
     if odd := sorted(there.keys() - images.keys()):
         raise InputError(
             f"expected only smaller copies of {source} in {target}, found {some_names(odd)}; remove the folder"
         )
-    missing = [path for name, path in images.items() if name not in there]
-    for path in progress(missing, f"downsampling by {scale}"):
-        write_picture(target / path.name, downsample(read_rgb(path), scale))
+    made = Provenance(sequence)
+    if stale := set(made.stale(there, images)):
+        get_logger().info("%d of %d pictures changed since %s was made of them", len(stale), len(there), target)
+    names = [name for name in images if name not in there or name in stale]
+    sources = made.sources({name: images[name] for name in names})
+    for name in progress(names, f"downsampling by {scale}"):
+        small, path = downsample(read_rgb(images[name]), scale), target / images[name].name
+        if name in stale and there[name] != path:
+            there[name].unlink()
+        made.write(path, Origin(sources[name]), partial(write_picture, picture=small))
 
 
 def downsample(picture: np.ndarray, scale: int) -> np.ndarray:
     """The picture with 1 / scale of the width and height (rounded), each pixel the mean of its area."""
     height, width = picture.shape[:2]
     return shrink(picture, (max(1, round(height / scale)), max(1, round(width / scale))))
+
+
+def video_source(video: Path) -> dict[str, Any]:
+    """What the record of an extraction says about its video."""
+    return {"video": video.name, "bytes": video.stat().st_size, "digest": content_digest(video)}
+
+
+def agrees(record: Mapping[str, Any], source: Mapping[str, Any]) -> bool:
+    """Whether a record is of this source; one of older versions has no digest."""
+    return all(record.get(key) == value for key, value in source.items() if key != "digest" or key in record)
 
 
 def extracted_fps(folder: Path) -> float | None:
@@ -89,7 +123,7 @@ def _finished_count(folder: Path, source: dict[str, Any]) -> int | None:
     if record is None:
         _require_own_names(folder, names)
         return None
-    if {key: record.get(key) for key in source} != source:
+    if not agrees(record, source):
         raise InputError(
             f"expected {folder / 'images'} to come from {source}, found pictures of {record}; use the same options, or "
             f"remove the folder {folder} to extract again"
@@ -145,6 +179,7 @@ def decode_into(
                 "remove the folder to extract again"
             )
         announce(count)
+        _remember_copies(folder, unfinished)
         for source in sorted(unfinished.iterdir(), reverse=True):
             _move_into_place(source / below, folder / source.name / below)
         return count
@@ -155,6 +190,16 @@ def decode_into(
                 f"expected room for the pictures in {folder}, found the disk full; free some space"
             ) from error
         raise
+
+
+def _remember_copies(folder: Path, unfinished: Path) -> None:
+    """Records what the smaller copies were made from, which all take their place in folder next."""
+    made = Provenance(folder)
+    for copies in sorted(unfinished.glob("images_*")):
+        for path in sorted(found for found in copies.rglob("*") if found.is_file()):
+            name = path.relative_to(copies)
+            source = f"{Path('images', name).as_posix()} {content_digest(unfinished / 'images' / name)}"
+            made.remember(folder / copies.name / name, content_digest(path), Origin(source))
 
 
 def _move_into_place(source: Path, target: Path) -> None:

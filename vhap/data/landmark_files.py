@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from vhap.data.provenance import is_changed
 from vhap.util.errors import InputError
 from vhap.util.files import read_npz, write_npz
 
@@ -19,11 +22,15 @@ class Landmarks:
 
     points: (T, N, 3) x / width, y / height, confidence; x = y = -1 and confidence 0 where nothing was found.
     bounding_box: (T, 5) x0 y0 x1 y1 in the same units, score. timestep_ids: (T,) names or None (old files).
+    sources: (T,) the picture and its digest (vhap.data.provenance), or None where a file does not say.
+    options: what else decided what was detected.
     """
 
     points: np.ndarray
     bounding_box: np.ndarray
     timestep_ids: list[str] | None
+    sources: list[str] | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def detected(self) -> np.ndarray:
@@ -38,6 +45,9 @@ def save_landmarks(path: str | Path, landmarks: Landmarks) -> None:
     }
     if landmarks.timestep_ids is not None:
         arrays["timestep_id"] = np.array(landmarks.timestep_ids)
+    if landmarks.sources is not None:
+        arrays["source"] = np.array(landmarks.sources)
+        arrays["options"] = np.array(json.dumps(dict(landmarks.options), sort_keys=True))
     write_npz(path, arrays)
 
 
@@ -62,7 +72,7 @@ def load_landmarks(path: str | Path, timestep_ids: list[str] | None = None) -> L
         )
     boxes = np.asarray(arrays.get("bounding_box", np.full((len(points), 5), -1)), np.float32).reshape(-1, 5)
     names = [str(name) for name in arrays["timestep_id"]] if "timestep_id" in arrays else None
-    landmarks = Landmarks(points, boxes, names)
+    landmarks = Landmarks(points, boxes, names, _sources(arrays, len(points)), _options(arrays))
     return landmarks if timestep_ids is None else _in_order(landmarks, timestep_ids, path)
 
 
@@ -83,4 +93,27 @@ def _in_order(landmarks: Landmarks, timestep_ids: list[str], path: str | Path) -
             f"(first: {missing[0]}); delete the file to detect again"
         )
     rows = [row_of[name] for name in timestep_ids]
-    return Landmarks(landmarks.points[rows], landmarks.bounding_box[rows], list(timestep_ids))
+    sources = None if landmarks.sources is None else [landmarks.sources[row] for row in rows]
+    return Landmarks(
+        landmarks.points[rows], landmarks.bounding_box[rows], list(timestep_ids), sources, landmarks.options
+    )
+
+
+def changed_pictures(landmarks: Landmarks, sources: Mapping[str, str]) -> list[str]:
+    """Timesteps whose picture is not the one that the landmarks are of. sources: as `Provenance.sources` gives them."""
+    recorded = dict(zip(landmarks.timestep_ids or [], landmarks.sources or []))
+    return [name for name, source in sources.items() if name in recorded and is_changed(recorded[name], source)]
+
+
+def _sources(arrays: Mapping[str, np.ndarray], count: int) -> list[str] | None:
+    """None where a file is not ours, or of older versions."""
+    found = arrays.get("source")
+    return [str(text) for text in found] if found is not None and found.shape == (count,) else None
+
+
+def _options(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
+    try:
+        found = json.loads(str(arrays.get("options", "{}")))
+    except ValueError:
+        return {}
+    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}

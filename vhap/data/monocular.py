@@ -24,6 +24,7 @@ from vhap.data.pictures import (
     shrink,
     some_names,
 )
+from vhap.data.provenance import require_current
 from vhap.data.sample import FrameBatch, landmarks_in_pixels, unit_floats
 from vhap.data.sequence_folder import SequenceFolder, open_sequence
 from vhap.data.subset import select_cameras, select_timesteps
@@ -49,6 +50,7 @@ class MonocularCapture:
         self.camera_ids = [["0"][index] for index in self.camera_indices]
         self.image_paths = [sequence.images[name] for name in self.timestep_ids]
         self.file_size = common_size(self.image_paths)
+        sequence.require_current_copies(self.timestep_ids)
         self.size = scaled_size(self.file_size, config.scale_factor)
         self.alpha_paths = self._find_alpha_maps(sequence)
         composited = config.background_color is not None and self.alpha_paths is not None
@@ -106,6 +108,9 @@ class MonocularCapture:
             )
         paths = [found[name] for name in self.timestep_ids]
         require_shape(common_size(paths), self.file_size, folder)
+        remedy = "run preprocess_video.py again to make them again"
+        full_size = {name: sequence.full_size_images[name] for name in self.timestep_ids}
+        require_current(sequence.path, dict(zip(full_size, paths)), full_size, "alpha maps", remedy)
         return paths
 
     def _read_frame(self, timestep: int) -> Frame:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from vhap.config.data import LandmarkSource
-from vhap.data.landmark_files import POINT_COUNTS, load_landmarks
+from vhap.data.landmark_files import POINT_COUNTS, changed_pictures, load_landmarks
+from vhap.data.pictures import some_names
+from vhap.data.provenance import Provenance
 from vhap.data.sequence_folder import SequenceFolder
 from vhap.util.errors import InputError
 
@@ -43,7 +46,8 @@ def read_points(sequence: SequenceFolder, source: LandmarkSource) -> np.ndarray:
                 "detect them with preprocess_video.py or choose another --data.landmark_source"
             )
         files[name] = path
-    points = read_point_files(files, sequence.timestep_ids, source)
+    made = Provenance(sequence.path)
+    points = read_point_files(files, sequence.timestep_ids, source, made.sources(sequence.full_size_images))
     if not (points[..., 2] > 0).any():
         raise InputError(
             f"expected a face in some picture of {sequence.path}, found none by {source}; "
@@ -52,13 +56,16 @@ def read_points(sequence: SequenceFolder, source: LandmarkSource) -> np.ndarray:
     return points
 
 
-def read_point_files(files: dict[str, Path], timestep_ids: list[str], source: LandmarkSource) -> np.ndarray:
+def read_point_files(
+    files: dict[str, Path], timestep_ids: list[str], source: LandmarkSource, pictures: Mapping[str, str]
+) -> np.ndarray:
     """(T, L, 3) x / width, y / height, confidence in [0, 1] of one camera; L = 478, or 70 with the two iris centres.
 
-    files: by the names in `SOURCE_FILES`. Points that were not detected are zero. Raises InputError on wrong point
-    counts and all that load_landmarks checks.
+    files: by the names in `SOURCE_FILES`. Points that were not detected are zero. pictures: as
+    `Provenance.sources` gives them. Raises InputError on wrong point counts, landmarks of ours that are of other
+    pictures, and all that load_landmarks checks.
     """
-    by_file = {name: _read_file(path, name, timestep_ids) for name, path in files.items()}
+    by_file = {name: _read_file(path, name, timestep_ids, pictures) for name, path in files.items()}
     if source == "both":
         points = by_file["STAR"]
         points[:, JAW_BROWS_NOSE] = by_file["face-alignment"][:, JAW_BROWS_NOSE]
@@ -67,11 +74,17 @@ def read_point_files(files: dict[str, Path], timestep_ids: list[str], source: La
     return points
 
 
-def _read_file(path: Path, name: str, timestep_ids: list[str]) -> np.ndarray:
+def _read_file(path: Path, name: str, timestep_ids: list[str], pictures: Mapping[str, str]) -> np.ndarray:
     # Files without timestep_id have their rows in plain order, which differs from frame order for unpadded
     # numbers.
     plain_order = sorted(timestep_ids)
-    points = load_landmarks(path, plain_order).points
+    landmarks = load_landmarks(path, plain_order)
+    if changed := changed_pictures(landmarks, pictures):
+        raise InputError(
+            f"expected landmarks of the pictures as they are now in {path}, found {len(changed)} of "
+            f"{len(timestep_ids)} of others ({some_names(changed)}); run detect_landmarks.py to detect again"
+        )
+    points = landmarks.points
     if points.shape[1] not in POINT_COUNTS[name]:
         expected = " or ".join(map(str, POINT_COUNTS[name]))
         raise InputError(f"expected {expected} points per picture in {path}, found {points.shape[1]}; detect again")

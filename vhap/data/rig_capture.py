@@ -23,7 +23,7 @@ from vhap.data.pictures import (
     scaled_size,
     shrink,
 )
-from vhap.data.rig_files import choose_cameras, find_alpha_maps, read_landmarks
+from vhap.data.rig_files import choose_cameras, find_alpha_maps, read_landmarks, require_current_copies
 from vhap.data.rig_recording import RigRecording
 from vhap.data.sample import FrameBatch, landmarks_in_pixels, unit_floats
 from vhap.data.subset import select_cameras, select_timesteps
@@ -68,6 +68,7 @@ class RigCapture:
         self.timestep_indices = select_timesteps(config.subset, len(every))
         self.timestep_ids = [every[index] for index in self.timestep_indices]
         self.image_paths = [[recording.images[name][t] for t in self.timestep_ids] for name in self.camera_ids]
+        require_current_copies(recording, self.camera_ids, self.timestep_ids)
         self.file_sizes = [common_size(paths) for paths in self.image_paths]
         heights, widths = zip(*self.file_sizes)
         self.size = scaled_size((min(heights), min(widths)), config.scale_factor)

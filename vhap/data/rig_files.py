@@ -10,7 +10,9 @@ from vhap.config.data import RigDataConfig
 from vhap.data.cameras.rig import RigCameras, undistort_points
 from vhap.data.monocular_landmarks import SOURCE_FILES, point_count, read_point_files
 from vhap.data.pictures import common_size, require_shape, some_names
-from vhap.data.rig_recording import RigRecording
+from vhap.data.provenance import Provenance, require_current
+from vhap.data.rig_recording import ByCamera, RigRecording
+from vhap.data.sequence_folder import copy_remedy
 from vhap.util.errors import InputError
 from vhap.util.log import get_logger
 
@@ -79,7 +81,21 @@ def find_alpha_maps(
     paths = [[recording.alpha_maps[camera][timestep] for timestep in timesteps] for camera in cameras]
     for files, size in zip(paths, sizes):
         require_shape(common_size(files), size, files[0].parent)
+    remedy = "run preprocess_video.py again to make them again"
+    maps, pictures = (_flat(of, cameras, timesteps) for of in (recording.alpha_maps, recording.full_size_images))
+    require_current(recording.path, maps, pictures, "alpha maps", remedy)
     return paths
+
+
+def require_current_copies(recording: RigRecording, cameras: list[str], timesteps: list[str]) -> None:
+    """InputError where smaller copies of ours are of other pictures than images/ holds now."""
+    if recording.images is not recording.full_size_images:
+        copies, pictures = (_flat(of, cameras, timesteps) for of in (recording.images, recording.full_size_images))
+        require_current(recording.path, copies, pictures, "smaller copies", copy_remedy(recording.downsampled))
+
+
+def _flat(files: ByCamera, cameras: list[str], timesteps: list[str]) -> dict[str, Path]:
+    return {f"{timestep} of {camera}": files[camera][timestep] for camera in cameras for timestep in timesteps}
 
 
 def read_landmarks(
@@ -103,9 +119,10 @@ def read_landmarks(
             f"expected landmarks of each camera in {recording.path / 'landmark2d'}, found none in {some_names(names)}; "
             "detect them with preprocess_video.py or choose another --data.landmark_source"
         )
-    by_camera = []
+    by_camera, made = [], Provenance(recording.path)
     for index, camera in enumerate(rig.names):
-        points = read_point_files({name: paths[camera] for name, paths in files.items()}, timesteps, source)
+        pictures = made.sources(recording.full_size_images[camera])
+        points = read_point_files({name: paths[camera] for name, paths in files.items()}, timesteps, source, pictures)
         by_camera.append(_without_distortion(points, rig, index, sizes[index]))
     stacked = np.stack(by_camera, 1)
     if not (stacked[..., 2] > 0).any():

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vhap.data.pictures import list_pictures, some_names
+from vhap.data.provenance import require_current
 from vhap.util.errors import InputError
 
 
@@ -33,6 +34,14 @@ class SequenceFolder:
         candidates = (folder / f"{source}.npz", folder / source / "0.npz")
         return next((path for path in candidates if path.is_file()), None)
 
+    def require_current_copies(self, timesteps: list[str]) -> None:
+        """InputError where smaller copies of ours are of other pictures than images/ holds now."""
+        if self.images is not self.full_size_images:
+            copies, pictures = (
+                {name: files[name] for name in timesteps} for files in (self.images, self.full_size_images)
+            )
+            require_current(self.path, copies, pictures, "smaller copies", copy_remedy(self.downsampled))
+
 
 def open_sequence(root_folder: Path, sequence: str, n_downsample_rgb: int | None = None) -> SequenceFolder:
     """Raises InputError where the folder, or the pictures in it, cannot be found."""
@@ -56,6 +65,10 @@ def open_sequence(root_folder: Path, sequence: str, n_downsample_rgb: int | None
             f"({some_names(odd)}); preprocess the video again"
         )
     return SequenceFolder(folder, images, full_size, number)
+
+
+def copy_remedy(downsampled: int) -> str:
+    return f"run preprocess_video.py again with --downsample_scales {downsampled} to make them again"
 
 
 def find_folder(root_folder: Path, sequence: str) -> Path:

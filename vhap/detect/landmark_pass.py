@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +18,8 @@ import numpy as np
 
 from vhap.data.landmark_files import Landmarks, save_landmarks
 from vhap.data.pictures import common_size, read_rgb, some_names
-from vhap.detect.person import follow_person
+from vhap.data.provenance import Provenance
+from vhap.detect.person import AUTO, faces_as_text, find_face, follow_person, fullest_frame, parse_person
 from vhap.util.errors import InputError
 from vhap.util.files import read_npz, write_npz
 from vhap.util.log import get_logger
@@ -49,6 +50,8 @@ class LandmarkPass:
 
     n_jobs: detectors at the same time. points_if_unseen: number of points of the file that is written where no
     picture shows a face; None raises an InputError there. label: what messages call the pass; None: the file's name.
+    options: what else decides what is detected; written into the file with the pictures' digests.
+    person: whom to follow, as `parse_person` takes it.
     """
 
     path: Path
@@ -57,15 +60,19 @@ class LandmarkPass:
     n_jobs: int = 1
     points_if_unseen: int | None = None
     label: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+    person: str = AUTO
 
     def run(self) -> Path:
         height, width = common_size(list(self.pictures.values()))
         detectors = _PerThread(self.make)
         names, files = list(self.pictures), list(self.pictures.values())
+        # Taken before any picture is read: one that is replaced meanwhile will be found changed.
+        sources = list(Provenance(_sequence_of(self.path)).sources(self.pictures).values())
         chunks = [range(start, min(start + CHUNK, len(files))) for start in range(0, len(files), CHUNK)]
         label = self.label or self.path.stem
         with ThreadPoolExecutor(max(1, self.n_jobs)) as pool:
-            parts = pool.map(lambda chunk: self._chunk([files[i] for i in chunk], chunk.start, detectors), chunks)
+            parts = pool.map(lambda chunk: self._chunk(chunk, files, sources, detectors), chunks)
             faces = [found for part in progress(parts, label, len(chunks)) for found in part]
         chosen = self._chosen_faces(faces, (height, width), detectors)
         seen = [points for points in chosen if points is not None]
@@ -75,7 +82,8 @@ class LandmarkPass:
                 "check that the video shows one, or choose another landmark_source"
             )
         count = len(seen[0]) if seen else self.points_if_unseen or 0
-        save_landmarks(self.path, _as_landmarks(chosen, count, names, (height, width), detectors.get()))
+        found = _as_landmarks(chosen, count, names, (height, width), detectors.get())
+        save_landmarks(self.path, replace(found, sources=sources, options=self.options))
         shutil.rmtree(self._parts, ignore_errors=True)
         unseen = [name for name, points in zip(names, chosen) if points is None]
         get_logger().info(
@@ -88,15 +96,15 @@ class LandmarkPass:
     def _parts(self) -> Path:
         return self.path.parent / f".{self.path.stem}_parts"
 
-    def _chunk(self, files: list[Path], start: int, detectors: _PerThread) -> list[np.ndarray]:
+    def _chunk(self, chunk: range, files: list[Path], sources: list[str], detectors: _PerThread) -> list[np.ndarray]:
         """All faces of some pictures, (K, N, 3) each; read from the chunk's file where that is of these pictures."""
-        part = self._parts / f"{start:06d}.npz"
-        source = np.array([f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files])
+        part = self._parts / f"{chunk.start:06d}.npz"
+        source = np.array([sources[index] for index in chunk])
         if part.is_file():
             saved = read_npz(part)
             if np.array_equal(saved["source"], source):
                 return np.split(saved["points"], np.cumsum(saved["counts"])[:-1])
-        found = [detectors.get().faces(read_rgb(path)) for path in files]
+        found = [detectors.get().faces(read_rgb(files[index])) for index in chunk]
         counts = [len(faces) for faces in found]
         stacked = [points for faces in found for points in faces]
         # Single precision: these points are all that stays in memory of a long video.
@@ -109,7 +117,10 @@ class LandmarkPass:
     ) -> list[np.ndarray | None]:
         """The person's points per picture; where lost, searched for once more beside the nearest sight in time."""
         boxes = [np.array([_box(points) for points in found]).reshape(-1, 3) for found in faces]
-        person = follow_person(boxes, size)
+        wanted = parse_person(self.person)
+        first = None if wanted is None else find_face(boxes, wanted, list(self.pictures))
+        person = follow_person(boxes, size, first)
+        self._report_others(boxes, person)
         chosen = [None if index is None else found[index] for index, found in zip(person, faces)]
         files = list(self.pictures.values())
         for order in (range(1, len(chosen)), range(len(chosen) - 2, -1, -1)):
@@ -121,6 +132,18 @@ class LandmarkPass:
                 if points is not None and not _is_other_person(points, boxes[frame]):
                     chosen[frame] = points
         return chosen
+
+    def _report_others(self, boxes: list[np.ndarray], person: list[int | None]) -> None:
+        """Says who was followed where a picture shows several faces."""
+        frame = fullest_frame(boxes)
+        if len(boxes[frame]) > 1:
+            index = person[frame]
+            followed = "another" if index is None else "{:.0f},{:.0f}".format(*boxes[frame][index, :2])
+            get_logger().info(
+                "%s: picture %s shows %d faces (%s); following the one at %s, --person chooses another",
+                self.label or self.path.stem, list(self.pictures)[frame], len(boxes[frame]),
+                faces_as_text(boxes[frame]), followed,
+            )  # fmt: skip
 
 
 class _PerThread:
@@ -148,6 +171,11 @@ def _as_landmarks(
             points[frame, :, 2] = detector.confidence(found)
             boxes[frame] = [*points[frame, :, :2].min(0), *points[frame, :, :2].max(0), 1.0]
     return Landmarks(points, boxes, names)
+
+
+def _sequence_of(path: Path) -> Path:
+    """The sequence folder of a file below landmark2d/."""
+    return next((folder.parent for folder in path.parents if folder.name == "landmark2d"), path.parent)
 
 
 def _box(points: np.ndarray) -> np.ndarray:

@@ -3,52 +3,69 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from vhap.config.data import LandmarkSource
-from vhap.data.landmark_files import POINT_COUNTS, load_landmarks
+from vhap.data.landmark_files import POINT_COUNTS, changed_pictures, load_landmarks
 from vhap.data.monocular_landmarks import SOURCE_FILES
+from vhap.data.pictures import some_names
+from vhap.data.provenance import Provenance
 from vhap.data.rig_recording import RigRecording
 from vhap.data.sequence_folder import SequenceFolder
 from vhap.detect.landmark_pass import FaceDetector, LandmarkPass
 from vhap.util.errors import InputError
+from vhap.util.log import get_logger
 
 
 def ensure_landmarks(
-    sequence: SequenceFolder, source: LandmarkSource, n_jobs: int = 0, reuse: bool = True, device: str = "auto"
+    sequence: SequenceFolder,
+    source: LandmarkSource,
+    n_jobs: int = 0,
+    reuse: bool = True,
+    device: str = "auto",
+    options: Mapping[str, str] | None = None,
 ) -> list[Path]:
-    """Landmark files of all pictures for a source, detected where they are missing or incomplete.
+    """Landmark files of all pictures for a source, detected where they are missing, incomplete, or ours and of other
+    pictures.
 
     n_jobs: detectors at the same time, 0 for one per core. reuse: keep complete files. device: auto, cpu or
-    cuda, for detectors that know it. Raises InputError where a file that is not ours does not fit the
-    pictures, a detector's package is missing, or no picture shows a face.
+    cuda, for detectors that know it. options: what else decides what is detected; files of ours with other values of
+    these are made again (None: with any values they are kept). Raises InputError where a file that is not ours does
+    not fit the pictures, a detector's package is missing, or no picture shows a face.
     """
-    files = []
+    files, sources = [], Provenance(sequence.path).sources(sequence.full_size_images)
     for name in SOURCE_FILES[source]:
         existing = sequence.landmark_file(name)
-        if existing is not None and reuse and _covers(existing, sequence.timestep_ids):
+        if existing is not None and reuse and _is_current(existing, sources, options):
             files.append(existing)
             continue
         path = existing or sequence.path / "landmark2d" / f"{name}.npz"
         jobs = n_jobs or os.cpu_count() or 1
-        files.append(LandmarkPass(path, sequence.full_size_images, detector_maker(name, device), jobs).run())
+        make = detector_maker(name, device)
+        files.append(LandmarkPass(path, sequence.full_size_images, make, jobs, options=options or {}).run())
     return files
 
 
 def ensure_rig_landmarks(
-    recording: RigRecording, source: LandmarkSource, n_jobs: int = 0, reuse: bool = True, device: str = "auto"
+    recording: RigRecording,
+    source: LandmarkSource,
+    n_jobs: int = 0,
+    reuse: bool = True,
+    device: str = "auto",
+    options: Mapping[str, str] | None = None,
 ) -> list[Path]:
     """As `ensure_landmarks`, a file for each camera. A camera may see no face; InputError where none sees one."""
-    files, jobs = [], n_jobs or os.cpu_count() or 1
+    files, jobs, made = [], n_jobs or os.cpu_count() or 1, Provenance(recording.path)
+    sources = {camera: made.sources(pictures) for camera, pictures in recording.full_size_images.items()}
     for name in SOURCE_FILES[source]:
         of_source = [recording.landmark_file(name, camera) for camera in recording.images]
         for camera, path in zip(recording.full_size_images, of_source):
             pictures = recording.full_size_images[camera]
-            if reuse and path.is_file() and _covers(path, list(pictures)):
+            if reuse and path.is_file() and _is_current(path, sources[camera], options):
                 continue
             make = detector_maker(name, device)
-            LandmarkPass(path, pictures, make, jobs, POINT_COUNTS[name][0], f"{name} {camera}").run()
+            LandmarkPass(path, pictures, make, jobs, POINT_COUNTS[name][0], f"{name} {camera}", options or {}).run()
         if not any(load_landmarks(path).detected.any() for path in of_source):
             raise InputError(
                 f"expected a face in some picture of {recording.path}, found none by {name}; check that the cameras "
@@ -79,7 +96,20 @@ def detector_maker(name: str, device: str = "auto") -> Callable[[], FaceDetector
     return lambda: StarLandmarks(device)
 
 
-def _covers(path: Path, timestep_ids: list[str]) -> bool:
-    """False where a file of ours lacks pictures; a file without names is a user's, and checked when it is read."""
-    names = load_landmarks(path).timestep_ids
-    return names is None or set(timestep_ids) <= set(names)
+def _is_current(path: Path, sources: Mapping[str, str], options: Mapping[str, str] | None) -> bool:
+    """False where a file of ours lacks pictures, is of other pictures or of other options; a file without names is a
+    user's, and checked when it is read."""
+    found = load_landmarks(path)
+    if found.timestep_ids is None or not set(sources) <= set(found.timestep_ids):
+        return found.timestep_ids is None
+    if changed := changed_pictures(found, sources):
+        get_logger().info(
+            "%d of %d pictures changed since %s was made of them (%s): detecting again",
+            len(changed), len(sources), path, some_names(changed),
+        )  # fmt: skip
+        return False
+    other = [key for key, value in (options or {}).items() if found.options.get(key, "") != value]
+    if found.sources is not None and other:
+        get_logger().info("%s was made with other options (%s): detecting again", path, some_names(other))
+        return False
+    return True

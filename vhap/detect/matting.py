@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from vhap.config.preprocess import MattingMethod
-from vhap.data.pictures import list_pictures, picture_size, read_rgb, write_picture
+from vhap.data.pictures import list_pictures, picture_size, read_rgb, some_names, write_picture
+from vhap.data.provenance import Origin, Provenance, content_digest
+from vhap.detect.clean_plate import find_background
 from vhap.util.log import get_logger
 from vhap.util.optional import import_or_explain
 from vhap.util.progress import progress
+
+NEED_BACKGROUND = ("background_difference", "background_matting_v2")
+"""Methods that need a picture of the empty scene."""
 
 
 class Matting(Protocol):
@@ -58,13 +66,36 @@ def require_pymatting() -> None:
     import_or_explain("pymatting", "pip install pymatting")
 
 
-def matte_pictures(pictures: dict[str, Path], folder: Path, matting: Matting) -> int:
-    """Writes folder/<name>.png for every picture that has no alpha map yet; returns how many were written.
+def matting_options(method: MattingMethod, weights: Path | None, background: Path) -> dict[str, str]:
+    """What decides alpha maps beside the pictures, for the record. background: picture of the empty scene, or the
+    folder with one."""
+    options = {"method": "mediapipe" if method == "auto" else method}
+    if method in NEED_BACKGROUND:
+        options["background"] = content_digest(find_background(background))
+    if weights is not None:
+        options["weights"] = content_digest(weights.expanduser())
+    return options
 
-    pictures: name -> file, in video order. A recurrent network sees the pictures from the first on, also
+
+def matte_pictures(
+    pictures: dict[str, Path],
+    folder: Path,
+    matting: Matting,
+    sequence: Path | None = None,
+    options: Mapping[str, str] | None = None,
+    keep_methods: bool = False,
+) -> int:
+    """Writes folder/<name>.png for every picture that has no alpha map yet, or one of ours that was made of another
+    picture or with other options; returns how many were written. A user's own maps are kept.
+
+    pictures: name -> file, in video order. sequence: the folder with the record of what was made from what; None: the
+    parent of folder. options: what decides the maps beside the pictures, the method among it. keep_methods: maps that
+    another method made of these pictures are kept. A recurrent network sees the pictures from the first on, also
     those whose maps are there, so that a pass completed later gives what a single run gives.
     """
-    done = _finished(pictures, folder)
+    made = Provenance(sequence or folder.parent)
+    origins = _origins(made.sources(pictures), dict(options or {}), matting.is_recurrent)
+    done = _finished(pictures, folder, made, origins, keep_methods)
     missing = [name for name in pictures if name not in done]
     if not missing:
         return 0
@@ -76,12 +107,33 @@ def matte_pictures(pictures: dict[str, Path], folder: Path, matting: Matting) ->
             continue
         alpha = matting.alpha(read_rgb(pictures[name]))
         if name not in done:
-            write_picture(folder / f"{name}.png", alpha)
+            made.write(folder / f"{name}.png", origins[name], partial(write_picture, picture=alpha))
     get_logger().info("alpha maps of %d pictures in %s", len(missing), folder)
     return len(missing)
 
 
-def _finished(pictures: dict[str, Path], folder: Path) -> set[str]:
-    """Names whose alpha map is there and whose header can be read."""
+def _origins(sources: Mapping[str, str], options: Mapping[str, str], is_recurrent: bool) -> dict[str, Origin]:
+    """What the map of each picture is made from; of a recurrent network all pictures before it, too."""
+    past, origins = hashlib.blake2b(digest_size=16), {}
+    for name, source in sources.items():
+        origins[name] = Origin(source, {**options, "past": past.hexdigest()} if is_recurrent else options)
+        past.update(source.rpartition(" ")[2].encode())
+    return origins
+
+
+def _finished(
+    pictures: dict[str, Path], folder: Path, made: Provenance, wanted: Mapping[str, Origin], keep_methods: bool
+) -> set[str]:
+    """Names whose alpha map is there, whose header can be read, and that is not known to be of something else."""
     maps = list_pictures(folder)
-    return {name for name in pictures if name in maps and picture_size(maps[name])}
+    there = {name: maps[name] for name in pictures if name in maps and picture_size(maps[name])}
+    options = {name: origin.options for name, origin in wanted.items()}
+    if keep_methods:
+        method = {name: origin.options.get("method") for name, origin in made.origins(there).items()}
+        options = {name: found for name, found in options.items() if method.get(name) == found.get("method")}
+    if stale := made.stale(there, pictures, options):
+        get_logger().info(
+            "%d of %d alpha maps in %s were made of other pictures or with other options (%s): matting again",
+            len(stale), len(there), folder, some_names(stale),
+        )  # fmt: skip
+    return there.keys() - set(stale)

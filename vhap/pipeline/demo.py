@@ -28,7 +28,8 @@ from vhap.pipeline import (
     track,
 )
 from vhap.util.errors import InputError
-from vhap.util.files import atomic_path, make_folder, read_json, write_json
+from vhap.util.files import atomic_path, read_json, write_json
+from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger
 
 
@@ -46,7 +47,13 @@ class Stopwatch:
 
 def run(config: DemoConfig) -> Path:
     """Runs the chain and prints the quality, the times and where to look. Returns the path of metrics.json."""
-    watch, output = Stopwatch(), make_folder(config.output)
+    with folder_lock(config.output):
+        return run_chain(config)
+
+
+def run_chain(config: DemoConfig) -> Path:
+    """As `run`, in a folder that is held."""
+    watch, output = Stopwatch(), config.output
     truth = None
     with watch("make_video"):
         video = place_user_video(config) if config.video else output / "video" / "demo.mp4"
@@ -72,8 +79,8 @@ def run(config: DemoConfig) -> Path:
     stages = {f"track.{name}": value for name, value in report.stage_seconds(tracked).items()}
     with watch("show"):
         scene = rendered_frames.open_run(tracked)
-        video_beside = report.write_side_by_side(scene, output / "side_by_side.mp4")
-        page = report.write_report(scene, output, {**watch.seconds, **stages})
+        video_beside = output / "side_by_side.mp4"
+        page = report.write_report(scene, output, {**watch.seconds, **stages}, beside=video_beside)
     path = output / "metrics.json"
     write_json(path, {**metrics, "seconds": {**watch.seconds, **stages}})
     tell(metrics, watch.seconds, [page, video_beside, tracked, *halves, union, path])

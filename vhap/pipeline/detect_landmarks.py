@@ -8,6 +8,7 @@ from vhap.config.detect import DetectConfig
 from vhap.data.rig_recording import find_rig_recording
 from vhap.data.sequence_folder import find_folder, open_sequence
 from vhap.detect.landmarks import ensure_landmarks, ensure_rig_landmarks
+from vhap.util.lock import folder_lock
 
 
 def run(config: DetectConfig) -> Path:
@@ -15,8 +16,9 @@ def run(config: DetectConfig) -> Path:
     folder = find_folder(config.input.parent, config.input.name) if not config.input.is_dir() else config.input
     folder = folder.resolve()
     options = (config.landmark_source, config.landmark_detector_njobs, config.reuse_landmarks, config.device)
-    if recording := find_rig_recording(folder):
-        ensure_rig_landmarks(recording, *options)
-    else:
-        ensure_landmarks(open_sequence(folder.parent, folder.name), *options)
+    with folder_lock(folder):
+        if recording := find_rig_recording(folder):
+            ensure_rig_landmarks(recording, *options)
+        else:
+            ensure_landmarks(open_sequence(folder.parent, folder.name), *options)
     return folder / "landmark2d"

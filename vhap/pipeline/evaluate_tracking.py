@@ -38,6 +38,7 @@ from vhap.tracking.metrics import (
 )
 from vhap.util.errors import InputError
 from vhap.util.files import read_json, write_json
+from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger
 
 PER_FRAME, PER_CAMERA, WORST_CAMERAS = "per_frame", "per_camera", "worst_cameras"
@@ -73,10 +74,10 @@ def run(config: EvaluateConfig) -> Path:
     """Writes evaluation.json into the run folder and returns its path. Memory does not grow with the frames."""
     scene = open_run(config.run, config.epoch)
     truth = open_truth(config, scene)
-    with torch.no_grad():
+    with folder_lock(scene.folder), torch.no_grad():
         values = evaluate(scene, truth)
-    path = scene.folder / "evaluation.json"
-    write_json(path, _as_json(values))
+        path = scene.folder / "evaluation.json"
+        write_json(path, _as_json(values))
     return path
 
 

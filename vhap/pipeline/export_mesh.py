@@ -21,6 +21,7 @@ from vhap.geometry.cameras import Camera
 from vhap.pipeline.captures import given_cameras
 from vhap.pipeline.rendered_frames import RunScene, open_run, result_head_params
 from vhap.util.errors import InputError
+from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger
 from vhap.util.progress import progress
 
@@ -48,10 +49,12 @@ def run(config: MeshExportConfig) -> Path:
     target = target_folder(config)
     mark = fingerprint(result_epochs(scene.folder)[scene.epoch], replace(config, fps=fps), scene.config.data)
     get_logger().info("exporting %d timesteps of %s to %s", scene.n_rows, scene.folder, target)
-    open_target(target, mark, MESHES)
-    write_files(target, scene, head, config, fps)
-    write_cameras(target / "cameras.json", exported_cameras(scene, result), result, head.times_s, frame_kinds(config))
-    finish_target(target, mark, MESHES)
+    with folder_lock(target):
+        open_target(target, mark, MESHES)
+        write_files(target, scene, head, config, fps)
+        cameras = exported_cameras(scene, result)
+        write_cameras(target / "cameras.json", cameras, result, head.times_s, frame_kinds(config))
+        finish_target(target, mark, MESHES)
     return target
 
 

@@ -23,6 +23,7 @@ from vhap.synthetic.rig_layouts import RigFiles
 from vhap.synthetic.writer import DETECTOR_FILES, CaptureFiles, Truth, frame_names, write_capture
 from vhap.util.errors import InputError
 from vhap.util.files import read_json, write_json
+from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger
 
 FOCAL_RANGE = (1.5, 2.5)
@@ -48,7 +49,13 @@ def run(config: SyntheticConfig) -> Path:
     files = rig_files(config) if is_rig else CaptureFiles(config.output, config.image_format)
     unused = (*NOT_COMPARED, *(OF_ONE_CAMERA if is_rig else OF_RIGS))
     settings = {name: value for name, value in to_plain(config).items() if name not in unused}
-    claim_folder(files, {**settings, "head_model": model.identity})
+    with folder_lock(files.folder):
+        claim_folder(files, {**settings, "head_model": model.identity})
+        return complete_capture(config, model, files)
+
+
+def complete_capture(config: SyntheticConfig, model: HeadModel, files: CaptureFiles | RigFiles) -> Path:
+    """What is missing of a capture in a folder that is ours. Returns the sequence's folder."""
     sets = landmark_sets(config, model)
     if isinstance(files, RigFiles):
         return write_rig(config, model, sets, motion_limits(config))
@@ -141,7 +148,7 @@ def claim_folder(files: CaptureFiles | RigFiles, settings: dict[str, Any]) -> No
     """
     if not files.settings.is_file():
         video = files.video if isinstance(files, CaptureFiles) else None
-        taken = files.folder.is_file() or (files.folder.exists() and any(files.folder.iterdir()))
+        taken = any(path.name[0] != "." for path in files.folder.iterdir())
         if taken or (video is not None and video.exists()):
             beside = "" if video is None else f" and {video.name} beside it"
             raise InputError(

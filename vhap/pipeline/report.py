@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +11,26 @@ import numpy as np
 
 from vhap.config.report import ReportConfig
 from vhap.pipeline.evaluate_tracking import PER_CAMERA, PER_FRAME, WORST_CAMERAS, clip_values, read_or_evaluate
-from vhap.pipeline.frame_panels import shown_panels
+from vhap.pipeline.frame_panels import PANELS, shown_panels
 from vhap.pipeline.measure_cameras import worst_line
 from vhap.pipeline.rendered_frames import RunScene, open_run
 from vhap.pipeline.report_charts import frame_charts, loss_charts, parameter_charts, worst_frames
 from vhap.util.choice import even_choice
 from vhap.util.errors import InputError
 from vhap.util.files import read_json, write_text
+from vhap.util.lock import folder_lock
 from vhap.util.progress import progress
 from vhap.viz.grid import labelled_grid
 from vhap.viz.page import MOST_FRAMES, PageFrame, Report, render_page
 from vhap.viz.pictures import encode_jpeg
-from vhap.viz.video import write_video
+from vhap.viz.video import VideoWriter
 
 TILE_SIDE = 512
 """Longest side in pixels of the pictures on the page and of the video's panels."""
 TILE_SIDE_OF_SEVERAL = 400
 """The same of each where several cameras stand side by side."""
 WORST_SHOWN = 3
+VIDEO_FPS = 25
 OVERLAY = ("input", "overlay")
 SIDE_BY_SIDE = ("landmarks", "overlay", "render", "error")
 
@@ -37,24 +40,28 @@ def run(config: ReportConfig) -> Path:
     if not 1 <= config.frames <= MOST_FRAMES:
         raise InputError(f"expected --frames of 1 to {MOST_FRAMES}, found {config.frames}; correct it")
     scene = open_run(config.run, config.epoch)
-    return write_report(scene, scene.folder, stage_seconds(scene.folder), config.frames)
+    with folder_lock(scene.folder):
+        return write_report(scene, scene.folder, stage_seconds(scene.folder), config.frames)
 
 
-def write_report(scene: RunScene, target: Path, seconds: Mapping[str, float], frames: int = 24) -> Path:
-    """Writes report.html and overlay.mp4 into target and returns the page's path.
+def write_report(
+    scene: RunScene, target: Path, seconds: Mapping[str, float], frames: int = 24, beside: Path | None = None
+) -> Path:
+    """Writes report.html and overlay.mp4 into target, and an mp4 of more panels to `beside`; returns the page's path.
 
     seconds: stage -> seconds, for the page. The run is evaluated first where it is not. Memory is bounded by the frames
     on the page, whatever the run's length.
     """
     evaluation = read_or_evaluate(scene.folder, scene.epoch)
     per_frame = evaluation[PER_FRAME]
-    video = write_side_by_side(scene, target / "overlay.mp4", OVERLAY)
+    videos = {target / "overlay.mp4": OVERLAY, **({beside: SIDE_BY_SIDE} if beside else {})}
+    page_frames = draw_frames(scene, per_frame, chosen_frames(per_frame, frames), videos)
     report = Report(
         title=f"Tracking of {scene.config.data.sequence}",
         notes=notes(scene, evaluation),
         metrics=clip_values(evaluation),
-        frames=[page_frame(scene, row, per_frame) for row in chosen_frames(per_frame, frames)],
-        video=video.read_bytes(),
+        frames=page_frames,
+        video=(target / "overlay.mp4").read_bytes(),
         tables={"Cameras": evaluation[PER_CAMERA]} if scene.n_views > 1 else {},
         charts={
             "Frame by frame": frame_charts(per_frame),
@@ -69,17 +76,24 @@ def write_report(scene: RunScene, target: Path, seconds: Mapping[str, float], fr
     return page
 
 
-def write_side_by_side(scene: RunScene, path: Path, panels: tuple[str, ...] = SIDE_BY_SIDE) -> Path:
-    """An mp4 of all frames, the named panels in a row, or below each other where they show several cameras. One frame
-    is in memory at a time."""
+def draw_frames(
+    scene: RunScene, per_frame: Mapping[str, list], on_page: Container[int], videos: Mapping[Path, tuple[str, ...]]
+) -> list[PageFrame]:
+    """Draws each frame of the run once: writes the videos, file -> its panels, and returns the frames of the page.
 
-    def grids() -> Iterator[np.ndarray]:
-        for row in progress(range(scene.n_rows), path.stem):
-            pictures = shown_panels(scene, row, tile_side(scene))
-            yield labelled_grid({name: pictures[name] for name in panels}, len(panels) if scene.n_views == 1 else 1)
-
-    write_video(path, grids(), fps=25)
-    return path
+    Panels stand in a row, or below each other where they show several cameras.
+    """
+    in_videos, page_frames = {name for panels in videos.values() for name in panels}, []
+    with ExitStack() as held:
+        writers = {path: held.enter_context(VideoWriter(path, VIDEO_FPS)) for path in videos}
+        for row in progress(range(scene.n_rows), "drawing"):
+            panels = shown_panels(scene, row, tile_side(scene), PANELS if row in on_page else in_videos)
+            for path, names in videos.items():
+                columns = len(names) if scene.n_views == 1 else 1
+                writers[path].add(labelled_grid({name: panels[name] for name in names}, columns))
+            if row in on_page:
+                page_frames.append(page_frame(scene, row, per_frame, panels))
+    return page_frames
 
 
 def chosen_frames(per_frame: Mapping[str, list], most: int) -> list[int]:
@@ -97,7 +111,7 @@ def tile_side(scene: RunScene) -> int:
     return TILE_SIDE if scene.n_views == 1 else TILE_SIDE_OF_SEVERAL
 
 
-def page_frame(scene: RunScene, row: int, per_frame: Mapping[str, list]) -> PageFrame:
+def page_frame(scene: RunScene, row: int, per_frame: Mapping[str, list], panels: Mapping[str, np.ndarray]) -> PageFrame:
     """The frame's pictures and a line with its number, name and values."""
     texts = {
         "landmark_nme_percent": "landmarks {:.2f} %",
@@ -107,7 +121,7 @@ def page_frame(scene: RunScene, row: int, per_frame: Mapping[str, list]) -> Page
     values = [text.format(per_frame[name][row]) for name, text in texts.items() if per_frame[name][row] is not None]
     lost = ["lost"] if per_frame["lost"][row] else []
     caption = " · ".join([f"frame {row} of 0 to {scene.n_rows - 1} ({per_frame['timestep_id'][row]})", *lost, *values])
-    tiles = {name: encode_jpeg(panel) for name, panel in shown_panels(scene, row, tile_side(scene)).items()}
+    tiles = {name: encode_jpeg(panel) for name, panel in panels.items()}
     return PageFrame(row, caption, tiles)
 
 

@@ -39,7 +39,7 @@ from vhap.pipeline.start_values import (
 from vhap.render.backend import get_backend
 from vhap.render.shading import uniform_lights
 from vhap.render.topology import build_topology
-from vhap.tracking.callbacks import Checkpoints, ProgressBar, ResultWriter, StageTimes, TensorBoard, TrainPictures
+from vhap.tracking.callbacks import Checkpoints, ResultWriter, StageProgress, StageTimes, TensorBoard, TrainPictures
 from vhap.tracking.checkpoint import CHECKPOINT, Checkpoint
 from vhap.tracking.history import LossHistory
 from vhap.tracking.landmarks.first_guess import FirstGuess, guess_from_landmarks
@@ -193,7 +193,7 @@ def track_into(
         write_evaluation_folder(scene_of(path, epoch, config, head, capture, result))
 
     tracker.callbacks = (
-        ProgressBar(),
+        StageProgress(),
         times,
         TensorBoard(folder, config.log),
         TrainPictures(folder / "train", config.log),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,38 +9,40 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from vhap.config.track import LogConfig
 from vhap.data.pictures import write_picture
+from vhap.data.results import SAVED_EVERY_EPOCHS
 from vhap.data.sample import FrameBatch
 from vhap.tracking.checkpoint import Checkpoint, is_whole, save_checkpoint
-from vhap.tracking.loop import Callback, StepEvent
+from vhap.tracking.events import Callback, StepEvent
 from vhap.tracking.params import TrackParams
 from vhap.tracking.stages import Stage
 from vhap.util.choice import even_choice
 from vhap.util.files import read_json, write_json
 from vhap.util.log import get_logger
+from vhap.util.progress import Progress
 
-SAVED_EVERY_EPOCHS = 10
 
-
-class ProgressBar(Callback):
-    """Stage, step, loss and time left; silent where stderr is no terminal."""
+class StageProgress(Callback):
+    """Rounds or steps of the stage at hand, its loss and the time left."""
 
     def __init__(self) -> None:
-        self.bar: tqdm | None = None
+        self.shown: Progress | None = None
+
+    def on_stage_begin(self, stage: Stage) -> None:
+        get_logger().info("%s ...", stage.name)
+        self.shown = Progress(stage.name)
 
     def on_step(self, event: StepEvent) -> None:
-        if self.bar is None:
-            self.bar = tqdm(total=event.total, desc=event.stage.name, disable=not sys.stderr.isatty(), leave=False)
-        self.bar.update(event.done - self.bar.n)
-        self.bar.set_postfix(loss=f"{float(event.energy.total.detach()):.3f}", frame=int(event.timesteps[0]))
+        if self.shown is not None:
+            self.shown.total = event.total
+            self.shown.reach(event.done, f"loss {float(event.energy.total.detach()):.4g}")
 
     def on_stage_end(self, stage: Stage, params: TrackParams) -> None:
-        if self.bar is not None:
-            self.bar.close()
-        self.bar = None
+        if self.shown is not None:
+            self.shown.close()
+        self.shown = None
 
 
 @dataclass

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from vhap.tracking.loop import Callback, StepEvent
+from vhap.tracking.events import Callback, StepEvent
 from vhap.tracking.params import TrackParams
 from vhap.tracking.stages import Stage
 from vhap.util.files import read_json, write_json

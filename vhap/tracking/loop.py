@@ -14,6 +14,7 @@ from vhap.model.head import landmark_head
 from vhap.render.appearance_prior import AppearancePrior
 from vhap.tracking.checkpoint import Checkpoint, Progress, moved_on
 from vhap.tracking.energy import Energy, EnergyValue, Neighbours
+from vhap.tracking.events import Callback, StepEvent
 from vhap.tracking.landmarks.first_guess import choose_more, fill_between, follow_landmarks, solve_person
 from vhap.tracking.landmarks.problem import LandmarkProblem
 from vhap.tracking.landmarks.solver import landmark_cost
@@ -34,37 +35,6 @@ SHARPENING_ROUNDS, MOST_PAINTED = 5, 128
 """Rounds, and pictures at most, that tell a texture: 373 show no more than 128 (doc/benchmarks.md)."""
 LOOK_AHEAD, TIED = 2, 2
 """Frames after a window that are solved with it, and those before that stay."""
-
-
-@dataclass(frozen=True)
-class StepEvent:
-    """What a callback sees after a step. step counts all steps of the run; done and total those of the stage. batch:
-    None where nothing was rendered."""
-
-    stage: Stage
-    step: int
-    done: int
-    total: int
-    timesteps: Tensor
-    energy: EnergyValue
-    params: TrackParams
-    batch: FrameBatch | None
-
-
-class Callback:
-    """What may hang on the loop; each does nothing unless it is overridden."""
-
-    def on_step(self, event: StepEvent) -> None:
-        """After every first-order step."""
-
-    def on_stage_end(self, stage: Stage, params: TrackParams) -> None:
-        """After every stage."""
-
-    def on_epoch(self, epoch: int, params: TrackParams) -> None:
-        """After the sequential pass (epoch 0) and after every global epoch."""
-
-    def on_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """After every unit of work: where the run stands."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +93,13 @@ class Tracker:
 
     def run(self, stages: list[Stage]) -> TrackParams:
         """Goes on where progress says. After every unit (a batch, an epoch, a round) callbacks get a checkpoint."""
+        begun = -1
         while self.progress.stage < len(stages):
             stage = stages[self.progress.stage]
+            if begun != self.progress.stage:
+                begun = self.progress.stage
+                for callback in self.callbacks:
+                    callback.on_stage_begin(stage)
             if self.progress.done == 0:
                 self._begin(stage)
             finished = self._advance(stage)
