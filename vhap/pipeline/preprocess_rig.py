@@ -49,7 +49,8 @@ def preprocess_rig(config: PreprocessConfig, source: Path) -> Path:
         plates = require_rig_backgrounds(_plates_folder(config, folder), cameras)
         for camera, size in _picture_sizes(videos, recording).items():
             require_plate_shape(plates[camera], picture_size(plates[camera]), size)
-    _make_matting(config, folder, cameras[0])
+    if not is_input:
+        _make_matting(config, folder, cameras[0])
     if config.landmark_source != "none":
         require_detector(config.landmark_source)
     if videos:
@@ -79,7 +80,7 @@ def complete_rig(
         if config.matting_method == "input":
             video = videos.get(camera)
             fps = extraction_rate(probe_video(video), config.target_fps) if video else None
-            write_alpha_maps(named, below, video, fps)
+            write_alpha_maps(named, below, recording.path, video, fps, keep_methods)
             continue
         # A recurrent network must not carry one camera's past into the next one's pictures.
         matting = _make_matting(config, recording.path, camera)
@@ -93,7 +94,8 @@ def complete_rig(
 
 
 def _chosen_method(config: PreprocessConfig, folder: Path, cameras: Iterable[str]) -> MattingMethod:
-    """What `auto` means: background_difference where it can run for every camera, else mediapipe."""
+    """What `auto` means without alpha channels: background_difference where it can run for every camera, else
+    mediapipe."""
     if config.matting_method != "auto":
         return config.matting_method
     plates_folder = _plates_folder(config, folder)

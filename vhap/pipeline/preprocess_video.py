@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vhap.config.preprocess import PreprocessConfig
 from vhap.data.extraction import downsample_pictures, extract_pictures
-from vhap.data.input_alpha import is_complete, takes_input_alpha, write_alpha_maps
+from vhap.data.input_alpha import takes_input_alpha, write_alpha_maps
 from vhap.data.pictures import common_size, list_pictures
 from vhap.data.rig_extraction import VIDEO_SUFFIXES, find_videos
 from vhap.data.rig_recording import find_rig_recording
@@ -49,7 +49,8 @@ def run(config: PreprocessConfig) -> Path:
     if is_input:
         video = None if source.is_dir() else source
         fps = extraction_rate(probe_video(video), config.target_fps) if video else None
-        write_alpha_maps(pictures, folder / "alpha_maps", video, fps)
+        keep_methods = config.matting_method == "auto"
+        write_alpha_maps(pictures, folder / "alpha_maps", folder, video, fps, keep_methods)
     if matting is not None:
         background = images_folder / config.background_folder
         options = matting_options(config.matting_method, config.matting_weights, background)
@@ -66,8 +67,6 @@ def _takes_input_alpha(config: PreprocessConfig, source: Path) -> bool:
     if not source.is_dir():
         return takes_input_alpha(config.matting_method, {source.name: source})
     pictures = list_pictures(source / "images")
-    if config.matting_method == "auto" and is_complete(pictures, source / "alpha_maps"):
-        return False
     return takes_input_alpha(config.matting_method, {str(source / "images"): list(pictures.values())})
 
 
