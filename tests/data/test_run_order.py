@@ -14,17 +14,17 @@ from vhap.data.run_order import new_run_folder, run_number, runs_in
 
 
 class Clock(datetime):
-    time = datetime(2026, 5, 4, 3, 2, 1)
+    present = datetime(2026, 5, 4, 3, 2, 1)
 
     @classmethod
     def now(cls, tz=None) -> datetime:
-        return cls.time
+        return cls.present
 
 
 @pytest.fixture
 def clock(monkeypatch) -> type[Clock]:
     monkeypatch.setattr(run_order, "datetime", Clock)
-    monkeypatch.setattr(Clock, "time", datetime(2026, 5, 4, 3, 2, 1))
+    monkeypatch.setattr(Clock, "present", datetime(2026, 5, 4, 3, 2, 1))
     return Clock
 
 
@@ -36,7 +36,7 @@ def with_result(folder: Path) -> Path:
 def test_a_clock_that_is_set_back_changes_no_order(tmp_path, clock):
     made = [with_result(new_run_folder(tmp_path))]
     for time in (datetime(2020, 1, 1), datetime(2030, 1, 1), datetime(1999, 12, 31), datetime(2030, 1, 1)):
-        clock.time = time
+        clock.present = time
         made.append(with_result(new_run_folder(tmp_path)))
         assert newest_run(tmp_path) == made[-1]
         # Scripts of others sort names, or times of change.
@@ -62,7 +62,8 @@ def test_a_run_that_was_renamed_keeps_its_place(tmp_path, clock):
 
 def test_runs_of_earlier_releases_stand_before_numbered_ones(tmp_path, clock):
     for name in ("2031-01-01_00-00-00", "2030-01-01_00-00-00", "2030-01-01_00-00-00_1"):
-        with_result((tmp_path / name).resolve() if (tmp_path / name).mkdir() else tmp_path / name)
+        (tmp_path / name).mkdir()
+        with_result(tmp_path / name)
     assert newest_run(tmp_path).name == "2031-01-01_00-00-00"
     made = with_result(new_run_folder(tmp_path))
     assert newest_run(tmp_path) == made
