@@ -40,6 +40,10 @@ class PreprocessConfig:
     of several cameras: the folder with image_<camera>.jpg."""
     landmark_source: PreprocessLandmarks = "mediapipe"
     """Landmark detector to run; none leaves it to tracking."""
+    person: str | None = None
+    """Whom landmarks and mattes follow where several are seen: 2 the second from the left in the first picture of those
+    with the most faces; 640,360 who is at that pixel x,y of the full-size pictures; auto the largest, most central and
+    longest in view. Not given: as before, at first auto."""
     landmark_detector_njobs: Workers = 0
     """Landmark detectors that run at the same time; 0 takes one for each core."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -127,6 +127,8 @@ def load_result(path: str | Path, head_identity: str | None = None) -> TrackResu
         arrays["timestep_id"] = np.array([f"{index:06d}" for index in arrays["timestep_index"].tolist()])
     arrays.setdefault("head_model", np.array("unknown"))
     check_arrays(path, arrays, RULES, "track again")
+    if broken := not_finite(arrays):
+        raise InputError(f"expected finite numbers in {path}, found others in {', '.join(broken)}; track again")
     if "scale" in arrays:
         if arrays["scale"].size != 1 or arrays["scale"].item() <= 0:
             raise InputError(f"expected one scale above 0 in {path}, found {shown(arrays['scale'])}; track again")
