@@ -1,116 +1,48 @@
-"""A result comes back as it was saved; what is not finite is never written, what makes no sense never read."""
+"""Which result of a run an epoch means."""
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+import logging
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
-from vhap.data.results import RULES, TrackResult, load_result, save_result
+from vhap.data.results import result_path
 from vhap.util.errors import InputError
-from vhap.util.files import read_npz, write_npz
+from vhap.util.log import get_logger
 
 
-def some_result() -> TrackResult:
-    generator = np.random.default_rng(0)
-
-    def real(*shape: int) -> np.ndarray:
-        return generator.normal(size=shape).astype(np.float32)
-
-    return TrackResult(
-        rotation=real(4, 3),
-        translation=real(4, 3),
-        neck_pose=real(4, 3),
-        jaw_pose=real(4, 3),
-        eyes_pose=real(4, 6),
-        shape=real(7),
-        expr=real(4, 5),
-        timestep_id=np.array(["a", "b", "c", "d"]),
-        timestep_index=np.arange(4),
-        n_processed_frames=np.array(4),
-        image_size=np.array([20, 30]),
-        head_model=np.array("builtin:0"),
-        focal_length=real(1),
-        tex_extra=real(3, 8, 8),
-        lights=real(9, 3),
-        static_offset=real(1, 6, 3),
-        dynamic_offset=real(4, 6, 3),
-        scale=np.array(1.5),
-        T_tracked_given=real(4, 4),
-    )
+def make_run(folder: Path, *epochs: int) -> Path:
+    for epoch in epochs:
+        (folder / f"tracked_flame_params_{epoch}.npz").write_bytes(b"")
+    return folder
 
 
-def test_every_array_has_a_rule():
-    assert set(RULES) == {field.name for field in fields(TrackResult)}
-    assert {name for name, rule in RULES.items() if rule.required} == {
-        field.name for field in fields(TrackResult) if field.default is not None
-    }
-
-
-def test_what_was_saved_comes_back(tmp_path):
-    path = tmp_path / "tracked_flame_params_0.npz"
-    save_result(path, some_result())
-    assert read_npz(path)["scale"].shape == (1, 1)
-    found = load_result(path, "builtin:0")
-    for field in fields(TrackResult):
-        np.testing.assert_array_equal(getattr(found, field.name), getattr(some_result(), field.name))
-        assert np.shape(getattr(found, field.name)) == np.shape(getattr(some_result(), field.name))
-
-
-@pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
-def test_a_scale_of_any_release_is_read(tmp_path, shape):
-    path = changed(tmp_path, scale=np.full(shape, 2.5))
-    found = load_result(path).scale
-    assert found is not None
-    assert (found.shape, float(found)) == ((), 2.5)
-
-
-@pytest.mark.parametrize("name", [name for name, rule in RULES.items() if rule.kind == "f" and name != "image_size"])
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_numbers_that_are_not_finite_are_never_written(tmp_path, name, value):
-    array = np.array(getattr(some_result(), name), np.float32)
-    array[(0,) * array.ndim] = value
-    with pytest.raises(InputError, match=f"NaN or infinity in {name};"):
-        save_result(tmp_path / "result.npz", replace(some_result(), **{name: array}))
-    assert not list(tmp_path.iterdir())
-
-
-def changed(folder: Path, **arrays: Any) -> Path:
-    path = folder / "result.npz"
-    save_result(path, some_result())
-    write_npz(path, {**read_npz(path), **arrays})
-    return path
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture, monkeypatch) -> pytest.LogCaptureFixture:
+    monkeypatch.setattr(get_logger(), "propagate", True)
+    caplog.set_level(logging.WARNING)
+    return caplog
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("translation", np.zeros((2, 3))),
-        ("eyes_pose", np.zeros((4, 3))),
-        ("eyes_pose", np.full((4, 6), 1e300)),
-        ("rotation", np.full((4, 3), np.nan)),
-        ("rotation", np.array([["a"] * 3] * 4)),
-        ("shape", np.zeros((1, 7))),
-        ("timestep_id", np.array(["a", "b"])),
-        ("timestep_index", np.zeros(4)),
-        ("dynamic_offset", np.zeros((4, 5, 3))),
-        ("tex_extra", np.zeros((3, 8, 9))),
-        ("scale", np.array("x")),
-        ("scale", np.zeros((1, 1))),
-        ("scale", np.ones(2)),
-        ("T_tracked_given", np.eye(3)),
-    ],
+    ("there", "asked", "taken"),
+    [((0, 10, 17), -1, 17), ((0, 10, 17), 10, 10), ((0, 10, 20, 30), 30, 30), ((0,), 0, 0), ((0, 10, 40), 40, 40)],
 )
-def test_arrays_that_make_no_sense_are_named(tmp_path, name, value):
-    with pytest.raises(InputError, match=name):
-        load_result(changed(tmp_path, **{name: value}))
+def test_what_is_there_is_taken(tmp_path: Path, lines, there, asked, taken) -> None:
+    assert result_path(make_run(tmp_path, *there), asked).name == f"tracked_flame_params_{taken}.npz"
+    assert not lines.messages
 
 
-def test_keys_that_are_missing_are_named(tmp_path):
-    path = changed(tmp_path)
-    write_npz(path, {key: value for key, value in read_npz(path).items() if key not in ("expr", "jaw_pose")})
-    with pytest.raises(InputError, match=r"jaw_pose, expr"):
-        load_result(path)
+@pytest.mark.parametrize(("there", "asked", "taken"), [((0, 10, 17), 30, 17), ((0, 4), 10, 4), ((0,), 30, 0)])
+def test_the_last_stands_for_one_that_was_not_needed(tmp_path: Path, lines, there, asked, taken) -> None:
+    assert result_path(make_run(tmp_path, *there), asked).name == f"tracked_flame_params_{taken}.npz"
+    (line,) = lines.messages
+    assert f"no result of epoch {asked}" in line
+    assert f"to epoch {taken}" in line
+
+
+@pytest.mark.parametrize(("there", "asked"), [((0, 10, 17), 7), ((0, 20), 10), ((0,), 77), ((0, 4), 5), ((0,), -2)])
+def test_others_are_refused(tmp_path: Path, there, asked) -> None:
+    with pytest.raises(InputError, match=f"expected the result of epoch {asked} "):
+        result_path(make_run(tmp_path, *there), asked)
