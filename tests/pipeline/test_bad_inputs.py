@@ -280,6 +280,7 @@ def test_output_without_the_right_to_write(complaint, clip, tmp_path):
         ("--data.fx", "inf"),
         ("--batch-size", "9" * 300),
         ("--data.sequence", "a\x01b"),
+        ("--exp.output-folder", "out\udcff"),
         ("--log.max-num-views", "0"),
         ("--model.tex-resolution", "0"),
         ("--pipeline.lmk-init-all.num-steps", "-3"),
