@@ -98,8 +98,8 @@ def check_options(config: TrackConfig) -> None:
     output = str(config.exp.output_folder)
     if not _is_utf8(output):
         raise InputError(
-            f"expected a name in UTF-8 for --exp.output_folder, since TensorBoard writes no other, found {shown(output)}; "
-            "choose another folder"
+            f"expected a name in UTF-8 for --exp.output_folder, since TensorBoard writes no other, "
+            f"found {shown(output)}; choose another folder"
         )
     if not config.data.use_landmark:
         raise InputError("expected landmarks, from which tracking starts, found --data.no-use-landmark; leave it out")
