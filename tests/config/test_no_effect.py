@@ -21,7 +21,7 @@ from vhap.config.track import (
 )
 
 PACKAGE = Path(vhap.__file__).parent
-PLACE = ["--data.root_folder", "root", "--data.sequence", "s", "--exp.output_folder", "out", "--model.head", "builtin"]
+PLACE = ["--data.root_folder", "root", "--data.sequence", "s", "--model.head", "builtin"]
 SUBJECT = [*PLACE, "--data.subject", "074"]
 KINDS = [
     (MonocularTrackConfig, PLACE),

@@ -8,13 +8,38 @@ from pathlib import Path
 
 import numpy as np
 
-from vhap.util.errors import InputError
+from vhap.data.run_order import runs_in
+from vhap.util.errors import InputError, shown
 from vhap.util.files import read_npz, write_npz
 from vhap.util.log import get_logger
+from vhap.util.schema import REAL, TEXT, WHOLE, ArrayRule, check_arrays
 
 RESULT_PATTERN = re.compile(r"tracked_flame_params_(-?\d+)\.npz$")
 SAVED_EVERY_EPOCHS = 10
 """Of the global stage, which also saves its last one."""
+LARGEST_ANGLE, LARGEST_COEFFICIENT, LARGEST_LENGTH = 1e3, 1e4, 1e9
+"""What turns up in broken files alone: radians (more than a turn is no fault), coefficients, any unit of length."""
+RULES = {
+    "rotation": ArrayRule(REAL, ("T", 3), LARGEST_ANGLE),
+    "translation": ArrayRule(REAL, ("T", 3), LARGEST_LENGTH),
+    "neck_pose": ArrayRule(REAL, ("T", 3), LARGEST_ANGLE),
+    "jaw_pose": ArrayRule(REAL, ("T", 3), LARGEST_ANGLE),
+    "eyes_pose": ArrayRule(REAL, ("T", 6), LARGEST_ANGLE),
+    "shape": ArrayRule(REAL, ("S",), LARGEST_COEFFICIENT),
+    "expr": ArrayRule(REAL, ("T", "E"), LARGEST_COEFFICIENT),
+    "timestep_id": ArrayRule(TEXT, ("T",)),
+    "timestep_index": ArrayRule(WHOLE, ("T",)),
+    "n_processed_frames": ArrayRule(WHOLE, ()),
+    "image_size": ArrayRule(REAL, (2,), 1e6),
+    "head_model": ArrayRule(TEXT, ()),
+    "focal_length": ArrayRule(REAL, (1,), 1e6, required=False),
+    "tex_extra": ArrayRule(REAL, (3, "R", "R"), 1e3, required=False),
+    "lights": ArrayRule(REAL, (9, 3), 1e6, required=False),
+    "static_offset": ArrayRule(REAL, (1, "V", 3), LARGEST_LENGTH, required=False),
+    "dynamic_offset": ArrayRule(REAL, ("T", "V", 3), LARGEST_LENGTH, required=False),
+    "scale": ArrayRule(REAL, ("...",), LARGEST_LENGTH, required=False),
+    "T_tracked_given": ArrayRule(REAL, (4, 4), LARGEST_LENGTH, required=False),
+}
 PER_TIMESTEP = ("rotation", "translation", "neck_pose", "jaw_pose", "eyes_pose", "expr", "dynamic_offset")
 
 
@@ -26,7 +51,7 @@ class TrackResult:
     timestep_index (T,) index in the unfiltered recording; n_processed_frames (); image_size (2,) height, width;
     head_model: name and file hash; focal_length (1,) in units of max(height, width) where the camera was solved;
     tex_extra (3, R, R) albedo, row 0 on top; lights (9, 3); static_offset (1, V, 3); dynamic_offset (T, V, 3);
-    scale ().
+    scale (), (1, 1) in files.
 
     Head and motion stand in the tracked world. T_tracked_given (4, 4), of captures with given cameras: the similarity
     x_tracked = T_tracked_given @ x_given, where given is the world of the calibration in its own units and tracked is
@@ -68,12 +93,32 @@ class TrackResult:
 
 
 def save_result(path: str | Path, result: TrackResult) -> None:
+    """InputError, and no file, where a number is not finite."""
+    write_npz(path, arrays_of(result, path))
+
+
+def arrays_of(result: TrackResult, path: str | Path) -> dict[str, np.ndarray]:
+    """The arrays of a result's file. InputError where a number is not finite; path: for its message."""
     values = {field.name: getattr(result, field.name) for field in fields(result)}
-    write_npz(path, {name: value for name, value in values.items() if value is not None})
+    arrays = {name: np.asarray(value) for name, value in values.items() if value is not None}
+    if broken := not_finite(arrays):
+        raise InputError(
+            f"expected finite numbers to write into {path}, found NaN or infinity in {', '.join(broken)}; the fit has "
+            "diverged: track again with smaller --lr and --w options, or from an earlier run's checkpoint"
+        )
+    if result.scale is not None:
+        arrays["scale"] = arrays["scale"].reshape(1, 1)
+    return arrays
+
+
+def not_finite(arrays: dict[str, np.ndarray]) -> list[str]:
+    """Names of arrays that hold NaN or infinity."""
+    return [name for name, value in arrays.items() if value.dtype.kind in "fc" and not np.isfinite(value).all()]
 
 
 def load_result(path: str | Path, head_identity: str | None = None) -> TrackResult:
-    """Reads a result; InputError where keys are missing, numbers are not finite, or it is of another head."""
+    """Reads a result; InputError where keys are missing, kinds, shapes or numbers make no sense, or it is of another
+    head."""
     arrays = read_npz(path)
     if "timestep_index" not in arrays and "timestep_id" in arrays:
         arrays["timestep_index"] = np.arange(len(arrays["timestep_id"]))
@@ -81,17 +126,13 @@ def load_result(path: str | Path, head_identity: str | None = None) -> TrackResu
         # A static avatar's file has no names.
         arrays["timestep_id"] = np.array([f"{index:06d}" for index in arrays["timestep_index"].tolist()])
     arrays.setdefault("head_model", np.array("unknown"))
-    required = [f.name for f in fields(TrackResult) if f.default is not None]
-    missing = [name for name in required if name not in arrays]
-    if missing:
-        raise InputError(
-            f"expected the keys of a tracking result in {path}, found no {', '.join(missing)}; track again"
-        )
-    broken = [n for n, v in arrays.items() if v.dtype.kind == "f" and not np.isfinite(v).all()]
-    if broken:
-        raise InputError(
-            f"expected finite numbers in {path}, found NaN or infinity in {', '.join(broken)}; track again"
-        )
+    check_arrays(path, arrays, RULES, "track again")
+    if broken := not_finite(arrays):
+        raise InputError(f"expected finite numbers in {path}, found others in {', '.join(broken)}; track again")
+    if "scale" in arrays:
+        if arrays["scale"].size != 1 or arrays["scale"].item() <= 0:
+            raise InputError(f"expected one scale above 0 in {path}, found {shown(arrays['scale'])}; track again")
+        arrays["scale"] = arrays["scale"].reshape(())
     known = {field.name for field in fields(TrackResult)}
     result = TrackResult(**{name: value for name, value in arrays.items() if name in known})
     if head_identity is not None and result.head_identity not in (head_identity, "unknown"):
@@ -103,12 +144,12 @@ def load_result(path: str | Path, head_identity: str | None = None) -> TrackResu
 
 
 def newest_run(folder: str | Path) -> Path:
-    """The newest timestamped run folder inside that has a result, or the folder itself where it is a run folder."""
+    """The run folder inside that was started last of those that have a result, or the folder itself where it is one."""
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"expected a tracking output folder at {folder}, found none; check the path")
     # A static avatar's output folder has a file of a result's name beside its run folders.
-    runs = [child for child in sorted(folder.iterdir()) if child.is_dir() and result_epochs(child)]
+    runs = [child for child in runs_in(folder) if result_epochs(child)]
     if not runs and result_epochs(folder):
         return folder
     if not runs:

@@ -50,7 +50,7 @@ from vhap.tracking.params import TrackParams, initial_params, to_result
 from vhap.tracking.scene import Scene, emphasis
 from vhap.tracking.stages import Stage, build_stages
 from vhap.tracking.texture import resize_texture, supported_size, texel_mask, uv_footprint
-from vhap.util.errors import InputError
+from vhap.util.errors import InputError, shown
 from vhap.util.log import get_logger, log_to_file
 
 FLAT_TEXTURE_SIZE = 512
@@ -80,7 +80,7 @@ def run(config: TrackConfig, lines: Sequence[str] = ()) -> Path:
         warn(lines)
         describe(build_tracker(config, capture, head, device), stages)
         return config.exp.output_folder
-    continued = unfinished_run(config, device)
+    continued = unfinished_run(config, (count, len(capture.camera_ids)), device)
     folder, checkpoint = continued or (start_run_folder(config), None)
     handler = log_to_file(folder / "log.txt")
     try:
@@ -95,6 +95,12 @@ def run(config: TrackConfig, lines: Sequence[str] = ()) -> Path:
 def check_options(config: TrackConfig) -> None:
     """InputError where a number is out of its range, or where landmarks are switched off."""
     check_ranges(config)
+    output = str(config.exp.output_folder)
+    if not _is_utf8(output):
+        raise InputError(
+            f"expected a name in UTF-8 for --exp.output_folder, since TensorBoard writes no other, "
+            f"found {shown(output)}; choose another folder"
+        )
     if not config.data.use_landmark:
         raise InputError("expected landmarks, from which tracking starts, found --data.no-use-landmark; leave it out")
     model = config.model
@@ -114,6 +120,14 @@ def lines_of_occlusion(asked: TrackConfig, config: TrackConfig) -> list[str]:
     if "hair" in added and len(added) > 1:
         reason += ", no static offset"
     return [f"model.occluded is {' '.join(config.model.occluded)} ({reason}): not aligned by texture or outline"]
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def warn(lines: list[str]) -> None:
