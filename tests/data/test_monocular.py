@@ -271,7 +271,7 @@ def test_smaller_copies_of_replaced_pictures_are_refused(config, sequence):
     downsample_pictures(sequence, (2,))
     MonocularCapture(dataclasses.replace(config, n_downsample_rgb=2))
     write_picture(sequence / "images" / "000004.png", np.full((16, 24, 3), 200, np.uint8))
-    with pytest.raises(InputError, match="smaller copies .* --downsample_scales 2"):
+    with pytest.raises(InputError, match=r"smaller copies .* --downsample_scales 2"):
         MonocularCapture(dataclasses.replace(config, n_downsample_rgb=2))
 
 
