@@ -49,6 +49,11 @@ def test_code_in_a_config_is_refused_and_not_run(tmp_path: Path) -> None:
         ("batch_size: 16", "batch_sise: 16", "batch_sise"),
         ("schema_version: 1", "schema_version: 99", "schema_version"),
         ("head: auto", "head: horse", "expected one of"),
+        ("head: auto", "head: " + "x" * 5000, r"found 'x{20,80}\.\.\."),
+        ("landmark: 3", "landmark: .nan", "finite number"),
+        ("landmark: 3", "landmark: 1" + "0" * 400, "finite number"),
+        ("sequence: obama", "sequence: [a]", "expected str"),
+        ("root_folder: somewhere", 'root_folder: "a\\0b"', "expected Path"),
     ],
 )
 def test_wrong_values_are_named(tmp_path: Path, before: str, after: str, message: str) -> None:
@@ -59,6 +64,43 @@ def test_wrong_values_are_named(tmp_path: Path, before: str, after: str, message
     path.write_text(text.replace(before, after))
     with pytest.raises(InputError, match=message):
         load_config(path, TrackConfig)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("schema_version: 1\ndata: &a [x]\nexp: *a\n", "alias 'a'"),
+        ("schema_version: 1\n<<: *b\n", "alias"),
+        ("[" * 5000 + "]" * 5000, "nested deeper"),
+        ("schema_version: 1\nbatch_size: 1\nbatch_size: 2\n", "'batch_size' stands twice"),
+        ("schema_version: 2001-99-99\n", "plain YAML"),
+        ("schema_version: 1" + "0" * 5000, "plain YAML"),
+        ("? [1, 2]\n: 3\n", "plain YAML"),
+        ("schema_version: [1\n", "plain YAML"),
+        ("", "schema_version"),
+        ("schema_version: 1\n7: 2\nx: 3\n", "found 7, 'x'"),
+    ],
+)
+def test_other_than_plain_yaml_is_one_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "config.yml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        load_config(path, TrackConfig)
+    assert len(str(caught.value)) < 500
+
+
+def test_aliases_that_would_fill_the_memory_are_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "config.yml"
+    rows = ["schema_version: 1", "a: &a0 [x, x]", *(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 10}]" for n in range(1, 20))]
+    path.write_text("\n".join(rows))
+    with pytest.raises(InputError, match="aliases are not read"):
+        load_config(path, TrackConfig)
+
+
+def test_bytes_that_are_no_text_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "config.yml").write_bytes(b"schema_version: \xff")
+    with pytest.raises(InputError, match="plain YAML"):
+        load_config(tmp_path / "config.yml", TrackConfig)
 
 
 PLACE = {"root_folder": Path("somewhere"), "sequence": "EMO-1"}

@@ -20,7 +20,8 @@ def make_video(tmp_path: Path) -> Callable[..., Path]:
         path = tmp_path / name
         source = f"testsrc=size={size}:rate={rate}:duration={duration}"
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", "-f", "lavfi", "-i", source]
-        subprocess.run([*command, "-pix_fmt", "yuv420p", *options, str(path)], check=True)
+        pixels = [] if "ffv1" in options else ["-pix_fmt", "yuv420p"]
+        subprocess.run([*command, *pixels, *options, str(path)], check=True)
         return path
 
     return make
@@ -52,3 +53,28 @@ def sequence(tmp_path: Path) -> Path:
     points[..., 2] = 1
     save_landmarks(folder / "landmark2d" / "mediapipe.npz", Landmarks(points, np.zeros((10, 5)), names))
     return folder
+
+
+@pytest.fixture
+def make_alpha_video(make_video: Callable[..., Path]) -> Callable[..., Path]:
+    """A test card whose left half is opaque and whose right half is `right`, 0 to 255."""
+
+    def make(name: str, *options: str, right: int = 0, left: int = 255) -> Path:
+        alpha = f"format=rgba,geq=r='r(X,Y)':g='g(X,Y)':b='b(X,Y)':a='if(lt(X,32),{left},{right})'"
+        return make_video(name, "-vf", alpha, *options, duration=0.2)
+
+    return make
+
+
+@pytest.fixture
+def late_video(make_video: Callable[..., Path], tmp_path: Path) -> Callable[[str, float], Path]:
+    """Ten frames that begin some seconds after the sound."""
+
+    def make(name: str, offset_s: float) -> Path:
+        video, path = make_video(f"silent_{Path(name).name}", duration=0.4), tmp_path / name
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", "-f", "lavfi", "-i", "sine=duration=2"]
+        command += ["-itsoffset", str(offset_s), "-i", str(video), "-map", "0:a", "-map", "1:v", "-c:v", "copy"]
+        subprocess.run([*command, str(path)], check=True)
+        return path
+
+    return make

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 from colour.characterisation import apply_matrix_colour_correction_Cheung2004, matrix_augmented_Cheung2004
 
-from vhap.data.color import TERMS, correct_affine, correct_polynomial, linear_to_srgb, srgb_to_linear
+from vhap.data.color import (
+    TERMS,
+    correct_affine,
+    correct_polynomial,
+    correct_polynomial_unclipped,
+    linear_to_srgb,
+    srgb_to_linear,
+)
 from vhap.util.errors import InputError
 from vhap.util.threads import get_threads, set_threads
 
@@ -156,3 +163,23 @@ def test_numbers_that_are_not_finite_or_huge(picture, bad):
 def test_wrong_affine_matrices(picture):
     with pytest.raises(InputError, match=r"\(3, 4\), found \(3, 3\)"):
         correct_affine(picture, np.eye(3))
+
+
+@pytest.mark.parametrize("terms", CHEUNG)
+def test_unclipped_is_the_formula_for_all_numbers(picture, terms):
+    matrix = plausible(terms, strength=1.0)
+    for values in (picture / 255, np.linspace(-0.5, 1.5, 3 * 70 * 5).reshape(70, 5, 3).astype(np.float32)):
+        before = values.copy()
+        linear = matrix_augmented_Cheung2004(colour.cctf_decoding(np.asarray(values, float)), terms) @ matrix.T
+        expected = colour.cctf_encoding(linear)
+        corrected = correct_polynomial_unclipped(values, matrix)
+        assert corrected.dtype == np.float64
+        np.testing.assert_allclose(corrected, expected, rtol=1e-9, atol=1e-9)
+        assert corrected.min() < 0 or corrected.max() > 1
+        np.testing.assert_array_equal(values, before)
+
+
+def test_unclipped_refuses_the_same_matrices(picture):
+    for matrix in (np.eye(3, 6), np.full((3, 4), np.nan), np.eye(4)):
+        with pytest.raises(InputError, match="colour correction"):
+            correct_polynomial_unclipped(picture / 255, matrix)

@@ -16,7 +16,13 @@ import numpy as np
 import pytest
 
 from vhap.data.nersemble.frames import FrameReader, OpenVideos
-from vhap.data.nersemble.managers import NeRSembleDataManager, NeRSembleParticipantDataManager, correct_color
+from vhap.data.nersemble.managers import (
+    SEQUENCE_NAMES,
+    SERIALS,
+    NeRSembleDataManager,
+    NeRSembleParticipantDataManager,
+    correct_color,
+)
 from vhap.data.video import frame_times
 from vhap.util.errors import InputError
 
@@ -40,6 +46,14 @@ def sequential(path: Path) -> list[np.ndarray]:
     return frames
 
 
+def pose(index: int) -> np.ndarray:
+    """(4, 4) rigid: a turn about an axis of its own, and a shift."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = cv2.Rodrigues(np.array([0.1, 0.7, -0.2]) * (index + 1))[0]
+    matrix[:3, 3] = index, -0.5, 1.25
+    return matrix
+
+
 @pytest.fixture
 def dataset(tmp_path, make_video) -> Path:
     root = tmp_path / "NeRSemble"
@@ -56,7 +70,7 @@ def dataset(tmp_path, make_video) -> Path:
     background.write_bytes(b"")
     calibration = root / "017" / "calibration"
     calibration.mkdir()
-    poses = {serial: (np.eye(4) + index).tolist() for index, serial in enumerate(CAMERAS)}
+    poses = {serial: pose(index).tolist() for index, serial in enumerate(CAMERAS)}
     camera_params = {"world_2_cam": poses, "intrinsics": [[8000.0, 0, 1100], [0, 8000, 1604], [0, 0, 1]]}
     (calibration / "camera_params.json").write_text(json.dumps(camera_params))
     matrices = {serial: np.linspace(0.1, 0.9, 21).reshape(3, 7).tolist() for serial in CAMERAS[:2]}
@@ -152,7 +166,7 @@ def test_damaged_videos(make_video, kept):
 
 def test_what_is_there(dataset, manager):
     assert NeRSembleDataManager(dataset).list_participants() == [17, 33]
-    assert manager.list_sequences() == [SEQUENCE]
+    assert manager.list_sequences() == ["BACKGROUND", SEQUENCE]
     assert manager.list_cameras(SEQUENCE) == list(CAMERAS)
     count = len(sequential(Path(manager.get_images_path(SEQUENCE, CAMERAS[0]))))
     assert manager.list_timesteps(SEQUENCE) == list(range(count))
@@ -176,7 +190,7 @@ def test_images(manager):
 def test_calibration(manager):
     camera = manager.load_camera_calibration()
     assert list(camera.world_2_cam) == list(CAMERAS)
-    assert np.array_equal(camera.world_2_cam[CAMERAS[2]], np.eye(4) + 2)
+    assert np.allclose(camera.world_2_cam[CAMERAS[2]], pose(2))
     assert camera.intrinsics.shape == (3, 3)
     assert {serial: matrix.shape for serial, matrix in manager.load_color_calibration().items()} == {
         serial: (3, 7) for serial in CAMERAS[:2]
@@ -191,11 +205,26 @@ def test_intrinsics_for_each_camera(manager):
     assert set(manager.load_camera_calibration().intrinsics) == set(CAMERAS)
 
 
-@pytest.mark.parametrize("wrong", [{}, [], {"world_2_cam": {"1": [[1]]}, "intrinsics": np.eye(3).tolist()}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({}, [], {"world_2_cam": {"1": [[1]]}, "intrinsics": np.eye(3).tolist()}),
+        {"world_2_cam": {"1": (2 * np.eye(4)).tolist()}, "intrinsics": np.eye(3).tolist()},
+        {"world_2_cam": {"1": np.eye(4).tolist()}, "intrinsics": {"1": [[1, 2, 3]]}},
+        {"world_2_cam": [np.eye(4).tolist()], "intrinsics": np.eye(3).tolist()},
+    ],
+)
 def test_wrong_calibration_is_named(manager, wrong):
     Path(manager.get_camera_calibration_path()).write_text(json.dumps(wrong))
     with pytest.raises(InputError, match=r"camera_params\.json"):
         manager.load_camera_calibration()
+
+
+@pytest.mark.parametrize("wrong", [[], {"1": 3}, {"1": [[1, 2], [3]]}, {"1": []}, {"1": [["a"]]}, {"1": [[1, 2]]}])
+def test_wrong_colour_matrices_are_named(manager, wrong):
+    Path(manager.get_color_calibration_path()).write_text(json.dumps(wrong))
+    with pytest.raises(InputError, match=r"color_calibration\.json"):
+        manager.load_color_calibration()
 
 
 def test_missing_things_are_named(manager, tmp_path):
@@ -248,7 +277,8 @@ def test_a_forked_process_opens_its_own(dataset):
         "import os, sys\n"
         "from vhap.data.nersemble.managers import NeRSembleParticipantDataManager\n"
         f"manager = NeRSembleParticipantDataManager({str(dataset)!r}, 17)\n"
-        f"look = lambda: [manager.load_image({SEQUENCE!r}, {CAMERAS[0]!r}, i, True).tobytes() for i in (3, 30, 4)]\n"
+        f"look = lambda: [manager.load_image({SEQUENCE!r}, {CAMERAS[0]!r}, i, as_uint8, True).tobytes()"
+        " for i in (3, 30, 4) for as_uint8 in (False, True)]\n"
         "first = look()\n"
         "child = os.fork()\n"
         "same = look() == first\n"
@@ -296,7 +326,7 @@ def test_same_as_the_official_managers(official, dataset, manager):
     (dataset / ".hidden").rmdir()
     (Path(manager.get_images_path(SEQUENCE, "222200038")).with_suffix(".mp4.part")).unlink()
     assert sorted(official.NeRSembleDataManager(str(dataset)).list_participants()) == [17, 33]
-    assert set(theirs.list_sequences()) == {*manager.list_sequences(), "BACKGROUND"}
+    assert sorted(theirs.list_sequences()) == manager.list_sequences()
     assert sorted(theirs.list_cameras(SEQUENCE)) == sorted(manager.list_cameras(SEQUENCE))
     assert theirs.list_timesteps(SEQUENCE) == manager.list_timesteps(SEQUENCE)
     for options in ({}, {"as_uint8": True}, {"downscale_factor": 2}, {"as_uint8": True, "downscale_factor": 2.5}):
@@ -316,6 +346,15 @@ def test_colours_of_the_official_managers(official, dataset, manager, as_uint8):
     theirs = official.NeRSembleParticipantDataManager(str(dataset), 17)
     ours = manager.load_image(SEQUENCE, CAMERAS[1], 4, as_uint8, apply_color_correction=True)
     reference = theirs.load_image(SEQUENCE, CAMERAS[1], 4, as_uint8, apply_color_correction=True)
-    scale = 255 if as_uint8 else 1
     assert ours.dtype == reference.dtype
-    assert np.abs(ours / scale - np.clip(reference / scale, 0, 1)).max() <= 1.001 / 255, "the kit rounds down"
+    if as_uint8:
+        assert np.abs(ours.astype(int) - reference).max() <= 1, "the kit rounds down"
+    else:
+        assert np.abs(ours - reference).max() < 1e-9
+        assert reference.max() > 1.1, "which clipping would hide"
+
+
+def test_names_of_the_official_kit():
+    constants = pytest.importorskip("nersemble_data.constants", exc_type=ImportError)
+    assert SEQUENCE_NAMES == constants.SEQUENCE_NAMES
+    assert list(SERIALS) == constants.SERIALS

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -209,6 +211,16 @@ def test_pictures_of_another_camera_or_format_than_extracted_are_ones_own(own_ri
         with pytest.raises(InputError, match=picture):
             extract_rig_pictures(find_videos(own_rig), own_rig, 25)
         path.unlink()
+
+
+def test_cameras_of_a_record_stay_below_the_pictures(own_rig):
+    extract_rig_pictures(find_videos(own_rig), own_rig, 25)
+    path = own_rig / extraction.RECORD
+    record = json.loads(path.read_text())
+    record["cameras"]["../../elsewhere"] = next(iter(record["cameras"].values()))
+    path.write_text(json.dumps(record))
+    with pytest.raises(InputError, match=r"names of files below .*elsewhere"):
+        extract_rig_pictures(find_videos(own_rig), own_rig, 25)
 
 
 def test_videos_that_were_renamed_to_another_form_are_extracted_again_only_on_request(own_rig):

@@ -105,7 +105,7 @@ def test_code_in_a_nested_tensor_is_refused(tmp_path):
             return torch.storage._load_from_bytes, (inner,)
 
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(Storage(), protocol=4))
-    with pytest.raises(InputError, match="unreadable"):
+    with pytest.raises(InputError, match=r"system.*could run code"):
         read_pickle(tmp_path / "a.pkl")
     assert not target.exists()
 
@@ -142,7 +142,7 @@ def test_mediapipe_file_is_used_and_checked(tmp_path, monkeypatch):
     points = load_flame(path).landmarks["mediapipe"]
     assert points.detector_ids.tolist() == ids.tolist()
     np.savez(tmp_path / "mediapipe_landmark_embedding.npz", **{**arrays, "lmk_face_idx": ids + 10**6})
-    with pytest.raises(InputError, match="face ids below"):
+    with pytest.raises(InputError, match=r"whole numbers from 0 to .* as lmk_face_idx"):
         load_flame(path)
 
 

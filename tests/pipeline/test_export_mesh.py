@@ -250,6 +250,12 @@ def test_a_second_export_completes_or_replaces_the_first(tmp_path, run_folder) -
     ]
 
 
+def test_the_last_epoch_stands_for_one_that_was_not_needed(tmp_path, run_folder) -> None:
+    export(run_folder, tmp_path / "M", "--format", "ply", "--subset", "ti0", "--epoch", "30")
+    assert [path.name for path in (tmp_path / "M_epoch30").glob("*.ply")] == ["frame_00000.ply"]
+    assert open_run(run_folder, 30).epoch == 0, "which evaluation and report name"
+
+
 def refused(capsys, source: Path, target: Path, *options: str) -> str:
     """The one line that a wrong call ends with."""
     with pytest.raises(SystemExit) as stopped:

@@ -131,6 +131,12 @@ def test_epoch_is_appended_to_the_name(monkeypatch, tmp_path, run_folder) -> Non
     assert len(frames_of(tmp_path / "E_epoch0")) == COUNT
 
 
+def test_the_last_epoch_stands_for_one_that_was_not_needed(monkeypatch, tmp_path, run_folder, capsys) -> None:
+    """Under the name that scripts go on with."""
+    export(monkeypatch, run_folder, tmp_path / "E", "--epoch", "30", "--no_create_mask_from_mesh", "--subset", "ti0")
+    assert len(frames_of(tmp_path / "E_epoch30")) == 1
+
+
 def test_without_alpha_maps_the_mask_is_the_silhouette(monkeypatch, tmp_path, run_folder, head) -> None:
     folder = tmp_path / "person"
     folder.mkdir()

@@ -13,4 +13,4 @@ class EvaluateConfig:
     truth: Path | None = None
     """Synthetic capture or its ground_truth folder. None: the tracked sequence's own, where it has one."""
     epoch: int = -1
-    """Epoch of the result; -1 is the last."""
+    """Epoch of the result; -1 is the last, which also counts as 30 where fewer were needed."""

@@ -32,7 +32,7 @@ class ExportConfig:
     """Fade the mask out below the neck, and take the head's silhouette where there are no alpha maps. Off: the
     mask is the alpha map, or everything where there is none."""
     epoch: int = -1
-    """Epoch of the result; -1 is the last."""
+    """Epoch of the result; -1 is the last, which also counts as 30 where fewer were needed."""
     center_principal_point: bool = False
     """Pad the pictures so that the principal point is their centre, as trainers assume that take only the angle
     of view."""
@@ -58,7 +58,7 @@ class MeshExportConfig:
     subset: str | None = None
     """Which of the tracked timesteps: ti3, ti3tj9, tn20, ts5, joined by `_`."""
     epoch: int = -1
-    """Epoch of the result; -1 is the last."""
+    """Epoch of the result; -1 is the last, which also counts as 30 where fewer were needed."""
     fps: float | None = None
     """Frames a second of the recording, for the times of animation and coefficients. None: as preprocessing
     extracted them, else 25."""
@@ -72,10 +72,11 @@ class MeshExportConfig:
 @dataclass(frozen=True)
 class CombineConfig:
     src_folders: tuple[Path, ...]
-    """Exports of one subject, side by side in one folder and named SUBJECT_..., in the order of the division."""
+    """Exports of one subject, side by side in one folder, in the order of the division. Their names say the subject,
+    SUBJECT_...; names without `_` say none, and then the tracked shapes must be those of one person."""
     tgt_folder: Path
-    """The union, beside its sources and of the same subject."""
+    """The union, of any name, beside its sources."""
     division_mode: DivisionMode = "random_group"
     """Which sequences are held out for testing: one of every ten (random_group), one of all (random_single), the
     last one, or none: then the test split is the end of every sequence, as exported. Random choices depend on the
-    subject's name only."""
+    subject only, which is the sources' name up to the first `_`."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 MattingMethod = Literal[
-    "auto", "mediapipe", "background_difference", "robust_video_matting", "background_matting_v2", "none"
+    "auto", "input", "mediapipe", "background_difference", "robust_video_matting", "background_matting_v2", "none"
 ]
 PreprocessLandmarks = Literal["mediapipe", "face-alignment", "star", "both", "none"]
 
@@ -22,14 +22,15 @@ class PreprocessConfig:
     output_folder: Path | None = None
     """Sequence folder to write; by default beside the video, with its name, or the folder of videos itself."""
     target_fps: float = 25.0
-    """Pictures taken from each second of video, at most as many as it has."""
+    """Pictures taken from each second of video, at most as many as it has, at least one of the whole."""
     downsample_scales: tuple[int, ...] = ()
     """Smaller copies: 2 writes images_2 with half the width and height (any of 2 4 8)."""
     image_format: Literal["jpg", "png"] = "jpg"
     """Format of the extracted pictures."""
     matting_method: MattingMethod = "auto"
-    """What tells the person from the background. auto: background_difference for several cameras that all have a
-    picture of the empty scene, else mediapipe; none writes no alpha maps."""
+    """What tells the person from the background. input: the alpha channel of the video or of the pictures in images/.
+    auto: input where there is one that is not opaque everywhere, else background_difference for several cameras that
+    all have a picture of the empty scene, else mediapipe; none writes no alpha maps."""
     matting_weights: Path | None = None
     """Weights of robust_video_matting or background_matting_v2; by default the environment, then the cache folder."""
     background_folder: Path = Path("../../BACKGROUND")

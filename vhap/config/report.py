@@ -11,6 +11,6 @@ class ReportConfig:
     run: Path
     """Output folder of a tracking run, or one of its run folders; the newest run counts."""
     epoch: int = -1
-    """Epoch of the result; -1 is the last."""
+    """Epoch of the result; -1 is the last, which also counts as 30 where fewer were needed."""
     frames: int = 24
     """Frames shown on the page, 1 to 120: an even choice, and the worst ones."""

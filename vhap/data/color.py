@@ -6,6 +6,7 @@ several channels are computed; another table encodes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache, partial
 from itertools import pairwise
@@ -23,6 +24,9 @@ Curve = Callable[[np.ndarray], np.ndarray]
 
 LARGEST_SUM = 1e5
 """Of a matrix's absolute values: results, in steps of the encoding table, then fit into 32-bit integers."""
+
+ROWS_AT_ONCE = 64
+"""Of a picture in double precision: what a thread works on then stays in its cache."""
 
 _LINEAR = ("r", "g", "b")
 _SQUARE = (*_LINEAR, "rg", "rb", "gb", "rr", "gg", "bb")
@@ -77,6 +81,45 @@ def correct_polynomial(picture: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     Returns the same shape and dtype, uint8 rounded; less than 1/255 from the formula in double precision.
     InputError on a matrix of another shape or with numbers that are not finite.
     """
+    return _correct(picture, _polynomial_matrix(matrix), srgb_to_linear, linear_to_srgb)
+
+
+def correct_polynomial_unclipped(picture: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """As `correct_polynomial`, in double precision and without clipping: the formula, for any real numbers.
+
+    picture: (H, W, 3) float. Returns float64. InputError on a matrix of another shape or that is not finite.
+    """
+    matrix = _polynomial_matrix(matrix)
+    result = np.empty(picture.shape, np.float64)
+
+    def correct(rows: slice) -> None:
+        channels = dict(zip("rgb", np.moveaxis(srgb_to_linear(np.asarray(picture[rows], np.float64)), -1, 0)))
+        total = np.zeros(result[rows].shape)
+        for name, weights in zip(TERMS[matrix.shape[1]], matrix.T):
+            term = math.prod((channels[channel] for channel in name), start=np.ones(total.shape[:2]))
+            total += term[..., None] * weights
+        result[rows] = linear_to_srgb(total)
+
+    starts = range(0, len(picture), ROWS_AT_ONCE)
+    run_all([partial(correct, slice(start, start + ROWS_AT_ONCE)) for start in starts])
+    return result
+
+
+def srgb_to_linear(value: np.ndarray) -> np.ndarray:
+    """Decoding of IEC 61966-2-1, its straight part prolonged below 0."""
+    return np.where(value <= 0.0031308 * 12.92, value / 12.92, ((np.maximum(value, 0) + 0.055) / 1.055) ** 2.4)
+
+
+def linear_to_srgb(value: np.ndarray) -> np.ndarray:
+    """Encoding of IEC 61966-2-1, its straight part prolonged below 0."""
+    return np.where(value <= 0.0031308, value * 12.92, 1.055 * np.maximum(value, 0) ** (1 / 2.4) - 0.055)
+
+
+def _same(value: np.ndarray) -> np.ndarray:
+    return value
+
+
+def _polynomial_matrix(matrix: np.ndarray) -> np.ndarray:
     matrix = _checked(matrix)
     if matrix.ndim != 2 or matrix.shape[0] != 3 or matrix.shape[1] not in TERMS:
         counts = ", ".join(map(str, TERMS))
@@ -84,21 +127,7 @@ def correct_polynomial(picture: np.ndarray, matrix: np.ndarray) -> np.ndarray:
             f"expected a colour correction of shape (3, n) with n one of {counts}, found {matrix.shape}; "
             "check the capture's file"
         )
-    return _correct(picture, matrix, srgb_to_linear, linear_to_srgb)
-
-
-def srgb_to_linear(value: np.ndarray) -> np.ndarray:
-    """Decoding of IEC 61966-2-1, for values in [0, 1]."""
-    return np.where(value <= 0.0031308 * 12.92, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
-
-
-def linear_to_srgb(value: np.ndarray) -> np.ndarray:
-    """Encoding of IEC 61966-2-1, for values in [0, 1]."""
-    return np.where(value <= 0.0031308, value * 12.92, 1.055 * value ** (1 / 2.4) - 0.055)
-
-
-def _same(value: np.ndarray) -> np.ndarray:
-    return value
+    return matrix
 
 
 def _checked(matrix: np.ndarray) -> np.ndarray:

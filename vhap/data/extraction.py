@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ import numpy as np
 from vhap.data.pictures import list_pictures, read_rgb, shrink, some_names, write_picture
 from vhap.data.provenance import Origin, Provenance, content_digest
 from vhap.data.video import VideoInfo, extraction_rate, probe_video, read_frames
+from vhap.data.video_properties import conversions, shortcomings
 from vhap.util.errors import InputError
 from vhap.util.files import make_folder, read_json, write_json
 from vhap.util.log import get_logger
@@ -44,12 +46,24 @@ def extract_pictures(
     done = _finished_count(folder, source)
     if done is None:
         require_space(folder, [info], fps, suffix)
+        log_conversions({video.name: info})
         done = decode_into(folder, video, fps, scales, suffix)
         write_json(folder / RECORD, {**source, "pictures": done})
         get_logger().info("%s: %d pictures at %.4g a second in %s", video.name, done, float(fps), folder / "images")
     shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
     downsample_pictures(folder, scales)
     return done
+
+
+def log_conversions(infos: Mapping[str, VideoInfo]) -> None:
+    """One line for each thing that is done to the pictures of videos (by name), a warning for each that cannot be."""
+    for level, said_of in ((logging.INFO, conversions), (logging.WARNING, shortcomings)):
+        of: dict[str, list[str]] = {}
+        for name, info in infos.items():
+            for line in said_of(info.properties):
+                of.setdefault(line, []).append(name)
+        for line, names in of.items():
+            get_logger().log(level, "%s: %s", some_names(names), line)
 
 
 def downsample_pictures(folder: Path, scales: tuple[int, ...]) -> None:

@@ -10,8 +10,11 @@ import numpy as np
 
 from vhap.util.errors import InputError
 from vhap.util.files import read_npz, write_npz
+from vhap.util.log import get_logger
 
 RESULT_PATTERN = re.compile(r"tracked_flame_params_(-?\d+)\.npz$")
+SAVED_EVERY_EPOCHS = 10
+"""Of the global stage, which also saves its last one."""
 PER_TIMESTEP = ("rotation", "translation", "neck_pose", "jaw_pose", "eyes_pose", "expr", "dynamic_offset")
 
 
@@ -120,8 +123,17 @@ def result_epochs(run: Path) -> dict[int, Path]:
 
 
 def result_path(run: Path, epoch: int = -1) -> Path:
-    """The result of an epoch; -1 is the last."""
+    """The result of an epoch; -1 is the last.
+
+    Runs end early where nothing more is gained. Scripts name the epoch with which a run of all epochs ends, 30 by
+    default; the last one stands for it then, and the log says so.
+    """
     epochs = result_epochs(run)
+    if epochs and epoch > max(epochs) and epoch % SAVED_EVERY_EPOCHS == 0:
+        get_logger().warning(
+            "no result of epoch %d in %s: the run went to epoch %d, whose result is taken", epoch, run, max(epochs)
+        )
+        return epochs[max(epochs)]
     if not epochs or (epoch != -1 and epoch not in epochs):
         raise InputError(
             f"expected the result of epoch {epoch} in {run}, found epochs {sorted(epochs)}; choose one of them"

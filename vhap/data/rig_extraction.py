@@ -10,13 +10,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vhap.data.extraction import RECORD, UNFINISHED, agrees, decode_into, require_space, video_source
+from vhap.data.extraction import (
+    RECORD,
+    UNFINISHED,
+    agrees,
+    decode_into,
+    log_conversions,
+    require_space,
+    video_source,
+)
 from vhap.data.pictures import list_pictures, natural_order, some_names
 from vhap.data.rig_recording import find_rig_recording, flat_name
-from vhap.data.video import VideoInfo, extraction_rate, frame_times, probe_video
+from vhap.data.video import VideoInfo, count_frames, extraction_rate, probe_video
 from vhap.util.errors import InputError
 from vhap.util.files import read_json, write_json
 from vhap.util.log import get_logger
+from vhap.util.paths import inside
+from vhap.util.progress import progress
 
 SERIAL_NAME = re.compile(r"cam_(?P<serial>[^_]+)\.(mp4|mov)", re.IGNORECASE)
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm")
@@ -83,8 +93,9 @@ def extract_rig_pictures(
     record = _read_record(folder, videos, {"fps": str(fps), "format": suffix})
     missing = [serial for serial in videos if not _is_complete(folder, serial, record)]
     if missing:
-        _require_equal_lengths(videos, folder)
+        _require_equal_lengths(videos, folder, fps)
         require_space(folder, [infos[serial] for serial in missing], fps, suffix)
+        log_conversions({videos[serial].name: infos[serial] for serial in missing})
     for serial in missing:
         video = videos[serial]
         # Pictures are known to be ours by the record, which therefore comes first.
@@ -109,7 +120,10 @@ def _is_of_one_camera(folder: Path) -> bool:
 def _recorded(folder: Path) -> dict[str, Any]:
     """What a pass over a rig's videos wrote down about each camera's; empty where there was none."""
     path = folder / RECORD
-    return read_json(path).get("cameras", {}) if path.is_file() else {}
+    cameras = read_json(path).get("cameras", {}) if path.is_file() else {}
+    for camera in cameras:
+        inside(folder / "images", camera, path)
+    return cameras
 
 
 def _common_rate(infos: Mapping[str, VideoInfo], target_fps: float, folder: Path) -> Fraction:
@@ -124,14 +138,21 @@ def _common_rate(infos: Mapping[str, VideoInfo], target_fps: float, folder: Path
     return extraction_rate(infos[first], target_fps)
 
 
-def _require_equal_lengths(videos: Mapping[str, Path], folder: Path) -> None:
-    counts = {serial: len(frame_times(path)[0]) for serial, path in videos.items()}
+def _require_equal_lengths(videos: Mapping[str, Path], folder: Path, fps: Fraction) -> None:
+    """By decoding: a container may count frames that it does not hold, and time decides how many pictures come."""
+    found = {serial: count_frames(path, fps) for serial, path in progress(videos.items(), "counting frames")}
+    _require_equal({serial: counts.decoded for serial, counts in found.items()}, "frames", folder)
+    what = f"pictures at {float(fps):.4g} a second"
+    _require_equal({serial: counts.pictures for serial, counts in found.items()}, what, folder)
+
+
+def _require_equal(counts: Mapping[str, int], what: str, folder: Path) -> None:
     usual = max(set(counts.values()), key=list(counts.values()).count)
     odd = {serial: count for serial, count in counts.items() if count != usual}
     if odd:
         found = some_names([f"{count} from camera {serial}" for serial, count in odd.items()])
         raise InputError(
-            f"expected synchronised videos of {usual} frames in {folder}, found {found}; copy these again, move them "
+            f"expected synchronised videos of {usual} {what} in {folder}, found {found}; copy these again, move them "
             "away, or give one video as --input"
         )
 

@@ -1,4 +1,4 @@
-"""Videos through the ffmpeg that imageio-ffmpeg brings (or `IMAGEIO_FFMPEG_EXE` names): no ffprobe is needed."""
+"""Videos through ffmpeg; no ffprobe is needed. Time counts from the first video frame, whatever the sound does."""
 
 from __future__ import annotations
 
@@ -6,20 +6,30 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
+from vhap.data.ffmpeg import find_ffmpeg, input_arguments, last_line, require_file
+from vhap.data.video_properties import (
+    StreamProperties,
+    colour_filters,
+    decoder_arguments,
+    field_filters,
+    read_properties,
+)
 from vhap.util.errors import InputError
-from vhap.util.optional import import_or_explain
+from vhap.util.log import get_logger
 
-VIDEO_STREAM = re.compile(r"Stream #\S+.*?: Video: .*")
+STREAM = re.compile(r"^ *Stream #.*$", re.MULTILINE)
 DURATION = re.compile(r"Duration: (\d+):(\d+):(\d+(?:\.\d+)?)")
-ROTATION = re.compile(r"rotation of (-?\d+(?:\.\d+)?) degrees")
+DECODED = re.compile(r"Input stream #\S+ \(video\): (\d+) packets read .*?; (\d+) frames decoded")
+LEVEL = re.compile(r"\[(error|fatal|panic)\] ")
 DAMAGE = ("partial file", "invalid data", "truncat", "error while decoding", "moov atom", "corrupt")
+SQUARE_PIXELS = "scale=round(iw*sar):ih:flags=bicubic+accurate_rnd,setsar=1"
 
 
 @dataclass(frozen=True)
@@ -34,36 +44,52 @@ class VideoInfo:
     fps: Fraction
     duration_s: float
     rotation_deg: float
+    properties: StreamProperties = field(default_factory=StreamProperties)
+
+
+@dataclass(frozen=True)
+class FrameCounts:
+    """decoded: frames that decoding gives. pictures: those taken at a rate. contained: those in the file's index."""
+
+    decoded: int
+    pictures: int
+    contained: int
 
 
 def probe_video(path: Path) -> VideoInfo:
-    """Raises InputError where the file is missing, not a video, or damaged."""
-    if not path.is_file():
-        raise InputError(
-            f"expected a video at {path}, found {'a folder' if path.is_dir() else 'nothing'}; check the path"
-        )
-    output = subprocess.run(
-        [_ffmpeg(), "-hide_banner", "-nostdin", "-i", str(path)], capture_output=True, text=True, errors="replace"
-    ).stderr
-    streams = [line for line in VIDEO_STREAM.findall(output) if "attached pic" not in line]
-    if not streams:
+    """Raises InputError where the file is missing, not a video, a playlist, or damaged."""
+    require_file(path)
+    command = [find_ffmpeg(), "-hide_banner", "-nostdin", *input_arguments(path)]
+    output = subprocess.run(command, capture_output=True, text=True, errors="replace").stderr
+    line, below = _video_stream(output)
+    if not line:
         raise InputError(
             f"expected a video at {path}, found a damaged file or none that ffmpeg reads "
-            f"({_last_line(output, path)}); "
+            f"({last_line(output, path)}); "
             "export it again, for example as H.264 mp4"
         )
-    size = re.search(r"[ ,](\d{2,})x(\d{2,})[ ,]", streams[0] + " ")
-    rate = re.search(r"([\d.]+)(k?) fps", streams[0]) or re.search(r"([\d.]+)(k?) tbr", streams[0])
+    size = re.search(r"[ ,](\d{2,})x(\d{2,})[ ,]", line + " ")
+    rate = re.search(r"([\d.]+)(k?) fps", line) or re.search(r"([\d.]+)(k?) tbr", line)
     if size is None or rate is None:
-        raise InputError(f"expected a video with a size and a frame rate at {path}, found {streams[0].strip()!r}")
-    duration, rotation = DURATION.search(output), ROTATION.search(output)
+        raise InputError(f"expected a video with a size and a frame rate at {path}, found {line.strip()!r}")
+    duration, properties = DURATION.search(output), read_properties(line, below)
     hours, minutes, seconds = duration.groups() if duration else (0, 0, 0)
     return VideoInfo(
         size=(int(size[2]), int(size[1])),
         fps=exact_rate(float(rate[1]) * (1000 if rate[2] else 1)),
         duration_s=3600 * int(hours) + 60 * int(minutes) + float(seconds),
-        rotation_deg=float(rotation[1]) if rotation else 0.0,
+        rotation_deg=properties.rotation_deg,
+        properties=properties,
     )
+
+
+def _video_stream(output: str) -> tuple[str, str]:
+    """The line of the first video stream that is no cover picture, and the lines below it; empty without one."""
+    streams = list(STREAM.finditer(output))
+    for match, following in zip(streams, [*streams[1:], None]):
+        if ": Video: " in match[0] and "attached pic" not in match[0]:
+            return match[0], output[match.end() : following.start() if following else None]
+    return "", ""
 
 
 def exact_rate(fps: float) -> Fraction:
@@ -83,36 +109,93 @@ def extraction_rate(info: VideoInfo, target_fps: float) -> Fraction:
 
 
 def read_frames(path: Path, fps: Fraction) -> Iterator[np.ndarray]:
-    """Frames as (H, W, 3) uint8 RGB at `fps`, upright, with square pixels; one in memory at a time.
+    """Frames as (H, W, 3) uint8 RGB of BT.709 at `fps`, upright, progressive, with square pixels; one in memory at a
+    time.
 
-    A variable frame rate is resampled by time. Raises InputError where the video ends in damage.
+    The first frame is at time 0, and there is always one. A variable frame rate is resampled by time. Raises InputError
+    where the video ends in damage; a warning names frames of the container that cannot be decoded.
     """
-    filters = f"fps={fps.numerator}/{fps.denominator},scale=round(iw*sar):ih:flags=bicubic+accurate_rnd,setsar=1"
-    command = [_ffmpeg(), "-nostdin", "-v", "error", "-i", str(path), "-map", "0:V:0", "-vf", filters]
+    properties = probe_video(path).properties
+    after = [*colour_filters(properties), SQUARE_PIXELS]
+    yield from _decode(path, properties, fps, after, ["-c:v", "ppm", "-pix_fmt", "rgb24"])
+
+
+def read_alpha_frames(path: Path, fps: Fraction) -> Iterator[np.ndarray]:
+    """The alpha channel of what `read_frames` gives, (H, W) uint8, 255 where opaque."""
+    properties = probe_video(path).properties
+    after = ["format=rgba", "alphaextract", SQUARE_PIXELS]
+    for frame in _decode(path, properties, fps, after, ["-c:v", "ppm", "-pix_fmt", "rgb24"]):
+        yield np.ascontiguousarray(frame[..., 0])
+
+
+def _decode(
+    path: Path, properties: StreamProperties, fps: Fraction, after: list[str], encoding: list[str]
+) -> Iterator[np.ndarray]:
     # A PPM carries its size, so that no rotation or pixel aspect has to be worked out here.
-    command += ["-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-"]
-    with tempfile.TemporaryFile() as messages:
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=messages) as process:
-            assert process.stdout is not None
-            count = 0
-            try:
-                while (frame := _read_ppm(process.stdout)) is not None:
-                    count += 1
-                    yield frame
-            finally:
-                process.stdout.close()
-                if process.poll() is None and count == 0:
-                    process.terminate()
-            status = process.wait()
-        messages.seek(0)
-        said = messages.read().decode(errors="replace")
-    damaged = any(word in said.lower() for word in DAMAGE)
-    if status != 0 or damaged or count == 0:
+    output = ["-f", "image2pipe", *encoding, "-"]
+    count = 0
+    for one_only in (False, True):
+        filters = _time_filters(properties, None if one_only else fps) + after
+        command = [*_reading(path, properties), "-vf", ",".join(filters), *(["-frames:v", "1"] if one_only else [])]
+        with tempfile.TemporaryFile() as messages:
+            with subprocess.Popen([*command, *output], stdout=subprocess.PIPE, stderr=messages) as process:
+                assert process.stdout is not None
+                try:
+                    while (frame := _read_ppm(process.stdout)) is not None:
+                        count += 1
+                        yield frame
+                finally:
+                    process.stdout.close()
+                    if process.poll() is None and count == 0:
+                        process.terminate()
+                status = process.wait()
+            messages.seek(0)
+            said = messages.read().decode(errors="replace")
+        _require_undamaged(path, status, said, count)
+        if count:
+            if not one_only:
+                _warn_of_lost_frames(path, said)
+            return
+        # A clip that is shorter than half the time between two pictures: its first frame stands for it.
+    raise InputError(f"expected a whole video at {path}, found no frames in it; copy or export the file again")
+
+
+def _reading(path: Path, properties: StreamProperties) -> list[str]:
+    """ffmpeg, reading the video stream, with what it says marked by its level."""
+    command = [find_ffmpeg(), "-nostdin", "-hide_banner", "-nostats", "-v", "level+verbose"]
+    return [*command, *decoder_arguments(properties), *input_arguments(path), "-map", "0:V:0"]
+
+
+def _time_filters(properties: StreamProperties, fps: Fraction | None) -> list[str]:
+    """Time counts from the first video frame: ffmpeg's own zero is that of the stream that starts first."""
+    rate = [] if fps is None else [f"fps={fps.numerator}/{fps.denominator}"]
+    return ["setpts=PTS-STARTPTS", *field_filters(properties), *rate]
+
+
+def _require_undamaged(path: Path, status: int, said: str, count: int) -> None:
+    errors = "\n".join(LEVEL.sub("", line) for line in said.splitlines() if LEVEL.search(line))
+    if status != 0 or any(word in errors.lower() for word in DAMAGE):
         raise InputError(
             f"expected a whole video at {path}, found damage after {count} frames "
-            f"({_last_line(said, path)}); "
+            f"({last_line(errors, path)}); "
             "copy or export the file again"
         )
+
+
+def _warn_of_lost_frames(path: Path, said: str) -> FrameCounts | None:
+    """Names an input that decodes to fewer frames than its container counts."""
+    found = DECODED.search(said)
+    if found is None:
+        return None
+    packets, decoded = int(found[1]), int(found[2])
+    # The index is asked only where packets and frames differ: it knows packets that are never shown.
+    contained = _count_contained(path) if decoded < packets else packets
+    if decoded < contained:
+        get_logger().warning(
+            "%s: %d of the %d frames that its container counts can be decoded; the others are left out",
+            path.name, decoded, contained,
+        )  # fmt: skip
+    return FrameCounts(decoded, 0, contained)
 
 
 def _read_ppm(stream: IO[bytes]) -> np.ndarray | None:
@@ -127,21 +210,25 @@ def _read_ppm(stream: IO[bytes]) -> np.ndarray | None:
     return np.frombuffer(data, np.uint8).reshape(height, width, 3)
 
 
-def _ffmpeg() -> str:
-    library = import_or_explain("imageio_ffmpeg", "pip install imageio-ffmpeg")
-    try:
-        return library.get_ffmpeg_exe()
-    except RuntimeError as error:
-        raise InputError(
-            "expected ffmpeg from the package imageio-ffmpeg, found none for this machine; install ffmpeg "
-            "and set "
-            "IMAGEIO_FFMPEG_EXE to its path"
-        ) from error
+def count_frames(path: Path, fps: Fraction) -> FrameCounts:
+    """What `read_frames` will give, by decoding, without converting or keeping a picture.
+
+    Raises InputError, and warns, as it does.
+    """
+    properties = probe_video(path).properties
+    filters = [*_time_filters(properties, fps), "scale=16:16:flags=neighbor", "format=gray"]
+    command = [*_reading(path, properties), "-vf", ",".join(filters), "-f", "framecrc", "-"]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    pictures = sum(not line.startswith("#") for line in done.stdout.splitlines())
+    _require_undamaged(path, done.returncode, done.stderr, pictures)
+    counts = _warn_of_lost_frames(path, done.stderr)
+    decoded = counts.decoded if counts else len(frame_times(path)[0])
+    return FrameCounts(decoded, max(pictures, min(decoded, 1)), counts.contained if counts else decoded)
 
 
-def _last_line(said: str, path: Path) -> str:
-    lines = [line.strip() for line in said.splitlines() if line.strip() and "At least one output" not in line]
-    return lines[-1].replace(f"{path}: ", "") if lines else "it holds no frames"
+def _count_contained(path: Path) -> int:
+    """Frames of the file's index that are to be shown, also those before the first key frame."""
+    return sum(not flag & 4 for _, flag in _packets(path, "-copyinkf")[0])
 
 
 def frame_times(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -150,19 +237,10 @@ def frame_times(path: Path) -> tuple[np.ndarray, np.ndarray]:
     Returns (N,) float64 seconds since the first one, increasing, and (N,) bool, whether the frame can be decoded
     without others.
     """
-    command = [_ffmpeg(), "-nostdin", "-v", "error", "-i", str(path), "-map", "0:V:0", "-c", "copy", "-copyts"]
-    said = subprocess.run([*command, "-f", "framecrc", "-"], capture_output=True, text=True, errors="replace")
-    base = re.search(r"^#tb 0: (\d+)/(\d+)", said.stdout, re.MULTILINE)
-    # stream, dts, pts, duration, bytes, checksum, and flags (1 key frame, 4 never shown) where they are not 1
-    packets = [line.split(",") for line in said.stdout.splitlines() if not line.startswith("#")]
-    flags = [int(packet[6].strip().removeprefix("F="), 16) if len(packet) > 6 else 1 for packet in packets]
-    shown = sorted((int(packet[2]), bool(flag & 1)) for packet, flag in zip(packets, flags) if not flag & 4)
-    if said.returncode or base is None or not shown:
-        raise InputError(
-            f"expected a whole video at {path}, found damage ({_last_line(said.stderr, path)}); copy it again"
-        )
+    packets, base_s = _packets(path)
+    shown = sorted((time, bool(flag & 1)) for time, flag in packets if not flag & 4)
     ticks, is_key = zip(*shown)
-    return (np.array(ticks) - ticks[0]) * (int(base[1]) / int(base[2])), np.array(is_key)
+    return (np.array(ticks) - ticks[0]) * base_s, np.array(is_key)
 
 
 def require_frames(path: Path, count: int, target: Path) -> None:
@@ -171,3 +249,21 @@ def require_frames(path: Path, count: int, target: Path) -> None:
     written = len(frame_times(path)[0])
     if written != count:
         raise InputError(f"expected {count} frames in {target}, found {written} written; free some space on that disk")
+
+
+def _packets(path: Path, *options: str) -> tuple[list[tuple[int, int]], float]:
+    """(time in ticks, flags: 1 key frame, 4 never shown) of each packet, and the seconds of a tick."""
+    require_file(path)
+    command = [find_ffmpeg(), "-nostdin", "-v", "error", *input_arguments(path), "-map", "0:V:0", "-c", "copy"]
+    command += ["-copyts", *options, "-f", "framecrc", "-"]
+    said = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    base = re.search(r"^#tb 0: (\d+)/(\d+)", said.stdout, re.MULTILINE)
+    # stream, dts, pts, duration, bytes, checksum, flags where they are not 1, side data where there are some
+    rows = [line.split(",") for line in said.stdout.splitlines() if not line.startswith("#")]
+    marks = [next((cell.strip()[2:] for cell in row[6:] if cell.strip().startswith("F=")), "1") for row in rows]
+    flags = [int(mark, 16) for mark in marks]
+    if said.returncode or base is None or all(flag & 4 for flag in flags):
+        raise InputError(
+            f"expected a whole video at {path}, found damage ({last_line(said.stderr, path)}); copy it again"
+        )
+    return [(int(row[2]), flag) for row, flag in zip(rows, flags)], int(base[1]) / int(base[2])

@@ -19,7 +19,7 @@ import numpy as np
 from vhap.data.landmark_files import Landmarks, save_landmarks
 from vhap.data.pictures import common_size, read_rgb, some_names
 from vhap.data.provenance import Provenance
-from vhap.detect.person import follow_person
+from vhap.detect.person import AUTO, faces_as_text, find_face, follow_person, fullest_frame, parse_person
 from vhap.util.errors import InputError
 from vhap.util.files import read_npz, write_npz
 from vhap.util.log import get_logger
@@ -51,6 +51,7 @@ class LandmarkPass:
     n_jobs: detectors at the same time. points_if_unseen: number of points of the file that is written where no
     picture shows a face; None raises an InputError there. label: what messages call the pass; None: the file's name.
     options: what else decides what is detected; written into the file with the pictures' digests.
+    person: whom to follow, as `parse_person` takes it.
     """
 
     path: Path
@@ -60,6 +61,7 @@ class LandmarkPass:
     points_if_unseen: int | None = None
     label: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+    person: str = AUTO
 
     def run(self) -> Path:
         height, width = common_size(list(self.pictures.values()))
@@ -115,7 +117,10 @@ class LandmarkPass:
     ) -> list[np.ndarray | None]:
         """The person's points per picture; where lost, searched for once more beside the nearest sight in time."""
         boxes = [np.array([_box(points) for points in found]).reshape(-1, 3) for found in faces]
-        person = follow_person(boxes, size)
+        wanted = parse_person(self.person)
+        first = None if wanted is None else find_face(boxes, wanted, list(self.pictures))
+        person = follow_person(boxes, size, first)
+        self._report_others(boxes, person)
         chosen = [None if index is None else found[index] for index, found in zip(person, faces)]
         files = list(self.pictures.values())
         for order in (range(1, len(chosen)), range(len(chosen) - 2, -1, -1)):
@@ -127,6 +132,18 @@ class LandmarkPass:
                 if points is not None and not _is_other_person(points, boxes[frame]):
                     chosen[frame] = points
         return chosen
+
+    def _report_others(self, boxes: list[np.ndarray], person: list[int | None]) -> None:
+        """Says who was followed where a picture shows several faces."""
+        frame = fullest_frame(boxes)
+        if len(boxes[frame]) > 1:
+            index = person[frame]
+            followed = "another" if index is None else "{:.0f},{:.0f}".format(*boxes[frame][index, :2])
+            get_logger().info(
+                "%s: picture %s shows %d faces (%s); following the one at %s, --person chooses another",
+                self.label or self.path.stem, list(self.pictures)[frame], len(boxes[frame]),
+                faces_as_text(boxes[frame]), followed,
+            )  # fmt: skip
 
 
 class _PerThread:

@@ -9,6 +9,7 @@ import numpy as np
 
 from vhap.data.pictures import shrink
 from vhap.detect.mediapipe_networks import started, starting_networks
+from vhap.detect.tracked_person import SPECK_SHARE, close_region, speck_share
 from vhap.util.errors import InputError
 
 GENERAL_MODEL = 0
@@ -20,13 +21,15 @@ STATISTICS_PX = 512
 """Diagonal at which colours are gathered: they change slowly, and large pictures would take a second each."""
 COLOR_NOISE = 4e-4
 """Variance added to the colours of a neighbourhood, in squares of [0, 1]."""
-SPECK_SHARE = 0.004
-"""Holes and islands below this share of the picture are errors; the gap inside a bent arm is larger."""
 MAX_EVIDENCE = 5.0
 """Most that colour can say, in log odds, against the mask."""
 GUIDE_RADIUS_SHARE, GUIDE_EPSILON = 1 / 200, 1e-3
 LOW, HIGH = 0.1, 0.9
 """Values of the filtered mask that become 0 and 1: the filter leaves a faint haze on both sides."""
+WORK_DIAGONAL_PX = 800
+"""Diagonal at which the edges are sought: the mask has no more than 256 x 256 pixels. Only the filter, and that along
+the outline alone, works on larger pictures."""
+TILE_PX = 256
 
 
 class MediapipeMatting:
@@ -45,44 +48,98 @@ class MediapipeMatting:
 
     def alpha(self, picture: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 RGB -> (H, W) uint8."""
-        found = self._network.process(np.ascontiguousarray(picture)).segmentation_mask
-        mask = np.array(found, np.float32)
-        return (draw_to_edges(picture.astype(np.float32) / 255, mask) * 255).round().astype(np.uint8)
+        return self._alpha(picture, None)
+
+    def alpha_around(self, picture: np.ndarray, face: np.ndarray) -> np.ndarray:
+        """The same where a face is known, (4,) x0 y0 x1 y1 px; a small one is looked at closely."""
+        whole = self._alpha(picture, face)
+        region = close_region(face, (picture.shape[0], picture.shape[1]))
+        if region is None:
+            return whole
+        left, top = region.corner
+        close = self._alpha(picture[region.rows, region.columns], face - [left, top, left, top])
+        weight = region.weight()
+        there = whole[region.rows, region.columns]
+        there[:] = (weight * close + (1 - weight) * there).round()
+        return whole
+
+    def _alpha(self, picture: np.ndarray, face: np.ndarray | None) -> np.ndarray:
+        size = _work_size((picture.shape[0], picture.shape[1]))
+        found = self._network.process(np.ascontiguousarray(shrink(picture, size))).segmentation_mask
+        speck = speck_share((picture.shape[0], picture.shape[1]), face)
+        alpha = draw_to_edges(picture.astype(np.float32) / 255, np.array(found, np.float32), speck)
+        return (alpha * 255).round().astype(np.uint8)
 
 
-def draw_to_edges(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def draw_to_edges(picture: np.ndarray, mask: np.ndarray, smallest: float = SPECK_SHARE) -> np.ndarray:
     """A soft mask made sharp by the colours on its two sides.
 
-    picture: (H, W, 3) float32 in [0, 1]; mask: (H, W) float32, probability of the person. Returns (H, W) in
-    [0, 1]. Where person and background have the same colours nearby, or only one of them is near, the mask
-    decides.
+    picture: (H, W, 3) float32 in [0, 1]; mask: (h, w) float32, probability of the person, of the picture's size or
+    smaller. Returns (H, W) in [0, 1]. Where person and background have the same colours nearby, or only one of them is
+    near, the mask decides. smallest: share of the picture below which holes and islands are errors.
     """
-    mask = _without_specks_of(mask)
+    size = _work_size((picture.shape[0], picture.shape[1]))
+    sharp = _sharpened(shrink(picture, size), shrink(mask, size), smallest)
+    radius = max(2, round(GUIDE_RADIUS_SHARE * math.hypot(*picture.shape[:2])))
+    smooth = _filtered(picture, sharp, radius)
+    return np.clip((smooth - LOW) / (HIGH - LOW), 0, 1)
+
+
+def _sharpened(picture: np.ndarray, mask: np.ndarray, smallest: float) -> np.ndarray:
+    mask = _without_specks_of(mask, smallest)
     inside = (mask > 0.5).astype(np.uint8)
     reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_window(mask), _window(mask)))
     at_border = cv2.morphologyEx(inside, cv2.MORPH_GRADIENT, reach) > 0
     # Away from the border a doubtful patch is jewellery, a pattern or a shadow, not a hole in the person.
-    sharp = _without_specks_of(np.where(at_border, _posterior(mask, color_evidence(picture, mask)), inside))
-    radius = max(2, round(GUIDE_RADIUS_SHARE * math.hypot(*mask.shape)))
-    smooth = cv2.ximgproc.guidedFilter(picture, sharp, radius, GUIDE_EPSILON)
-    return np.clip((smooth - LOW) / (HIGH - LOW), 0, 1)
+    sharp = np.where(at_border, _posterior(mask, color_evidence(picture, mask)), inside)
+    return _without_specks_of(sharp, smallest)
 
 
-def without_specks(inside: np.ndarray) -> np.ndarray:
-    """(H, W) bool with small enclosed holes filled and small islands taken away."""
+def _filtered(picture: np.ndarray, sharp: np.ndarray, radius: int) -> np.ndarray:
+    """sharp at the picture's size, drawn to its edges by a guided filter."""
+    height, width = picture.shape[:2]
+    if sharp.shape == (height, width):
+        return cv2.ximgproc.guidedFilter(picture, sharp, radius, GUIDE_EPSILON)
+    smooth = cv2.resize(sharp, (width, height), interpolation=cv2.INTER_LINEAR)
+    coarse = smooth.copy()
+    # Two means over the radius stand behind a pixel of the filter's.
+    margin = 2 * radius + 1
+    for top in range(0, height, TILE_PX):
+        for left in range(0, width, TILE_PX):
+            wide = (
+                slice(max(0, top - margin), min(height, top + TILE_PX + margin)),
+                slice(max(0, left - margin), min(width, left + TILE_PX + margin)),
+            )
+            near = coarse[wide]
+            # Values that become 0 or 1 in the end need no edges.
+            if near.max() < LOW / 2 or near.min() > (1 + HIGH) / 2:
+                continue
+            found = cv2.ximgproc.guidedFilter(picture[wide], near, radius, GUIDE_EPSILON)
+            own = found[top - wide[0].start :, left - wide[1].start :][:TILE_PX, :TILE_PX]
+            smooth[top : top + TILE_PX, left : left + TILE_PX] = own
+    return smooth
+
+
+def _work_size(size: tuple[int, int]) -> tuple[int, int]:
+    factor = min(1.0, WORK_DIAGONAL_PX / math.hypot(*size))
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def without_specks(inside: np.ndarray, smallest: float = SPECK_SHARE) -> np.ndarray:
+    """(H, W) bool with small enclosed holes filled and small islands taken away. smallest: share of the picture."""
     cleaned = inside.copy()
     for value in (False, True):
         _, labels, statistics, _ = cv2.connectedComponentsWithStats((cleaned == value).astype(np.uint8), connectivity=4)
-        small = statistics[:, cv2.CC_STAT_AREA] < SPECK_SHARE * inside.size
+        small = statistics[:, cv2.CC_STAT_AREA] < smallest * inside.size
         small[0] = False
         cleaned[small[labels]] = not value
     return cleaned
 
 
-def _without_specks_of(mask: np.ndarray) -> np.ndarray:
+def _without_specks_of(mask: np.ndarray, smallest: float) -> np.ndarray:
     """The same for a soft mask, split at 0.5; specks take the value of what is around them."""
     inside = mask > 0.5
-    cleaned = without_specks(inside)
+    cleaned = without_specks(inside, smallest)
     return np.where(cleaned == inside, mask, cleaned).astype(np.float32)
 
 

@@ -21,7 +21,7 @@ from vhap.export.pictures import BACKGROUND_RGB, PictureWriter, row_writer
 from vhap.export.recentre import Padding, centring, keeping, padded_camera
 from vhap.export.split import split_frames
 from vhap.export.target import finish_target, open_target
-from vhap.export.transforms import SHARED_INTRINSICS, transforms
+from vhap.export.transforms import common_camera, transforms
 from vhap.export.worlds import given_result
 from vhap.geometry.cameras import Camera
 from vhap.model.head import HeadModel
@@ -159,7 +159,7 @@ def write_transforms(
             frames.append(frame)
             kept = {key: value for key, value in frame.items() if key not in BEFORE_MASKING}
             bare.append({**kept, "transform_matrix": camera_to_world(before[number])})
-    shared = {key: frames[0][key] for key in SHARED_INTRINSICS}
+    shared = common_camera(frames)
     told = {**shared, "head_model": track.head.identity}
     if track.result.scale is not None:
         told["scale"] = float(track.result.scale)

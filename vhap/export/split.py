@@ -47,8 +47,9 @@ def held_out_sequences(count: int, subject: str, mode: DivisionMode) -> list[int
     """Indices of the sequences held out for testing, in the order in which they are taken out.
 
     random_group follows published splits: Python's generator seeded with the subject; from the list of what is
-    left, one of the first ten, then one of the next ten, and so on. random_single: one of all, by the same
-    generator. last: the last. none: no sequence.
+    left, one of the first ten, then one of the next ten, and so on. random_single: the one at a uniform number times
+    their count, by the same generator, as published splits have it (randrange draws other bits). last: the last.
+    none: no sequence.
     """
     generator = random.Random(subject)  # the same stream as random.seed(subject), without touching global state
     left = list(range(count))
@@ -57,7 +58,7 @@ def held_out_sequences(count: int, subject: str, mode: DivisionMode) -> list[int
     if mode == "last":
         return [count - 1]
     if mode == "random_single":
-        return [generator.randrange(count)]
+        return [int(generator.random() * count)]
     taken = []
     for group in range(max(1, count // GROUP_SIZE)):
         place = generator.randint(0, GROUP_SIZE - 1) + GROUP_SIZE * group

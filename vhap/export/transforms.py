@@ -3,21 +3,63 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
+
+from msgspec import Meta
 
 from vhap.util.errors import InputError
 from vhap.util.files import read_json
+from vhap.util.paths import inside
 
 SHARED_INTRINSICS = ("cx", "cy", "fl_x", "fl_y", "h", "w", "camera_angle_x", "camera_angle_y")
 PATH_KEYS = ("file_path", "fg_mask_path", "flame_param_path", "mesh_path", "exp_path")
-REQUIRED_KEYS = (*SHARED_INTRINSICS, "timestep_index", "camera_index", "camera_id", "transform_matrix", "file_path")
+
+Index = Annotated[int, Meta(ge=0, lt=1 << 31)]
+Pixels = Annotated[float, Meta(gt=-1e9, lt=1e9)]
+PositivePixels = Annotated[float, Meta(gt=0, lt=1e9)]
+Radians = Annotated[float, Meta(gt=0, lt=3.15)]
+Row = Annotated[list[float], Meta(min_length=4, max_length=4)]
+
+
+class Camera(TypedDict):
+    """What an export always writes of a frame."""
+
+    timestep_index: Index
+    camera_index: Index
+    camera_id: str | int
+    cx: Pixels
+    cy: Pixels
+    fl_x: PositivePixels
+    fl_y: PositivePixels
+    h: PositivePixels
+    w: PositivePixels
+    camera_angle_x: Radians
+    camera_angle_y: Radians
+    transform_matrix: Annotated[list[Row], Meta(min_length=4, max_length=4)]
+    file_path: str
+
+
+class Frame(Camera, total=False):
+    """And the other files that it may name."""
+
+    fg_mask_path: str
+    flame_param_path: str
+    mesh_path: str
+    exp_path: str
+
+
+class Head(TypedDict, total=False):
+    head_model: str
+    scale: Annotated[float, Meta(gt=0, lt=1e9)]
+
+
+class Transforms(Head):
+    frames: Annotated[list[Frame], Meta(min_length=1)]
 
 
 def transforms(frames: list[dict[str, Any]], shared: dict[str, Any]) -> dict[str, Any]:
-    """The content of a transforms file: `shared` (intrinsics, head_model), the frames, and the indices in them.
-
-    The shared intrinsics are the first camera's; every frame carries its own as well.
-    """
+    """The content of a transforms file: `shared` (the common camera, head_model), the frames, and the indices in
+    them."""
     return {
         **shared,
         "frames": frames,
@@ -26,16 +68,25 @@ def transforms(frames: list[dict[str, Any]], shared: dict[str, Any]) -> dict[str
     }
 
 
+def common_camera(frames: list[dict[str, Any]]) -> dict[str, Any]:
+    """The intrinsics that all frames have; empty where they differ.
+
+    Every frame carries its own. Some readers take those at the top for all frames, which then must be right.
+    """
+    cameras = {tuple(frame[key] for key in SHARED_INTRINSICS) for frame in frames}
+    return dict(zip(SHARED_INTRINSICS, cameras.pop())) if len(cameras) == 1 else {}
+
+
 def read_transforms(path: Path) -> dict[str, Any]:
-    """Raises InputError where the file is missing, is not JSON, or lacks what an export always writes."""
-    content = read_json(path)
-    frames = content.get("frames") if isinstance(content, dict) else None
-    if not isinstance(frames, list) or not all(isinstance(frame, dict) for frame in frames):
-        raise InputError(f"expected an object with a list `frames` in {path}, found none; export again")
-    for number, frame in enumerate(frames):
-        if missing := [key for key in REQUIRED_KEYS if key not in frame]:
-            raise InputError(
-                f"expected the keys of an export in frame {number} of {path}, found no {', '.join(missing)}; "
-                "export again"
-            )
+    """Raises InputError where the file is missing, is not JSON, lacks what an export always writes, has other types,
+    or names files outside its folder."""
+    if not path.is_file():
+        raise InputError(
+            f"expected {path.name} in {path.parent}, found none; run export_as_nerf_dataset.py (again, if it stopped)"
+        )
+    content = read_json(path, Transforms)
+    for frame in content["frames"]:
+        for key in PATH_KEYS:
+            if key in frame:
+                inside(path.parent, frame[key], path)
     return content

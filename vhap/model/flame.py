@@ -5,6 +5,7 @@ Reads the pickle of the registered download and, from the same folder, the files
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,14 @@ import cv2
 import numpy as np
 import torch
 
-from vhap.model.flame_pickle import read_pickle
+from vhap.model.flame_pickle import numbers_of, read_pickle, whole_numbers_of
 from vhap.model.head import HeadModel
 from vhap.model.landmark_files import orient_jaw_line, read_ibug, read_mediapipe, with_irises
 from vhap.model.regions import complete_regions
 from vhap.model.teeth import add_teeth
 from vhap.model.texture import region_texture
 from vhap.model.uv import cylinder_layout, match_corners
-from vhap.util.errors import InputError
+from vhap.util.errors import InputError, shown
 from vhap.util.files import file_hash, read_bytes, read_npz
 from vhap.util.log import get_logger
 from vhap.util.schema import REAL, WHOLE, ArrayRule, check_arrays
@@ -31,6 +32,7 @@ TEXTURE_RESOLUTION = 1024
 SOURCE = "flame.is.tue.mpg.de"
 
 MASKS = "FLAME_masks.pkl"
+NEEDED_MASKS = ("face", "scalp", "neck", "lips", "boundary")
 LANDMARKS = "landmark_embedding_with_eyes.npy"
 MEDIAPIPE = "mediapipe_landmark_embedding.npz"
 TEMPLATE_OBJ = "head_template_mesh.obj"
@@ -75,9 +77,16 @@ def _arrays(content: Any, path: Path) -> dict[str, np.ndarray]:
     names = ("f", "v_template", "shapedirs", "posedirs", "J_regressor", "kintree_table", "weights")
     if not isinstance(content, dict) or any(name not in content for name in names):
         found = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
-        raise InputError(f"expected a FLAME model with {', '.join(names)} in {path}, found {found}")
-    arrays = {name: np.asarray(content[name]) for name in names}
+        raise InputError(
+            f"expected a FLAME model with {', '.join(names)} in {path}, found {shown(found)}; get it from {SOURCE}"
+        )
+    arrays = {name: numbers_of(content, name, path) for name in names}
+    if not arrays["v_template"].ndim:
+        raise InputError(f"expected v_template of shape (5023, 3) in {path}, found one number; not a FLAME head")
     count = len(arrays["v_template"])
+    arrays["f"] = whole_numbers_of(content, "f", path, count)
+    if arrays["f"].ndim != 2 or arrays["f"].shape[1] != 3 or not len(arrays["f"]):
+        raise InputError(f"expected f of shape (9976, 3) in {path}, found {arrays['f'].shape}; not a FLAME head")
     expected = {
         "v_template": (count, 3),
         "posedirs": (count, 3, 9 * (N_JOINTS - 1)),
@@ -93,6 +102,11 @@ def _arrays(content: Any, path: Path) -> dict[str, np.ndarray]:
     shapedirs = arrays["shapedirs"]
     if shapedirs.ndim != 3 or shapedirs.shape[:2] != (count, 3) or shapedirs.shape[2] <= N_IDENTITY:
         raise InputError(f"expected shapedirs ({count}, 3, 400) in {path}, found {shapedirs.shape}; not a FLAME head")
+    parents = arrays["kintree_table"][0, 1:].tolist()
+    if any(not 0 <= parent < joint for joint, parent in enumerate(parents, start=1)):
+        raise InputError(
+            f"expected each joint's parent before it in kintree_table of {path}, found {parents}; not a FLAME head"
+        )
     return arrays
 
 
@@ -107,7 +121,7 @@ def _build(path: Path, arrays: dict[str, np.ndarray], is_open: bool) -> HeadMode
         name=_variant(path, is_open),
         asset_hash=file_hash(path),
         template=tensor(arrays["v_template"]),
-        faces=torch.from_numpy(arrays["f"].astype(np.int64)),
+        faces=torch.from_numpy(arrays["f"]),
         shape_basis=tensor(identity),
         expr_basis=tensor(arrays["shapedirs"][..., N_IDENTITY:]),
         pose_basis=tensor(arrays["posedirs"]),
@@ -131,14 +145,15 @@ def _read_masks(path: Path, n_vertices: int) -> dict[str, torch.Tensor]:
     if not path.is_file():
         raise InputError(f"expected {MASKS} beside the FLAME model, found none at {path}; get it from {SOURCE}")
     content = read_pickle(path)
-    if not isinstance(content, dict) or not {"face", "scalp", "neck", "lips", "boundary"} <= content.keys():
+    if not isinstance(content, dict) or not set(NEEDED_MASKS) <= content.keys():
         raise InputError(f"expected FLAME's vertex masks in {path}, found something else; get it from {SOURCE}")
     regions = {
-        str(name): torch.from_numpy(np.asarray(ids).reshape(-1).astype(np.int64)) for name, ids in content.items()
+        str(name): torch.from_numpy(whole_numbers_of(content, name, path, n_vertices).reshape(-1)) for name in content
     }
-    for name, ids in regions.items():
-        if len(ids) and (ids.min() < 0 or ids.max() >= n_vertices):
-            raise InputError(f"expected vertex ids below {n_vertices} in mask {name} of {path}, found {int(ids.max())}")
+    if empty := [name for name in NEEDED_MASKS if not len(regions[name])]:
+        raise InputError(
+            f"expected vertices in the masks {', '.join(empty)} of {path}, found none; get it from {SOURCE}"
+        )
     return regions
 
 
@@ -158,21 +173,27 @@ def _layout_of_obj(path: Path, faces: np.ndarray) -> tuple[np.ndarray, np.ndarra
     if not path.is_file():
         return None
     uvs, corners = [], []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        word, _, rest = line.partition(" ")
-        if word == "vt":
-            uvs.append([float(value) for value in rest.split()[:2]])
-        elif word == "f":
-            corners.append([corner.split("/")[:2] for corner in rest.split()])
-    try:
+    uv_faces = None
+    with contextlib.suppress(ValueError, IndexError, OverflowError):
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            word, _, rest = line.partition(" ")
+            if word == "vt":
+                uvs.append([float(value) for value in rest.split()[:2]])
+            elif word == "f":
+                corners.append([corner.split("/")[:2] for corner in rest.split()])
         table = np.array(corners, dtype=np.int64) - 1
         uv_faces = match_corners(faces, table[..., 0], table[..., 1])
-    except (ValueError, IndexError):
-        uv_faces = None
-    if uv_faces is None or not len(uvs):
+    if uv_faces is None or not _fit_together(uvs, uv_faces):
         get_logger().warning("%s has other triangles than the model: its texture layout is not used", path.name)
         return None
     return np.array(uvs), uv_faces
+
+
+def _fit_together(uvs: list[list[float]], uv_faces: np.ndarray) -> bool:
+    """Whether all texture coordinates are pairs of finite numbers and the faces name no others."""
+    if not uvs or any(len(uv) != 2 for uv in uvs) or not np.isfinite(uvs).all():
+        return False
+    return bool(uv_faces.min() >= 0 and uv_faces.max() < len(uvs))
 
 
 def _layout_of_texture(path: Path, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
@@ -183,7 +204,7 @@ def _layout_of_texture(path: Path, faces: np.ndarray) -> tuple[np.ndarray, np.nd
     rules = {"vt": ArrayRule(REAL, ("n", 2), most=10), "ft": ArrayRule(WHOLE, ("f", 3))}
     check_arrays(path, arrays, rules, f"get the file again from {SOURCE}")
     uvs, uv_faces = arrays["vt"], arrays["ft"]
-    if uv_faces.shape != faces.shape:
+    if uv_faces.shape != faces.shape or not _fit_together(uvs.tolist(), uv_faces):
         get_logger().warning("%s has other triangles than the model: its texture layout is not used", path.name)
         return None
     return uvs, uv_faces

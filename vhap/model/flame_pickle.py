@@ -1,124 +1,99 @@
-"""FLAME's pickles, read without running code: only the few names they need are admitted, all others are refused.
-
-A pickle names the functions it wants called; an unrestricted one can call any. The PyPI chumpy that FLAME's files
-name does not import on current Python, so it is stood in for as well.
-"""
+"""FLAME's pickles and the .npy files with a pickle inside, read without running code (`pickle_machine`)."""
 
 from __future__ import annotations
 
-import importlib
 import io
-import pickle
-from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
-import torch
-from scipy.sparse import csc_matrix
-from torch._utils import _rebuild_tensor_v2
 
-from vhap.util.errors import InputError
+from vhap.model.pickle_machine import RefusedName, Unreadable
+from vhap.model.pickle_objects import number_array, plain_pickle
+from vhap.model.pickle_values import array_of
+from vhap.util.errors import InputError, shown
+from vhap.util.files import read_bytes
 
-
-class ChumpyArray:
-    """Stands in for `chumpy.ch.Ch`: the array is in the state, under `x`."""
-
-    x: np.ndarray
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.x = state["x"]
-
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
-        return np.asarray(self.x, dtype)
-
-
-class SparseColumns:
-    """Stands in for scipy's `csc_matrix`, whose module has had two names and whose state has changed."""
-
-    matrix: csc_matrix
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        shape = state.get("_shape", state.get("shape"))
-        self.matrix = csc_matrix((state["data"], state["indices"], state["indptr"]), shape=shape)
-
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
-        return np.asarray(self.matrix.toarray(), dtype)
-
-
-def _load_storage(data: bytes) -> Any:
-    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-
-
-_MULTIARRAY: Any = importlib.import_module("numpy.core.multiarray")
-
-ADMITTED: dict[tuple[str, str], Any] = {
-    ("chumpy.ch", "Ch"): ChumpyArray,
-    ("scipy.sparse.csc", "csc_matrix"): SparseColumns,
-    ("scipy.sparse._csc", "csc_matrix"): SparseColumns,
-    ("numpy.core.multiarray", "_reconstruct"): _MULTIARRAY._reconstruct,
-    ("numpy._core.multiarray", "_reconstruct"): _MULTIARRAY._reconstruct,
-    ("numpy.core.multiarray", "scalar"): _MULTIARRAY.scalar,
-    ("numpy._core.multiarray", "scalar"): _MULTIARRAY.scalar,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("__builtin__", "set"): set,
-    ("builtins", "set"): set,
-    ("collections", "OrderedDict"): OrderedDict,
-    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor_v2,
-    ("torch.storage", "_load_from_bytes"): _load_storage,
-}
-
-
-class _Reader(pickle.Unpickler):
-    def __init__(self, file: BinaryIO, path: Path):
-        super().__init__(file, encoding="latin1")
-        self.path = path
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in ADMITTED:
-            raise InputError(
-                f"expected only arrays in {self.path}, found the name {module}.{name}, which could run code; "
-                "download the file again from flame.is.tue.mpg.de"
-            )
-        return ADMITTED[module, name]
+SOURCE = "download the file again from flame.is.tue.mpg.de"
+MAX_BYTES = 1 << 31
+LARGEST = 1 << 32
+"""FLAME's largest number is the root's parent, -1 as an unsigned integer of 32 bits."""
 
 
 def read_pickle(path: str | Path) -> Any:
-    """What a FLAME .pkl holds. InputError for a name that is not admitted, a damaged file or a missing one."""
-    path = Path(path)
-    try:
-        with open(path, "rb") as file:
-            return _Reader(file, path).load()
-    except FileNotFoundError as error:
-        raise InputError(f"expected a file at {path}, found none; get it from flame.is.tue.mpg.de") from error
-    except InputError:
-        raise
-    except Exception as error:
-        raise _damaged(path, error) from error
+    """What a FLAME .pkl holds, as arrays, numbers, texts, lists and dictionaries.
+
+    Arrays of numpy, chumpy, torch and (dense) of scipy come as numpy arrays in native byte order. InputError for a
+    name that is not admitted, a damaged file or a missing one.
+    """
+    return _read(Path(path), plain_pickle)
 
 
 def read_object_array(path: str | Path) -> Any:
-    """The single object in a .npy file that numpy would unpickle without restriction."""
-    path = Path(path)
+    """The array of a .npy file, or the single object in one that holds a pickle."""
+    return _read(Path(path), _npy)
+
+
+def numbers_of(content: dict[Any, Any], name: str, path: Path) -> np.ndarray:
+    """The array under a name, of finite numbers. InputError where it is missing or something else."""
     try:
-        with open(path, "rb") as file:
-            version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            _, _, dtype = read(file)
-            if not dtype.hasobject:
-                file.seek(0)
-                return np.load(file, allow_pickle=False)
-            return _Reader(file, path).load().item()
-    except InputError:
-        raise
+        if name not in content:
+            raise Unreadable("none")
+        array = number_array(content[name])
+        with np.errstate(invalid="ignore"):
+            fits = not array.size or np.abs(array.astype(np.float64)).max() <= LARGEST
+        if not fits:
+            raise Unreadable("numbers that are not finite, or far too large")
+    except Unreadable as error:
+        raise InputError(f"expected numbers as {name} in {path}, found {error}; {SOURCE}") from error
+    return array
+
+
+def whole_numbers_of(content: dict[Any, Any], name: str, path: Path, most: int) -> np.ndarray:
+    """As `numbers_of`: whole numbers from 0 to below `most`, as int64; floats without a fraction count."""
+    array = numbers_of(content, name, path)
+    if array.dtype.kind == "b":
+        raise InputError(f"expected whole numbers as {name} in {path}, found truth values; {SOURCE}")
+    if array.size and not (0 <= array.min() <= array.max() < most and (array == np.floor(array)).all()):
+        raise InputError(
+            f"expected whole numbers from 0 to {most - 1} as {name} in {path}, found {array.min()} to "
+            f"{array.max()}; take the file that belongs to this model"
+        )
+    return array.astype(np.int64)
+
+
+def _read(path: Path, read: Callable[[bytes], Any]) -> Any:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise Unreadable(f"a file of more than {MAX_BYTES >> 30} GB")
+        return read(read_bytes(path, "a file"))
+    except FileNotFoundError as error:
+        raise InputError(f"expected a file at {path}, found none; get it from flame.is.tue.mpg.de") from error
+    except RefusedName as error:
+        raise InputError(
+            f"expected only arrays in {path}, found the name {shown(str(error))}, which could run code; {SOURCE}"
+        ) from error
+    except (ValueError, ArithmeticError) as error:
+        reason = str(error)[:200] if isinstance(error, Unreadable) else shown(f"{type(error).__name__}: {error}")
+        raise InputError(f"expected one of FLAME's files at {path}, found {reason}; {SOURCE}") from error
+
+
+def _npy(content: bytes) -> Any:
+    file = io.BytesIO(content)
+    try:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, is_fortran, dtype = read(file)
+    # numpy's reader of a damaged header raises almost any exception.
     except Exception as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> InputError:
-    """A damaged pickle raises almost any exception, so all of them mean the same here."""
-    return InputError(
-        f"expected one of FLAME's files at {path}, found something unreadable ({type(error).__name__}: {error}); "
-        "download it again from flame.is.tue.mpg.de"
-    )
+        raise Unreadable(f"no header of a .npy file ({type(error).__name__})") from error
+    rest = content[file.tell() :]
+    if not dtype.hasobject:
+        if dtype.kind not in "biufSU" or not dtype.itemsize:
+            raise Unreadable(f"an array of dtype {dtype}")
+        return array_of(rest, dtype, shape, "F" if is_fortran else "C")
+    value = plain_pickle(rest)
+    if not isinstance(value, np.ndarray) or value.size != 1:
+        raise Unreadable(f"{type(value).__name__} in place of one object")
+    return value.reshape(-1)[0] if value.dtype.kind == "O" else value

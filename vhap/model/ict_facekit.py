@@ -22,7 +22,7 @@ from vhap.model.texture import region_texture
 from vhap.util.errors import InputError
 from vhap.util.files import file_hash, read_json, read_npz, write_npz
 from vhap.util.log import get_logger
-from vhap.util.paths import cache_folder
+from vhap.util.paths import cache_folder, inside
 from vhap.util.progress import progress
 
 CONVERTER_VERSION = 1
@@ -92,7 +92,8 @@ def convert(folder: Path) -> dict[str, np.ndarray]:
     neutral = _read_vertices(folder / NEUTRAL)
     faces, uv_faces, uvs = _read_faces(folder / NEUTRAL, neutral)
     files = [f"identity{k:03d}" for k in range(N_IDENTITIES)] + names
-    deltas = [_read_vertices(folder / f"{name}.obj") - neutral for name in progress(files, "reading ICT-FaceKit")]
+    paths = [inside(folder, f"{name}.obj", folder / INDICES) for name in files]
+    deltas = [_read_vertices(path) - neutral for path in progress(paths, "reading ICT-FaceKit")]
     pupils = _front_vertices(neutral)
     kept = np.concatenate([landmarks, pupils, _iris_rims(neutral, pupils)])
     fitted = np.stack([neutral, *(neutral + deltas[files.index(name)] for name in FITTED_EXPRESSIONS)])

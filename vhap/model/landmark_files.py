@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 from vhap.geometry.meshes import barycentric_points
-from vhap.model.flame_pickle import read_object_array
+from vhap.model.flame_pickle import numbers_of, read_object_array, whole_numbers_of
 from vhap.model.head import HeadModel, JawLine, LandmarkSet
-from vhap.util.errors import InputError
+from vhap.util.errors import InputError, shown
 from vhap.util.files import read_npz
 
 N_JAW = 17
-N_IBUG = 68
+N_IBUG, N_MEDIAPIPE = 68, 478
 N_YAW_DEG = 40
+N_JAW_ROWS = 2 * N_YAW_DEG - 1
 
 
 def read_ibug(path: Path, n_faces: int) -> tuple[LandmarkSet, JawLine | None]:
@@ -27,34 +28,46 @@ def read_ibug(path: Path, n_faces: int) -> tuple[LandmarkSet, JawLine | None]:
     content = read_object_array(path)
     if not isinstance(content, dict):
         raise InputError(f"expected a dictionary in {path}, found {type(content).__name__}; download the file again")
-    arrays = {key: np.asarray(value) for key, value in content.items()}
-    jaw_line = None
-    if "dynamic_lmk_faces_idx" in arrays:
-        jaw_line = JawLine(
-            torch.from_numpy(arrays["dynamic_lmk_faces_idx"].astype(np.int64)),
-            torch.from_numpy(arrays["dynamic_lmk_bary_coords"].astype(np.float32)),
+    jaw_line = _jaw_line(content, n_faces, path) if "dynamic_lmk_faces_idx" in content else None
+    if "full_lmk_faces_idx" in content:
+        marks = _landmark_set(content, "full_lmk_faces_idx", "full_lmk_bary_coords", n_faces, path)
+    elif "static_lmk_faces_idx" in content and jaw_line is not None:
+        static = _landmark_set(content, "static_lmk_faces_idx", "static_lmk_bary_coords", n_faces, path)
+        marks = LandmarkSet(
+            torch.cat([jaw_line.face_ids[0], static.face_ids]),
+            torch.cat([jaw_line.barycentrics[0], static.barycentrics]),
+            torch.arange(N_JAW + len(static.face_ids)),
         )
-    if "full_lmk_faces_idx" in arrays:
-        face_ids = arrays["full_lmk_faces_idx"].reshape(-1)
-        weights = arrays["full_lmk_bary_coords"].reshape(-1, 3)
-    elif "static_lmk_faces_idx" in arrays and jaw_line is not None:
-        face_ids = np.concatenate([jaw_line.face_ids[0].numpy(), arrays["static_lmk_faces_idx"].reshape(-1)])
-        weights = np.concatenate([jaw_line.barycentrics[0].numpy(), arrays["static_lmk_bary_coords"].reshape(-1, 3)])
     else:
-        raise InputError(f"expected full_lmk_faces_idx in {path}, found {sorted(arrays)}; download the file again")
-    marks = _landmark_set(face_ids, weights, np.arange(len(face_ids)), n_faces, path)
-    if len(face_ids) not in (N_IBUG, N_IBUG + 2):
-        raise InputError(f"expected 68 or 70 landmarks in {path}, found {len(face_ids)}; download the file again")
+        raise InputError(
+            f"expected full_lmk_faces_idx in {path}, found {shown(sorted(map(str, content)))}; download the file again"
+        )
+    if len(marks.face_ids) not in (N_IBUG, N_IBUG + 2):
+        raise InputError(f"expected 68 or 70 landmarks in {path}, found {len(marks.face_ids)}; download the file again")
     return marks, jaw_line
+
+
+def _jaw_line(content: dict, n_faces: int, path: Path) -> JawLine:
+    face_ids = whole_numbers_of(content, "dynamic_lmk_faces_idx", path, n_faces)
+    weights = numbers_of(content, "dynamic_lmk_bary_coords", path).astype(np.float32)
+    if face_ids.shape != (N_JAW_ROWS, N_JAW) or weights.shape != (N_JAW_ROWS, N_JAW, 3):
+        raise InputError(
+            f"expected dynamic landmarks of shape {(N_JAW_ROWS, N_JAW)} with three weights each in {path}, found "
+            f"{face_ids.shape} and {weights.shape}; download the file again"
+        )
+    return JawLine(torch.from_numpy(face_ids), torch.from_numpy(weights))
 
 
 def read_mediapipe(path: Path, n_faces: int) -> LandmarkSet:
     """mediapipe_landmark_embedding.npz: 105 of MediaPipe's 478 points."""
-    arrays = read_npz(path)
-    missing = {"lmk_face_idx", "lmk_b_coords", "landmark_indices"} - arrays.keys()
-    if missing:
-        raise InputError(f"expected {sorted(missing)} in {path}, found {sorted(arrays)}; download the file again")
-    return _landmark_set(arrays["lmk_face_idx"], arrays["lmk_b_coords"], arrays["landmark_indices"], n_faces, path)
+    arrays = read_npz(path, only=("lmk_face_idx", "lmk_b_coords", "landmark_indices"))
+    marks = _landmark_set(arrays, "lmk_face_idx", "lmk_b_coords", n_faces, path)
+    ids = whole_numbers_of(arrays, "landmark_indices", path, N_MEDIAPIPE).reshape(-1)
+    if len(ids) != len(marks.face_ids):
+        raise InputError(
+            f"expected {len(marks.face_ids)} landmark_indices in {path}, found {len(ids)}; download the file again"
+        )
+    return LandmarkSet(marks.face_ids, marks.barycentrics, torch.from_numpy(ids))
 
 
 def orient_jaw_line(jaw_line: JawLine, template: Tensor, faces: Tensor) -> JawLine:
@@ -73,16 +86,18 @@ def orient_jaw_line(jaw_line: JawLine, template: Tensor, faces: Tensor) -> JawLi
     return JawLine(jaw_line.face_ids[swapped], jaw_line.barycentrics[swapped])
 
 
-def _landmark_set(face_ids, weights, detector_ids, n_faces: int, path: Path) -> LandmarkSet:
-    face_ids = np.asarray(face_ids).reshape(-1).astype(np.int64)
-    weights = np.asarray(weights, np.float32).reshape(-1, 3)
-    if len(weights) != len(face_ids) or face_ids.min() < 0 or face_ids.max() >= n_faces:
+def _landmark_set(content: dict, faces: str, weights: str, n_faces: int, path: Path) -> LandmarkSet:
+    """The points of two arrays, face ids and three weights each, under these names."""
+    face_ids = whole_numbers_of(content, faces, path, n_faces).reshape(-1)
+    coordinates = numbers_of(content, weights, path).astype(np.float32)
+    if coordinates.size != 3 * len(face_ids) or not len(face_ids):
         raise InputError(
-            f"expected face ids below {n_faces} with three weights each in {path}, found ids up to {face_ids.max()}; "
-            "take the file that belongs to this model"
+            f"expected three weights for each of {len(face_ids)} landmarks in {path}, found {coordinates.size}; "
+            "download the file again"
         )
-    ids = np.asarray(detector_ids).reshape(-1).astype(np.int64)
-    return LandmarkSet(torch.from_numpy(face_ids), torch.from_numpy(weights), torch.from_numpy(ids))
+    return LandmarkSet(
+        torch.from_numpy(face_ids), torch.from_numpy(coordinates.reshape(-1, 3)), torch.arange(len(face_ids))
+    )
 
 
 def with_irises(model: HeadModel, marks: LandmarkSet) -> LandmarkSet:

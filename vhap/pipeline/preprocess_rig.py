@@ -10,10 +10,11 @@ from pathlib import Path
 
 from vhap.config.preprocess import MattingMethod, PreprocessConfig
 from vhap.data.extraction import downsample_folder
+from vhap.data.input_alpha import takes_input_alpha, write_alpha_maps
 from vhap.data.pictures import common_size, picture_size, some_names
 from vhap.data.rig_extraction import extract_rig_pictures, videos_that_count
 from vhap.data.rig_recording import RigRecording, find_rig_recording, flat_name
-from vhap.data.video import probe_video, read_frames
+from vhap.data.video import extraction_rate, probe_video, read_frames
 from vhap.detect.clean_plate import find_rig_backgrounds, require_plate_shape, require_rig_backgrounds
 from vhap.detect.landmarks import ensure_rig_landmarks, require_detector
 from vhap.detect.matting import (
@@ -41,7 +42,9 @@ def preprocess_rig(config: PreprocessConfig, source: Path) -> Path:
     cameras = list(videos) or list(recording.images if recording else ())
     # Weights, packages and plates are looked for first: hours of extraction must not end in a missing file.
     keep_methods = config.matting_method == "auto"
-    config = replace(config, matting_method=_chosen_method(config, folder, cameras))
+    is_input = takes_input_alpha(config.matting_method, _sources(videos, recording))
+    method = "input" if is_input else _chosen_method(config, folder, cameras)
+    config = replace(config, matting_method=method)
     if config.matting_method in NEED_BACKGROUND:
         plates = require_rig_backgrounds(_plates_folder(config, folder), cameras)
         for camera, size in _picture_sizes(videos, recording).items():
@@ -53,12 +56,15 @@ def preprocess_rig(config: PreprocessConfig, source: Path) -> Path:
         extract_rig_pictures(videos, folder, config.target_fps, config.downsample_scales, config.image_format)
         recording = find_rig_recording(folder)
     assert recording is not None, folder
-    complete_rig(config, recording, keep_methods)
+    complete_rig(config, recording, videos, keep_methods)
     return folder
 
 
-def complete_rig(config: PreprocessConfig, recording: RigRecording, keep_methods: bool) -> None:
-    """Smaller copies, alpha maps and landmarks of pictures that are there. keep_methods: see `matte_pictures`."""
+def complete_rig(
+    config: PreprocessConfig, recording: RigRecording, videos: Mapping[str, Path], keep_methods: bool
+) -> None:
+    """Smaller copies, alpha maps and landmarks of pictures that are there. videos: what they were taken from, if so;
+    keep_methods: see `matte_pictures`."""
     recording.timestep_ids(list(recording.images))
     for pictures in recording.images.values():
         common_size(list(pictures.values()))
@@ -67,18 +73,21 @@ def complete_rig(config: PreprocessConfig, recording: RigRecording, keep_methods
             below = folder.relative_to(recording.images_folder)
             downsample_folder(folder, recording.path / f"images_{scale}" / below, scale, recording.path)
     for camera, pictures in recording.images.items():
+        is_nested = recording.is_nested
+        below = recording.path / "alpha_maps" / (camera if is_nested else "")
+        named = pictures if is_nested else {flat_name(camera, timestep): path for timestep, path in pictures.items()}
+        if config.matting_method == "input":
+            video = videos.get(camera)
+            fps = extraction_rate(probe_video(video), config.target_fps) if video else None
+            write_alpha_maps(named, below, video, fps)
+            continue
         # A recurrent network must not carry one camera's past into the next one's pictures.
         matting = _make_matting(config, recording.path, camera)
         if matting is not None:
-            maps = recording.path / "alpha_maps"
-            if recording.is_nested:
-                maps = maps / camera
-            else:
-                pictures = {flat_name(camera, timestep): path for timestep, path in pictures.items()}
             options = matting_options(
                 config.matting_method, config.matting_weights, _plate(config, recording.path, camera)
             )
-            matte_pictures(pictures, maps, matting, recording.path, options, keep_methods)
+            matte_pictures(named, below, matting, recording.path, options, keep_methods)
     if config.landmark_source != "none":
         ensure_rig_landmarks(recording, config.landmark_source, config.landmark_detector_njobs, device=config.device)
 
@@ -106,6 +115,14 @@ def _reason_against_pymatting() -> str | None:
     except InputError as error:
         return str(error)
     return None
+
+
+def _sources(videos: Mapping[str, Path], recording: RigRecording | None) -> dict[str, Path | list[Path]]:
+    """What alpha channels may be in: each camera's video, or its pictures."""
+    if videos:
+        return {f"camera {camera}": path for camera, path in videos.items()}
+    images = recording.images if recording else {}
+    return {f"camera {camera}": list(pictures.values()) for camera, pictures in images.items()}
 
 
 def _picture_sizes(videos: Mapping[str, Path], recording: RigRecording | None) -> dict[str, tuple[int, int]]:

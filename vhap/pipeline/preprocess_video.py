@@ -6,10 +6,12 @@ from pathlib import Path
 
 from vhap.config.preprocess import PreprocessConfig
 from vhap.data.extraction import downsample_pictures, extract_pictures
+from vhap.data.input_alpha import is_complete, takes_input_alpha, write_alpha_maps
 from vhap.data.pictures import common_size, list_pictures
 from vhap.data.rig_extraction import VIDEO_SUFFIXES, find_videos
 from vhap.data.rig_recording import find_rig_recording
 from vhap.data.sequence_folder import find_folder, open_sequence
+from vhap.data.video import extraction_rate, probe_video
 from vhap.detect.landmarks import ensure_landmarks, require_detector
 from vhap.detect.matting import make_matting, matte_pictures, matting_options
 from vhap.pipeline.preprocess_rig import preprocess_rig
@@ -28,8 +30,13 @@ def run(config: PreprocessConfig) -> Path:
     folder = _sequence_folder(source, config.output_folder)
     images_folder = folder / "images"
     # Weights and packages are looked for first: an hour of extraction must not end in a missing file.
-    matting = make_matting(
-        config.matting_method, config.matting_weights, images_folder / config.background_folder, config.device
+    is_input = _takes_input_alpha(config, source)
+    matting = (
+        None
+        if is_input
+        else make_matting(
+            config.matting_method, config.matting_weights, images_folder / config.background_folder, config.device
+        )
     )
     if config.landmark_source != "none":
         require_detector(config.landmark_source)
@@ -39,6 +46,10 @@ def run(config: PreprocessConfig) -> Path:
         extract_pictures(source, folder, config.target_fps, config.downsample_scales, config.image_format)
     pictures = list_pictures(images_folder)
     common_size(list(pictures.values()))
+    if is_input:
+        video = None if source.is_dir() else source
+        fps = extraction_rate(probe_video(video), config.target_fps) if video else None
+        write_alpha_maps(pictures, folder / "alpha_maps", video, fps)
     if matting is not None:
         background = images_folder / config.background_folder
         options = matting_options(config.matting_method, config.matting_weights, background)
@@ -48,6 +59,16 @@ def run(config: PreprocessConfig) -> Path:
         sequence = open_sequence(folder.parent, folder.name)
         ensure_landmarks(sequence, config.landmark_source, config.landmark_detector_njobs, device=config.device)
     return folder
+
+
+def _takes_input_alpha(config: PreprocessConfig, source: Path) -> bool:
+    """Whether the alpha channel of a video, or of a sequence folder's pictures, is the matte."""
+    if not source.is_dir():
+        return takes_input_alpha(config.matting_method, {source.name: source})
+    pictures = list_pictures(source / "images")
+    if config.matting_method == "auto" and is_complete(pictures, source / "alpha_maps"):
+        return False
+    return takes_input_alpha(config.matting_method, {str(source / "images"): list(pictures.values())})
 
 
 def find_input(path: Path) -> Path:

@@ -14,6 +14,7 @@ import imageio_ffmpeg
 import numpy as np
 import torch
 
+from vhap.data.ffmpeg import file_url
 from vhap.data.landmark_files import POINT_COUNTS, Landmarks, save_landmarks
 from vhap.data.pictures import read_rgb, write_picture
 from vhap.data.results import TrackResult, save_result
@@ -223,7 +224,7 @@ def write_video(path: Path, pictures: Sequence[Path], fps: float) -> None:
     height, width = read_rgb(pictures[0]).shape[:2]
     with atomic_path(path) as temporary:
         writer = imageio_ffmpeg.write_frames(
-            str(temporary),
+            file_url(temporary),
             (width, height),
             fps=fps,  # type: ignore[arg-type]  (fractions are passed on to ffmpeg)
             codec="libx264",

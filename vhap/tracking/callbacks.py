@@ -12,6 +12,7 @@ import torch
 
 from vhap.config.track import LogConfig
 from vhap.data.pictures import write_picture
+from vhap.data.results import SAVED_EVERY_EPOCHS
 from vhap.data.sample import FrameBatch
 from vhap.tracking.checkpoint import Checkpoint, save_checkpoint
 from vhap.tracking.events import Callback, StepEvent
@@ -21,8 +22,6 @@ from vhap.util.choice import even_choice
 from vhap.util.files import read_json, write_json
 from vhap.util.log import get_logger
 from vhap.util.progress import Progress
-
-SAVED_EVERY_EPOCHS = 10
 
 
 class StageProgress(Callback):

@@ -29,6 +29,16 @@ def get_threads() -> int:
     return _threads
 
 
+def _forget_pool() -> None:
+    global _pool
+    _pool = None
+
+
+if hasattr(os, "register_at_fork"):
+    # A forked process (a loader's worker) inherits the pool without its threads, and would wait for them for ever.
+    os.register_at_fork(after_in_child=_forget_pool)
+
+
 def run_all(tasks: Sequence[Callable[[], None]]) -> None:
     """Runs independent tasks and waits for all. Tasks must not write one memory place."""
     global _pool

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vhap.data.ffmpeg import file_url
 from vhap.data.video import require_frames
 from vhap.util.errors import InputError, shown
 from vhap.util.files import atomic_path
@@ -69,7 +70,7 @@ class VideoWriter:
         ffmpeg = import_or_explain("imageio_ffmpeg", "pip install imageio-ffmpeg")
         height, width = self._shape[0] + self._shape[0] % 2, self._shape[1] + self._shape[1] % 2
         encoder = ffmpeg.write_frames(
-            str(self._temporary),
+            file_url(self._temporary),
             (width, height),
             fps=self.fps,
             codec="libx264",

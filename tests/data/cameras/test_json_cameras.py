@@ -55,6 +55,18 @@ def test_intrinsics_at_the_top_and_what_a_frame_says_itself(tmp_path):
     np.testing.assert_allclose(rig.distortion[:2], [[0.1, -0.2, 0.01, 0.02, 0], [0.3, -0.2, 0.01, 0.02, 0]])
 
 
+@pytest.mark.parametrize("name", ["../r_0.png", "/r_0.png", 3])
+def test_no_picture_elsewhere_is_measured(tmp_path, name):
+    content = {"camera_angle_x": 0.8, "frames": files.transforms()["frames"][:1]}
+    frame = content["frames"][0]
+    del frame["w"], frame["h"]
+    frame["file_path"] = name
+    write_picture(tmp_path / "r_0.png", np.zeros((480, 640, 3), np.uint8))
+    (tmp_path / "rig").mkdir()
+    with pytest.raises(InputError, match=r"names of files below .*t\.json"):
+        read_transforms(files.write_json(tmp_path / "rig/t.json", content))
+
+
 def test_sizes_are_measured_where_the_file_has_none(tmp_path):
     content = {"camera_angle_x": 0.8, "frames": files.transforms()["frames"][:1]}
     frame = content["frames"][0]

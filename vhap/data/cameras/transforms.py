@@ -14,6 +14,7 @@ from vhap.data.cameras.shots import Shot, camera_names, collapse_shots
 from vhap.data.pictures import SUFFIXES, picture_size
 from vhap.util.errors import InputError
 from vhap.util.files import read_json
+from vhap.util.paths import inside
 
 FOCAL_KEYS = ("fl_x", "fl_y", "camera_angle_x", "camera_angle_y")
 PINHOLES = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
@@ -90,9 +91,10 @@ def _focal(lens: dict[str, Any], size: tuple[int, int], source: Source) -> tuple
 def _size(both: dict[str, Any], source: Source) -> tuple[int, int]:
     if "w" in both and "h" in both:
         return check_size(both["h"], both["w"], source)
-    file = source.path.parent / str(both.get("file_path", ""))
-    # NeRF's files name pictures without a suffix.
-    for candidate in (file, *(file.with_name(file.name + suffix) for suffix in SUFFIXES)):
-        if candidate.is_file():
-            return picture_size(candidate)
+    if "file_path" in both:
+        file = inside(source.path.parent, both["file_path"], source.path)
+        # NeRF's files name pictures without a suffix.
+        for candidate in (file, *(file.with_name(file.name + suffix) for suffix in SUFFIXES)):
+            if candidate.is_file():
+                return picture_size(candidate)
     raise source.error("w and h, or the picture at file_path to measure", "neither")

@@ -14,6 +14,16 @@ SERIALS = (
     *("222200042", "222200044", "222200046", "222200040", "222200036", "222200048", "220700191", "222200041"),
     *("222200037", "222200038", "222200047", "222200043", "222200049", "222200039", "222200045", "221501007"),
 )
+SEQUENCE_NAMES = [
+    *("BACKGROUND", "GLASSES"),
+    *("EXP-1-head", "EXP-2-eyes", "EXP-3-cheeks+nose", "EXP-4-lips", "EXP-5-mouth", "EXP-6-tongue-1", "EXP-7-tongue-2"),
+    *("EXP-8-jaw-1", "EXP-9-jaw-2", "HAIR", "FREE"),
+    *("EMO-1-shout+laugh", "EMO-2-surprise+fear", "EMO-3-angry+sad", "EMO-4-disgust+happy"),
+    *("SEN-01-cramp_small_danger", "SEN-02-same_phrase_thirty_times", "SEN-03-pluck_bright_rose"),
+    *("SEN-04-two_plus_seven", "SEN-05-glow_eyes_sweet_girl", "SEN-06-problems_wise_chief", "SEN-07-fond_note_friend"),
+    *("SEN-08-clothes_and_lodging", "SEN-09-frown_events_bad", "SEN-10-port_strong_smokey"),
+]
+"""All that the dataset has, in its order; a list, as the official kit's is."""
 METADATA_SEQUENCES = "metadata_sequences.csv"
 GLOBAL_ASSETS = {"metadata_participants": "metadata_participants.csv", "metadata_sequences": METADATA_SEQUENCES}
 PARTICIPANT_ASSETS = {

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vhap.data.ffmpeg import file_url
 from vhap.data.video import frame_times
 from vhap.util.errors import InputError
 from vhap.util.optional import import_or_explain
@@ -90,7 +91,7 @@ class FrameReader:
 
     def _open(self):
         options = [self._cv2.CAP_PROP_N_THREADS, DECODER_THREADS]
-        capture = self._cv2.VideoCapture(str(self.path), self._cv2.CAP_FFMPEG, options)
+        capture = self._cv2.VideoCapture(file_url(self.path), self._cv2.CAP_FFMPEG, options)
         if not capture.isOpened():
             raise InputError(f"expected a video that OpenCV reads at {self.path}, found none; download it again")
         return capture

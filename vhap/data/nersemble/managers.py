@@ -4,33 +4,54 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypedDict
 
 import numpy as np
 
-from vhap.data.nersemble.catalogue import PARTICIPANT_ASSETS, SERIALS, VIDEO
+from vhap.data.cameras.checks import Source, check_intrinsics, check_numbers, check_pose
+from vhap.data.nersemble.catalogue import PARTICIPANT_ASSETS, SEQUENCE_NAMES, SERIALS, VIDEO
 from vhap.data.nersemble.frames import OpenVideos
+from vhap.data.nersemble.matrices import Intrinsics, Pose, intrinsics, world_to_camera
 from vhap.util.errors import InputError
 from vhap.util.files import read_json
 from vhap.util.optional import import_or_explain
+
+__all__ = [
+    "SEQUENCE_NAMES",
+    "SERIALS",
+    "CameraParams",
+    "NeRSembleDataManager",
+    "NeRSembleParticipantDataManager",
+    "correct_color",
+]
+
+
+Row = list[float]
+
+
+class CalibrationFile(TypedDict):
+    world_2_cam: dict[str, list[Row]]
+    intrinsics: list[Row] | dict[str, list[Row]]
 
 
 @dataclass(frozen=True)
 class CameraParams:
     """world_2_cam: serial -> (4, 4), OpenCV axes, metres. intrinsics: (3, 3) in pixels of 2200 x 3208 pictures, shared
-    by all cameras, or serial -> (3, 3) where the file has one for each."""
+    by all cameras, or serial -> (3, 3) where the file has one for each. With dreifus installed they are its types,
+    which answer the same."""
 
-    world_2_cam: dict[str, np.ndarray]
-    intrinsics: np.ndarray | dict[str, np.ndarray]
+    world_2_cam: dict[str, Pose]
+    intrinsics: Intrinsics | dict[str, Intrinsics]
 
 
 def correct_color(image: np.ndarray, ccm: np.ndarray) -> np.ndarray:
-    """A picture, (H, W, 3) uint8 or float in [0, 1], with its camera's colour matrix (3, n) applied; same dtype."""
-    from vhap.data.color import correct_polynomial
+    """A picture, (H, W, 3), with its camera's colour matrix (3, n) applied: uint8, or float64 of a float in [0, 1].
 
-    if image.dtype == np.uint8:
-        return correct_polynomial(image, ccm)
-    # Single precision is far finer than what a picture's 8 bits tell.
-    return correct_polynomial(image.astype(np.float32), ccm).astype(image.dtype)
+    As the official kit has it, float results are not clipped: colours outside of sRGB lie outside of [0, 1].
+    """
+    from vhap.data.color import correct_polynomial, correct_polynomial_unclipped
+
+    return (correct_polynomial if image.dtype == np.uint8 else correct_polynomial_unclipped)(image, ccm)
 
 
 class NeRSembleDataManager:
@@ -53,9 +74,10 @@ class NeRSembleParticipantDataManager:
         self._videos = OpenVideos(max_open_videos)
 
     def list_sequences(self) -> list[str]:
-        """Those with at least one video here, by name."""
+        """Those with a folder here, by name; BACKGROUND, which has pictures only, is one of them."""
         folder = self._folder / f"{self._participant:03d}" / "sequences"
-        return sorted({path.parents[1].name for path in folder.glob("*/images/cam_*.mp4")})
+        found = folder.iterdir() if folder.is_dir() else ()
+        return sorted(path.name for path in found if path.is_dir() and not path.name.startswith("."))
 
     def list_cameras(self, sequence_name: str) -> list[str]:
         """Serials whose video of the sequence is here, in the order of the rig."""
@@ -82,7 +104,7 @@ class NeRSembleParticipantDataManager:
         apply_color_correction: bool = False,
         downscale_factor: float | None = None,
     ) -> np.ndarray:
-        """One frame, (H, W, 3) RGB: float64 in [0, 1], or uint8.
+        """One frame, (H, W, 3) RGB: float64 in [0, 1] (corrected colours may lie outside), or uint8.
 
         downscale_factor: 2 gives half the width and height (rounded half up), by Pillow's bilinear filter. Raises
         InputError where the video or the timestep is missing.
@@ -96,23 +118,26 @@ class NeRSembleParticipantDataManager:
 
     def load_camera_calibration(self) -> CameraParams:
         path = Path(self.get_camera_calibration_path())
-        content = read_json(path)
-        try:
-            poses = {serial: _matrix(rows, (4, 4)) for serial, rows in content["world_2_cam"].items()}
-            shared = content["intrinsics"]
-            if isinstance(shared, dict):
-                return CameraParams(poses, {serial: _matrix(rows, (3, 3)) for serial, rows in shared.items()})
-            return CameraParams(poses, _matrix(shared, (3, 3)))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(
-                f"expected world_2_cam of 4x4 and intrinsics of 3x3 numbers in {path}, found {error!r}; "
-                "download it again"
-            ) from error
+        content: dict[str, Any] = read_json(path, CalibrationFile)
+        poses = {
+            serial: world_to_camera(check_pose(rows, "world_2_cam", Source(f"camera {serial}", path)))
+            for serial, rows in content["world_2_cam"].items()
+        }
+        given = content["intrinsics"]
+        if isinstance(given, dict):
+            by_camera = {serial: _intrinsics(rows, f"camera {serial}", path) for serial, rows in given.items()}
+            return CameraParams(poses, by_camera)
+        return CameraParams(poses, _intrinsics(given, "all cameras", path))
 
     def load_color_calibration(self) -> dict[str, np.ndarray]:
         """Serial -> (3, n) matrix."""
-        content = read_json(self.get_color_calibration_path())
-        return {serial: np.array(rows, np.float64) for serial, rows in content.items()}
+        path = Path(self.get_color_calibration_path())
+        content: dict[str, list[Row]] = read_json(path, dict[str, list[Row]])
+        widths = {serial: len(rows[0]) if rows else 0 for serial, rows in content.items()}
+        return {
+            serial: check_numbers(rows, (3, widths[serial]), "a colour matrix", Source(f"camera {serial}", path))
+            for serial, rows in content.items()
+        }
 
     def get_camera_calibration_path(self) -> str:
         return self._path(PARTICIPANT_ASSETS["calibration"])
@@ -148,8 +173,5 @@ def _downscale(image: np.ndarray, factor: float) -> np.ndarray:
     return np.array(pil.fromarray(image).resize(size, resample=pil.Resampling.BILINEAR))
 
 
-def _matrix(rows: object, shape: tuple[int, int]) -> np.ndarray:
-    matrix = np.array(rows, np.float64)
-    if matrix.shape != shape or not np.isfinite(matrix).all():
-        raise ValueError(f"shape {matrix.shape}")
-    return matrix
+def _intrinsics(rows: object, of: str, path: Path) -> Any:
+    return intrinsics(check_intrinsics(rows, "intrinsics", Source(of, path)))

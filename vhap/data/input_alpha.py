@@ -1,0 +1,127 @@
+"""The alpha channel that a video or pictures bring along, as alpha maps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from vhap.data.pictures import list_pictures, picture_size, some_names, unreadable, write_picture
+from vhap.data.video import probe_video, read_alpha_frames
+from vhap.data.video_properties import can_decode_alpha
+from vhap.util.errors import InputError
+from vhap.util.log import get_logger
+from vhap.util.optional import import_or_explain
+from vhap.util.progress import progress
+
+OPAQUE = 250
+"""From here on, of 255: lossy codecs do not keep 255 exactly."""
+SOLID = 128
+NONE = "none"
+PIL_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
+
+
+def takes_input_alpha(method: str, sources: Mapping[str, Path | list[Path]]) -> bool:
+    """Whether the alpha channels of these videos or lists of pictures, by name, are the mattes.
+
+    method: as --matting_method: `input` asks for it, `auto` takes it where all have one. Raises InputError where it is
+    asked for and one has none, or none that says anything.
+    """
+    if method not in ("auto", "input"):
+        return False
+    for name, source in sources.items():
+        fault = alpha_fault(source)
+        if fault is None:
+            continue
+        if method == "input":
+            raise InputError(
+                f"expected an alpha channel in {name} for --matting_method input, found {fault}; choose another "
+                "--matting_method"
+            )
+        if fault != NONE or name != next(iter(sources)):
+            get_logger().info("alpha channels are not taken as mattes: %s has %s", name, fault)
+        return False
+    get_logger().info("the alpha channel is the matte: %s", some_names(list(sources)))
+    return True
+
+
+def alpha_fault(source: Path | Iterable[Path]) -> str | None:
+    """Why the alpha channel of a video, or of pictures, is no matte; None where it is one.
+
+    A matte lets something through somewhere, and not everything everywhere. Decodes until both have been met, mostly in
+    the first frame.
+    """
+    if isinstance(source, Path):
+        info = probe_video(source)
+        if not can_decode_alpha(info.properties):
+            return "one that this ffmpeg does not read" if info.properties.has_alpha else NONE
+        maps: Iterable[np.ndarray] = read_alpha_frames(source, info.fps)
+    else:
+        pictures = list(source)
+        if without := [path.name for path in pictures if not has_alpha(path)]:
+            return NONE if len(without) == len(pictures) else f"none in {some_names(without)}"
+        maps = map(read_own_alpha, pictures)
+    lowest, highest = 255, 0
+    for alpha in maps:
+        lowest, highest = min(lowest, int(alpha.min())), max(highest, int(alpha.max()))
+        if lowest < OPAQUE and highest >= SOLID:
+            return None
+    return "one that is opaque everywhere" if lowest >= OPAQUE else "one that is transparent everywhere"
+
+
+def has_alpha(path: Path) -> bool:
+    """Whether a picture has an alpha channel, or a transparent colour, by its header."""
+    pil = import_or_explain("PIL.Image", "pip install pillow")
+    try:
+        with pil.open(path) as picture:
+            return picture.mode in PIL_MODES or "transparency" in picture.info
+    except (OSError, SyntaxError, ValueError) as error:
+        raise unreadable(path) from error
+
+
+def read_own_alpha(path: Path) -> np.ndarray:
+    """(H, W) uint8 of a picture that `has_alpha`, upright; palettes and 16 bits included."""
+    pil, operations = import_or_explain("PIL.Image"), import_or_explain("PIL.ImageOps")
+    try:
+        with pil.open(path) as picture:
+            return np.array(operations.exif_transpose(picture).convert("RGBA").getchannel("A"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise unreadable(path) from error
+
+
+def is_complete(names: Iterable[str], folder: Path) -> bool:
+    """Whether the folder has an alpha map of each name."""
+    return set(names) <= list_pictures(folder).keys()
+
+
+def write_alpha_maps(
+    names: Mapping[str, Path], folder: Path, video: Path | None = None, fps: Fraction | None = None
+) -> int:
+    """Writes folder/<name>.png for each picture that has no map yet; returns how many.
+
+    names: name -> picture, in order of time. video: where the pictures were taken from at `fps`, else their own alpha
+    is read. Pictures stay as they are. Raises InputError where the video has another number of frames.
+    """
+    there = {name for name, path in list_pictures(folder).items() if name in names and picture_size(path)}
+    if there == set(names):
+        return 0
+    maps = read_alpha_frames(video, fps) if video and fps else _of_pictures(names, there)
+    count = 0
+    for name, alpha in zip(names, progress(maps, "alpha maps", len(names))):
+        count += 1
+        if name not in there:
+            write_picture(folder / f"{name}.png", alpha)
+    if count < len(names):
+        raise InputError(
+            f"expected an alpha map of each of {len(names)} pictures from {video}, found {count}; remove images/ "
+            "and alpha_maps/ to extract again"
+        )
+    get_logger().info("alpha maps of %d pictures in %s", len(names) - len(there), folder)
+    return len(names) - len(there)
+
+
+def _of_pictures(names: Mapping[str, Path], there: set[str]) -> Iterator[np.ndarray]:
+    for name, path in names.items():
+        yield np.zeros((1, 1), np.uint8) if name in there else read_own_alpha(path)
