@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from vhap.data.pictures import list_pictures, picture_size, some_names, unreadable, write_picture
+from vhap.data.provenance import Origin, Provenance
 from vhap.data.video import probe_video, read_alpha_frames
 from vhap.data.video_properties import can_decode_alpha
 from vhap.util.errors import InputError
@@ -91,28 +93,45 @@ def read_own_alpha(path: Path) -> np.ndarray:
         raise unreadable(path) from error
 
 
-def is_complete(names: Iterable[str], folder: Path) -> bool:
-    """Whether the folder has an alpha map of each name."""
-    return set(names) <= list_pictures(folder).keys()
+def is_complete(names: Mapping[str, Path], folder: Path) -> bool:
+    """Whether the folder has an alpha map of each picture, none of ours of another picture."""
+    maps = list_pictures(folder)
+    return names.keys() <= maps.keys() and not Provenance(folder.parent).stale(maps, names)
 
 
 def write_alpha_maps(
-    names: Mapping[str, Path], folder: Path, video: Path | None = None, fps: Fraction | None = None
+    names: Mapping[str, Path],
+    folder: Path,
+    video: Path | None = None,
+    fps: Fraction | None = None,
+    sequence: Path | None = None,
+    keep_methods: bool = False,
 ) -> int:
-    """Writes folder/<name>.png for each picture that has no map yet; returns how many.
+    """Writes folder/<name>.png for each picture that has no map yet, or one of ours of another picture; returns how
+    many.
 
     names: name -> picture, in order of time. video: where the pictures were taken from at `fps`, else their own alpha
-    is read. Pictures stay as they are. Raises InputError where the video has another number of frames.
+    is read. Pictures stay as they are. sequence: the folder with the record of what was made from what; None: the
+    parent of folder. keep_methods: maps of ours that are no alpha channels are kept. Raises InputError where the video
+    has another number of frames.
     """
-    there = {name for name, path in list_pictures(folder).items() if name in names and picture_size(path)}
+    made = Provenance(sequence or folder.parent)
+    maps = {name: path for name, path in list_pictures(folder).items() if name in names and picture_size(path)}
+    options = {"method": "input"}
+    stale = made.stale(maps, names, None if keep_methods else dict.fromkeys(names, options))
+    there = maps.keys() - set(stale)
+    if stale:
+        get_logger().info("%d of %d alpha maps in %s were made of other pictures", len(stale), len(maps), folder)
     if there == set(names):
         return 0
-    maps = read_alpha_frames(video, fps) if video and fps else _of_pictures(names, there)
+    sources = made.sources(names)
+    alphas = read_alpha_frames(video, fps) if video and fps else _of_pictures(names, there)
     count = 0
-    for name, alpha in zip(names, progress(maps, "alpha maps", len(names))):
+    for name, alpha in zip(names, progress(alphas, "alpha maps", len(names))):
         count += 1
         if name not in there:
-            write_picture(folder / f"{name}.png", alpha)
+            write = partial(write_picture, picture=alpha)
+            made.write(folder / f"{name}.png", Origin(sources[name], options), write)
     if count < len(names):
         raise InputError(
             f"expected an alpha map of each of {len(names)} pictures from {video}, found {count}; remove images/ "
@@ -122,6 +141,6 @@ def write_alpha_maps(
     return len(names) - len(there)
 
 
-def _of_pictures(names: Mapping[str, Path], there: set[str]) -> Iterator[np.ndarray]:
+def _of_pictures(names: Mapping[str, Path], there: Container[str]) -> Iterator[np.ndarray]:
     for name, path in names.items():
         yield np.zeros((1, 1), np.uint8) if name in there else read_own_alpha(path)

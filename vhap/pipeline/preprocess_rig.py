@@ -79,7 +79,7 @@ def complete_rig(
         if config.matting_method == "input":
             video = videos.get(camera)
             fps = extraction_rate(probe_video(video), config.target_fps) if video else None
-            write_alpha_maps(named, below, video, fps)
+            write_alpha_maps(named, below, video, fps, recording.path, keep_methods)
             continue
         # A recurrent network must not carry one camera's past into the next one's pictures.
         matting = _make_matting(config, recording.path, camera)

@@ -49,7 +49,7 @@ def run(config: PreprocessConfig) -> Path:
     if is_input:
         video = None if source.is_dir() else source
         fps = extraction_rate(probe_video(video), config.target_fps) if video else None
-        write_alpha_maps(pictures, folder / "alpha_maps", video, fps)
+        write_alpha_maps(pictures, folder / "alpha_maps", video, fps, folder, config.matting_method == "auto")
     if matting is not None:
         background = images_folder / config.background_folder
         options = matting_options(config.matting_method, config.matting_weights, background)
