@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vhap.data.result_rules import check_result
 from vhap.util.errors import InputError
 from vhap.util.files import read_npz, write_npz
 from vhap.util.log import get_logger
@@ -73,7 +74,8 @@ def save_result(path: str | Path, result: TrackResult) -> None:
 
 
 def load_result(path: str | Path, head_identity: str | None = None) -> TrackResult:
-    """Reads a result; InputError where keys are missing, numbers are not finite, or it is of another head."""
+    """Reads a result; InputError where keys are missing, arrays are not what `check_result` asks for, or it is of
+    another head."""
     arrays = read_npz(path)
     if "timestep_index" not in arrays and "timestep_id" in arrays:
         arrays["timestep_index"] = np.arange(len(arrays["timestep_id"]))
@@ -87,11 +89,7 @@ def load_result(path: str | Path, head_identity: str | None = None) -> TrackResu
         raise InputError(
             f"expected the keys of a tracking result in {path}, found no {', '.join(missing)}; track again"
         )
-    broken = [n for n, v in arrays.items() if v.dtype.kind == "f" and not np.isfinite(v).all()]
-    if broken:
-        raise InputError(
-            f"expected finite numbers in {path}, found NaN or infinity in {', '.join(broken)}; track again"
-        )
+    check_result(arrays, path)
     known = {field.name for field in fields(TrackResult)}
     result = TrackResult(**{name: value for name, value in arrays.items() if name in known})
     if head_identity is not None and result.head_identity not in (head_identity, "unknown"):

@@ -52,7 +52,11 @@ def _complaint(array: np.ndarray, rule: ArrayRule, lengths: dict[str, int]) -> s
     wanted = shape[1:] if free else shape
     found = array.shape[max(0, array.ndim - len(wanted)) :] if free else array.shape
     bound = [lengths.get(side, side) if isinstance(side, str) else side for side in wanted]
-    if len(found) != len(wanted) or any(isinstance(side, int) and side != n for side, n in zip(bound, found)):
+    # A name that stands twice in one shape is bound by its first length.
+    first = dict(zip(reversed(bound), reversed(found)))
+    if len(found) != len(wanted) or any(
+        (side if isinstance(side, int) else first[side]) != n for side, n in zip(bound, found)
+    ):
         text = " x ".join(f"{side} = {b}" if side != b else str(side) for side, b in zip(shape[-len(bound) :], bound))
         return (
             f"{'any x ' if free else ''}{text or 'one value'}, found {' x '.join(map(str, array.shape)) or 'one value'}"
