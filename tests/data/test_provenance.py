@@ -7,18 +7,15 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from vhap.data import provenance
 from vhap.data.extraction import downsample_pictures, extract_pictures
-from vhap.data.input_alpha import is_complete, write_alpha_maps
 from vhap.data.pictures import list_pictures, read_alpha, read_rgb, write_picture
 from vhap.data.provenance import RECORD, Origin, Provenance, content_digest
 from vhap.detect.matting import matte_pictures
 from vhap.util.errors import InputError
-from vhap.util.files import write_bytes
 
 
 class Brightness:
@@ -250,20 +247,3 @@ def test_origin_is_read_back(folder):
     origin = Origin(made.sources(list_pictures(folder / "images"))["000000"], {"method": "a"})
     made.write(target, origin, lambda path: path.write_bytes(b"content"))
     assert Provenance(folder).origins({"000000": target}) == {"000000": origin}
-
-
-def test_alpha_channels_of_replaced_pictures_are_read_again(tmp_path):
-    folder = tmp_path / "take"
-    for index in range(3):
-        write_bytes(folder / "images" / f"{index:06d}.png", with_alpha(10 * index))
-    pictures = list_pictures(folder / "images")
-    assert write_alpha_maps(pictures, folder / "alpha_maps") == 3
-    write_bytes(pictures["000001"], with_alpha(77))
-    assert not is_complete(pictures, folder / "alpha_maps")
-    assert write_alpha_maps(pictures, folder / "alpha_maps") == 1
-    assert is_complete(pictures, folder / "alpha_maps")
-    assert values(folder) == [0, 77, 20]
-
-
-def with_alpha(value: int) -> bytes:
-    return cv2.imencode(".png", np.full((8, 12, 4), value, np.uint8))[1].tobytes()
