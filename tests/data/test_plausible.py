@@ -11,7 +11,7 @@ import pytest
 
 from vhap.data.color import correct_affine, correct_polynomial
 from vhap.data.landmark_files import load_landmarks
-from vhap.data.plausible import FACE_PARTS, check_alpha_maps, check_correction, check_faces, check_not_inverted
+from vhap.data.plausible import FACE_PARTS, check_alpha_maps, check_correction, check_faces, check_mattes_at_faces
 from vhap.util.errors import InputError
 from vhap.util.files import write_bytes, write_npz
 from vhap.util.log import get_logger
@@ -216,7 +216,6 @@ cv2.ellipse(PERSON, (30, 25), (12, 16), 0, 0, 360, 255, -1)
     [
         (PERSON // 255, "look like 0 and 1; multiply by 255"),
         (PERSON // 28, "look like labels"),
-        (PERSON * 0, "nothing but 0"),
         (PERSON.astype(np.uint16), "look like 8 bits; multiply by 257"),
         (np.dstack([PERSON, PERSON // 2, 255 - PERSON]), "found a colour picture"),
         (np.dstack([PERSON] * 3 + [PERSON * 0 + 255]), "opaque alpha channels, which count"),
@@ -244,6 +243,14 @@ def test_honest_alpha_maps(tmp_path, picture):
         check_alpha_maps(maps(tmp_path, picture, ".jpg"))
 
 
+def test_empty_maps_are_for_the_faces_to_tell(tmp_path):
+    check_alpha_maps(maps(tmp_path, PERSON * 0))
+    points, sure = np.tile(np.array([[30.0, 20.0]]), (3, 1, 1)), np.ones((3, 1))
+    with pytest.raises(InputError, match="nothing but 0 in the 3 looked at, which show a face"):
+        check_mattes_at_faces([PERSON * 0.0] * 3, points, sure, "take")
+    check_mattes_at_faces([PERSON * 0.0, PERSON * 0.0, PERSON / 255], points, sure, "take")
+
+
 def test_full_maps_are_warned_of(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(get_logger(), "propagate", True)
     check_alpha_maps(maps(tmp_path, PERSON * 0 + 255))
@@ -259,13 +266,13 @@ def test_a_few_empty_maps_pass(tmp_path):
 def test_inverted_mattes():
     points = np.tile(np.array([[30.0, 20.0], [28.0, 25.0], [32.0, 25.0]]), (3, 1, 1))
     sure, alphas = np.ones((3, 3)), [PERSON / 255] * 3
-    check_not_inverted(alphas, points, sure, "take")
+    check_mattes_at_faces(alphas, points, sure, "take")
     with pytest.raises(InputError, match="look inverted"):
-        check_not_inverted([1 - alpha for alpha in alphas], points, sure, "take")
-    check_not_inverted([np.ones_like(alphas[0])] * 3, points, sure, "take")
-    check_not_inverted([1 - alphas[0], *alphas[:2]], points, sure, "take")
-    check_not_inverted([1 - alpha for alpha in alphas], points, 0 * sure, "take")
-    check_not_inverted([], [], [], "take")
+        check_mattes_at_faces([1 - alpha for alpha in alphas], points, sure, "take")
+    check_mattes_at_faces([np.ones_like(alphas[0])] * 3, points, sure, "take")
+    check_mattes_at_faces([1 - alphas[0], *alphas[:2]], points, sure, "take")
+    check_mattes_at_faces([1 - alpha for alpha in alphas], points, 0 * sure, "take")
+    check_mattes_at_faces([], [], [], "take")
 
 
 GENTLE = np.array([[1.3, -0.2, -0.05, 0.02], [-0.15, 1.2, -0.1, -0.03], [-0.02, -0.3, 1.5, 0.01]])

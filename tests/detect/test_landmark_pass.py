@@ -136,7 +136,7 @@ def test_ensure_detects_again_where_a_picture_was_replaced(tmp_path, pictures, m
 def test_ensure_detects_again_with_other_options(tmp_path, pictures, monkeypatch):
     monkeypatch.setattr(landmarks, "detector_maker", lambda *_: BlobDetector)
     sequence = open_sequence(tmp_path, "person")
-    for options, searches in (({"person": "1"}, 12), ({"person": "1"}, 0), (None, 0), ({"person": "2"}, 12)):
+    for options, searches in (({"crops": "1"}, 12), ({"crops": "1"}, 0), (None, 0), ({"crops": "2"}, 12)):
         BlobDetector.searched.clear()
         landmarks.ensure_landmarks(sequence, "mediapipe", 1, options=options)
         assert len(BlobDetector.searched) == searches, options

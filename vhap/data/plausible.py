@@ -183,9 +183,9 @@ def check_alpha_maps(paths: Sequence[Path]) -> None:
         lowest, highest = min(lowest, int(values.min())), max(highest, int(values.max()))
     folder, count = paths[0].parent, f"{len(chosen)} of {len(paths)}"
     expected = f"expected alpha maps from 0 (background) to {65535 if is_deep else 255} (person) in {folder}"
-    remedy = "write them again, or remove the folder and run preprocess_video.py"
     if highest == 0:
-        raise InputError(f"{expected}, found nothing but 0 in {count}; {remedy}")
+        # Nobody may be in the pictures: `check_mattes_at_faces` knows.
+        return
     if is_deep and highest <= 255:
         raise InputError(f"{expected}, found at most {highest} in {count}, which look like 8 bits; multiply by 257")
     if highest <= HIGHEST_LABEL:
@@ -206,25 +206,30 @@ def _require_grey(stored: np.ndarray, path: Path) -> None:
         )
 
 
-def check_not_inverted(
+def check_mattes_at_faces(
     alphas: Sequence[np.ndarray],
     points_px: Sequence[np.ndarray],
     confidence: Sequence[np.ndarray],
     where: str | Path,
 ) -> None:
-    """InputError where most mattes are empty in the face and full along the picture's border.
+    """InputError where all mattes are empty, or most are empty in the face and full along the picture's border.
 
     alphas: F times (H, W) in [0, 1]; points_px: (L, 2) px of each; confidence: (L,) of each.
     """
-    inverted, judged = 0, 0
+    inverted, empty, judged = 0, 0, 0
     for alpha, points, sure in zip(alphas, points_px, confidence):
         height, width = alpha.shape
         inside = (sure > 0) & (points >= 0).all(1) & (points < [width, height]).all(1)
         if inside.any():
             columns, rows = points[inside].astype(int).T
             border = np.concatenate([alpha[0], alpha[-1], alpha[:, 0], alpha[:, -1]])
-            judged += 1
+            judged, empty = judged + 1, empty + (not alpha.any())
             inverted += bool(alpha[rows, columns].mean() < 0.2 and border.mean() > 0.8)
+    if judged and empty == judged:
+        raise InputError(
+            f"expected alpha maps with 255 where the person is in {where}, found nothing but 0 in the {judged} looked "
+            "at, which show a face; remove the folder and run preprocess_video.py, or write them again"
+        )
     if judged and inverted > judged / 2:
         raise InputError(
             f"expected alpha maps with 255 where the person is in {where}, found the face empty and the border full in "

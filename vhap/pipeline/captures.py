@@ -13,7 +13,7 @@ from vhap.data.frame_cache import DEFAULT_BYTES
 from vhap.data.monocular import MonocularCapture
 from vhap.data.multiview import MultiviewCapture, open_multiview_recording
 from vhap.data.nersemble.capture import NersembleCapture, open_nersemble_recording
-from vhap.data.plausible import check_faces, check_not_inverted
+from vhap.data.plausible import check_faces, check_mattes_at_faces
 from vhap.data.results import TrackResult
 from vhap.data.rig_capture import RigCapture
 from vhap.data.rig_recording import RigRecording
@@ -58,7 +58,7 @@ def open_capture(config: TrackConfig) -> Capture:
 
 
 def require_faces(capture: MonocularCapture | RigCapture) -> None:
-    """InputError where the landmarks are no faces, or the mattes are full but there, in most of what is looked at."""
+    """InputError where the landmarks are no faces, or the mattes are empty or inverted there."""
     points_px, confidence = (tensor.numpy() for tensor in capture.load_landmarks())
     flat_px, flat = points_px.reshape(-1, *points_px.shape[2:]), confidence.reshape(-1, confidence.shape[2])
     check_faces(flat_px, flat, capture.landmark_set, capture.folder / "landmark2d")
@@ -70,7 +70,7 @@ def require_faces(capture: MonocularCapture | RigCapture) -> None:
     alphas, points, sure = (
         [getattr(batch, name)[0].numpy() for batch in batches] for name in ("alpha", "landmarks_px", "confidence")
     )
-    check_not_inverted(alphas, points, sure, capture.folder / "alpha_maps")
+    check_mattes_at_faces(alphas, points, sure, capture.folder / "alpha_maps")
 
 
 def open_recording(data: RigConfig) -> RigRecording:
