@@ -118,7 +118,7 @@ def check_faces(points_px: np.ndarray, confidence: np.ndarray, landmark_set: str
         return
     known = confidence[shown] > 0
     face = _extent(np.where(known[..., None], points, np.nan))
-    remedy = "write them in the order, the axes and the units of the README's table of landmark files, or detect again"
+    remedy = "write them in the order, the axes and the units that doc/monocular.md names, or detect again"
     if np.median(face) < SMALLEST_FACE_PX and not np.median(np.abs(points)):
         raise InputError(
             f"expected landmarks of faces in {where}, found points at 0 0 with a confidence; write 0 as confidence, "
