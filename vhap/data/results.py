@@ -8,38 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
+from vhap.data.result_rules import check_result
 from vhap.data.run_order import runs_in
-from vhap.util.errors import InputError, shown
+from vhap.util.errors import InputError
 from vhap.util.files import read_npz, write_npz
 from vhap.util.log import get_logger
-from vhap.util.schema import REAL, TEXT, WHOLE, ArrayRule, check_arrays
 
 RESULT_PATTERN = re.compile(r"tracked_flame_params_(-?\d+)\.npz$")
 SAVED_EVERY_EPOCHS = 10
 """Of the global stage, which also saves its last one."""
-LARGEST_ANGLE, LARGEST_COEFFICIENT, LARGEST_LENGTH = 1e3, 1e4, 1e9
-"""What turns up in broken files alone: radians (more than a turn is no fault), coefficients, any unit of length."""
-RULES = {
-    "rotation": ArrayRule(REAL, ("T", 3), LARGEST_ANGLE),
-    "translation": ArrayRule(REAL, ("T", 3), LARGEST_LENGTH),
-    "neck_pose": ArrayRule(REAL, ("T", 3), LARGEST_ANGLE),
-    "jaw_pose": ArrayRule(REAL, ("T", 3), LARGEST_ANGLE),
-    "eyes_pose": ArrayRule(REAL, ("T", 6), LARGEST_ANGLE),
-    "shape": ArrayRule(REAL, ("S",), LARGEST_COEFFICIENT),
-    "expr": ArrayRule(REAL, ("T", "E"), LARGEST_COEFFICIENT),
-    "timestep_id": ArrayRule(TEXT, ("T",)),
-    "timestep_index": ArrayRule(WHOLE, ("T",)),
-    "n_processed_frames": ArrayRule(WHOLE, ()),
-    "image_size": ArrayRule(REAL, (2,), 1e6),
-    "head_model": ArrayRule(TEXT, ()),
-    "focal_length": ArrayRule(REAL, (1,), 1e6, required=False),
-    "tex_extra": ArrayRule(REAL, (3, "R", "R"), 1e3, required=False),
-    "lights": ArrayRule(REAL, (9, 3), 1e6, required=False),
-    "static_offset": ArrayRule(REAL, (1, "V", 3), LARGEST_LENGTH, required=False),
-    "dynamic_offset": ArrayRule(REAL, ("T", "V", 3), LARGEST_LENGTH, required=False),
-    "scale": ArrayRule(REAL, ("...",), LARGEST_LENGTH, required=False),
-    "T_tracked_given": ArrayRule(REAL, (4, 4), LARGEST_LENGTH, required=False),
-}
 PER_TIMESTEP = ("rotation", "translation", "neck_pose", "jaw_pose", "eyes_pose", "expr", "dynamic_offset")
 
 
@@ -117,8 +94,8 @@ def not_finite(arrays: dict[str, np.ndarray]) -> list[str]:
 
 
 def load_result(path: str | Path, head_identity: str | None = None) -> TrackResult:
-    """Reads a result; InputError where keys are missing, kinds, shapes or numbers make no sense, or it is of another
-    head."""
+    """Reads a result; InputError where keys are missing, arrays are not what `check_result` asks for, or it is of
+    another head."""
     arrays = read_npz(path)
     if "timestep_index" not in arrays and "timestep_id" in arrays:
         arrays["timestep_index"] = np.arange(len(arrays["timestep_id"]))
@@ -126,12 +103,8 @@ def load_result(path: str | Path, head_identity: str | None = None) -> TrackResu
         # A static avatar's file has no names.
         arrays["timestep_id"] = np.array([f"{index:06d}" for index in arrays["timestep_index"].tolist()])
     arrays.setdefault("head_model", np.array("unknown"))
-    check_arrays(path, arrays, RULES, "track again")
-    if broken := not_finite(arrays):
-        raise InputError(f"expected finite numbers in {path}, found others in {', '.join(broken)}; track again")
+    check_result(arrays, path)
     if "scale" in arrays:
-        if arrays["scale"].size != 1 or arrays["scale"].item() <= 0:
-            raise InputError(f"expected one scale above 0 in {path}, found {shown(arrays['scale'])}; track again")
         arrays["scale"] = arrays["scale"].reshape(())
     known = {field.name for field in fields(TrackResult)}
     result = TrackResult(**{name: value for name, value in arrays.items() if name in known})
