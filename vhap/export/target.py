@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,10 +50,16 @@ def target_folder(config: ExportConfig | MeshExportConfig) -> Path:
     return config.tgt_folder.with_name(f"{config.tgt_folder.name}_epoch{config.epoch}")
 
 
-def fingerprint(result_file: Path, config: ExportConfig | MeshExportConfig, data: RecordingConfig) -> str:
-    """Equal for exports that write the same files: the result's bytes, the options, and the capture they show."""
+def fingerprint(
+    result_file: Path,
+    config: ExportConfig | MeshExportConfig,
+    data: RecordingConfig,
+    left_out: Sequence[Mapping[str, object]] = (),
+) -> str:
+    """Equal for exports that write the same files: the result's bytes, the options, the capture they show, and what is
+    left out of it."""
     options = {key: value for key, value in to_plain(config).items() if key not in ("src_folder", "tgt_folder")}
-    everything = [file_hash(result_file), options, to_plain(data)]
+    everything = [file_hash(result_file), options, to_plain(data), *left_out]
     return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:16]
 
 
