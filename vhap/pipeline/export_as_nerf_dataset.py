@@ -15,7 +15,7 @@ from vhap.data.subset import select_cameras, select_timesteps
 from vhap.export.centred_result import tracked_cameras
 from vhap.export.head_files import is_posed_by_trainers
 from vhap.export.nerf_dataset import ExportSource, export_dataset
-from vhap.export.target import fingerprint, target_folder
+from vhap.export.target import check_target, fingerprint, target_folder
 from vhap.model.head import HeadModel
 from vhap.pipeline.captures import CaptureConfig, given_cameras, read_capture, similarity_of
 from vhap.pipeline.export_lost_frames import without_lost_frames
@@ -34,9 +34,10 @@ def run(config: ExportConfig) -> Path:
     tracked = load_config(folder / "config.yml", TrackConfig)
     head = configured_head(tracked.model)
     source = open_source(tracked.data, head, load_result(file, head.identity), config)
+    target = target_folder(config)
+    check_target(target)
     if not config.keep_lost_frames:
         source = without_lost_frames(source, file, tracked)
-    target = target_folder(config)
     get_logger().info("exporting %d timesteps of %s to %s", len(source.result.timestep_id), file, target)
     if not is_posed_by_trainers(head):
         get_logger().warning(

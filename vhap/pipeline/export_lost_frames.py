@@ -56,7 +56,7 @@ def check_enough_is_left(reasons: np.ndarray, said: str, source: ExportSource) -
     folder = source.capture.folder
     if 2 * (reasons == NO_MATTE).sum() > reasons.size:
         raise InputError(
-            f"expected mattes of the head in {folder}, found most of {reasons.size} empty there: {said}; remove the "
+            f"expected mattes of a head in {folder}, found most of {reasons.size} empty there: {said}; remove the "
             "alpha maps, then preprocess again with another --matting_method or --person, or export with "
             "--keep_lost_frames"
         )

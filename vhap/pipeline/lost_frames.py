@@ -32,7 +32,6 @@ from vhap.pipeline.rendered_frames import RunScene
 from vhap.tracking.photometric.point_albedo import STRANGE, STRANGE_TIMES
 from vhap.util.choice import even_choice
 from vhap.util.errors import InputError
-from vhap.util.log import get_logger
 
 COMPARED = 16
 """Frames with a face by which it is known how far a picture is from the head drawn over it."""
@@ -51,8 +50,9 @@ def all_small_pictures(data: CaptureConfig) -> Pictures:
     return small_pictures(capture, range(len(capture.timestep_ids)), range(len(capture.camera_ids)))
 
 
-def check_pictures(capture: Capture, pictures: Pictures) -> None:
-    """InputError where all pictures are of one colour, or where most mattes contradict the faces; a line on a few."""
+def check_pictures(capture: Capture, pictures: Pictures) -> list[str]:
+    """InputError where all pictures are of one colour, or where most mattes contradict the faces; of fewer a line for
+    the log."""
     flat = [picture for row in pictures for picture in row]
     if all(picture.is_constant for picture in flat):
         raise InputError(
@@ -73,8 +73,7 @@ def check_pictures(capture: Capture, pictures: Pictures) -> None:
             f"expected mattes around the faces of {capture.folder}, found: {describe(wrong, faces)}; remove the alpha "
             "maps, then preprocess again with another --matting_method or --person, or track without"
         )
-    if wrong:
-        get_logger().warning("%s", describe(wrong, faces))
+    return [describe(wrong, faces)] if wrong else []
 
 
 def lost_reasons(scene: RunScene, pictures: Pictures, found: np.ndarray | None) -> np.ndarray:

@@ -73,18 +73,17 @@ def run(config: TrackConfig) -> Path:
         )
     head = open_textured_head(config, capture, device)
     stages = wanted_stages(config, build_stages(config))
-    without_effect = lines_of_no_effect(asked, traits_of(config))
     pictures = all_small_pictures(config.data)
-    check_pictures(capture, pictures)
+    lines = [*lines_of_no_effect(asked, traits_of(config)), *check_pictures(capture, pictures)]
     if config.dry_run:
-        warn(without_effect)
+        warn(lines)
         describe(build_tracker(config, capture, head, device), stages)
         return config.exp.output_folder
     continued = unfinished_run(config, device)
     folder, checkpoint = continued or (start_run_folder(config), None)
     handler = log_to_file(folder / "log.txt")
     try:
-        warn(without_effect)
+        warn(lines)
         track_into(folder, config, capture, pictures, head, stages, device, checkpoint)
     finally:
         get_logger().removeHandler(handler)
@@ -207,7 +206,7 @@ def track_into(
         )
         path = folder / f"tracked_flame_params_{epoch}.npz"
         scene = scene_of(path, epoch, config, head, capture, result)
-        lost = lost_reasons(scene, pictures, tracker.found.any(1).numpy())
+        lost = lost_reasons(scene, pictures, tracker.found.any(1).cpu().numpy())
         result = replace(result, lost_reason=lost, camera_id=np.array(capture.camera_ids))
         save_result(path, result)
         write_evaluation_folder(replace(scene, result=result))
