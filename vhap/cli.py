@@ -12,9 +12,12 @@ from typing import TypeVar
 
 import tyro
 
+from vhap.config.legacy import translated
+from vhap.config.ranges import check_ranges
 from vhap.config.report import ReportConfig
 from vhap.config.track import TrackConfig
 from vhap.util.errors import exits_cleanly
+from vhap.util.log import get_logger
 
 C = TypeVar("C")
 COMMANDS = {
@@ -36,37 +39,36 @@ COMMANDS = {
 }
 
 
-OTHER_NAMES = {"--w.reg_tex_res_clusters": "--w.reg_tex_res"}
-
-
 def parse(kind: type[C], description: str | None, args: Sequence[str] | None = None) -> C:
-    """Options from the command line; a wrong one ends the program with one line on stderr and exit status 2."""
+    """Options from the command line; a wrong one ends the program with one line on stderr and exit status 2. What
+    other trackers' scripts hold is translated, and said in the log."""
+    config, lines = parse_with_lines(kind, description, args)
+    for line in lines:
+        get_logger().warning(line)
+    return config
+
+
+def parse_with_lines(kind: type[C], description: str | None, args: Sequence[str] | None = None) -> tuple[C, list[str]]:
+    """As parse, with the lines for the log: what was not taken as it was typed."""
+    words, lines = translated(sys.argv[1:] if args is None else args, kind)
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(kind, args=with_present_names(args), description=description)
+            config = tyro.cli(kind, args=words, description=description)
     except SystemExit as stop:
         if stop.code:
             print(f"error: {one_line(complaint.getvalue())}", file=sys.stderr)
         raise
-
-
-def with_present_names(args: Sequence[str] | None) -> list[str]:
-    """The command line with options that have another name now under that name."""
-    words = []
-    for word in sys.argv[1:] if args is None else args:
-        option, sign, value = word.partition("=")
-        known = OTHER_NAMES.get(option.replace("-", "_").replace("__", "--", 1))
-        words.append(word if known is None else f"{known}{sign}{value}")
-    return words
+    check_ranges(config)
+    return config, lines
 
 
 def run_tracking(
     kind: type[TrackConfig], description: str | None, args: Sequence[str] | None, pipeline: str = "track"
 ) -> None:
     """What every tracking script does: options, the run of a pipeline file, its page; prints where they are."""
-    config = parse(kind, description, args)
-    folder = importlib.import_module(f"vhap.pipeline.{pipeline}").run(config)
+    config, lines = parse_with_lines(kind, description, args)
+    folder = importlib.import_module(f"vhap.pipeline.{pipeline}").run(config, lines)
     print(folder)
     if config.exp.report and not config.dry_run:
         print(importlib.import_module("vhap.pipeline.report").run(ReportConfig(folder)))

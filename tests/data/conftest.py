@@ -56,17 +56,6 @@ def sequence(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def make_alpha_video(make_video: Callable[..., Path]) -> Callable[..., Path]:
-    """A test card whose left half is opaque and whose right half is `right`, 0 to 255."""
-
-    def make(name: str, *options: str, right: int = 0, left: int = 255) -> Path:
-        alpha = f"format=rgba,geq=r='r(X,Y)':g='g(X,Y)':b='b(X,Y)':a='if(lt(X,32),{left},{right})'"
-        return make_video(name, "-vf", alpha, *options, duration=0.2)
-
-    return make
-
-
-@pytest.fixture
 def late_video(make_video: Callable[..., Path], tmp_path: Path) -> Callable[[str, float], Path]:
     """Ten frames that begin some seconds after the sound."""
 

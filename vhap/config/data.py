@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from vhap.config.ranges import CalibrationPixels, Downsampling, FocalPixels, PrincipalPoint, Scale, Workers
+
 LandmarkSource = Literal["mediapipe", "face-alignment", "star", "both"]
 BackgroundColor = Literal["white", "black"]
 Division = Literal["train", "val", "front-view", "side-view", "six-view"]
@@ -19,9 +21,9 @@ class RecordingConfig:
     """Folder that holds the sequences."""
     sequence: str
     """Name of the sequence's folder, or a prefix that only one folder has."""
-    n_downsample_rgb: int | None = None
+    n_downsample_rgb: Downsampling | None = None
     """Read the pictures in images_N instead of images."""
-    scale_factor: float = 1.0
+    scale_factor: Scale = 1.0
     """Further scaling of the pictures while they are read, at most 1."""
     background_color: BackgroundColor | None = "white"
     """What stands behind the person, by the alpha maps; None keeps the pictures as they are."""
@@ -31,7 +33,7 @@ class RecordingConfig:
     """Landmarks take part in tracking."""
     landmark_source: LandmarkSource = "mediapipe"
     """Detector; `both` takes mouth and eyes from STAR, jaw line, nose and brows from face-alignment."""
-    landmark_detector_njobs: int = 0
+    landmark_detector_njobs: Workers = 0
     """Processes that detect landmarks at the same time; 0 takes one for each core."""
     subset: str | None = None
     """Which timesteps: ti3 (one), ti3tj9 (3 to 9), tn20 (20 evenly), ts5 (every 5th), joined by `_`.
@@ -44,13 +46,13 @@ class DataConfig(RecordingConfig):
 
     calibrated: bool = False
     """The focal length is known and stays as given by fx; giving fx implies it."""
-    fx: float | None = None
+    fx: FocalPixels | None = None
     """Focal length in pixels of the full-size pictures; None solves for it."""
-    fy: float | None = None
+    fy: FocalPixels | None = None
     """Vertical focal length in pixels of the full-size pictures; None takes fx."""
-    cx: float | None = None
+    cx: PrincipalPoint | None = None
     """Principal point from the left edge, pixels of the full-size pictures; None takes the centre."""
-    cy: float | None = None
+    cy: PrincipalPoint | None = None
     """Principal point from the top edge, pixels of the full-size pictures; None takes the centre."""
     unordered: bool = False
     """Pictures of one person in no order, as photographs: nothing is taken to move little from one to the next."""
@@ -80,7 +82,7 @@ class NersembleDataConfig(RigDataConfig):
     """What stands behind the person, by the alpha maps; None keeps the pictures as they are."""
     use_color_correction: bool = True
     """Correct each camera's colours by the dataset's calibration."""
-    image_size_during_calibration: tuple[int, int] = (3208, 2200)
+    image_size_during_calibration: tuple[CalibrationPixels, CalibrationPixels] = (3208, 2200)
     """Height and width that the intrinsics count in where camera_params.json does not say."""
     camera_convention_conversion: Literal["opencv->opengl"] = "opencv->opengl"
     """From the axes of camera_params.json to those of tracking and export; there is no other way."""

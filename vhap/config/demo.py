@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from vhap.config.ranges import Count, Pixels
+
 
 @dataclass(frozen=True)
 class DemoConfig:
@@ -15,7 +17,7 @@ class DemoConfig:
     """A video of yours. None: a rendered one of the built-in head, whose truth is known."""
     head: Literal["auto", "flame", "ict", "builtin"] = "builtin"
     """Head model to track with."""
-    frames: int = 60
+    frames: Count = 60
     """Length of the rendered video."""
-    size: int = 400
+    size: Pixels = 400
     """Side of the rendered video's pictures, in pixels."""

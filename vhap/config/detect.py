@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from vhap.config.data import LandmarkSource
+from vhap.config.ranges import Workers
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,10 @@ class DetectConfig:
     """Sequence folder with pictures in images/; a prefix that only one folder has is enough."""
     landmark_source: LandmarkSource = "mediapipe"
     """Landmark detector; `both` runs STAR and face-alignment."""
-    landmark_detector_njobs: int = 0
+    person: str | None = None
+    """Whom to follow where several are seen: 2 the second from the left, 640,360 who is at that pixel, auto the largest
+    (see preprocess_video.py, which makes mattes of another person again); not given: as before."""
+    landmark_detector_njobs: Workers = 0
     """Detectors that run at the same time; 0 takes one for each core."""
     reuse_landmarks: bool = True
     """Keep files that are complete; off detects again and replaces them."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from vhap.config.data import Division
+from vhap.config.ranges import Epoch, FramesASecond, Scale
 
 MeshFormat = Literal["obj", "ply", "gltf"]
 GltfAnimation = Literal["blendshapes", "frames"]
@@ -22,7 +23,7 @@ class ExportConfig:
     """Where the dataset is written; `_epochN` is appended where --epoch is given."""
     subset: str | None = None
     """Which of the tracked timesteps (cameras): ti3, ti3tj9, tn20, ts5 (ci0, cn4, cs2), joined by `_`."""
-    scale_factor: float = 1.0
+    scale_factor: Scale = 1.0
     """Scales pictures and intrinsics, on top of the scale that was tracked; above 0, at most 1."""
     background_color: Literal["white", "black"] = "white"
     """What stands behind the person."""
@@ -31,7 +32,7 @@ class ExportConfig:
     create_mask_from_mesh: bool = True
     """Fade the mask out below the neck, and take the head's silhouette where there are no alpha maps. Off: the
     mask is the alpha map, or everything where there is none."""
-    epoch: int = -1
+    epoch: Epoch = -1
     """Epoch of the result; -1 is the last, which also counts as 30 where fewer were needed."""
     center_principal_point: bool = False
     """Pad the pictures so that the principal point is their centre, as trainers assume that take only the angle
@@ -60,9 +61,9 @@ class MeshExportConfig:
     head in one file head.glb (gltf)."""
     subset: str | None = None
     """Which of the tracked timesteps: ti3, ti3tj9, tn20, ts5, joined by `_`."""
-    epoch: int = -1
+    epoch: Epoch = -1
     """Epoch of the result; -1 is the last, which also counts as 30 where fewer were needed."""
-    fps: float | None = None
+    fps: FramesASecond | None = None
     """Frames a second of the recording, for the times of animation and coefficients. None: as preprocessing
     extracted them, else 25."""
     gltf_animation: GltfAnimation = "blendshapes"

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from vhap.config.ranges import check_ranges
 from vhap.util.errors import InputError, shown
 from vhap.util.files import read_bytes, write_text
 
@@ -32,7 +33,9 @@ def load_config(path: str | Path, kind: type[C]) -> C:
     plain = read_yaml(path)
     if not isinstance(plain, dict) or plain.pop("schema_version", None) != SCHEMA_VERSION:
         raise InputError(f"expected schema_version {SCHEMA_VERSION} in {path}, found another; track again")
-    return from_plain(kind, plain, str(path))
+    config = from_plain(kind, plain, str(path))
+    check_ranges(config, f"{path}:")
+    return config
 
 
 class _Loader(_SAFE_LOADER):  # pyright: ignore[reportGeneralTypeIssues, reportUntypedBaseClass]

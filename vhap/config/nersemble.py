@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from vhap.config.ranges import CountOrNone, Index, Range
 
 Asset = Literal[
     "all",
@@ -21,7 +23,7 @@ Asset = Literal[
 class ListConfig:
     """Lists the participants, or the sequences of one of them."""
 
-    participant: int | None = None
+    participant: Index | None = None
     """Number of the participant whose sequences are listed; left out, all participants are."""
 
 
@@ -39,11 +41,11 @@ class DownloadConfig:
     """all, or serial numbers: 222200037,222200042."""
     assets: tuple[Asset, ...] = ("all",)
     """Kinds of files, one or several (separated by spaces)."""
-    n_workers: int = 4
+    n_workers: Annotated[int, Range(1, 1024)] = 4
     """Files that are transferred at the same time."""
     yes: bool = False
     """Start without asking."""
-    timeout_s: float = 30.0
+    timeout_s: Annotated[float, Range(0, 86_400, above=True)] = 30.0
     """Seconds without data (or with less than 1 kB for each of them) after which a connection counts as broken."""
-    retries: int = 6
+    retries: CountOrNone = 6
     """Attempts at a file after the first that bring nothing new, before it counts as failed."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from vhap.config.ranges import Downsampling, FramesASecond, Workers
+
 MattingMethod = Literal[
     "auto", "input", "mediapipe", "background_difference", "robust_video_matting", "background_matting_v2", "none"
 ]
@@ -21,9 +23,9 @@ class PreprocessConfig:
     folder; a prefix that only one folder has is enough, a trailing * allowed."""
     output_folder: Path | None = None
     """Sequence folder to write; by default beside the video, with its name, or the folder of videos itself."""
-    target_fps: float = 25.0
+    target_fps: FramesASecond = 25.0
     """Pictures taken from each second of video, at most as many as it has, at least one of the whole."""
-    downsample_scales: tuple[int, ...] = ()
+    downsample_scales: tuple[Downsampling, ...] = ()
     """Smaller copies: 2 writes images_2 with half the width and height (any of 2 4 8)."""
     image_format: Literal["jpg", "png"] = "jpg"
     """Format of the extracted pictures."""
@@ -38,7 +40,11 @@ class PreprocessConfig:
     of several cameras: the folder with image_<camera>.jpg."""
     landmark_source: PreprocessLandmarks = "mediapipe"
     """Landmark detector to run; none leaves it to tracking."""
-    landmark_detector_njobs: int = 0
+    person: str | None = None
+    """Whom landmarks and mattes follow where several are seen: 2 the second from the left in the first picture of those
+    with the most faces; 640,360 who is at that pixel x,y of the full-size pictures; auto the largest, most central and
+    longest in view. Not given: as before, at first auto."""
+    landmark_detector_njobs: Workers = 0
     """Landmark detectors that run at the same time; 0 takes one for each core."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where robust_video_matting and background_matting_v2 run."""

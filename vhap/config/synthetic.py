@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from vhap.config.ranges import Count, Degrees, FramesASecond, Index, Pixels, Range, Seed
 
 
 @dataclass(frozen=True)
@@ -19,21 +21,21 @@ class SyntheticConfig:
     """The FaceXModel folder of ICT-FaceKit. Default: $VHAP_ICT_FACEKIT."""
     layout: Literal["monocular", "nersemble_v1", "nersemble_v2", "multiview", "single_frame"] = "monocular"
     """How the recording lies on disk; all but monocular are of a calibrated rig."""
-    frames: int = 60
+    frames: Count = 60
     """Length of the clip; single_frame has one moment."""
-    fps: float = 25.0
+    fps: FramesASecond = 25.0
     """Frames a second: of the video, and of the motion."""
-    size: int = 512
+    size: Pixels = 512
     """Side of square pictures, those of one camera and of single_frame, in pixels."""
-    subject: int = 1
+    subject: Index = 1
     """Rigs: number of the person; NeRSemble's subjects have a calibration each."""
     sequence: str = "EXP-1-head"
     """Rigs: name of the sequence's folder, which also chooses the motion."""
-    cameras: int | None = None
+    cameras: Annotated[int, Range(1, 1024)] | None = None
     """Rigs: number of cameras. None: 16; single_frame: 24, on three rings all around."""
-    width: int = 275
+    width: Pixels = 275
     """Rigs but single_frame: width of the pictures."""
-    height: int = 401
+    height: Pixels = 401
     """Rigs but single_frame: height of the pictures."""
     videos: bool = False
     """Rigs but single_frame: write each camera's mp4 too."""
@@ -43,23 +45,23 @@ class SyntheticConfig:
     """multiview: the cameras' world has any scale, orientation and origin with `similarity`."""
     image_format: Literal["jpg", "png"] = "jpg"
     """Format of the pictures; png keeps them exact, and is that of single_frame."""
-    seed: int = 0
+    seed: Seed = 0
     """Chooses person, light, camera and motion. Equal options give equal files."""
-    focal: float | None = None
+    focal: Annotated[float, Range(0, 100, above=True)] | None = None
     """Focal length in units of the picture's longer side. None: random in 1.5 to 2.5; rigs: 2.55."""
-    max_yaw: float = 35.0
+    max_yaw: Degrees = 35.0
     """Largest turn to the side, degrees."""
-    max_pitch: float = 15.0
+    max_pitch: Degrees = 15.0
     """Largest nod, degrees."""
-    max_roll: float = 10.0
+    max_roll: Degrees = 10.0
     """Largest tilt, degrees."""
-    max_shift: float = 0.03
+    max_shift: Annotated[float, Range(0, 10)] = 0.03
     """Largest displacement of the head's centre along each axis, metres."""
-    expression: float = 1.0
+    expression: Annotated[float, Range(0, 100)] = 1.0
     """Strength of speech, smiles and brows; 0 leaves only blinks."""
-    supersampling: int = 2
+    supersampling: Annotated[int, Range(1, 64)] = 2
     """Samples a pixel along each axis, averaged by area."""
-    landmark_noise_px: float = 0.0
+    landmark_noise_px: Annotated[float, Range(0, 1000)] = 0.0
     """Standard deviation of the noise on the written landmarks, in pixels."""
     landmark_source: Literal["all", "mediapipe", "face-alignment"] = "all"
     """Detectors whose landmark files are written; all: those whose points the head knows."""

@@ -13,6 +13,7 @@ from vhap.config.data import (
     NersembleV2DataConfig,
     SingleFrameDataConfig,
 )
+from vhap.config.ranges import Count, CountOrNone, Index, Pixels, Rate, Seed, Share, Weight
 from vhap.util.errors import InputError
 
 ParamGroup = Literal["cam", "pose", "shape", "joints", "expr", "texture", "lights", "static_offset", "dynamic_offset"]
@@ -26,15 +27,15 @@ class ModelConfig:
     """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in asset/flame/."""
     ict_facekit_path: Path | None = None
     """The FaceXModel folder of ICT-FaceKit. Default: $VHAP_ICT_FACEKIT."""
-    n_shape: int = 300
+    n_shape: Count = 300
     """Identity coefficients, at most as many as the head has."""
-    n_expr: int = 100
+    n_expr: Count = 100
     """Expression coefficients, at most as many as the head has."""
     add_teeth: bool = True
     """Give FLAME rows of teeth (120 more vertices)."""
     remove_lip_inside: bool = False
     """Leave out the triangles inside the mouth; vertices stay as they are."""
-    tex_resolution: int = 2048
+    tex_resolution: Pixels = 2048
     """Side of the written texture; it is optimised at the resolution that the pictures support."""
     use_static_offset: bool = True
     """A displacement of every vertex, the same in all frames: hair, ears, what the head model cannot show. Without it,
@@ -55,7 +56,7 @@ class ModelConfig:
     """Regions hidden by hair or clothes: neither their texture nor their outline is aligned."""
     tex_painted: bool = True
     """Start from the head's painted texture where there is one, else from a flat colour by region."""
-    n_tex: int = 100
+    n_tex: CountOrNone = 100
     """No effect: the texture is not a sum of principal components."""
     tex_extra: bool = True
     """No effect: the albedo is always optimised and written."""
@@ -71,9 +72,9 @@ class RenderConfig:
     lighting_type: Literal["SH", "constant"] = "SH"
     """Nine spherical-harmonic coefficients for each colour channel, or a constant white light."""
 
-    disturb_rate_fg: float = 0.5
+    disturb_rate_fg: Share = 0.5
     """Appearance prior: how often a pixel of the head takes the colour of another one of its cluster."""
-    disturb_rate_bg: float = 0.5
+    disturb_rate_bg: Share = 0.5
     """The same for pixels of the background."""
     background_train: str = "target"
     """No effect: the input picture stands behind the head."""
@@ -87,105 +88,105 @@ class RenderConfig:
 class LearningRateConfig:
     """Adam's rates; all are multiplied by 0.1 in global stages, there then by 0.9 an epoch."""
 
-    base: float = 5e-3
-    translation: float = 1e-3
-    expr: float = 5e-2
-    static_offset: float = 5e-4
-    dynamic_offset: float = 5e-4
-    camera: float = 5e-3
-    light: float = 5e-3
+    base: Rate = 5e-3
+    translation: Rate = 1e-3
+    expr: Rate = 5e-2
+    static_offset: Rate = 5e-4
+    dynamic_offset: Rate = 5e-4
+    camera: Rate = 5e-3
+    light: Rate = 5e-3
 
 
 @dataclass(frozen=True)
 class LossWeightConfig:
     """Weights of the energy's terms; 0 switches a term off."""
 
-    landmark: float = 10.0
+    landmark: Weight = 10.0
     """Mean confidence-weighted L1 distance, coordinates normalised to [-1, 1]."""
     always_enable_jawline_landmarks: bool = True
     """Use jaw-line points in every stage, whatever the stage says."""
-    photo: float = 30.0
+    photo: Weight = 30.0
     """Absolute colour difference per rendered value."""
-    reg_shape: float = 0.3
+    reg_shape: Weight = 0.3
     """Mean square of the identity coefficients."""
-    reg_expr: float = 0.03
+    reg_expr: Weight = 0.03
     """Mean square of the expression coefficients."""
-    reg_neck: float = 0.3
+    reg_neck: Weight = 0.3
     """Neck rotation against the identity."""
-    reg_jaw: float = 0.3
+    reg_jaw: Weight = 0.3
     """Jaw rotation against the identity, more so where it closes too far or turns sideways."""
-    reg_eyes: float = 0.03
+    reg_eyes: Weight = 0.03
     """Eye rotations against the identity and against each other."""
-    reg_tex_tv: float = 1e4
+    reg_tex_tv: Weight = 1e4
     """Mean squared difference of neighbouring texels; scaled by (scale_factor / n_downsample_rgb)^2."""
     reg_tex_res_for: tuple[str, ...] = ("sclerae", "teeth")
     """Regions whose texture keeps near the base."""
-    reg_tex_res: float = 10.0
+    reg_tex_res: Weight = 10.0
     """Mean square of the texture's residual in those regions. Also reg_tex_res_clusters."""
-    reg_tex_pca: float = 1e-4
+    reg_tex_pca: Weight = 1e-4
     """No effect: the texture is not a sum of principal components."""
-    reg_light: float | None = None
+    reg_light: Weight | None = None
     """Squared change from the uniform light (None: off)."""
-    reg_diffuse: float = 100.0
+    reg_diffuse: Weight = 100.0
     """Diffuse shading above one, and its variance across colour channels."""
-    reg_offset: float = 300.0
+    reg_offset: Weight = 300.0
     """Length of the vertices' offsets (mean absolute value, metres)."""
-    reg_offset_relax_coef: float = 1.0
+    reg_offset_relax_coef: Weight = 1.0
     """Factor on that in the relaxed regions."""
     reg_offset_relax_for: tuple[str, ...] = ("hair", "ears")
     """Relaxed regions of reg_offset."""
-    reg_offset_lap: float = 1e6
+    reg_offset_lap: Weight = 1e6
     """Change of the mesh's uniform Laplacian by the offsets, squared."""
-    reg_offset_lap_relax_coef: float = 0.1
+    reg_offset_lap_relax_coef: Weight = 0.1
     """Factor on that in the relaxed regions."""
     reg_offset_lap_relax_for: tuple[str, ...] = ("hair", "ears")
     """Relaxed regions of reg_offset_lap."""
-    reg_offset_rigid: float = 300.0
+    reg_offset_rigid: Weight = 300.0
     """Variance of the offsets inside each of some regions."""
     reg_offset_rigid_for: tuple[str, ...] = ("left_ear", "right_ear", "neck", "left_eye", "right_eye", "lips_tight")
     """Regions that offsets move as a whole."""
-    reg_offset_dynamic: float = 3e5
+    reg_offset_dynamic: Weight = 3e5
     """Change of the moving offsets since the previous frame, squared."""
-    silhouette: float = 10.0
+    silhouette: Weight = 10.0
     """Difference of the head's coverage and the alpha map along the outline, where there are alpha maps. 0: outlines
     count nowhere, and no hair is laid on them."""
-    smooth_trans: float = 300.0
+    smooth_trans: Weight = 300.0
     """Change of the translation since the previous frame, squared."""
-    smooth_rot: float = 30.0
+    smooth_rot: Weight = 30.0
     """Change of the head's rotation, squared."""
-    smooth_neck: float = 30.0
+    smooth_neck: Weight = 30.0
     """Change of the neck's rotation, squared."""
-    smooth_jaw: float = 0.1
+    smooth_jaw: Weight = 0.1
     """Change of the jaw's rotation, squared."""
-    smooth_eyes: float = 0.0
+    smooth_eyes: Weight = 0.0
     """Change of the eyes' rotation, squared."""
-    smooth_expr: float = 1.0
+    smooth_expr: Weight = 1.0
     """Change of the expression coefficients, squared."""
-    blur_iter: int = 0
+    blur_iter: CountOrNone = 0
     """No effect: pictures are compared as they are."""
 
 
 @dataclass(frozen=True)
 class LogConfig:
-    interval_scalar: int = 100
-    """Steps between scalars in TensorBoard."""
-    interval_media: int = 500
-    """Steps that render (first order) between pictures in `train/`."""
+    interval_scalar: CountOrNone = 100
+    """Steps between scalars in TensorBoard; 0 writes none."""
+    interval_media: CountOrNone = 500
+    """Steps that render (first order) between pictures in `train/`; 0 writes none."""
     image_format: Literal["jpg", "png"] = "jpg"
     """Format of those pictures."""
-    max_num_views: int = 3
+    max_num_views: Count = 3
     """Cameras of a timestep shown in one of those pictures (frames, where there is one camera), evenly chosen."""
-    view_indices: tuple[int, ...] = ()
+    view_indices: tuple[Index, ...] = ()
     """No effect: the front camera and one of either side are shown."""
     stack_views_in_rows: bool = True
     """No effect: cameras stand side by side."""
-    max_eval_frames: int = 8
+    max_eval_frames: CountOrNone = 8
     """Frames in `eval_<epoch>/`, as pictures and as meshes, evenly chosen; 0 for none."""
 
 
 @dataclass(frozen=True)
 class StepStageConfig:
-    num_steps: int | None = None
+    num_steps: CountOrNone | None = None
     """First-order stages: steps exactly (a frame batch, in sequential stages); None: up to the stage's bound, less on a
     plateau. Second-order stages: rounds at most; they end when points chosen anew gain less than 1e-3 of the cost."""
     optimizable_params: tuple[ParamGroup, ...] = ()
@@ -200,7 +201,7 @@ class StepStageConfig:
 
 @dataclass(frozen=True)
 class EpochStageConfig:
-    num_epochs: int | None = None
+    num_epochs: CountOrNone | None = None
     """Passes over all frames, in shuffled batches, exactly. None: until they bring 40 batches (30 passes at most, 3
     at least where frames' own unknowns move), less on a plateau."""
     optimizable_params: tuple[ParamGroup, ...] = ()
@@ -267,7 +268,7 @@ class PipelineConfig:
 
 @dataclass(frozen=True)
 class ExperimentConfig:
-    output_folder: Path
+    output_folder: Path = Path("output/track")
     """Where run folders are made."""
     reuse_landmarks: bool = True
     """Use landmark files that are there; else detect again."""
@@ -285,7 +286,7 @@ class TrackConfig:
     """A run of any kind of capture, as config.yml has it; each script reads the subclass for its own captures."""
 
     data: DataConfig | NersembleDataConfig | MultiviewDataConfig | SingleFrameDataConfig
-    exp: ExperimentConfig
+    exp: ExperimentConfig = field(default_factory=ExperimentConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     render: RenderConfig = field(default_factory=RenderConfig)
     lr: LearningRateConfig = field(default_factory=LearningRateConfig)
@@ -295,15 +296,15 @@ class TrackConfig:
     begin_stage: str | None = None
     """Leave the stages before this one out; their values come from model.flame_params_path, else from the newest run in
     exp.output_folder, else from the first guess."""
-    begin_timestep: int = 0
+    begin_timestep: Index = 0
     """Initialisation and the sequential pass start at this frame."""
-    batch_size: int = 16
+    batch_size: Count = 16
     """Consecutive timesteps solved together, by all cameras, each starting from the last solved one."""
-    micro_batch_size: int = 8
+    micro_batch_size: Count = 8
     """Pictures of a step that are rendered at once. Fewer take less memory; the gradient is the same."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: cuda if there."""
-    seed: int = 0
+    seed: Seed = 0
     """Runs are deterministic for a seed on one device."""
     dry_run: bool = False
     """Print frames, stages and an estimate of the time, then stop."""
@@ -351,7 +352,7 @@ class RigTrackConfig(TrackConfig):
 
     w: LossWeightConfig = field(default_factory=_rig_weights)
     pipeline: PipelineConfig = field(default_factory=_rig_pipeline)
-    batch_size: int = 1
+    batch_size: Count = 1
     """Consecutive timesteps solved together, by all cameras; memory grows with both."""
 
 
@@ -385,8 +386,19 @@ class NersembleV2TrackConfig(NersembleTrackConfig):
     data: NersembleV2DataConfig
 
 
+def hidden_regions(model: ModelConfig) -> tuple[str, ...]:
+    """model.occluded, with hair where no offsets can show it."""
+    return model.occluded if model.use_static_offset or "hair" in model.occluded else (*model.occluded, "hair")
+
+
 def with_known_occlusions(config: TrackConfig) -> TrackConfig:
-    """The options with model.occluded as data.occluded_by_subject has it for the subject, unless it is given."""
+    """The options with model.occluded as it counts: that of data.occluded_by_subject for the subject, unless it is
+    given, and hair where there are no static offsets."""
+    config = _with_those_of_subject(config)
+    return replace(config, model=replace(config.model, occluded=hidden_regions(config.model)))
+
+
+def _with_those_of_subject(config: TrackConfig) -> TrackConfig:
     data = config.data
     if not isinstance(data, NersembleDataConfig) or config.model.occluded:
         return config

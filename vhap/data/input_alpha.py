@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from vhap.data.pictures import list_pictures, picture_size, some_names, unreadable, write_picture
+from vhap.data.provenance import Origin, Provenance
 from vhap.data.video import probe_video, read_alpha_frames
 from vhap.data.video_properties import can_decode_alpha
 from vhap.util.errors import InputError
@@ -20,6 +22,7 @@ OPAQUE = 250
 """From here on, of 255: lossy codecs do not keep 255 exactly."""
 SOLID = 128
 NONE = "none"
+OPTIONS = {"method": "input"}
 PIL_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
 
 
@@ -91,37 +94,43 @@ def read_own_alpha(path: Path) -> np.ndarray:
         raise unreadable(path) from error
 
 
-def is_complete(names: Iterable[str], folder: Path) -> bool:
-    """Whether the folder has an alpha map of each name."""
-    return set(names) <= list_pictures(folder).keys()
-
-
 def write_alpha_maps(
-    names: Mapping[str, Path], folder: Path, video: Path | None = None, fps: Fraction | None = None
+    pictures: Mapping[str, Path],
+    folder: Path,
+    sequence: Path,
+    video: Path | None = None,
+    fps: Fraction | None = None,
+    keep_methods: bool = False,
 ) -> int:
-    """Writes folder/<name>.png for each picture that has no map yet; returns how many.
+    """Writes folder/<name>.png for each picture that has no map yet, or one of ours that was made of another picture or
+    by another method; returns how many. A user's own maps are kept.
 
-    names: name -> picture, in order of time. video: where the pictures were taken from at `fps`, else their own alpha
-    is read. Pictures stay as they are. Raises InputError where the video has another number of frames.
+    pictures: name -> file, in order of time; they stay as they are. sequence: the folder with the record of what was
+    made from what. video: where the pictures were taken from at `fps`, else their own alpha is read. keep_methods: maps
+    that another method made of these pictures are kept. Raises InputError where the video has fewer frames.
     """
-    there = {name for name, path in list_pictures(folder).items() if name in names and picture_size(path)}
-    if there == set(names):
+    made = Provenance(sequence)
+    there = {name: path for name, path in list_pictures(folder).items() if name in pictures and picture_size(path)}
+    stale = made.stale(there, pictures, None if keep_methods else dict.fromkeys(there, OPTIONS))
+    done = there.keys() - set(stale)
+    if len(done) == len(pictures):
         return 0
-    maps = read_alpha_frames(video, fps) if video and fps else _of_pictures(names, there)
+    maps = read_alpha_frames(video, fps) if video and fps else _of_pictures(pictures, done)
+    sources = made.sources(pictures)
     count = 0
-    for name, alpha in zip(names, progress(maps, "alpha maps", len(names))):
+    for name, alpha in zip(pictures, progress(maps, "alpha maps", len(pictures))):
         count += 1
-        if name not in there:
-            write_picture(folder / f"{name}.png", alpha)
-    if count < len(names):
+        if name not in done:
+            made.write(folder / f"{name}.png", Origin(sources[name], OPTIONS), partial(write_picture, picture=alpha))
+    if count < len(pictures):
         raise InputError(
-            f"expected an alpha map of each of {len(names)} pictures from {video}, found {count}; remove images/ "
+            f"expected an alpha map of each of {len(pictures)} pictures from {video}, found {count}; remove images/ "
             "and alpha_maps/ to extract again"
         )
-    get_logger().info("alpha maps of %d pictures in %s", len(names) - len(there), folder)
-    return len(names) - len(there)
+    get_logger().info("alpha maps of %d pictures in %s", len(pictures) - len(done), folder)
+    return len(pictures) - len(done)
 
 
-def _of_pictures(names: Mapping[str, Path], there: set[str]) -> Iterator[np.ndarray]:
-    for name, path in names.items():
-        yield np.zeros((1, 1), np.uint8) if name in there else read_own_alpha(path)
+def _of_pictures(pictures: Mapping[str, Path], done: set[str]) -> Iterator[np.ndarray]:
+    for name, path in pictures.items():
+        yield np.zeros((1, 1), np.uint8) if name in done else read_own_alpha(path)

@@ -19,7 +19,7 @@ import numpy as np
 from vhap.data.landmark_files import Landmarks, save_landmarks
 from vhap.data.pictures import common_size, read_rgb, some_names
 from vhap.data.provenance import Provenance
-from vhap.detect.person import AUTO, faces_as_text, find_face, follow_person, fullest_frame, parse_person
+from vhap.detect.person import AUTO, PERSON, faces_as_text, find_face, follow_person, fullest_frame, parse_person
 from vhap.util.errors import InputError
 from vhap.util.files import read_npz, write_npz
 from vhap.util.log import get_logger
@@ -50,8 +50,8 @@ class LandmarkPass:
 
     n_jobs: detectors at the same time. points_if_unseen: number of points of the file that is written where no
     picture shows a face; None raises an InputError there. label: what messages call the pass; None: the file's name.
-    options: what else decides what is detected; written into the file with the pictures' digests.
-    person: whom to follow, as `parse_person` takes it.
+    options: what else decides what is detected, `person` among it (vhap.detect.person); written into the file with the
+    pictures' digests.
     """
 
     path: Path
@@ -61,7 +61,6 @@ class LandmarkPass:
     points_if_unseen: int | None = None
     label: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)
-    person: str = AUTO
 
     def run(self) -> Path:
         height, width = common_size(list(self.pictures.values()))
@@ -117,7 +116,7 @@ class LandmarkPass:
     ) -> list[np.ndarray | None]:
         """The person's points per picture; where lost, searched for once more beside the nearest sight in time."""
         boxes = [np.array([_box(points) for points in found]).reshape(-1, 3) for found in faces]
-        wanted = parse_person(self.person)
+        wanted = parse_person(self.options.get(PERSON) or AUTO)
         first = None if wanted is None else find_face(boxes, wanted, list(self.pictures))
         person = follow_person(boxes, size, first)
         self._report_others(boxes, person)

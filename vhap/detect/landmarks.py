@@ -31,19 +31,20 @@ def ensure_landmarks(
 
     n_jobs: detectors at the same time, 0 for one per core. reuse: keep complete files. device: auto, cpu or
     cuda, for detectors that know it. options: what else decides what is detected; files of ours with other values of
-    these are made again (None: with any values they are kept). Raises InputError where a file that is not ours does
-    not fit the pictures, a detector's package is missing, or no picture shows a face.
+    these are made again (None: with any values they are kept, and made again with those that they had). Raises
+    InputError where a file that is not ours does not fit the pictures, a detector's package is missing, or no picture
+    shows a face.
     """
     files, sources = [], Provenance(sequence.path).sources(sequence.full_size_images)
     for name in SOURCE_FILES[source]:
         existing = sequence.landmark_file(name)
-        if existing is not None and reuse and _is_current(existing, sources, options):
+        if existing is not None and reuse and is_current(existing, sources, options):
             files.append(existing)
             continue
         path = existing or sequence.path / "landmark2d" / f"{name}.npz"
         jobs = n_jobs or os.cpu_count() or 1
-        make = detector_maker(name, device)
-        files.append(LandmarkPass(path, sequence.full_size_images, make, jobs, options=options or {}).run())
+        make, chosen = detector_maker(name, device), _options(existing, options)
+        files.append(LandmarkPass(path, sequence.full_size_images, make, jobs, options=chosen).run())
     return files
 
 
@@ -62,10 +63,10 @@ def ensure_rig_landmarks(
         of_source = [recording.landmark_file(name, camera) for camera in recording.images]
         for camera, path in zip(recording.full_size_images, of_source):
             pictures = recording.full_size_images[camera]
-            if reuse and path.is_file() and _is_current(path, sources[camera], options):
+            if reuse and path.is_file() and is_current(path, sources[camera], options):
                 continue
-            make = detector_maker(name, device)
-            LandmarkPass(path, pictures, make, jobs, POINT_COUNTS[name][0], f"{name} {camera}", options or {}).run()
+            make, chosen = detector_maker(name, device), _options(path if path.is_file() else None, options)
+            LandmarkPass(path, pictures, make, jobs, POINT_COUNTS[name][0], f"{name} {camera}", chosen).run()
         if not any(load_landmarks(path).detected.any() for path in of_source):
             raise InputError(
                 f"expected a face in some picture of {recording.path}, found none by {name}; check that the cameras "
@@ -96,7 +97,14 @@ def detector_maker(name: str, device: str = "auto") -> Callable[[], FaceDetector
     return lambda: StarLandmarks(device)
 
 
-def _is_current(path: Path, sources: Mapping[str, str], options: Mapping[str, str] | None) -> bool:
+def _options(existing: Path | None, options: Mapping[str, str] | None) -> Mapping[str, str]:
+    """Those given, else those of the file that is made again."""
+    if options is not None or existing is None:
+        return options or {}
+    return load_landmarks(existing).options
+
+
+def is_current(path: Path, sources: Mapping[str, str], options: Mapping[str, str] | None) -> bool:
     """False where a file of ours lacks pictures, is of other pictures or of other options; a file without names is a
     user's, and checked when it is read."""
     found = load_landmarks(path)
@@ -109,7 +117,14 @@ def _is_current(path: Path, sources: Mapping[str, str], options: Mapping[str, st
         )  # fmt: skip
         return False
     other = [key for key, value in (options or {}).items() if found.options.get(key, "") != value]
-    if found.sources is not None and other:
+    if found.sources is None:
+        if other:
+            get_logger().warning(
+                "%s does not say whom it follows and is kept: --person has no effect on it; remove it to detect again",
+                path,
+            )
+        return True
+    if other:
         get_logger().info("%s was made with other options (%s): detecting again", path, some_names(other))
         return False
     return True

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from vhap.config.preprocess import MattingMethod
 from vhap.data.pictures import list_pictures, picture_size, read_rgb, some_names, write_picture
 from vhap.data.provenance import Origin, Provenance, content_digest
 from vhap.detect.clean_plate import find_background
+from vhap.detect.person import PERSON
+from vhap.detect.tracked_faces import TrackedFaces
+from vhap.detect.tracked_person import boxes_through_time, keep_person
 from vhap.util.log import get_logger
 from vhap.util.optional import import_or_explain
 from vhap.util.progress import progress
@@ -29,6 +32,15 @@ class Matting(Protocol):
 
     def alpha(self, picture: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 RGB, the next of the video -> (H, W) uint8, 255 where the person is."""
+        ...
+
+
+@runtime_checkable
+class MattingAroundFace(Protocol):
+    """Can do better where it knows the person's face."""
+
+    def alpha_around(self, picture: np.ndarray, face: np.ndarray) -> np.ndarray:
+        """As `Matting.alpha`; face: (4,) x0 y0 x1 y1 px."""
         ...
 
 
@@ -84,32 +96,49 @@ def matte_pictures(
     sequence: Path | None = None,
     options: Mapping[str, str] | None = None,
     keep_methods: bool = False,
+    faces: TrackedFaces | None = None,
 ) -> int:
     """Writes folder/<name>.png for every picture that has no alpha map yet, or one of ours that was made of another
     picture or with other options; returns how many were written. A user's own maps are kept.
 
     pictures: name -> file, in video order. sequence: the folder with the record of what was made from what; None: the
     parent of folder. options: what decides the maps beside the pictures, the method among it. keep_methods: maps that
-    another method made of these pictures are kept. A recurrent network sees the pictures from the first on, also
-    those whose maps are there, so that a pass completed later gives what a single run gives.
+    another method made of these pictures are kept. faces: of these pictures, in their order: the maps hold the person
+    with these faces alone, and what touches that person; None: whatever the method finds. A recurrent network sees the
+    pictures from the first on, also those whose maps are there, so that a pass completed later gives what a single run
+    gives.
     """
     made = Provenance(sequence or folder.parent)
-    origins = _origins(made.sources(pictures), dict(options or {}), matting.is_recurrent)
+    decisive = {**(options or {}), **(faces.options if faces else {})}
+    origins = _origins(made.sources(pictures), decisive, matting.is_recurrent)
     done = _finished(pictures, folder, made, origins, keep_methods)
     missing = [name for name in pictures if name not in done]
     if not missing:
         return 0
     names = list(pictures)
+    points = faces.points if faces else None
+    boxes = None if points is None else boxes_through_time(points)
     first = 0 if matting.is_recurrent else names.index(missing[0])
     last = names.index(missing[-1])
     for name in progress(names[first : last + 1], "matting"):
         if name in done and not matting.is_recurrent:
             continue
-        alpha = matting.alpha(read_rgb(pictures[name]))
+        face = None if boxes is None else boxes[names.index(name)]
+        alpha = _person_alpha(matting, read_rgb(pictures[name]), face)
         if name not in done:
             made.write(folder / f"{name}.png", origins[name], partial(write_picture, picture=alpha))
     get_logger().info("alpha maps of %d pictures in %s", len(missing), folder)
     return len(missing)
+
+
+def _person_alpha(matting: Matting, picture: np.ndarray, face: np.ndarray | None) -> np.ndarray:
+    """(H, W) uint8 of the person with the face, (4,) x / width, y / height; None: of all that the method finds."""
+    if face is None:
+        return matting.alpha(picture)
+    height, width = picture.shape[:2]
+    box = np.asarray(face) * np.array([width, height, width, height])
+    around = isinstance(matting, MattingAroundFace)
+    return keep_person(matting.alpha_around(picture, box) if around else matting.alpha(picture), box)
 
 
 def _origins(sources: Mapping[str, str], options: Mapping[str, str], is_recurrent: bool) -> dict[str, Origin]:
@@ -130,7 +159,12 @@ def _finished(
     options = {name: origin.options for name, origin in wanted.items()}
     if keep_methods:
         method = {name: origin.options.get("method") for name, origin in made.origins(there).items()}
-        options = {name: found for name, found in options.items() if method.get(name) == found.get("method")}
+        options = {
+            name: found
+            if method.get(name) == found.get("method")
+            else {key: found[key] for key in found if key == PERSON}
+            for name, found in options.items()
+        }
     if stale := made.stale(there, pictures, options):
         get_logger().info(
             "%d of %d alpha maps in %s were made of other pictures or with other options (%s): matting again",

@@ -9,6 +9,8 @@ import numpy as np
 
 from vhap.util.errors import InputError, shown
 
+PERSON = "person"
+"""Key of the choice among what decides landmarks and alpha maps; absent or empty: `auto`."""
 AUTO = "auto"
 """The person who is largest, most central and longest in view."""
 NEAR = 0.75
@@ -61,6 +63,13 @@ def parse_person(text: str) -> int | tuple[float, float] | None:
     raise InputError(
         f"expected --person as a number from 1 on (counted from the left), a pixel x,y or auto, found {shown(text)}"
     )
+
+
+def person_options(text: str | None) -> dict[str, str] | None:
+    """What --person adds to the options that decide landmarks; None where it was not given. InputError on nonsense."""
+    if text is None:
+        return None
+    return {PERSON: "" if parse_person(text) is None else text}
 
 
 def fullest_frame(boxes: list[np.ndarray]) -> int:

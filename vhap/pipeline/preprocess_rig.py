@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vhap.config.preprocess import MattingMethod, PreprocessConfig
+from vhap.data.agreement import Contradiction
 from vhap.data.extraction import downsample_folder
 from vhap.data.input_alpha import takes_input_alpha, write_alpha_maps
 from vhap.data.pictures import common_size, picture_size, some_names
@@ -17,6 +18,7 @@ from vhap.data.rig_recording import RigRecording, find_rig_recording, flat_name
 from vhap.data.video import extraction_rate, probe_video, read_frames
 from vhap.detect.clean_plate import find_rig_backgrounds, require_plate_shape, require_rig_backgrounds
 from vhap.detect.landmarks import ensure_rig_landmarks, require_detector
+from vhap.detect.matte_check import check_mattes, warn_of
 from vhap.detect.matting import (
     NEED_BACKGROUND,
     Matting,
@@ -25,6 +27,8 @@ from vhap.detect.matting import (
     matting_options,
     require_pymatting,
 )
+from vhap.detect.person import PERSON, person_options
+from vhap.detect.tracked_faces import TrackedFaces, faces_of_rig
 from vhap.util.errors import InputError
 from vhap.util.log import get_logger
 
@@ -40,6 +44,7 @@ def preprocess_rig(config: PreprocessConfig, source: Path) -> Path:
         raise InputError(f"expected no output_folder with the sequence folder {source}, found {folder}; leave it out")
     recording = find_rig_recording(folder)
     cameras = list(videos) or list(recording.images if recording else ())
+    require_no_person(config.person, cameras)
     # Weights, packages and plates are looked for first: hours of extraction must not end in a missing file.
     keep_methods = config.matting_method == "auto"
     is_input = takes_input_alpha(config.matting_method, _sources(videos, recording))
@@ -49,7 +54,8 @@ def preprocess_rig(config: PreprocessConfig, source: Path) -> Path:
         plates = require_rig_backgrounds(_plates_folder(config, folder), cameras)
         for camera, size in _picture_sizes(videos, recording).items():
             require_plate_shape(plates[camera], picture_size(plates[camera]), size)
-    _make_matting(config, folder, cameras[0])
+    if not is_input:
+        _make_matting(config, folder, cameras[0])
     if config.landmark_source != "none":
         require_detector(config.landmark_source)
     if videos:
@@ -72,28 +78,56 @@ def complete_rig(
         for scale in config.downsample_scales:
             below = folder.relative_to(recording.images_folder)
             downsample_folder(folder, recording.path / f"images_{scale}" / below, scale, recording.path)
+    if config.landmark_source != "none":
+        ensure_rig_landmarks(recording, config.landmark_source, config.landmark_detector_njobs, device=config.device)
+    faces = faces_of_rig(recording, config.landmark_source)
+    wrong: dict[str, Contradiction] = {}
     for camera, pictures in recording.images.items():
         is_nested = recording.is_nested
         below = recording.path / "alpha_maps" / (camera if is_nested else "")
         named = pictures if is_nested else {flat_name(camera, timestep): path for timestep, path in pictures.items()}
-        if config.matting_method == "input":
-            video = videos.get(camera)
-            fps = extraction_rate(probe_video(video), config.target_fps) if video else None
-            write_alpha_maps(named, below, video, fps)
-            continue
-        # A recurrent network must not carry one camera's past into the next one's pictures.
-        matting = _make_matting(config, recording.path, camera)
-        if matting is not None:
-            options = matting_options(
-                config.matting_method, config.matting_weights, _plate(config, recording.path, camera)
-            )
-            matte_pictures(named, below, matting, recording.path, options, keep_methods)
-    if config.landmark_source != "none":
-        ensure_rig_landmarks(recording, config.landmark_source, config.landmark_detector_njobs, device=config.device)
+        _matte_camera(config, recording, camera, named, below, videos.get(camera), keep_methods, faces[camera])
+        if faces[camera].file is not None or config.matting_method not in ("none", "input"):
+            found = check_mattes(list(named), below, faces[camera].points)
+            wrong.update({f"{camera}/{name}" if is_nested else name: found[name] for name in found})
+    warn_of(wrong, sum(map(len, recording.images.values())), recording.path / "alpha_maps")
+
+
+def _matte_camera(
+    config: PreprocessConfig,
+    recording: RigRecording,
+    camera: str,
+    named: dict[str, Path],
+    folder: Path,
+    video: Path | None,
+    keep_methods: bool,
+    faces: TrackedFaces,
+) -> None:
+    """Alpha maps of one camera's pictures (name -> file) in folder."""
+    if config.matting_method == "input":
+        fps = extraction_rate(probe_video(video), config.target_fps) if video else None
+        write_alpha_maps(named, folder, recording.path, video, fps, keep_methods)
+        return
+    # A recurrent network must not carry one camera's past into the next one's pictures.
+    matting = _make_matting(config, recording.path, camera)
+    if matting is not None:
+        plate = _plate(config, recording.path, camera)
+        options = matting_options(config.matting_method, config.matting_weights, plate)
+        matte_pictures(named, folder, matting, recording.path, options, keep_methods, faces)
+
+
+def require_no_person(person: str | None, cameras: list[str]) -> None:
+    """InputError where --person is to choose in several cameras, which do not see the persons in one order."""
+    if len(cameras) > 1 and person_options(person) not in (None, {PERSON: ""}):
+        raise InputError(
+            f"expected --person with pictures of one camera, found {len(cameras)} cameras; cut their videos to the one "
+            "person, or give alpha_maps and landmark2d of your own"
+        )
 
 
 def _chosen_method(config: PreprocessConfig, folder: Path, cameras: Iterable[str]) -> MattingMethod:
-    """What `auto` means: background_difference where it can run for every camera, else mediapipe."""
+    """What `auto` means without alpha channels: background_difference where it can run for every camera, else
+    mediapipe."""
     if config.matting_method != "auto":
         return config.matting_method
     plates_folder = _plates_folder(config, folder)

@@ -6,14 +6,17 @@ from pathlib import Path
 
 from vhap.config.preprocess import PreprocessConfig
 from vhap.data.extraction import downsample_pictures, extract_pictures
-from vhap.data.input_alpha import is_complete, takes_input_alpha, write_alpha_maps
+from vhap.data.input_alpha import takes_input_alpha, write_alpha_maps
 from vhap.data.pictures import common_size, list_pictures
 from vhap.data.rig_extraction import VIDEO_SUFFIXES, find_videos
 from vhap.data.rig_recording import find_rig_recording
 from vhap.data.sequence_folder import find_folder, open_sequence
 from vhap.data.video import extraction_rate, probe_video
 from vhap.detect.landmarks import ensure_landmarks, require_detector
+from vhap.detect.matte_check import check_mattes, warn_of
 from vhap.detect.matting import make_matting, matte_pictures, matting_options
+from vhap.detect.person import PERSON, person_options
+from vhap.detect.tracked_faces import faces_of_sequence
 from vhap.pipeline.preprocess_rig import preprocess_rig
 from vhap.util.errors import InputError
 
@@ -24,6 +27,7 @@ def run(config: PreprocessConfig) -> Path:
     """Completes what is missing and returns the sequence folder. Raises InputError, as far as possible at once."""
     if wrong := [scale for scale in config.downsample_scales if scale not in SCALES]:
         raise InputError(f"expected downsample_scales of {SCALES}, found {wrong}; correct --downsample_scales")
+    whom = person_options(config.person)
     source = find_input(config.input)
     if source.is_dir() and (find_videos(source) or find_rig_recording(source)):
         return preprocess_rig(config, source)
@@ -46,18 +50,23 @@ def run(config: PreprocessConfig) -> Path:
         extract_pictures(source, folder, config.target_fps, config.downsample_scales, config.image_format)
     pictures = list_pictures(images_folder)
     common_size(list(pictures.values()))
+    sequence, maps = open_sequence(folder.parent, folder.name), folder / "alpha_maps"
+    if config.landmark_source != "none":
+        jobs, device = config.landmark_detector_njobs, config.device
+        ensure_landmarks(sequence, config.landmark_source, jobs, device=device, options=whom)
+    faces = faces_of_sequence(sequence, config.landmark_source, (whom or {}).get(PERSON))
     if is_input:
         video = None if source.is_dir() else source
         fps = extraction_rate(probe_video(video), config.target_fps) if video else None
-        write_alpha_maps(pictures, folder / "alpha_maps", video, fps)
+        keep_methods = config.matting_method == "auto"
+        write_alpha_maps(pictures, maps, folder, video, fps, keep_methods)
     if matting is not None:
         background = images_folder / config.background_folder
         options = matting_options(config.matting_method, config.matting_weights, background)
         keep_methods = config.matting_method == "auto"
-        matte_pictures(pictures, folder / "alpha_maps", matting, folder, options, keep_methods)
-    if config.landmark_source != "none":
-        sequence = open_sequence(folder.parent, folder.name)
-        ensure_landmarks(sequence, config.landmark_source, config.landmark_detector_njobs, device=config.device)
+        matte_pictures(pictures, maps, matting, folder, options, keep_methods, faces)
+    if faces.file is not None or matting is not None:
+        warn_of(check_mattes(list(pictures), maps, faces.points), len(pictures), maps)
     return folder
 
 
@@ -66,8 +75,6 @@ def _takes_input_alpha(config: PreprocessConfig, source: Path) -> bool:
     if not source.is_dir():
         return takes_input_alpha(config.matting_method, {source.name: source})
     pictures = list_pictures(source / "images")
-    if config.matting_method == "auto" and is_complete(pictures, source / "alpha_maps"):
-        return False
     return takes_input_alpha(config.matting_method, {str(source / "images"): list(pictures.values())})
 
 

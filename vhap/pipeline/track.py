@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import fields, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 
 from vhap.config.data import DataConfig, MultiviewDataConfig
 from vhap.config.no_effect import lines_of_no_effect, traits_of
+from vhap.config.ranges import check_ranges
 from vhap.config.track import ModelConfig, TrackConfig, usual_weights, with_known_occlusions
 from vhap.data.results import TrackResult, load_result, result_epochs, result_path, save_result
 from vhap.data.sample import Capture
@@ -57,8 +59,11 @@ from vhap.util.log import get_logger, log_to_file
 FLAT_TEXTURE_SIZE = 512
 
 
-def run(config: TrackConfig) -> Path:
-    """Tracks one sequence. Returns the run folder (the output folder itself for a dry run, which writes nothing)."""
+def run(config: TrackConfig, lines: Sequence[str] = ()) -> Path:
+    """Tracks one sequence. Returns the run folder (the output folder itself for a dry run, which writes nothing).
+
+    lines: what the log is to say first, of options that were not taken as they were typed.
+    """
     check_options(config)
     torch.manual_seed(config.seed)
     asked = config
@@ -74,7 +79,8 @@ def run(config: TrackConfig) -> Path:
     head = open_textured_head(config, capture, device)
     stages = wanted_stages(config, build_stages(config))
     pictures = all_small_pictures(config.data)
-    lines = [*lines_of_no_effect(asked, traits_of(config)), *check_pictures(capture, pictures)]
+    lines = [*lines, *lines_of_no_effect(asked, traits_of(config)), *lines_of_occlusion(asked, config)]
+    lines += check_pictures(capture, pictures)
     if config.dry_run:
         warn(lines)
         describe(build_tracker(config, capture, head, device), stages)
@@ -93,6 +99,7 @@ def run(config: TrackConfig) -> Path:
 
 def check_options(config: TrackConfig) -> None:
     """InputError where a number is out of its range, or where landmarks are switched off."""
+    check_ranges(config)
     if not config.data.use_landmark:
         raise InputError("expected landmarks, from which tracking starts, found --data.no-use-landmark; leave it out")
     model = config.model
@@ -101,25 +108,17 @@ def check_options(config: TrackConfig) -> None:
             "expected --model.flame_params_path with --model.fix_shape, fix_offset or fix_texture, found none; "
             "name the tracked_flame_params npz of the person"
         )
-    least = {
-        "begin_timestep": (config.begin_timestep, 0),
-        "batch_size": (config.batch_size, 1),
-        "micro_batch_size": (config.micro_batch_size, 1),
-        "model.tex_resolution": (config.model.tex_resolution, 1),
-        "model.n_shape": (config.model.n_shape, 1),
-        "model.n_expr": (config.model.n_expr, 1),
-        "log.interval_scalar": (config.log.interval_scalar, 1),
-        "log.interval_media": (config.log.interval_media, 1),
-        "log.max_num_views": (config.log.max_num_views, 1),
-    }
-    for stage in fields(config.pipeline):
-        for name in ("num_steps", "num_epochs"):
-            count = getattr(getattr(config.pipeline, stage.name), name, None)
-            if count is not None:
-                least[f"pipeline.{stage.name}.{name}"] = (count, 0)
-    for name, (value, low) in least.items():
-        if value < low:
-            raise InputError(f"expected --{name} of at least {low}, found {value}; correct it")
+
+
+def lines_of_occlusion(asked: TrackConfig, config: TrackConfig) -> list[str]:
+    """What counts as hidden without having been asked for."""
+    added = [region for region in config.model.occluded if region not in asked.model.occluded]
+    if not added or not config.exp.photometric:
+        return []
+    reason = "no static offset" if added == ["hair"] else "data.occluded_by_subject"
+    if "hair" in added and len(added) > 1:
+        reason += ", no static offset"
+    return [f"model.occluded is {' '.join(config.model.occluded)} ({reason}): not aligned by texture or outline"]
 
 
 def warn(lines: list[str]) -> None:

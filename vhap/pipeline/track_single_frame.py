@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -22,9 +23,9 @@ PARAMS, MESH = "tracked_flame_params_0.npz", "fitted_flame_mesh_0"
 LEFT_OUT = ("timestep_id",)
 
 
-def run(config: SingleFrameTrackConfig) -> Path:
+def run(config: SingleFrameTrackConfig, lines: Sequence[str] = ()) -> Path:
     """Tracks, writes the avatar into the output folder and returns the run folder (as `track.run`)."""
-    folder = track.run(config)
+    folder = track.run(config, lines)
     if not config.dry_run:
         write_avatar(folder, config.exp.output_folder)
     return folder

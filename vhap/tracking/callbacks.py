@@ -75,7 +75,7 @@ class StageTimes(Callback):
 
 
 class TensorBoard(Callback):
-    """Loss, terms and focal length every interval_scalar steps, as event files in the run folder."""
+    """Loss, terms and focal length every interval_scalar steps (0: none), as event files in the run folder."""
 
     def __init__(self, folder: Path, config: LogConfig) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -84,7 +84,7 @@ class TensorBoard(Callback):
         self.interval = config.interval_scalar
 
     def on_step(self, event: StepEvent) -> None:
-        if event.step % self.interval != 1 and self.interval != 1:
+        if self.interval == 0 or (event.step % self.interval != 1 and self.interval != 1):
             return
         self.writer.add_scalar("loss/total", float(event.energy.total.detach()), event.step)
         for name, value in event.energy.terms.items():
@@ -96,14 +96,15 @@ class TensorBoard(Callback):
 
 
 class TrainPictures(Callback):
-    """Input, render and error of a few pictures in `train/`, every interval_media steps that render, from the first."""
+    """Input, render, error of a few pictures in `train/`, every interval_media steps that render, from the first; 0:
+    none."""
 
     def __init__(self, folder: Path, config: LogConfig) -> None:
         self.folder, self.config, self.count = folder, config, 0
 
     def on_step(self, event: StepEvent) -> None:
         rendered = event.energy.picture
-        if rendered is None or event.batch is None:
+        if rendered is None or event.batch is None or self.config.interval_media == 0:
             return
         self.count += 1
         if (self.count - 1) % self.config.interval_media:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from vhap.config.track import EpochStageConfig, ParamGroup, StepStageConfig, TrackConfig
+from vhap.config.track import EpochStageConfig, ParamGroup, StepStageConfig, TrackConfig, hidden_regions
 
 LANDMARK_STEPS, INIT_STEPS, TRACKING_STEPS, MAX_EPOCHS = 10, 500, 50, 30
 ENOUGH_BATCHES, FEWEST_EPOCHS = 40, 3
@@ -111,7 +111,7 @@ def _stage(
     """A stage from its options. Stages of epochs make one step on each batch, at a tenth of the rates."""
     by_epochs = isinstance(options, EpochStageConfig)
     model = config.model
-    hidden = model.occluded if model.use_static_offset else (*model.occluded, "hair")
+    hidden = hidden_regions(model)
     fixed_offset = model.fix_shape if model.fix_offset is None else model.fix_offset
     fixed_texture = model.fix_shape if model.fix_texture is None else model.fix_texture
     moves: dict[ParamGroup, bool] = {

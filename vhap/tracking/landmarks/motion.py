@@ -78,7 +78,7 @@ class Spreads:
     def of(self, name: str, spread: float) -> float:
         """Smaller by the square root of a larger weight, off at 0."""
         weight, usual = getattr(self.weights, name), getattr(self.usual, name)
-        return spread * ((usual or weight) / weight) ** 0.5 if weight > 0 else OFF
+        return min(OFF, spread * ((usual or weight) / weight) ** 0.5) if weight > 0 else OFF
 
 
 def motion_prior(spreads: Spreads) -> MotionPrior:
