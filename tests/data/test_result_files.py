@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from vhap.data.results import RULES, TrackResult, load_result, save_result
+from vhap.data.result_rules import RULES
+from vhap.data.results import TrackResult, load_result, save_result
 from vhap.util.errors import InputError
 from vhap.util.files import read_npz, write_npz
 
@@ -33,20 +34,23 @@ def some_result() -> TrackResult:
         n_processed_frames=np.array(4),
         image_size=np.array([20, 30]),
         head_model=np.array("builtin:0"),
-        focal_length=real(1),
+        focal_length=np.abs(real(1)),
         tex_extra=real(3, 8, 8),
         lights=real(9, 3),
         static_offset=real(1, 6, 3),
         dynamic_offset=real(4, 6, 3),
         scale=np.array(1.5),
-        T_tracked_given=real(4, 4),
+        T_tracked_given=np.eye(4),
+        albedo=real(3, 4, 4),
+        lost_reason=np.array([[""], ["black"], [""], [""]]),
+        camera_id=np.array(["0"]),
     )
 
 
 def test_every_array_has_a_rule():
     assert set(RULES) == {field.name for field in fields(TrackResult)}
     assert {name for name, rule in RULES.items() if rule.required} == {
-        field.name for field in fields(TrackResult) if field.default is not None
+        field.name for field in fields(TrackResult) if field.default is MISSING and field.default_factory is MISSING
     }
 
 

@@ -32,11 +32,15 @@ RULES = {
     "head_model": ArrayRule(TEXT, ()),
     "focal_length": ArrayRule(REAL, ("...",), MOST_FOCAL, False),
     "tex_extra": ArrayRule(REAL, (3, "R", "R"), MOST_COLOUR, False),
+    "albedo": ArrayRule(REAL, (3, "A", "A"), MOST_COLOUR, False),
     "lights": ArrayRule(REAL, (9, 3), MOST_LIGHT, False),
     "static_offset": ArrayRule(REAL, (1, "V", 3), MOST_OFFSET, False),
     "dynamic_offset": ArrayRule(REAL, ("T", "V", 3), MOST_OFFSET, False),
     "scale": ArrayRule(REAL, ("...",), MOST_UNITS, False),
     "T_tracked_given": ArrayRule(REAL, (4, 4), MOST_UNITS, False),
+    "lost_reason": ArrayRule(TEXT, ("T", "C"), required=False),
+    "camera_id": ArrayRule(TEXT, ("C",), required=False),
+    "format_version": ArrayRule(WHOLE, (), required=False),
 }
 POSITIVE = {"image_size": 2, "focal_length": 1, "scale": 1}
 """Arrays of that many numbers above 0."""

@@ -11,6 +11,7 @@ from vhap.config.track import TrackConfig
 from vhap.data.results import TrackResult, load_result
 from vhap.data.run_order import runs_in
 from vhap.model.head import HeadModel
+from vhap.tracking.albedo import albedo_of
 from vhap.tracking.checkpoint import (
     CHECKPOINT,
     Checkpoint,
@@ -44,11 +45,11 @@ def saved_result(config: TrackConfig, head: HeadModel) -> TrackResult | None:
 
 
 def with_texture_of(head: HeadModel, result: TrackResult | None) -> HeadModel:
-    """The head painted with the albedo of a result, where that has one: features lie on it where they belong."""
-    if result is None or result.tex_extra is None:
-        return head
-    texture = torch.from_numpy(result.tex_extra).float().permute(1, 2, 0).contiguous()
-    return replace(head, base_texture=texture.to(head.template.device))
+    """The head, which has a base texture, painted with the albedo of a result, where that has one: features lie on it
+    where they belong."""
+    assert head.base_texture is not None, head.name
+    albedo = None if result is None else albedo_of(result, head.base_texture)
+    return head if albedo is None else replace(head, base_texture=albedo[0])
 
 
 def with_person_of(params: TrackParams, result: TrackResult) -> TrackParams:
