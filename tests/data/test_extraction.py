@@ -121,3 +121,40 @@ def test_downsampling_is_the_mean_of_each_block(sequence):
 def test_record_is_plain_json(video, tmp_path):
     extract_pictures(video, tmp_path / "clip", 25)
     assert json.loads((tmp_path / "clip" / "extraction.json").read_text())["pictures"] == 10
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"fps": 25},
+        {"fps": "1/0"},
+        {"fps": "-5"},
+        {"fps": "many"},
+        {"fps": "1e400"},
+        {"pictures": -1},
+        {"pictures": "10"},
+        {"cameras": {"a": {"video": "a.mp4"}}},
+    ],
+)
+def test_damaged_record_is_one_line(video, tmp_path, changes):
+    extract_pictures(video, tmp_path / "clip", 25)
+    path = tmp_path / "clip" / "extraction.json"
+    record = json.loads(path.read_text())
+    assert extraction.extracted_fps(tmp_path / "clip") == 25
+    path.write_text(json.dumps({**record, **changes}))
+    before = files(tmp_path / "clip")
+    with pytest.raises(InputError, match=r"extraction\.json"):
+        extraction.extracted_fps(tmp_path / "clip")
+    with pytest.raises(InputError):
+        extract_pictures(video, tmp_path / "clip", 25)
+    assert files(tmp_path / "clip") == before
+
+
+def test_record_without_a_count_is_one_line(video, tmp_path):
+    extract_pictures(video, tmp_path / "clip", 25)
+    path = tmp_path / "clip" / "extraction.json"
+    record = json.loads(path.read_text())
+    del record["pictures"]
+    path.write_text(json.dumps(record))
+    with pytest.raises(InputError, match="extract again"):
+        extract_pictures(video, tmp_path / "clip", 25)

@@ -11,6 +11,8 @@ from vhap.model.builtin import load_builtin
 from vhap.model.regions import complete_regions, faces_of_region
 from vhap.render.backend import get_backend
 from vhap.util.errors import InputError
+from vhap.util.files import read_npz, write_npz
+from vhap.util.log import get_logger
 
 
 @pytest.fixture(autouse=True)
@@ -136,6 +138,35 @@ def test_result_is_cached_per_head_and_own_sets_are_kept(head, backend, true_pla
     assert with_landmarks(second, detector, backend) is second
     with_landmarks(replace(head, asset_hash="other"), detector, backend)
     assert detector.calls == 2 * calls
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"face_ids": np.zeros(3, np.int64)},
+        {"face_ids": np.full(478, -1)},
+        {"face_ids": np.full(478, 10**6)},
+        {"barycentrics": np.full((478, 3), np.nan)},
+        {"barycentrics": None},
+    ],
+)
+def test_a_damaged_cache_is_made_again(head, backend, tmp_path, monkeypatch, changes):
+    monkeypatch.setenv("VHAP_CACHE", str(tmp_path))
+    bare = replace(head, landmarks={})
+    sound = {"face_ids": np.zeros(478, np.int64), "barycentrics": np.full((478, 3), 1 / 3, np.float32)}
+    made = embedding._as_sets(sound["face_ids"], sound["barycentrics"])
+    monkeypatch.setattr(embedding, "make_embedding", lambda *_: made)
+    lines: list[str] = []
+    monkeypatch.setattr(get_logger(), "warning", lambda text, *values: lines.append(text % values))
+    with_landmarks(bare, None, backend)
+    (path,) = (tmp_path / "embeddings").iterdir()
+    arrays = {**sound, **changes}
+    write_npz(path, {name: value for name, value in arrays.items() if value is not None})
+    again = with_landmarks(bare, None, backend)
+    assert torch.equal(again.landmarks["mediapipe"].face_ids, made["mediapipe"].face_ids)
+    (line,) = lines
+    assert path.name in line
+    assert read_npz(path).keys() == sound.keys()
 
 
 def test_a_head_without_landmarks_gets_both_sets(head, backend, true_places, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from vhap.detect import landmark_pass, landmarks
 from vhap.detect.landmark_pass import LandmarkPass
 from vhap.util.errors import InputError
 from vhap.util.files import read_npz, write_npz
+from vhap.util.log import get_logger
 
 CORNERS = np.array([[-1, -1], [1, -1], [-1, 1], [1, 1.0]])
 
@@ -86,6 +87,51 @@ def test_completed_pass_equals_uninterrupted(tmp_path, pictures):
 
 
 def test_changed_pictures_are_searched_again(tmp_path, pictures):
+    interrupt(tmp_path, pictures)
+    picture = np.zeros((20, 40, 3), np.uint8)
+    picture[12, 9, 0] = 255
+    write_picture(pictures["000001"], picture)
+    found = load_landmarks(run(tmp_path, pictures), list(pictures))
+    assert found.points[1, :, 1].mean() * 20 == pytest.approx(12.5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"source": None},
+        {"points": None},
+        {"counts": np.array([1, 1, 1, 2])},
+        {"counts": np.array([1, 1, 3, -1])},
+        {"points": np.zeros((4, 4), np.float32)},
+        {"points": np.full((4, 4, 3), np.nan)},
+        {"source": np.zeros(4)},
+    ],
+)
+def test_damaged_chunks_are_searched_again(tmp_path, pictures, changes, monkeypatch):
+    interrupt(tmp_path, pictures)
+    part = tmp_path / "person" / "landmark2d" / ".blob_parts" / "000000.npz"
+    arrays = {**read_npz(part), **changes}
+    write_npz(part, {name: value for name, value in arrays.items() if value is not None})
+    BlobDetector.searched.clear()
+    lines: list[str] = []
+    monkeypatch.setattr(get_logger(), "warning", lambda text, *values: lines.append(text % values))
+    found = load_landmarks(run(tmp_path, pictures), list(pictures))
+    assert BlobDetector.searched[:4] == [0, 1, 2, 3]
+    np.testing.assert_allclose(found.points[3, 0], [(11.5 - 4) / 40, (10.5 - 4) / 20, 0.7], atol=1e-6)
+    (line,) = lines
+    assert "000000.npz" in line
+
+
+def test_chunks_of_another_detector_are_one_line(tmp_path, pictures):
+    interrupt(tmp_path, pictures)
+    part = tmp_path / "person" / "landmark2d" / ".blob_parts" / "000000.npz"
+    arrays = read_npz(part)
+    write_npz(part, {**arrays, "points": arrays["points"][:, :2]})
+    with pytest.raises(InputError, match=r"\.blob_parts.*remove"):
+        run(tmp_path, pictures)
+
+
+def interrupt(tmp_path, pictures):
     class Dying(BlobDetector):
         def faces(self, picture):
             if picture[0, 0, 1] == 9:
@@ -94,11 +140,6 @@ def test_changed_pictures_are_searched_again(tmp_path, pictures):
 
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, pictures, make=Dying)
-    picture = np.zeros((20, 40, 3), np.uint8)
-    picture[12, 9, 0] = 255
-    write_picture(pictures["000001"], picture)
-    found = load_landmarks(run(tmp_path, pictures), list(pictures))
-    assert found.points[1, :, 1].mean() * 20 == pytest.approx(12.5)
 
 
 def test_no_face_at_all(tmp_path, pictures):

@@ -249,7 +249,14 @@ def test_loss_charts_weigh_the_terms(folder, tmp_path):
     assert chart.note == "5 steps, 2.5 s"
     assert loss_charts(tmp_path / "losses.json", {}) == []
     path = tmp_path / "losses.json"
-    stage = {"name": "s", "count": 2, "steps": [1, 2], "total": [1.0, None], "terms": {"photo": [None, 2.0]}}
+    stage = {
+        "name": "s",
+        "count": 2,
+        "stride": 1,
+        "steps": [1, 2],
+        "total": [1.0, None],
+        "terms": {"photo": [None, 2.0]},
+    }
     path.write_text(json.dumps({"weights": {"photo": 2.0}, "stages": [stage]}))
     (chart,) = loss_charts(path, {})
     assert math.isnan(chart.curves["total"][1])

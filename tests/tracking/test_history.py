@@ -1,12 +1,14 @@
 """The losses of a run: what is kept, how much of it, and in which file."""
 
+from copy import deepcopy
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from vhap.tracking.history import MOST_POINTS, LossHistory
-from vhap.util.files import read_json
+from vhap.tracking.history import MOST_POINTS, LossHistory, read_losses, read_seconds
+from vhap.util.errors import InputError
+from vhap.util.files import read_json, write_json
 
 WEIGHTS = {"landmark": 10.0, "photo": 30.0, "reg_jaw": 0.5}
 
@@ -72,3 +74,51 @@ def test_a_stage_without_steps_is_not_there(tmp_path):
     history = LossHistory(tmp_path / "losses.json", WEIGHTS.__getitem__)
     history.on_stage_end(SimpleNamespace(name="empty"), None)
     assert not (tmp_path / "losses.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        ((), {"weights": {}}),
+        (("weights",), {"landmark": "10"}),
+        (("weights",), {}),
+        (("stages", 0, "terms"), [1]),
+        (("stages", 0, "terms", "landmark"), [1.0]),
+        (("stages", 0, "total", 0), "large"),
+        (("stages", 0, "steps", 0), -1),
+        (("stages", 0, "stride"), 0),
+        (("stages", 0), {"name": "init"}),
+    ],
+)
+def test_damaged_losses_are_one_line(tmp_path, keys, value):
+    path = tmp_path / "losses.json"
+    run_stage(LossHistory(path, WEIGHTS.__getitem__), "init", 4, landmark=1.0)
+    content = deepcopy(read_losses(path))
+    place = content
+    for key in keys[:-1]:
+        place = place[key]
+    if keys:
+        place[keys[-1]] = value
+    write_json(path, content if keys else value)
+    for read in (read_losses, lambda path: LossHistory(path, WEIGHTS.__getitem__)):
+        with pytest.raises(InputError, match=r"losses\.json"):
+            read(path)
+
+
+def test_losses_of_a_run_without_them_and_keys_of_later_releases(tmp_path):
+    path = tmp_path / "losses.json"
+    assert read_losses(path) == {"weights": {}, "stages": []}
+    run_stage(LossHistory(path, WEIGHTS.__getitem__), "init", 4, landmark=1.0)
+    content = read_json(path)
+    content["stages"][0]["later"] = 1
+    write_json(path, content)
+    assert LossHistory(path, WEIGHTS.__getitem__).stages[0].name == "init"
+
+
+@pytest.mark.parametrize("content", [[], {"init": "2"}, {"init": None}, {"init": 10**400}, {"init": {"a": 1}}])
+def test_damaged_seconds_are_one_line(tmp_path, content):
+    path = tmp_path / "seconds.json"
+    assert read_seconds(path) == {}
+    write_json(path, content)
+    with pytest.raises(InputError, match=r"seconds\.json"):
+        read_seconds(path)

@@ -11,15 +11,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import numpy as np
+from msgspec import Meta
 
 from vhap.data.pictures import list_pictures, read_rgb, shrink, some_names, write_picture
 from vhap.data.provenance import Origin, Provenance, content_digest
-from vhap.data.video import VideoInfo, extraction_rate, probe_video, read_frames
+from vhap.data.video import VideoInfo, exact_rate, extraction_rate, probe_video, read_frames
 from vhap.data.video_properties import conversions, shortcomings
-from vhap.util.errors import InputError
+from vhap.util.errors import InputError, shown
 from vhap.util.files import make_folder, read_json, write_json
 from vhap.util.log import get_logger
 from vhap.util.progress import progress
@@ -29,6 +30,42 @@ UNFINISHED = ".extracting"
 OWN_NAME = re.compile(r"\d{6}")
 BYTES_PER_VALUE = {"jpg": 0.2, "png": 0.7}
 """Upper estimates of the size of a picture's file, per pixel and channel."""
+
+
+Count = Annotated[int, Meta(ge=0, lt=10_000_000)]
+
+
+Bytes = Annotated[int, Meta(ge=0)]
+
+
+class _Source(TypedDict):
+    video: str
+    bytes: Bytes
+    pictures: Count
+
+
+class Source(_Source, total=False):
+    """Of the pictures of one camera. Old records have no digest."""
+
+    digest: str
+
+
+class Record(TypedDict, total=False):
+    """What extraction.json holds: of one camera what `Source` has, of a rig a source for each. fps: a fraction."""
+
+    fps: str
+    format: str
+    video: str
+    pictures: Count
+    bytes: Bytes
+    digest: str
+    cameras: dict[str, Source]
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Of the extraction into a sequence folder; empty where there was none. InputError where it is damaged."""
+    path = folder / RECORD
+    return read_json(path, Record) if path.is_file() else {}
 
 
 def extract_pictures(
@@ -110,8 +147,16 @@ def agrees(record: Mapping[str, Any], source: Mapping[str, Any]) -> bool:
 
 def extracted_fps(folder: Path) -> float | None:
     """Frames a second of the pictures in a sequence folder; None where they were not extracted from a video."""
-    record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
-    return float(Fraction(record["fps"])) if "fps" in record else None
+    record = read_record(folder)
+    if "fps" not in record:
+        return None
+    try:
+        return float(exact_rate(float(Fraction(record["fps"]))))
+    except (ValueError, ArithmeticError, InputError) as error:
+        raise InputError(
+            f"expected frames a second as fps in {folder / RECORD}, found {shown(record['fps'])}; correct it, or "
+            f"remove {folder} to extract again"
+        ) from error
 
 
 def _finished_count(folder: Path, source: dict[str, Any]) -> int | None:
@@ -119,14 +164,14 @@ def _finished_count(folder: Path, source: dict[str, Any]) -> int | None:
     names = set(list_pictures(folder / "images"))
     if not names:
         return None
-    record = read_json(folder / RECORD) if (folder / RECORD).is_file() else None
-    if record is None:
+    record = read_record(folder)
+    if not record:
         _require_own_names(folder, names)
         return None
-    if not agrees(record, source):
+    if not agrees(record, source) or "pictures" not in record:
         raise InputError(
-            f"expected {folder / 'images'} to come from {source}, found pictures of {record}; use the same options, or "
-            f"remove the folder {folder} to extract again"
+            f"expected {folder / 'images'} to come from {source}, found pictures of {shown(record)}; use the same "
+            f"options, or remove the folder {folder} to extract again"
         )
     expected = {f"{index:06d}" for index in range(record["pictures"])}
     if names == expected:

@@ -16,6 +16,7 @@ from vhap.data.extraction import (
     agrees,
     decode_into,
     log_conversions,
+    read_record,
     require_space,
     video_source,
 )
@@ -23,7 +24,7 @@ from vhap.data.pictures import list_pictures, natural_order, some_names
 from vhap.data.rig_recording import find_rig_recording, flat_name
 from vhap.data.video import VideoInfo, count_frames, extraction_rate, probe_video
 from vhap.util.errors import InputError
-from vhap.util.files import read_json, write_json
+from vhap.util.files import write_json
 from vhap.util.log import get_logger
 from vhap.util.paths import inside
 from vhap.util.progress import progress
@@ -119,10 +120,9 @@ def _is_of_one_camera(folder: Path) -> bool:
 
 def _recorded(folder: Path) -> dict[str, Any]:
     """What a pass over a rig's videos wrote down about each camera's; empty where there was none."""
-    path = folder / RECORD
-    cameras = read_json(path).get("cameras", {}) if path.is_file() else {}
+    cameras = read_record(folder).get("cameras", {})
     for camera in cameras:
-        inside(folder / "images", camera, path)
+        inside(folder / "images", camera, folder / RECORD)
     return cameras
 
 
@@ -161,7 +161,7 @@ def _read_record(folder: Path, videos: Mapping[str, Path], options: dict[str, st
     """What was extracted before with these options; InputError where images/ holds anything else."""
     images, pictures = folder / "images", _picture_names(folder / "images")
     cameras = _recorded(folder) if pictures else {}
-    record = {**read_json(folder / RECORD), "cameras": cameras} if cameras else {**options, "cameras": {}}
+    record = {**read_record(folder), "cameras": cameras} if cameras else {**options, "cameras": {}}
     before = {name: record.get(name) for name in options}
     for serial, source in cameras.items():
         if serial in videos and not agrees(source, video_source(videos[serial])):

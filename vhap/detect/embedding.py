@@ -30,10 +30,12 @@ from vhap.render.scene import render_head
 from vhap.render.shading import BAND_1
 from vhap.render.topology import build_topology
 from vhap.render.types import Backend
+from vhap.util.cached import read_cached
 from vhap.util.errors import InputError
 from vhap.util.files import read_npz, write_npz
 from vhap.util.log import get_logger
 from vhap.util.paths import cache_folder
+from vhap.util.schema import REAL, WHOLE, ArrayRule, check_arrays
 
 EMBEDDING_VERSION = 4
 VIEWS_DEG = ((0, 0), (-15, 0), (15, 0), (-30, 0), (30, 0), (0, 12), (0, -12), (-20, -10), (20, -10))
@@ -81,10 +83,8 @@ def with_landmarks(model: HeadModel, detector: PointDetector, backend: Backend) 
     if {"mediapipe", "ibug"} <= model.landmarks.keys():
         return model
     cached = _cache_file(model, detector)
-    if cached.is_file():
-        arrays = read_npz(cached)
-        sets = _as_sets(arrays["face_ids"], arrays["barycentrics"])
-    else:
+    sets = read_cached(cached, lambda path: _read_sets(path, len(model.faces)))
+    if sets is None:
         sets = make_embedding(model, detector, backend)
         points = sets["mediapipe"]
         write_npz(cached, {"face_ids": points.face_ids.numpy(), "barycentrics": points.barycentrics.numpy()})
@@ -280,6 +280,16 @@ def closest_on_surface(vertices: Tensor, surface: Surface, points: Tensor) -> tu
     weights = trimesh.triangles.points_to_barycentric(corners[chosen], places).clip(0, 1)
     weights = weights / weights.sum(-1, keepdims=True)
     return surface.face_ids[surface.allowed].numpy()[chosen], weights.astype(np.float32)
+
+
+def _read_sets(path: Path, n_faces: int) -> dict[str, LandmarkSet]:
+    count = max(IRIS_POINTS) + 1
+    rules = {"face_ids": ArrayRule(WHOLE, (count,), n_faces - 1), "barycentrics": ArrayRule(REAL, (count, 3), 1)}
+    arrays = read_npz(path)
+    check_arrays(path, arrays, rules, "find the landmarks again")
+    if (arrays["face_ids"] < 0).any():
+        raise InputError(f"expected ids of faces in {path}, found negative ones; find the landmarks again")
+    return _as_sets(arrays["face_ids"].astype(np.int64), arrays["barycentrics"].astype(np.float32))
 
 
 def _as_sets(face_ids: np.ndarray, barycentrics: np.ndarray) -> dict[str, LandmarkSet]:

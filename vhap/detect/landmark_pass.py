@@ -20,12 +20,16 @@ from vhap.data.landmark_files import Landmarks, save_landmarks
 from vhap.data.pictures import common_size, read_rgb, some_names
 from vhap.data.provenance import Provenance
 from vhap.detect.person import AUTO, PERSON, faces_as_text, find_face, follow_person, fullest_frame, parse_person
+from vhap.util.cached import read_cached
 from vhap.util.errors import InputError
 from vhap.util.files import read_npz, write_npz
 from vhap.util.log import get_logger
 from vhap.util.progress import progress
+from vhap.util.schema import REAL, TEXT, WHOLE, ArrayRule, check_arrays
 
 CHUNK = 64
+MOST_FACES = 10_000
+"""In a picture."""
 
 
 class FaceDetector(Protocol):
@@ -73,6 +77,11 @@ class LandmarkPass:
         with ThreadPoolExecutor(max(1, self.n_jobs)) as pool:
             parts = pool.map(lambda chunk: self._chunk(chunk, files, sources, detectors), chunks)
             faces = [found for part in progress(parts, label, len(chunks)) for found in part]
+        if len({points.shape for found in faces for points in found}) > 1:
+            raise InputError(
+                f"expected faces of one number of points in {self._parts}, found several; remove that folder to detect "
+                "again"
+            )
         chosen = self._chosen_faces(faces, (height, width), detectors)
         seen = [points for points in chosen if points is not None]
         if not seen and self.points_if_unseen is None:
@@ -99,10 +108,9 @@ class LandmarkPass:
         """All faces of some pictures, (K, N, 3) each; read from the chunk's file where that is of these pictures."""
         part = self._parts / f"{chunk.start:06d}.npz"
         source = np.array([sources[index] for index in chunk])
-        if part.is_file():
-            saved = read_npz(part)
-            if np.array_equal(saved["source"], source):
-                return np.split(saved["points"], np.cumsum(saved["counts"])[:-1])
+        saved = read_cached(part, _read_part)
+        if saved is not None and np.array_equal(saved["source"], source):
+            return np.split(saved["points"], np.cumsum(saved["counts"])[:-1])
         found = [detectors.get().faces(read_rgb(files[index])) for index in chunk]
         counts = [len(faces) for faces in found]
         stacked = [points for faces in found for points in faces]
@@ -143,6 +151,19 @@ class LandmarkPass:
                 self.label or self.path.stem, list(self.pictures)[frame], len(boxes[frame]),
                 faces_as_text(boxes[frame]), followed,
             )  # fmt: skip
+
+
+def _read_part(path: Path) -> dict[str, np.ndarray]:
+    arrays = read_npz(path)
+    rules = {
+        "source": ArrayRule(TEXT, ("pictures",)),
+        "counts": ArrayRule(WHOLE, ("pictures",), most=MOST_FACES),
+        "points": ArrayRule(REAL, ("faces", "points", 3)),
+    }
+    lengths = check_arrays(path, arrays, rules, "detect again")
+    if (arrays["counts"] < 0).any() or arrays["counts"].sum() != lengths["faces"]:
+        raise InputError(f"expected {lengths['faces']} faces in all in {path}, found other counts; detect again")
+    return arrays
 
 
 class _PerThread:

@@ -21,7 +21,7 @@ from vhap.synthetic.motion import MotionLimits, make_motion
 from vhap.synthetic.person import make_person
 from vhap.synthetic.rig_layouts import RigFiles
 from vhap.synthetic.writer import DETECTOR_FILES, CaptureFiles, Truth, frame_names, write_capture
-from vhap.util.errors import InputError
+from vhap.util.errors import InputError, shown
 from vhap.util.files import read_json, write_json
 from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger
@@ -157,9 +157,9 @@ def claim_folder(files: CaptureFiles | RigFiles, settings: dict[str, Any]) -> No
             )
         write_json(files.settings, settings)
         return
-    found = read_json(files.settings)
+    found = read_json(files.settings, dict[str, Any])
     if differing := sorted(key for key in settings if found.get(key) != settings[key]):
-        described = ", ".join(f"{key}={found.get(key)!r}" for key in differing)
+        described = ", ".join(f"{key}={shown(found.get(key))}" for key in differing)
         raise InputError(
             f"expected the capture at {files.folder} to have the same options, found {described}; "
             "choose another --output or remove that folder (and its video)"

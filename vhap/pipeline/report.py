@@ -22,9 +22,10 @@ from vhap.pipeline.frame_panels import PANELS, shown_panels
 from vhap.pipeline.measure_cameras import worst_line
 from vhap.pipeline.rendered_frames import RunScene, open_run
 from vhap.pipeline.report_charts import frame_charts, loss_charts, parameter_charts, worst_frames
+from vhap.tracking.history import read_seconds
 from vhap.util.choice import even_choice
 from vhap.util.errors import InputError
-from vhap.util.files import read_json, write_text
+from vhap.util.files import write_text
 from vhap.util.lock import folder_lock
 from vhap.util.progress import progress
 from vhap.viz.grid import labelled_grid
@@ -61,6 +62,8 @@ def write_report(
     """
     evaluation = read_or_evaluate(scene.folder, scene.epoch)
     per_frame = evaluation[PER_FRAME]
+    # Read before anything is drawn, which takes long.
+    losses = loss_charts(scene.folder / "losses.json", stage_seconds(scene.folder))
     videos = {target / "overlay.mp4": OVERLAY, **({beside: SIDE_BY_SIDE} if beside else {})}
     page_frames = draw_frames(scene, per_frame, chosen_frames(per_frame, frames), videos)
     report = Report(
@@ -73,7 +76,7 @@ def write_report(
         charts={
             "Frame by frame": frame_charts(per_frame),
             "Parameters over time": parameter_charts(scene.result),
-            "Weighted losses by stage": loss_charts(scene.folder / "losses.json", stage_seconds(scene.folder)),
+            "Weighted losses by stage": losses,
         },
         stage_seconds=seconds,
         settings=settings(scene),
@@ -179,8 +182,7 @@ def settings(scene: RunScene) -> dict[str, str | int | float | None]:
 
 def stage_seconds(run: Path) -> dict[str, float]:
     """Seconds of every stage as the run recorded them; empty where it did not."""
-    path = run / "seconds.json"
-    return read_json(path) if path.is_file() else {}
+    return read_seconds(run / "seconds.json")
 
 
 def _listed(names: list[str], most: int = 12) -> str:

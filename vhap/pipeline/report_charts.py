@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from vhap.data.results import TrackResult
+from vhap.tracking.history import StoredStage, read_losses
 from vhap.util.choice import worst
-from vhap.util.files import read_json
 from vhap.viz.chart import Chart
 
 WORST_NAMED, TERMS_SHOWN, EXPRESSIONS_SHOWN = 5, 6, 6
@@ -84,13 +83,11 @@ def most_varied(expr: np.ndarray) -> dict[str, list[float]]:
 def loss_charts(losses: Path, seconds: Mapping[str, float]) -> list[Chart]:
     """A chart a stage out of losses.json: the total and the weighted terms with the largest shares; none where the
     file is missing, as in runs of other programs."""
-    if not losses.is_file():
-        return []
-    history = read_json(losses)
+    history = read_losses(losses)
     return [_stage_chart(stage, history["weights"], seconds.get(stage["name"])) for stage in history["stages"]]
 
 
-def _stage_chart(stage: Mapping[str, Any], weights: Mapping[str, float], seconds: float | None) -> Chart:
+def _stage_chart(stage: StoredStage, weights: Mapping[str, float], seconds: float | None) -> Chart:
     weighted = {name: [weights[name] * v for v in _gaps(values)] for name, values in stage["terms"].items()}
     shares = {name: float(np.nansum(np.abs(values))) for name, values in weighted.items()}
     largest = sorted((name for name in shares if shares[name] > 0), key=lambda name: -shares[name])[:TERMS_SHOWN]

@@ -16,10 +16,11 @@ from vhap.data.results import SAVED_EVERY_EPOCHS
 from vhap.data.sample import FrameBatch
 from vhap.tracking.checkpoint import Checkpoint, is_whole, save_checkpoint
 from vhap.tracking.events import Callback, StepEvent
+from vhap.tracking.history import read_seconds
 from vhap.tracking.params import TrackParams
 from vhap.tracking.stages import Stage
 from vhap.util.choice import even_choice
-from vhap.util.files import read_json, write_json
+from vhap.util.files import write_json
 from vhap.util.log import get_logger
 from vhap.util.progress import Progress
 
@@ -69,8 +70,9 @@ class StageTimes(Callback):
 
     def tell(self) -> None:
         """Writes the file and starts to count anew."""
-        earlier = read_json(self.path) if self.path.is_file() else {}
-        write_json(self.path, {**earlier, **{name: round(value, 2) for name, value in self.seconds.items()}})
+        write_json(
+            self.path, {**read_seconds(self.path), **{name: round(value, 2) for name, value in self.seconds.items()}}
+        )
         self.started = time.monotonic()
 
 

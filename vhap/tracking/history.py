@@ -1,19 +1,44 @@
-"""The losses of a run by stage, kept in `losses.json` for the report."""
+"""The losses and seconds of a run by stage, kept in `losses.json` and `seconds.json` for the report."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Annotated, TypedDict
+
+from msgspec import Meta
 
 from vhap.tracking.events import Callback, StepEvent
 from vhap.tracking.params import TrackParams
 from vhap.tracking.stages import Stage
+from vhap.util.errors import InputError, shown
 from vhap.util.files import read_json, write_json
 
 MOST_POINTS = 120
 """Steps kept of a stage."""
+
+Real = Annotated[float, Meta(gt=-1e100, lt=1e100)]
+Steps = Annotated[int, Meta(ge=0, lt=1 << 31)]
+
+
+class StoredStage(TypedDict):
+    """The fields of `StageLosses`."""
+
+    name: str
+    steps: list[Steps]
+    total: list[Real | None]
+    terms: dict[str, list[Real | None]]
+    stride: Annotated[int, Meta(ge=1, lt=1 << 31)]
+    count: Steps
+
+
+class StoredLosses(TypedDict):
+    """weights: of all terms, by name."""
+
+    weights: dict[str, Real]
+    stages: list[StoredStage]
 
 
 @dataclass
@@ -59,7 +84,9 @@ class LossHistory(Callback):
 
     def __init__(self, path: Path, weight_of: Callable[[str], float]) -> None:
         self.path, self.weight_of = path, weight_of
-        self.stages = [StageLosses(**stage) for stage in read_json(path)["stages"]] if path.is_file() else []
+        names = [f.name for f in fields(StageLosses)]
+        stored = read_losses(path)["stages"]
+        self.stages = [StageLosses(**{name: stage[name] for name in names}) for stage in stored]
         self.current: StageLosses | None = None
 
     def on_step(self, event: StepEvent) -> None:
@@ -75,6 +102,26 @@ class LossHistory(Callback):
         names = sorted({name for kept in self.stages for name in kept.terms})
         weights = {name: self.weight_of(name) for name in names}
         write_json(self.path, {"weights": weights, "stages": [asdict(kept) for kept in self.stages]})
+
+
+def read_losses(path: Path) -> StoredLosses:
+    """Nothing of a run that has no such file, as those of other programs. InputError where it holds something else."""
+    if not path.is_file():
+        return {"weights": {}, "stages": []}
+    content: StoredLosses = read_json(path, StoredLosses)
+    for stage in content["stages"]:
+        lengths = {len(values) for values in (stage["steps"], stage["total"], *stage["terms"].values())}
+        if len(lengths) > 1 or not stage["terms"].keys() <= content["weights"].keys():
+            raise InputError(
+                f"expected a value of each loss for each step, and its weight, in {path}, found others in stage "
+                f"{shown(stage['name'])}; remove the file, which only the page shows"
+            )
+    return content
+
+
+def read_seconds(path: Path) -> dict[str, float]:
+    """Seconds by stage; empty where a run has no such file. InputError where it holds something else."""
+    return read_json(path, dict[str, Real]) if path.is_file() else {}
 
 
 def _finite(value: float) -> float | None:

@@ -85,16 +85,20 @@ def write_json(target: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path, kind: Any = None) -> Any:
-    """JSON whose numbers are finite and whose objects name each key once.
+    """JSON whose numbers are finite, whose objects name each key once, and whose text has an encoding.
 
     kind: a type that the content has to be of, as msgspec checks it (TypedDicts and Annotated included); keys that it
     does not name are kept. InputError where the file is missing, is not JSON, or is not of that type.
     """
     content = read_bytes(path, "a JSON file")
     try:
+        text = content.decode(json.detect_encoding(content))
         value = json.loads(
-            content, parse_constant=_finite_number, parse_float=_finite_number, object_pairs_hook=_distinct_keys
+            text, parse_constant=_finite_number, parse_float=_finite_number, object_pairs_hook=_distinct_keys
         )
+        if "\\u" in text:
+            # Half of a pair of surrogates can be written as an escape, but never be printed or saved.
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise InputError(f"expected JSON in {path}, found something else ({error}); restore or remake it") from error
     if kind is not None:
