@@ -19,7 +19,7 @@ from vhap.config.track import TrackConfig
 from vhap.model.head import pose
 from vhap.pipeline.track import build_tracker, choose_device, open_capture, open_textured_head
 from vhap.tracking import loop
-from vhap.tracking.checkpoint import CHECKPOINT, load_checkpoint
+from vhap.tracking.checkpoint import load_checkpoint
 from vhap.tracking.loop import Tracker
 from vhap.tracking.metrics import SquaredErrorSum
 from vhap.tracking.scene import for_pictures
@@ -60,7 +60,7 @@ def open_run(folder: Path) -> Tracker:
     config = load_config(folder / "config.yml", TrackConfig)
     device, capture = choose_device(config.device), open_capture(config)
     head = open_textured_head(config, capture, device)
-    return build_tracker(config, capture, head, device, load_checkpoint(folder / CHECKPOINT, device))
+    return build_tracker(config, capture, head, device, load_checkpoint(folder, device))
 
 
 @torch.no_grad()

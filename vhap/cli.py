@@ -16,7 +16,7 @@ from vhap.config.legacy import translated
 from vhap.config.ranges import check_ranges
 from vhap.config.report import ReportConfig
 from vhap.config.track import TrackConfig
-from vhap.util.errors import exits_cleanly
+from vhap.util.errors import as_one_line, exits_cleanly
 from vhap.util.log import get_logger
 
 C = TypeVar("C")
@@ -75,9 +75,9 @@ def run_tracking(
 
 
 def one_line(box: str) -> str:
-    """tyro's boxed message without its frame."""
-    words = re.sub(r"[\u2500-\u257f]", " ", re.sub(r"\x1b\[[0-9;]*m", "", box))
-    return " ".join(words.split())
+    """tyro's boxed message without its frame, and without what a value has too many of."""
+    words = re.sub(r"[\u2500-\u257f]|-{5,}", " ", re.sub(r"\x1b\[[0-9;]*m", "", box))
+    return as_one_line(re.sub(r"(\S{40})\S{60,}", r"\1...", words))
 
 
 @exits_cleanly

@@ -73,3 +73,14 @@ def test_given_regions_and_tables_win():
     assert occluded("7", occluded_by_subject=("007:hair,ears",)) == ("hair", "ears")
     with pytest.raises(InputError, match="SUBJECT:REGION"):
         occluded("018", occluded_by_subject=("neck_lower",))
+
+
+def test_hair_counts_as_hidden_where_no_offset_can_show_it():
+    for words in (["--model.no_use_static_offset"], ["--model.no_use_static_offset", "--model.occluded", "hair"]):
+        assert with_known_occlusions(cli.parse(MonocularTrackConfig, None, [*PLACE, *words])).model.occluded == (
+            "hair",
+        )
+    config = cli.parse(NersembleTrackConfig, None, [*SUBJECT[:-1], "018", "--model.no_use_static_offset"])
+    config = with_known_occlusions(config)
+    assert config.model.occluded == ("neck_lower", "hair")
+    assert with_known_occlusions(config) == config

@@ -50,6 +50,8 @@ class Server:
     asked: list[tuple[str, int, int]] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
     url: str = ""
+    sent: int = 0
+    """Bytes of contents, in replies whose sending was begun."""
 
     def starts(self, path: str) -> list[int]:
         return [start for name, start, _ in self.asked if name == path]
@@ -116,10 +118,49 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif fault == "garbage":
             self.note(0)
             self.wfile.write(b"!!!\r\n\r\n")
+        elif fault.startswith("drips "):
+            self.drip(fault.removeprefix("drips "), content)
+        elif fault.startswith("shouts"):
+            self.shout(fault.removeprefix("shouts").strip())
+        elif fault == "says endless":
+            self.reply(206, content, {"Content-Range": f"bytes 0-{10**15 - 1}/{10**15}"})
+        elif fault == "redirects to ftp":
+            self.reply(302, b"", {"Location": "ftp://127.0.0.1/x.mp4", "Content-Length": "0"})
+        elif fault == "redirects for ever":
+            self.reply(302, b"", {"Location": self.path, "Content-Length": "0"})
         elif fault == "encoded":
             self.reply(200, content, {"Content-Length": str(len(content)), "Content-Encoding": "gzip"})
         else:
             self.ranged(content)
+
+    def drip(self, where: str, content: bytes) -> None:
+        """A reply that goes on, byte by byte, at a place where no length bounds it."""
+        self.note(200)
+        chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        begun = {
+            "status": b"HTTP/1.1 200 ",
+            "header": b"HTTP/1.1 200 OK\r\nX: ",
+            "chunk": chunked + b"5; ",
+            "trailer": chunked + b"5\r\nabcde\r\n0\r\nX: ",
+            "redirect": b"HTTP/1.1 302 Found\r\nLocation: /data/a\r\nContent-Length: 100000\r\n\r\n",
+        }[where]
+        with contextlib.suppress(ConnectionError):
+            self.wfile.write(begun)
+            while not self.dataset.over.wait(0.05):
+                self.wfile.write(b"a")
+
+    def shout(self, where: str) -> None:
+        """A reply with escape sequences, and without measure, where messages repeat what it says."""
+        self.note(500)
+        loud = b"\x1b[31m\x07" + b"A" * 30_000
+        reply = {
+            "": b"HTTP/1.1 500 %b\r\n\r\n" % loud,
+            "length": b"HTTP/1.1 200 OK\r\nContent-Length: %b\r\n\r\n" % loud,
+            "range": b"HTTP/1.1 206 OK\r\nContent-Range: %b\r\n\r\n" % loud,
+            "encoding": b"HTTP/1.1 200 OK\r\nContent-Encoding: %b\r\n\r\n" % loud,
+            "garbage": loud + b"\r\n\r\n",
+        }[where]
+        self.wfile.write(reply)
 
     def ranged(self, content: bytes, upto: int | None = None, then_wait: bool = False, step: int = 1 << 15) -> None:
         """As a good server does it, but maybe only the first `upto` bytes of what is due."""
@@ -136,6 +177,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def reply(self, status: int, body: bytes, headers: dict[str, str], step: int = 1 << 15) -> None:
         self.note(status)
+        self.dataset.sent += len(body)
         self.send_response(status)
         if self.dataset.has_validators:
             headers = {"ETag": self.etag, **headers}

@@ -1,5 +1,6 @@
 import dataclasses
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,9 +9,11 @@ from PIL import Image
 
 from vhap.config.data import DataConfig
 from vhap.config.loading import load_config, save_config
-from vhap.data.landmark_files import Landmarks, save_landmarks
+from vhap.data.extraction import downsample_pictures
+from vhap.data.landmark_files import Landmarks, load_landmarks, save_landmarks
 from vhap.data.monocular import MonocularCapture
-from vhap.data.pictures import picture_size, read_rgb, write_picture
+from vhap.data.pictures import list_pictures, picture_size, read_rgb, write_picture
+from vhap.data.provenance import Origin, Provenance
 from vhap.util.errors import InputError
 
 
@@ -251,3 +254,33 @@ def test_cache_holds_its_bound(config):
 def test_config_round_trip(config, tmp_path):
     save_config(tmp_path / "data.yml", config)
     assert load_config(tmp_path / "data.yml", DataConfig) == config
+
+
+def test_alpha_maps_of_replaced_pictures_are_refused(config, sequence):
+    pictures, made = list_pictures(sequence / "images"), Provenance(sequence)
+    for name, source in made.sources(pictures).items():
+        write = partial(write_picture, picture=np.full((16, 24), 60, np.uint8))
+        made.write(sequence / "alpha_maps" / f"{name}.png", Origin(source), write)
+    MonocularCapture(config)
+    write_picture(pictures["000004"], np.full((16, 24, 3), 200, np.uint8))
+    with pytest.raises(InputError, match=r"1 of 10 that were made of others \(000004\); run preprocess_video.py again"):
+        MonocularCapture(config)
+
+
+def test_smaller_copies_of_replaced_pictures_are_refused(config, sequence):
+    downsample_pictures(sequence, (2,))
+    MonocularCapture(dataclasses.replace(config, n_downsample_rgb=2))
+    write_picture(sequence / "images" / "000004.png", np.full((16, 24, 3), 200, np.uint8))
+    with pytest.raises(InputError, match=r"smaller copies .* --downsample_scales 2"):
+        MonocularCapture(dataclasses.replace(config, n_downsample_rgb=2))
+
+
+def test_landmarks_of_replaced_pictures_are_refused(config, sequence):
+    path, pictures = sequence / "landmark2d" / "mediapipe.npz", list_pictures(sequence / "images")
+    save_landmarks(
+        path, dataclasses.replace(load_landmarks(path), sources=list(Provenance(sequence).sources(pictures).values()))
+    )
+    MonocularCapture(config)
+    write_picture(pictures["000004"], np.full((16, 24, 3), 200, np.uint8))
+    with pytest.raises(InputError, match=r"1 of 10 of others \(000004\); run detect_landmarks.py"):
+        MonocularCapture(config)

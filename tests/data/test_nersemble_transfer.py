@@ -1,15 +1,18 @@
 """One file over a connection that breaks in every way: the file is right, or absent."""
 
+import contextlib
 import json
 import random
 import threading
+import time
 
 import pytest
 from nersemble_server import box, jpeg, mp4, serving
 
 from vhap.data.nersemble.content import find_damage
-from vhap.data.nersemble.http import TransferError, join_url
-from vhap.data.nersemble.transfer import Part, Policy, fetch, remote_version
+from vhap.data.nersemble.http import TransferError, Version, join_url
+from vhap.data.nersemble.part import Part
+from vhap.data.nersemble.transfer import Policy, fetch, remote_version
 
 NAME = "017/sequences/EXP-3-cheeks+nose/images/cam_222200037.mp4"
 CONTENT = mp4(200_000)
@@ -107,6 +110,66 @@ def test_a_lasting_stall_fails_in_time(server, target):
     assert not target.exists()
 
 
+@pytest.mark.parametrize("fault", ["drips status", "drips header", "drips chunk", "drips trailer"])
+def test_a_server_that_drips_does_not_hold_a_request(server, target, fault):
+    """One byte each 0.05 s, which no timeout of a socket notices, and which would go on for an hour."""
+    server.always[NAME] = fault
+    started = time.monotonic()
+    with pytest.raises(TransferError, match="connection stalled"):
+        get(server, target, Policy(timeout_s=0.3, retries=1, backoff_s=0.01))
+    assert time.monotonic() - started < 5
+    assert not target.exists()
+    server.always.clear()
+    get(server, target)
+    assert_whole(target)
+
+
+def test_what_stands_beside_a_redirect_is_not_read(server, target):
+    server.always[NAME] = "drips redirect"
+    with pytest.raises(TransferError, match="404"):
+        get(server, target)
+
+
+def test_a_slow_disk_is_not_a_slow_server(server, target, monkeypatch):
+    opened = Part.open
+
+    @contextlib.contextmanager
+    def slowly(part):
+        with opened(part) as append:
+            yield lambda block: (time.sleep(0.3), append(block))
+
+    monkeypatch.setattr(Part, "open", slowly)
+    get(server, target, Policy(timeout_s=0.2, retries=0))
+    assert_whole(target)
+    assert len(server.asked) == 1
+
+
+def test_no_watch_is_left(server, target):
+    server.faults[NAME] = ["cut 20000", "drips header"]
+    get(server, target, IMPATIENT)
+    deadline = time.monotonic() + 5
+    while any("_watch" in thread.name for thread in threading.enumerate()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not [thread for thread in threading.enumerate() if "_watch" in thread.name]
+
+
+@pytest.mark.parametrize("fault", ["shouts", "shouts length", "shouts range", "shouts encoding", "shouts garbage"])
+def test_what_a_server_says_is_shortened_and_plain(server, target, fault):
+    server.always[NAME] = fault
+    with pytest.raises(TransferError) as failure:
+        get(server, target, Policy(timeout_s=10, retries=0))
+    assert len(str(failure.value)) < 250
+    assert str(failure.value).isprintable()
+
+
+@pytest.mark.parametrize("fault", ["says endless", "redirects to ftp", "redirects for ever"])
+def test_what_is_never_a_file(server, target, fault):
+    server.always[NAME] = fault
+    with pytest.raises(TransferError):
+        get(server, target)
+    assert not target.exists()
+
+
 def test_nobody_listens(target):
     with pytest.raises(TransferError, match="connection failed"):
         fetch("http://127.0.0.1:9/x.mp4", target, Policy(0.4, 1, 0.01))
@@ -186,14 +249,91 @@ def test_part_longer_than_the_file_is_not_believed(server, target):
     assert_whole(target)
 
 
-def test_part_that_only_lacks_its_name_needs_no_transfer(server, target):
+def begin(target, content: bytes, version: Version) -> Part:
+    """A part as a process that was killed leaves it."""
     part = Part(target)
-    target.parent.mkdir(parents=True)
-    part.path.write_bytes(CONTENT)
-    part.note.write_text(json.dumps({"size": len(CONTENT), "validator": '"1"'}))
+    part.start(version)
+    with part.open() as append:
+        for start in range(0, len(content), 10_000):
+            append(content[start : start + 10_000])
+    return part
+
+
+def test_part_that_only_lacks_its_name_costs_one_byte(server, target):
+    begin(target, CONTENT, Version(len(CONTENT), '"1"'))
     get(server, target)
     assert_whole(target)
-    assert not server.asked
+    assert server.asked == [(NAME, 0, 206)]
+    assert server.sent <= 1
+
+
+@pytest.mark.parametrize("version", [Version(100_000, '"1"'), Version(len(CONTENT), '"7"'), Version(1 << 31, '"1"')])
+def test_a_note_of_another_version_is_not_believed(server, target, version):
+    """Not even where the part has all the bytes that it speaks of."""
+    begin(target, mp4(min(version.size, len(CONTENT)), seed=5), version)
+    get(server, target)
+    assert_whole(target)
+
+
+@pytest.mark.parametrize("place", [0, 70_000, 149_999])
+def test_wrong_bytes_in_a_part_are_thrown_away(server, target, place):
+    """Of a disk, a power cut, another program: the file's own structure does not show all of them."""
+    part = begin(target, CONTENT[:150_000], Version(len(CONTENT), '"1"'))
+    content = bytearray(part.path.read_bytes())
+    content[place] ^= 1
+    part.path.write_bytes(content)
+    get(server, target)
+    assert_whole(target)
+    (start,) = server.starts(NAME)
+    assert max(0, place - 2 * 65_536) <= start <= place, "what is right is kept"
+
+
+def test_a_part_shorter_than_its_note_says(server, target):
+    part = begin(target, CONTENT[:150_000], Version(len(CONTENT), '"1"'))
+    part.path.write_bytes(CONTENT[:100_000])
+    get(server, target)
+    assert_whole(target)
+    assert 0 < server.starts(NAME)[0] <= 100_000
+
+
+@pytest.mark.parametrize(
+    "end", ["", "1", "15", "150000 ", "150000 12\n", "x y\n", "1 2 3\n", "0 0\n", "-1 0\n", "[\n" * 9]
+)
+def test_a_note_cut_short_or_grown(server, target, end):
+    part = begin(target, CONTENT[:150_000], Version(len(CONTENT), '"1"'))
+    with open(part.note, "a") as file:
+        file.write(end)
+    for _ in range(2):
+        Part(target).keep_usable()
+    get(server, target)
+    assert_whole(target)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        *("[" * 100_000, "\xff", "null", '{"size": true, "validator": "x"}', '{"size": -5, "validator": "x"}'),
+        *('{"size": 1e999, "validator": "x"}', '{"size": 200000, "validator": "a\\nb"}', "9" * 10_000_000),
+        json.dumps({"size": 200_000, "validator": '"' + "v" * 100_000 + '"'}),
+        json.dumps({"size": 200_000, "validator": '"\u00fc\u4e2d"'}),
+    ],
+)
+def test_a_poisoned_note_is_thrown_away(server, target, first):
+    part = begin(target, CONTENT[:150_000], Version(len(CONTENT), '"1"'))
+    lines = part.note.read_text().splitlines()
+    part.note.write_bytes("\n".join([first, *lines[1:], ""]).encode("latin-1", "replace"))
+    get(server, target)
+    assert_whole(target)
+    assert server.starts(NAME) == [0]
+
+
+@pytest.mark.parametrize("status", ["400", "412", "416", "431"])
+def test_a_rest_that_the_server_refuses_is_asked_for_no_more(server, target, status):
+    begin(target, CONTENT[:150_000], Version(len(CONTENT), '"1"'))
+    server.faults[NAME] = [status]
+    get(server, target)
+    assert_whole(target)
+    assert server.starts(NAME) == [150_000, 0]
 
 
 def test_stops_waiting_when_told(server, target):

@@ -31,6 +31,11 @@ class Brightness:
         return picture[..., 0] + np.uint8(self.plus)
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("VHAP_CACHE", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def video(make_video) -> Path:
     return make_video("clip.mp4", duration=0.4)
@@ -165,7 +170,9 @@ def test_digests_of_files_at_rest_are_kept(folder, monkeypatch):
     "content", [b"", b"[]", b'{"images/000000.png": [1]}', b'{"images/000000.png": null}', b"\xff"]
 )
 def test_a_damaged_cache_is_none(folder, content):
-    (folder / provenance.CACHE).write_bytes(content)
+    cache = provenance._cache_file(folder)
+    cache.parent.mkdir(parents=True)
+    cache.write_bytes(content)
     paths = list(list_pictures(folder / "images").values())
     assert Provenance(folder).digests(paths) == {path: content_digest(path) for path in paths}
 

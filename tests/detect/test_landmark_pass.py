@@ -161,3 +161,35 @@ def test_ensure_detects_once_and_completes(tmp_path, pictures, monkeypatch):
     LandmarkPass(path, some, BlobDetector).run()
     landmarks.ensure_landmarks(sequence, "mediapipe", 1)
     assert path.read_bytes() == whole, "a file that lacks pictures is not taken for complete"
+
+
+def test_ensure_detects_again_where_a_picture_was_replaced(tmp_path, pictures, monkeypatch):
+    monkeypatch.setattr(landmarks, "detector_maker", lambda *_: BlobDetector)
+    sequence = open_sequence(tmp_path, "person")
+    (path,) = landmarks.ensure_landmarks(sequence, "mediapipe", 1)
+    other = np.zeros((20, 40, 3), np.uint8)
+    other[12, 9, 0] = 255
+    write_picture(pictures["000001"], other)
+    landmarks.ensure_landmarks(sequence, "mediapipe", 1)
+    assert load_landmarks(path, list(pictures)).points[1, :, 1].mean() * 20 == pytest.approx(12.5)
+
+
+def test_ensure_detects_again_with_other_options(tmp_path, pictures, monkeypatch):
+    monkeypatch.setattr(landmarks, "detector_maker", lambda *_: BlobDetector)
+    sequence = open_sequence(tmp_path, "person")
+    for options, searches in (({"crops": "1"}, 12), ({"crops": "1"}, 0), (None, 0), ({"crops": "2"}, 12)):
+        BlobDetector.searched.clear()
+        landmarks.ensure_landmarks(sequence, "mediapipe", 1, options=options)
+        assert len(BlobDetector.searched) == searches, options
+
+
+def test_a_users_own_landmarks_of_replaced_pictures_stay(tmp_path, pictures, monkeypatch):
+    monkeypatch.setattr(landmarks, "detector_maker", lambda *_: BlobDetector)
+    sequence = open_sequence(tmp_path, "person")
+    (path,) = landmarks.ensure_landmarks(sequence, "mediapipe", 1)
+    arrays = read_npz(path)
+    write_npz(path, {name: arrays[name] for name in ("face_landmark_2d", "bounding_box", "timestep_id")})
+    own = path.read_bytes()
+    write_picture(pictures["000001"], np.zeros((20, 40, 3), np.uint8))
+    landmarks.ensure_landmarks(sequence, "mediapipe", 1)
+    assert path.read_bytes() == own

@@ -1,6 +1,9 @@
 """Matting networks: stand-ins of the published TorchScript interfaces, and the edges drawn by colour."""
 
+import dataclasses
+import hashlib
 import os
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,10 +15,12 @@ from torch import Tensor
 
 from vhap.data.pictures import list_pictures, read_alpha, write_picture
 from vhap.data.video import read_frames
+from vhap.detect import robust_video_matting
 from vhap.detect.background_matting import BackgroundMatting
 from vhap.detect.matting import make_matting, matte_pictures
 from vhap.detect.mediapipe_matting import MediapipeMatting, draw_to_edges, without_specks
 from vhap.detect.robust_video_matting import RobustVideoMatting
+from vhap.detect.weights import BACKGROUND_MATTING, ROBUST_VIDEO_MATTING
 from vhap.util.errors import InputError
 
 
@@ -68,7 +73,7 @@ def bmv2(tmp_path):
 
 
 def test_recurrent_network_is_warmed_and_carries_its_state(pictures, rvm, tmp_path):
-    assert matte_pictures(pictures, tmp_path / "alpha_maps", RobustVideoMatting(rvm, "cpu")) == 8
+    assert matte_pictures(pictures, tmp_path / "alpha_maps", RobustVideoMatting(rvm, "cpu", True)) == 8
     values = [int(read_alpha(path)[0, 0]) for path in list_pictures(tmp_path / "alpha_maps").values()]
     assert values == pytest.approx([20, *(30 * index + 5 for index in range(1, 8))], abs=1)
 
@@ -76,17 +81,17 @@ def test_recurrent_network_is_warmed_and_carries_its_state(pictures, rvm, tmp_pa
 @pytest.mark.parametrize("lost", [[3], [0], [7], [2, 5]])
 def test_completed_pass_equals_uninterrupted(pictures, rvm, tmp_path, lost):
     folder = tmp_path / "alpha_maps"
-    matte_pictures(pictures, folder, RobustVideoMatting(rvm, "cpu"))
+    matte_pictures(pictures, folder, RobustVideoMatting(rvm, "cpu", True))
     whole = {path.name: path.read_bytes() for path in folder.iterdir()}
     for index in lost:
         (folder / f"{index:06d}.png").unlink()
-    assert matte_pictures(pictures, folder, RobustVideoMatting(rvm, "cpu")) == len(lost)
+    assert matte_pictures(pictures, folder, RobustVideoMatting(rvm, "cpu", True)) == len(lost)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
-    assert matte_pictures(pictures, folder, RobustVideoMatting(rvm, "cpu")) == 0
+    assert matte_pictures(pictures, folder, RobustVideoMatting(rvm, "cpu", True)) == 0
 
 
 def test_large_pictures_are_matted_from_a_coarse_copy(rvm):
-    alpha = RobustVideoMatting(rvm, "cpu").alpha(np.full((8, 1024, 3), 200, np.uint8))
+    alpha = RobustVideoMatting(rvm, "cpu", True).alpha(np.full((8, 1024, 3), 200, np.uint8))
     assert int(alpha[0, 0]) == pytest.approx(100, abs=1)
 
 
@@ -94,7 +99,7 @@ def test_background_network(pictures, bmv2, tmp_path):
     scene = np.zeros((16, 24, 3), np.uint8)
     scene[..., 0] = 20
     write_picture(tmp_path / "BACKGROUND" / "image.jpg", scene)
-    network = BackgroundMatting(tmp_path / "BACKGROUND", bmv2, "cpu")
+    network = BackgroundMatting(tmp_path / "BACKGROUND", bmv2, "cpu", True)
     assert (network._model.backbone_scale, network._model.refine_mode) == (0.25, "sampling")
     matte_pictures(pictures, tmp_path / "alpha_maps", network)
     values = [int(read_alpha(path)[0, 0]) for path in list_pictures(tmp_path / "alpha_maps").values()]
@@ -103,10 +108,10 @@ def test_background_network(pictures, bmv2, tmp_path):
 
 def test_background_of_another_shape_or_none(bmv2, tmp_path):
     with pytest.raises(InputError, match="empty scene"):
-        BackgroundMatting(tmp_path / "BACKGROUND", bmv2, "cpu")
+        BackgroundMatting(tmp_path / "BACKGROUND", bmv2, "cpu", True)
     write_picture(tmp_path / "BACKGROUND" / "image.png", np.zeros((10, 40, 3), np.uint8))
     with pytest.raises(InputError, match="40x10"):
-        BackgroundMatting(tmp_path / "BACKGROUND", bmv2, "cpu").alpha(np.zeros((20, 20, 3), np.uint8))
+        BackgroundMatting(tmp_path / "BACKGROUND", bmv2, "cpu", True).alpha(np.zeros((20, 20, 3), np.uint8))
 
 
 @pytest.mark.parametrize(("method", "variable"), [("robust_video_matting", "RVM"), ("background_matting_v2", "BMV2")])
@@ -122,20 +127,59 @@ def test_missing_weights_say_where_to_get_and_put_them(method, variable, tmp_pat
 def test_weights_by_option_then_variable_then_cache(rvm, tmp_path, monkeypatch):
     monkeypatch.setenv("VHAP_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("VHAP_RVM_WEIGHTS", str(tmp_path / "nowhere"))
-    assert make_matting("robust_video_matting", rvm, tmp_path, "cpu") is not None
+    assert make_matting("robust_video_matting", rvm, tmp_path, "cpu", True) is not None
     with pytest.raises(InputError, match="VHAP_RVM_WEIGHTS"):
         make_matting("robust_video_matting", None, tmp_path, "cpu")
     monkeypatch.delenv("VHAP_RVM_WEIGHTS")
     (tmp_path / "cache" / "weights").mkdir(parents=True)
     rvm.rename(tmp_path / "cache" / "weights" / "rvm_mobilenetv3_fp32.torchscript")
-    assert make_matting("robust_video_matting", None, tmp_path, "cpu") is not None
+    assert make_matting("robust_video_matting", None, tmp_path, "cpu", True) is not None
+
+
+@pytest.mark.parametrize("method", ["robust_video_matting", "background_matting_v2"])
+@pytest.mark.parametrize("named", [False, True])
+def test_missing_weights_name_the_method_that_needs_none(method, named, tmp_path, monkeypatch):
+    monkeypatch.setenv("VHAP_CACHE", str(tmp_path / "cache"))
+    weights = tmp_path / "nowhere.pth" if named else None
+    with pytest.raises(InputError, match="--matting_method mediapipe, which needs no weights"):
+        make_matting(method, weights, tmp_path / "BACKGROUND", "cpu")
+    write_picture(tmp_path / "BACKGROUND" / "image.jpg", np.zeros((8, 8, 3), np.uint8))
+    for plate in (tmp_path / "BACKGROUND", tmp_path / "BACKGROUND" / "image.jpg"):
+        with pytest.raises(InputError, match="--matting_method background_difference, which needs no weights"):
+            make_matting(method, weights, plate, "cpu")
+
+
+def test_unknown_weights_are_not_even_loaded(rvm, bmv2, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.jit, "load", lambda *rest, **options: pytest.fail("the file was loaded"))
+    write_picture(tmp_path / "BACKGROUND" / "image.png", np.zeros((8, 8, 3), np.uint8))
+    for method, path in (("robust_video_matting", rvm), ("background_matting_v2", bmv2)):
+        with pytest.raises(InputError, match=r"write files.*--allow_unknown_weights") as caught:
+            make_matting(method, path, tmp_path / "BACKGROUND", "cpu")
+        assert hashlib.sha256(path.read_bytes()).hexdigest() in str(caught.value)
+    assert "of torchscript_resnet101_fp32.pth is not known" in str(caught.value)
+
+
+def test_published_weights_are_loaded_whatever_their_name(rvm, monkeypatch):
+    published = {"a.torchscript": hashlib.sha256(rvm.read_bytes()).hexdigest()}
+    known = dataclasses.replace(robust_video_matting.ROBUST_VIDEO_MATTING, published=published)
+    monkeypatch.setattr(robust_video_matting, "ROBUST_VIDEO_MATTING", known)
+    assert RobustVideoMatting(rvm, "cpu").alpha(np.full((8, 8, 3), 200, np.uint8)).shape == (8, 8)
+    rvm.write_bytes(rvm.read_bytes() + b"x")
+    with pytest.raises(InputError, match="SHA-256"):
+        RobustVideoMatting(rvm, "cpu")
+
+
+def test_published_weights_are_whole_digests_of_accepted_names():
+    for weights in (ROBUST_VIDEO_MATTING, BACKGROUND_MATTING):
+        assert set(weights.published) <= set(weights.files)
+        assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in weights.published.values())
 
 
 def test_file_that_is_no_network(tmp_path):
     path = tmp_path / "weights.torchscript"
     path.write_text("nonsense")
     with pytest.raises(InputError, match="TorchScript"):
-        RobustVideoMatting(path, "cpu")
+        RobustVideoMatting(path, "cpu", True)
 
 
 def disc(radius: float) -> np.ndarray:

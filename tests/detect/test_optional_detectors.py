@@ -8,7 +8,6 @@ import pytest
 
 from vhap.detect import landmarks
 from vhap.detect.face_alignment import FaceAlignmentLandmarks
-from vhap.detect.star import StarLandmarks
 from vhap.util.errors import InputError
 from vhap.util.optional import import_or_explain
 
@@ -39,20 +38,14 @@ def test_face_alignment(fake_face_alignment):
     assert detector.face_near(np.zeros((4, 4, 3), np.uint8), found) is None
 
 
-def test_star(fake_face_alignment, monkeypatch, tmp_path):
-    checkpoint = tmp_path / "star.pkl"
-    checkpoint.touch()
-    monkeypatch.setenv("VHAP_STAR_WEIGHTS", str(checkpoint))
-    seen = []
+@pytest.mark.parametrize("error", [OSError("no route to host"), RuntimeError("PytorchStreamReader failed")])
+def test_networks_that_cannot_be_had_are_one_line(fake_face_alignment, monkeypatch, error):
+    def broken(*rest, **options):
+        raise error
 
-    def make_predictor(path, device):
-        assert (path, device) == (str(checkpoint), "cpu")
-        return lambda picture, box: seen.append(box) or np.column_stack([POINTS, np.full(68, 0.5)])
-
-    monkeypatch.setitem(sys.modules, "star", types.SimpleNamespace(make_predictor=make_predictor, __file__="star.py"))
-    (found,) = StarLandmarks("cpu").faces(np.full((4, 4, 3), 9, np.uint8))
-    np.testing.assert_array_equal(found, np.column_stack([POINTS + 0.5, np.full(68, 0.5)]))
-    assert seen == [(0.5, 10.5, 67.5, 77.5)]
+    monkeypatch.setattr(sys.modules["face_alignment"], "FaceAlignment", broken)
+    with pytest.raises(InputError, match=f"{error}.*checkpoints"):
+        FaceAlignmentLandmarks("cpu")
 
 
 @pytest.mark.parametrize(

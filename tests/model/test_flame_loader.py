@@ -10,7 +10,7 @@ from vhap.geometry.meshes import barycentric_points
 from vhap.model.flame import load_flame
 from vhap.model.flame_pickle import read_object_array, read_pickle
 from vhap.model.head import HeadParams, JawLine, pose, zero_params
-from vhap.model.landmark_files import orient_jaw_line
+from vhap.model.landmark_files import orient_jaw_line, read_ibug
 from vhap.util.errors import InputError
 
 
@@ -206,3 +206,95 @@ def test_jaw_line_rows_are_brought_into_our_sense_of_yaw() -> None:
     theirs = JawLine(torch.cat([rows[:1], rows[40:], rows[1:40]]), ours.barycentrics)
     assert torch.equal(orient_jaw_line(ours, template, faces).face_ids, rows)
     assert torch.equal(orient_jaw_line(theirs, template, faces).face_ids, rows)
+
+
+def broken(array, index, value):
+    array = np.array(array)
+    array[index] = value
+    return array
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("f", lambda f: broken(f, 0, 10**6), "as f in"),
+        ("f", lambda f: f[:, :2], "f of shape"),
+        ("f", lambda f: f[:0], "f of shape"),
+        ("v_template", lambda v: broken(v.astype(float), 0, np.nan), "numbers as v_template"),
+        ("v_template", lambda v: broken(v.astype(float), 0, 1e300), "numbers as v_template"),
+        ("v_template", lambda v: 3.5, "v_template of shape"),
+        ("v_template", lambda v: "vertices", "numbers as v_template"),
+        ("weights", lambda w: [*w.tolist()[:-1], [1]], "numbers as weights"),
+        ("kintree_table", lambda k: broken(k, (0, 2), 4), "parent before it"),
+        ("kintree_table", lambda k: None, "numbers as kintree_table"),
+    ],
+)
+def test_damaged_arrays_of_the_model_are_named(tmp_path, monkeypatch, name, change, message):
+    sound = flame_files.model_content(monkeypatch)[name]
+    path = flame_files.write_flame(tmp_path, monkeypatch, **{name: change(sound)})
+    with pytest.raises(InputError, match=message):
+        load_flame(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"lips": np.zeros(0, int)}, "in the masks lips"),
+        ({"lips": np.ones(9, bool)}, "truth values"),
+        ({"lips": np.array([10**6])}, "whole numbers from 0"),
+        ({"lips": np.array([0.5])}, "whole numbers from 0"),
+        ({"scalp": {"a": 1}}, "numbers as scalp"),
+    ],
+)
+def test_damaged_masks_are_named(tmp_path, monkeypatch, change, message):
+    path = flame_files.write_flame(tmp_path, monkeypatch)
+    masks = flame_files.masks(flame_files.head_mesh()[0])
+    (tmp_path / "FLAME_masks.pkl").write_bytes(pickle.dumps({**masks, **change}))
+    with pytest.raises(InputError, match=message):
+        load_flame(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("full_lmk_faces_idx", lambda ids: ids + 10**6, "whole numbers from 0"),
+        ("full_lmk_faces_idx", lambda ids: ids[:, :60], "three weights"),
+        ("full_lmk_bary_coords", lambda weights: weights * np.inf, "numbers as full_lmk_bary_coords"),
+        ("dynamic_lmk_faces_idx", lambda ids: ids[:40], "dynamic landmarks of shape"),
+        ("dynamic_lmk_bary_coords", lambda weights: None, "numbers as dynamic_lmk_bary_coords"),
+    ],
+)
+def test_damaged_landmark_files_are_named(tmp_path, name, change, message):
+    written = flame_files.write_landmarks(tmp_path, 70, 500)
+    path = tmp_path / "landmark_embedding_with_eyes.npy"
+    np.save(path, np.array({**written, name: change(written[name])}, dtype=object), allow_pickle=True)
+    with pytest.raises(InputError, match=message):
+        read_ibug(path, 500)
+
+
+def test_landmark_files_without_a_full_set_put_the_jaw_line_first(tmp_path):
+    written = flame_files.write_landmarks(tmp_path, 68, 500)
+    parts = {name: array for name, array in written.items() if not name.startswith("full")}
+    path = tmp_path / "landmark_embedding_with_eyes.npy"
+    np.save(path, np.array(parts, dtype=object), allow_pickle=True)
+    marks, _ = read_ibug(path, 500)
+    expected = [*written["dynamic_lmk_faces_idx"][0], *written["static_lmk_faces_idx"]]
+    assert marks.face_ids.tolist() == expected
+    assert marks.detector_ids.tolist() == list(range(68))
+
+
+@pytest.mark.parametrize(
+    "text", ["vt a b\nf 1/1 2/2 3/3", "f 1/99999999999999999999 2/2 3/3", "vt 0\nf 1/1", "f 1/x", ""]
+)
+def test_template_that_cannot_be_read_leaves_the_generated_layout(tmp_path, monkeypatch, text):
+    path = flame_files.write_flame(tmp_path, monkeypatch)
+    (tmp_path / "head_template_mesh.obj").write_text(text)
+    assert load_flame(path, with_teeth=False).uvs.max() <= 1
+
+
+@pytest.mark.parametrize("change", [lambda faces: faces + 10**6, lambda faces: faces - 1])
+def test_texture_space_that_names_no_coordinates_is_not_used(tmp_path, monkeypatch, change):
+    path = flame_files.write_flame(tmp_path, monkeypatch)
+    points, faces = flame_files.head_mesh()
+    np.savez(tmp_path / "FLAME_texture.npz", vt=np.zeros((len(points), 2)), ft=change(faces))
+    assert load_flame(path, with_teeth=False).uvs.max() > 0

@@ -19,6 +19,8 @@ from vhap.util.files import write_json
 FOLDER = os.environ.get("VHAP_ICT_FACEKIT")
 needs_ict = pytest.mark.skipif(not FOLDER, reason="VHAP_ICT_FACEKIT does not name a folder FaceXModel")
 
+NAMES = [*ict_facekit.FITTED_EXPRESSIONS, "browDown_L"]
+
 
 @pytest.fixture(scope="module")
 def ict():
@@ -170,8 +172,77 @@ def test_unlike_mesh_is_refused_and_nothing_is_cached(tmp_path, monkeypatch):
     monkeypatch.setenv("VHAP_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "FaceXModel"
     folder.mkdir()
-    write_json(folder / "vertex_indices.json", {"expressions": ["jawOpen"], "idx_to_landmark_verts": [0] * 68})
+    write_json(folder / "vertex_indices.json", {"expressions": NAMES, "idx_to_landmark_verts": [0] * 68})
     (folder / "generic_neutral_mesh.obj").write_text("v 0 0 0\nv 1 0 0\n")
     with pytest.raises(InputError, match=r"expected 26719 vertices.*found 2"):
         load_ict_facekit(folder)
     assert not list((tmp_path / "cache").rglob("*.npz"))
+
+
+def face_lines(*changed: str) -> list[str]:
+    return ["usemtl M_Face", *(f"vt {u} {v}" for u, v in ((0, 0), (1, 0), (1, 1))), "f 1/1 2/2 3/3", *changed]
+
+
+def read_faces(folder, lines):
+    path = folder / "generic_neutral_mesh.obj"
+    path.write_text("\n".join(lines))
+    return ict_facekit._read_faces(path, np.random.default_rng(0).random((ict_facekit.N_VERTICES, 3)))
+
+
+def test_faces_of_an_obj_file(tmp_path):
+    faces, uv_faces, uvs = read_faces(tmp_path, face_lines())
+    assert (faces.tolist(), uv_faces.tolist()) == ([[0, 1, 2]], [[0, 1, 2]])
+    assert uvs.shape == (3, 2)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "f 1/1 2/2 x/3",
+        "f 1 2 3",
+        "f 1/1 2/2 3/9",
+        "f 0/1 1/2 2/3",
+        "f 1/1 2/2 99999999/3",
+        "f 1/1 2/2",
+        "f " + "1/1 " * 7,
+        "vt a b",
+        "vt 0 nan\nf 1/1 2/2 3/4",
+        "usemtl M_Other\nf 1/1 2/2 3/3",
+    ],
+)
+def test_damaged_faces_are_one_line(tmp_path, line):
+    with pytest.raises(InputError, match=r"generic_neutral_mesh\.obj.*github"):
+        read_faces(tmp_path, face_lines(line))
+
+
+@pytest.mark.parametrize("line", ["v 1 2 x", "v 1 2", "v 1 2 nan", "v 1 2 1e300"])
+def test_damaged_vertices_are_one_line(tmp_path, line):
+    path = tmp_path / "identity000.obj"
+    path.write_text("\n".join(["v 1 2 3"] * (ict_facekit.N_VERTICES - 1) + [line]))
+    with pytest.raises(InputError, match=r"identity000\.obj"):
+        ict_facekit._read_vertices(path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"expressions": [*NAMES, "../../outside"]},
+        {"expressions": [*NAMES, "/etc/passwd"]},
+        {"expressions": [*NAMES, "jawOpen"]},
+        {"expressions": ["browDown_L"]},
+        {"expressions": [1]},
+        {"expressions": "jawOpen"},
+        {"idx_to_landmark_verts": [0] * 67},
+        {"idx_to_landmark_verts": [-1] * 68},
+        {"idx_to_landmark_verts": [ict_facekit.N_VERTICES] * 68},
+        {"idx_to_landmark_verts": ["a"] * 68},
+    ],
+)
+def test_damaged_indices_are_one_line(tmp_path, changes):
+    path = tmp_path / "vertex_indices.json"
+    sound = {"expressions": NAMES, "idx_to_landmark_verts": list(range(68)), "other": None}
+    write_json(path, sound)
+    assert ict_facekit._read_indices(path)[0] == NAMES
+    write_json(path, {**sound, **changes})
+    with pytest.raises(InputError, match=r"vertex_indices\.json"):
+        ict_facekit._read_indices(path)

@@ -188,6 +188,23 @@ def test_truth_can_be_named_and_must_exist(capture, true_result, tmp_path):
         run(EvaluateConfig(folder, tmp_path))
 
 
+@pytest.mark.parametrize("damage", ["cut", "objects", "frames", "nothing"])
+def test_a_damaged_truth_is_one_line(capture, true_result, tmp_path, damage):
+    mine = tmp_path / "root" / "clip"
+    shutil.copytree(capture, mine)
+    vertices = mine / "ground_truth" / "vertices.npy"
+    if damage == "cut":
+        vertices.write_bytes(vertices.read_bytes()[:500])
+    elif damage == "objects":
+        np.save(vertices, np.array({"a": 1}, dtype=object), allow_pickle=True)
+    elif damage == "frames":
+        np.save(vertices, np.load(vertices)[:-1])
+    else:
+        vertices.write_bytes(b"")
+    with pytest.raises(InputError, match=r"vertices\.npy|in .*npy, found"):
+        run(EvaluateConfig(write_run(tmp_path / "run", mine, true_result)))
+
+
 def test_a_result_of_another_head_is_refused(capture, true_result, tmp_path):
     other = replace(true_result, head_model=np.array("flame:0123456789abcdef"))
     with pytest.raises(InputError, match="expected a result of the head builtin"):

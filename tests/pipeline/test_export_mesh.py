@@ -58,7 +58,7 @@ def moving_result(head: HeadModel, **changes) -> TrackResult:
         "jaw_pose": np.abs(rows(3, 0.2)),
         "eyes_pose": rows(6, 0.3),
         "expr": rows(head.n_expr, 1.2),
-        "tex_extra": random.integers(0, 256, (3, 32, 32)).astype(np.float32) / 255,
+        "albedo": random.integers(0, 256, (3, 32, 32)).astype(np.float32) / 255,
         "static_offset": random.normal(0, 5e-4, (1, head.n_vertices, 3)).astype(np.float32),
         "scale": np.array(1.1, np.float32),
     }
@@ -106,8 +106,8 @@ def test_obj_keeps_vertices_uvs_faces_and_texture(tmp_path, run_folder, head) ->
 
 
 def albedo(scene: RunScene) -> np.ndarray:
-    assert scene.result.tex_extra is not None
-    return np.rint(scene.result.tex_extra.transpose(1, 2, 0) * 255).astype(np.uint8)
+    assert scene.result.albedo is not None
+    return np.rint(scene.result.albedo.transpose(1, 2, 0) * 255).astype(np.uint8)
 
 
 def test_obj_vertices_project_onto_pictures_and_landmarks(tmp_path, run_folder, head) -> None:

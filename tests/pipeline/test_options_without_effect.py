@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vhap import cli
 from vhap.config.data import DataConfig, MultiviewDataConfig
+from vhap.config.loading import load_config
 from vhap.config.no_effect import NO_EFFECT, lines_of_no_effect, traits_of
 from vhap.config.synthetic import SyntheticConfig
 from vhap.config.track import (
@@ -131,3 +133,17 @@ def test_results_keep_every_bit_and_the_log_names_each_once(film, tmp_path, phot
     for one, two in zip(expected, found, strict=True):
         for key, value in one.items():
             np.testing.assert_array_equal(two[key], value, err_msg=key)
+
+
+def test_the_log_and_the_config_say_what_was_mapped_and_what_is_hidden(film, tmp_path, monkeypatch):
+    monkeypatch.setattr(track, "track_into", lambda *arguments: None)
+    words = ["--data.root_folder", str(film.parent), "--data.sequence", film.name, "--data.landmark_source"]
+    words += ["face-alignment", "--model.head", "builtin", "--device", "cpu", "--exp.output_folder", str(tmp_path)]
+    words += ["--async_func", "--w.photo", "None", "--model.no_use_static_offset", "--exp.no-report"]
+    cli.run_tracking(MonocularTrackConfig, None, words)
+    (run,) = tmp_path.glob("*-*")
+    said = (run / "log.txt").read_text()
+    assert "--async_func has no effect: " in said
+    assert "--w.photo None is taken as --w.photo 0" in said
+    assert "model.occluded is hair (no static offset)" in said
+    assert load_config(run / "config.yml", TrackConfig).model.occluded == ("hair",)

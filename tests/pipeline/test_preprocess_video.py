@@ -212,3 +212,12 @@ def test_script_answers_in_one_line(video):
     assert done.returncode == 2
     assert done.stderr.startswith("error: expected a video")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("method", ["robust_video_matting", "background_matting_v2"])
+def test_a_plate_beside_the_video_is_seen_before_its_pictures_are_there(video, tmp_path, monkeypatch, method):
+    monkeypatch.setenv("VHAP_CACHE", str(tmp_path / "cache"))
+    write_picture(video.parent / "BACKGROUND" / "image.png", np.zeros((64, 96, 3), np.uint8))
+    with pytest.raises(InputError, match="--matting_method background_difference, which needs no weights"):
+        preprocess_video.run(PreprocessConfig(video, matting_method=method, landmark_source="none"))
+    assert not (video.parent / "card").exists()

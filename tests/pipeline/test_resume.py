@@ -13,7 +13,7 @@ import torch
 
 from vhap.config.synthetic import SyntheticConfig
 from vhap.pipeline.make_synthetic_capture import run as make_capture
-from vhap.tracking.checkpoint import CHECKPOINT
+from vhap.tracking.checkpoint import CHECKPOINT, PREVIOUS, VERSION
 from vhap.util.files import read_npz
 
 KILLS = 3
@@ -176,16 +176,47 @@ def test_checkpoint_that_runs_code_is_refused(capture, tmp_path):
     kill_after(command(capture, tmp_path), tmp_path, 1)
     (folder,) = tmp_path.iterdir()
     torch.save({"version": 1, "params": Bomb()}, folder / CHECKPOINT)
-    done = subprocess.run(command(capture, tmp_path), capture_output=True, text=True)
+    (folder / PREVIOUS).unlink(missing_ok=True)
+    again = [*command(capture, tmp_path), "--exp.resume", str(folder)]
+    done = subprocess.run(again, capture_output=True, text=True)
     assert done.returncode == 2
     assert "boom" not in done.stdout
+    assert "expected a whole checkpoint at" in done.stderr.splitlines()[-1]
+
+
+def test_damaged_checkpoint_gives_way_to_the_one_before_it(capture, tmp_path):
+    whole, damaged = tmp_path / "whole", tmp_path / "damaged"
+    finish(command(capture, whole))
+    kill_after(command(capture, damaged), damaged, 3)
+    (folder,) = damaged.iterdir()
+    content = bytearray((folder / CHECKPOINT).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / CHECKPOINT).write_bytes(content)
+    said = finish(command(capture, damaged))
+    assert f"its checksum differs'; taken: the unit before it, {PREVIOUS}" in said
+    assert len(list(damaged.iterdir())) == 1
+    expected, found = results(whole), results(damaged)
+    for file, arrays in expected.items():
+        for name, value in arrays.items():
+            np.testing.assert_array_equal(found[file][name], value, err_msg=f"{file} {name}")
+
+
+def test_a_run_without_any_whole_checkpoint_begins_anew_and_says_so(capture, tmp_path):
+    kill_after(command(capture, tmp_path), tmp_path, 1)
+    (folder,) = tmp_path.iterdir()
+    for name in (CHECKPOINT, PREVIOUS):
+        (folder / name).write_bytes(b"nothing")
+    said = finish(command(capture, tmp_path))
+    assert f"expected a whole checkpoint at {folder / CHECKPOINT}" in said
+    assert "starting anew" in said
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_checkpoint_of_another_release_is_left_alone(capture, tmp_path):
     kill_after(command(capture, tmp_path), tmp_path, 1)
     (folder,) = tmp_path.iterdir()
-    content = torch.load(folder / CHECKPOINT, weights_only=True)
-    torch.save({**content, "version": content["version"] - 1}, folder / CHECKPOINT)
+    # Earlier releases wrote no checksum.
+    torch.save({"version": VERSION - 1}, folder / CHECKPOINT)
     before = (folder / CHECKPOINT).read_bytes()
     said = finish(command(capture, tmp_path))
     assert f"another release of vhap began {folder}" in said

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from vhap.config.data import DataConfig
 from vhap.config.evaluate import EvaluateConfig
@@ -17,6 +18,7 @@ from vhap.data.results import load_result
 from vhap.model.load import load_head
 from vhap.pipeline import evaluate_tracking, track
 from vhap.pipeline.make_synthetic_capture import run as make_capture
+from vhap.tracking.texture import resize_texture
 from vhap.util.files import read_json, read_npz
 
 FRAMES, SIZE, TEXTURE = 6, 128, 128
@@ -126,8 +128,13 @@ def test_results_have_the_arrays_that_downstream_readers_expect(tracked):
         assert int(arrays["n_processed_frames"]) == FRAMES
         assert arrays["image_size"].tolist() == [SIZE, SIZE]
         assert all(np.isfinite(value).all() for value in arrays.values() if value.dtype.kind == "f")
-        assert arrays["tex_extra"].min() >= 0
-        assert arrays["tex_extra"].max() <= 1
+        assert 0 <= arrays["albedo"].min() < arrays["albedo"].max() <= 1
+        base = resize_texture(head.base_texture[None], TEXTURE)[0].permute(2, 0, 1).numpy()
+        whole = resize_texture(torch.from_numpy(arrays["albedo"]).permute(1, 2, 0)[None], TEXTURE)[0].permute(2, 0, 1)
+        np.testing.assert_allclose(base + arrays["tex_extra"], whole.numpy(), atol=1e-6)
+        assert arrays["lost_reason"].tolist() == [[""]] * FRAMES
+        assert arrays["camera_id"].tolist() == ["0"]
+        assert int(arrays["format_version"]) == 2
     assert not (folder / RESULT.format(2)).exists()
 
 
@@ -170,7 +177,7 @@ def test_known_intrinsics_need_no_focal_length_and_no_alignment(capture, tmp_pat
 def test_landmarks_alone_need_no_pictures_and_write_no_texture(capture, tmp_path):
     folder = track.run(options(capture, tmp_path, photometric=False, subset="ti1tj4"))
     arrays = read_npz(folder / RESULT.format(1))
-    assert "tex_extra" not in arrays
+    assert not {"tex_extra", "albedo"} & arrays.keys()
     assert "lights" not in arrays
     assert arrays["timestep_index"].tolist() == [1, 2, 3, 4]
     assert arrays["timestep_id"].tolist() == [f"{index:06d}" for index in range(1, 5)]

@@ -133,8 +133,9 @@ def test_parameters_pose_the_mesh_as_users_pose_it(avatar, output):
     head = load_builtin()
     unscaled = pose(head, HeadParams(shape=torch.from_numpy(arrays["shape"]), **posed, scale=None)).numpy()
     translation = arrays["translation"][0]
+    assert arrays["scale"].shape == (1, 1)
     expected = arrays["scale"] * (unscaled - translation) + translation
-    np.testing.assert_allclose(vertices_of(output), expected, atol=1e-5 * float(arrays["scale"]))
+    np.testing.assert_allclose(vertices_of(output), expected, atol=1e-5 * arrays["scale"].item())
     assert np.abs(arrays["static_offset"]).max() > 1e-4
 
 

@@ -45,6 +45,9 @@ class ExportConfig:
     tracking, metric and along the rig's mean axes. flame_param has a `scale` where the calibration is not metric."""
     center_head: bool = True
     """Move the world so that the head's mean translation is its origin."""
+    keep_lost_frames: bool = False
+    """Also export pictures that show nothing of the head (black, no face, the head outside, an empty matte), whose
+    pose is a neighbour's. They are left out otherwise, and listed as `lost_frames` in transforms.json."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 import types
 import typing
@@ -76,13 +77,19 @@ def to_plain(value: Any) -> Any:
     """Dataclasses, paths and tuples as dicts, strings and lists."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, Path):
-        return str(value)
+    if isinstance(value, str | Path):
+        return _plain_text(str(value))
     if isinstance(value, (list, tuple)):
         return [to_plain(item) for item in value]
     if isinstance(value, dict):
         return {str(key): to_plain(item) for key, item in value.items()}
     return value
+
+
+def _plain_text(text: str) -> str | bytes:
+    """Bytes where a file's name is not UTF-8, since YAML's text is."""
+    content = os.fsencode(text)
+    return text if content == text.encode("utf-8", "ignore") else content
 
 
 def from_plain(kind: Any, plain: Any, where: str) -> Any:
@@ -100,6 +107,8 @@ def from_plain(kind: Any, plain: Any, where: str) -> Any:
         kinds = [arguments[0]] * len(plain) if arguments[-1] is Ellipsis else list(arguments)
         if len(kinds) == len(plain):
             return tuple(from_plain(k, item, where) for k, item in zip(kinds, plain))
+    if kind in (str, Path) and isinstance(plain, bytes):
+        return from_plain(kind, os.fsdecode(plain), where)
     if kind is Path and isinstance(plain, str) and "\0" not in plain:
         return Path(plain)
     if kind is float and isinstance(plain, (int, float)) and not isinstance(plain, bool):

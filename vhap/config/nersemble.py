@@ -46,6 +46,7 @@ class DownloadConfig:
     yes: bool = False
     """Start without asking."""
     timeout_s: Annotated[float, Range(0, 86_400, above=True)] = 30.0
-    """Seconds without data (or with less than 1 kB for each of them) after which a connection counts as broken."""
+    """Seconds for a reply to begin, and then without data (or with less than 1 kB for each of them), after which a
+    connection counts as broken."""
     retries: CountOrNone = 6
     """Attempts at a file after the first that bring nothing new, before it counts as failed."""

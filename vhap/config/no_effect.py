@@ -30,7 +30,7 @@ class NoEffect:
 NO_EFFECT = (
     NoEffect(("model.n_tex", "w.reg_tex_pca"), "the texture is optimised texel by texel, see --model.tex_resolution"),
     NoEffect(
-        ("model.tex_extra", "model.residual_tex"),
+        ("model.tex_extra",),
         "the albedo is always optimised; --model.fix_texture keeps that of an earlier run",
     ),
     NoEffect(("render.background_*",), "the input picture stands behind the head, see --data.background_color"),

@@ -35,6 +35,9 @@ class PreprocessConfig:
     all have a picture of the empty scene, else mediapipe; none writes no alpha maps."""
     matting_weights: Path | None = None
     """Weights of robust_video_matting or background_matting_v2; by default the environment, then the cache folder."""
+    allow_unknown_weights: bool = False
+    """Load matting weights that are not the published files. TorchScript is a program: a file from elsewhere can write
+    files and run operators on this machine while it is loaded."""
     background_folder: Path = Path("../../BACKGROUND")
     """Picture of the empty scene for background_difference and background_matting_v2, relative to the images folder;
     of several cameras: the folder with image_<camera>.jpg."""

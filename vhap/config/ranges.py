@@ -7,14 +7,13 @@ import functools
 import math
 import types
 import typing
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from vhap.util.errors import InputError
-
-SHOWN = 60
+from vhap.util.errors import InputError, shown
 
 
 @dataclass(frozen=True)
@@ -55,25 +54,23 @@ Degrees = Annotated[float, Range(0, 180)]
 
 
 def check_ranges(config: Any, prefix: str = "--") -> None:
-    """InputError for the first option out of its range, and for text with control characters or without an encoding.
+    """InputError for the first option out of its range, and for text with control characters.
 
     prefix: stands before the option's dotted name in the message, the sign of options or the path of a file.
     """
     for name, kind, value in _values(config, prefix):
         if isinstance(value, str | Path):
             _check_text(name, str(value))
-        found = _range_of(kind) if isinstance(value, int | float) and not isinstance(value, bool) else None
-        if found is not None and not found.holds(value):
-            raise InputError(f"expected {found} for {name}, found {_short(str(value))}; correct it")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            found = _range_of(kind)
+            if found is None or found.holds(value):
+                continue
+            raise InputError(f"expected {found} for {name}, found {shown(value)}; correct it")
 
 
 def _check_text(name: str, text: str) -> None:
-    if any(not character.isprintable() for character in text):
-        # Surrogates are bytes that are no text: they are not printable either.
-        raise InputError(
-            f"expected printable text for {name}, found {_short(ascii(text))}; "
-            "correct it, or rename what has such a name"
-        )
+    if any(unicodedata.category(character) == "Cc" for character in text):
+        raise InputError(f"expected text without control characters for {name}, found {shown(text)}; correct it")
 
 
 def _values(config: Any, prefix: str) -> Iterator[tuple[str, Any, Any]]:
@@ -119,7 +116,3 @@ def _parts(hint: Any) -> list[Any]:
     if typing.get_origin(hint) in (typing.Union, types.UnionType, tuple):
         return [inner for part in typing.get_args(hint) for inner in _parts(part)]
     return [hint]
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= SHOWN else f"{text[: SHOWN // 2]}...{text[-10:]}"

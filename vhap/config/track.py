@@ -61,7 +61,8 @@ class ModelConfig:
     tex_extra: bool = True
     """No effect: the albedo is always optimised and written."""
     residual_tex: bool = True
-    """No effect: the albedo is always the base texture and an optimised residual."""
+    """`tex_extra` of the result is what the albedo adds to the base texture. Off: the albedo itself. The result holds
+    that as `albedo` in any case."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from vhap.data.pictures import some_names
+from vhap.data.plausible import NO_DETECTION, check_landmarks
 from vhap.data.provenance import is_changed
 from vhap.util.errors import InputError
 from vhap.util.files import read_npz, write_npz
@@ -55,12 +57,12 @@ def load_landmarks(path: str | Path, timestep_ids: list[str] | None = None) -> L
     """Reads a file and, where timestep_ids are given, brings its rows into their order.
 
     Files without `timestep_id` must have exactly one row per timestep. Raises InputError on missing keys,
-    wrong lengths, missing timesteps and non-finite numbers.
+    wrong lengths, missing timesteps, non-finite numbers, and numbers that are not of the format (`check_landmarks`).
     """
     arrays = read_npz(path)
     if "face_landmark_2d" not in arrays:
         raise InputError(f"expected the key face_landmark_2d in {path}, found {sorted(arrays)}; detect again")
-    points = np.asarray(arrays["face_landmark_2d"], np.float32)
+    points = _numbers(arrays["face_landmark_2d"], "face_landmark_2d", path)
     if points.ndim == 2:
         points = points[None]
     if points.ndim != 3 or points.shape[-1] != 3:
@@ -70,10 +72,47 @@ def load_landmarks(path: str | Path, timestep_ids: list[str] | None = None) -> L
         raise InputError(
             f"expected finite landmarks in {path}, found NaN or infinity in rows {rows[:8].tolist()}; detect again"
         )
-    boxes = np.asarray(arrays.get("bounding_box", np.full((len(points), 5), -1)), np.float32).reshape(-1, 5)
-    names = [str(name) for name in arrays["timestep_id"]] if "timestep_id" in arrays else None
+    boxes = _boxes(arrays.get("bounding_box"), len(points), path)
+    check_landmarks(points, boxes, path)
+    names = _names(arrays.get("timestep_id"), path)
     landmarks = Landmarks(points, boxes, names, _sources(arrays, len(points)), _options(arrays))
     return landmarks if timestep_ids is None else _in_order(landmarks, timestep_ids, path)
+
+
+def _numbers(array: np.ndarray, name: str, path: str | Path) -> np.ndarray:
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"expected numbers as {name} in {path}, found {array.dtype}; detect again")
+    # What is too large for single precision becomes infinity here and is found by who asks for finite numbers.
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32)
+
+
+def _boxes(array: np.ndarray | None, count: int, path: str | Path) -> np.ndarray:
+    """(T, 5); -1 where a file has none."""
+    if array is None:
+        return np.full((count, 5), NO_DETECTION, np.float32)
+    boxes = _numbers(array, "bounding_box", path)
+    boxes = boxes[None] if count == 1 and boxes.ndim == 1 else boxes
+    if boxes.shape != (count, 5):
+        raise InputError(
+            f"expected bounding_box of shape ({count}, 5), x0 y0 x1 y1 score, in {path}, found {array.shape}; leave it "
+            "out, or detect again"
+        )
+    if not np.isfinite(boxes).all():
+        raise InputError(f"expected finite numbers in bounding_box of {path}, found NaN or infinity; detect again")
+    return boxes
+
+
+def _names(array: np.ndarray | None, path: str | Path) -> list[str] | None:
+    if array is None:
+        return None
+    names = [str(name) for name in array.ravel()]
+    if doubled := sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []:
+        raise InputError(
+            f"expected each timestep once in timestep_id of {path}, found {some_names(doubled)} more than once; detect "
+            "again"
+        )
+    return names
 
 
 def _in_order(landmarks: Landmarks, timestep_ids: list[str], path: str | Path) -> Landmarks:

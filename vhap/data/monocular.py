@@ -24,6 +24,7 @@ from vhap.data.pictures import (
     shrink,
     some_names,
 )
+from vhap.data.plausible import check_alpha_maps
 from vhap.data.provenance import require_current
 from vhap.data.sample import FrameBatch, landmarks_in_pixels, unit_floats
 from vhap.data.sequence_folder import SequenceFolder, open_sequence
@@ -108,6 +109,7 @@ class MonocularCapture:
             )
         paths = [found[name] for name in self.timestep_ids]
         require_shape(common_size(paths), self.file_size, folder)
+        check_alpha_maps(paths)
         remedy = "run preprocess_video.py again to make them again"
         full_size = {name: sequence.full_size_images[name] for name in self.timestep_ids}
         require_current(sequence.path, dict(zip(full_size, paths)), full_size, "alpha maps", remedy)

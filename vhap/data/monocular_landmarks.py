@@ -10,6 +10,7 @@ import numpy as np
 from vhap.config.data import LandmarkSource
 from vhap.data.landmark_files import POINT_COUNTS, changed_pictures, load_landmarks
 from vhap.data.pictures import some_names
+from vhap.data.plausible import NO_DETECTION
 from vhap.data.provenance import Provenance
 from vhap.data.sequence_folder import SequenceFolder
 from vhap.util.errors import InputError
@@ -23,7 +24,6 @@ SOURCE_FILES: dict[str, tuple[str, ...]] = {
 """Landmark files (without suffix) that each value of --data.landmark_source reads."""
 IBUG_COUNT = 70
 JAW_BROWS_NOSE = slice(0, 36)
-NO_DETECTION = -1.0
 
 
 def landmark_set(source: LandmarkSource) -> str:

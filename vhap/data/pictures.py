@@ -81,10 +81,15 @@ def read_rgb(path: Path) -> np.ndarray:
     return cv2.cvtColor(_decoded(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
+def read_stored(path: Path) -> np.ndarray:
+    """What a file holds: (H, W), (H, W, 3) BGR or (H, W, 4) BGRA, uint8 or uint16."""
+    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    return _decoded(path, cv2.IMREAD_UNCHANGED)
+
+
 def read_alpha(path: Path) -> np.ndarray:
     """(H, W) uint8: the alpha channel where the file has one, else its brightness."""
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
-    picture = _decoded(path, cv2.IMREAD_UNCHANGED)
+    picture = read_stored(path)
     if picture.dtype == np.uint16:
         picture = (picture // 257).astype(np.uint8)
     if picture.ndim == 2:

@@ -1,10 +1,10 @@
 """What derived files (alpha maps, smaller copies, landmarks) were made from, so that stale ones are found.
 
-A sequence folder has two hidden files. `.made_from.jsonl` has a line for each derived file that we wrote: the digest of
-its content, the digest of the picture that it came from, and the options that mattered. A line is written before its
-file takes its place and counts only for a file of that content. So the record is right whenever a process is killed,
-and a file that a user put there or edited is not taken for ours. `.digests.json` only saves time: it holds digests of
-files that have not been touched since.
+A sequence folder's hidden file `.made_from.jsonl` has a line for each derived file that we wrote: the digest of its
+content, the digest of the picture that it came from, and the options that mattered. A line is written before its file
+takes its place and counts only for a file of that content. So the record is right whenever a process is killed, and a
+file that a user put there or edited is not taken for ours. The user's cache folder keeps digests of files that have not
+been touched since, which only saves time.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from pathlib import Path
 from vhap.data.pictures import some_names
 from vhap.util.errors import InputError
 from vhap.util.files import atomic_path, make_folder, read_json, write_json
+from vhap.util.paths import cache_folder
 
-RECORD, CACHE = ".made_from.jsonl", ".digests.json"
+RECORD = ".made_from.jsonl"
 WHOLE_BYTES = 64 << 20
 """Larger files (videos, weights) are digested in `BLOCKS` evenly spaced blocks and by their size."""
 BLOCKS = 64
@@ -79,13 +80,14 @@ class Provenance:
     def remember(self, target: Path, digest: str, origin: Origin) -> None:
         """Adds the line of a file with content of this digest that is about to take its place at target."""
         name = self._relative(target)
+        if self._recorded().get((name, digest)) == origin:
+            return
         line = {"file": name, "digest": digest, "source": origin.source, "options": dict(origin.options)}
         # The line break before it keeps a line apart from one that a full disk or a kill has cut short.
         make_folder(self.sequence)
         with open(self.sequence / RECORD, "ab", buffering=0) as file:
             file.write(f"\n{json.dumps(line)}\n".encode())
-        if self._lines is not None:
-            self._lines[name, digest] = origin
+        self._recorded()[name, digest] = origin
 
     def origins(self, files: Mapping[str, Path]) -> dict[str, Origin]:
         """By name, those of files that are ours as they stand."""
@@ -130,7 +132,7 @@ class Provenance:
     def _cached_digests(self) -> dict[str, tuple[Stamp, str]]:
         if self._digests is None:
             try:
-                content = read_json(self.sequence / CACHE)
+                content = read_json(_cache_file(self.sequence))
                 self._digests = {
                     str(name): ((int(size), int(modified), int(changed)), str(digest))
                     for name, (size, modified, changed, digest) in content.items()
@@ -140,9 +142,9 @@ class Provenance:
         return self._digests
 
     def _save_digests(self, known: Mapping[str, tuple[Stamp, str]]) -> None:
-        # A folder that cannot be written, or a full disk: the digests are taken again the next time.
+        # A cache that cannot be written, or a full disk: the digests are taken again the next time.
         with contextlib.suppress(InputError, OSError):
-            write_json(self.sequence / CACHE, {name: [*stamp, digest] for name, (stamp, digest) in known.items()})
+            write_json(_cache_file(self.sequence), {name: [*stamp, digest] for name, (stamp, digest) in known.items()})
 
 
 def require_current(
@@ -179,6 +181,11 @@ def content_digest(path: Path) -> str:
                 file.seek(index * (size - block) // (BLOCKS - 1))
                 digest.update(file.read(block))
     return digest.hexdigest()
+
+
+def _cache_file(sequence: Path) -> Path:
+    name = hashlib.blake2b(os.fsencode(sequence.resolve()), digest_size=16).hexdigest()
+    return cache_folder() / "digests" / f"{name}.json"
 
 
 def _stamp(path: Path) -> Stamp:

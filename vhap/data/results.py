@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
 
+from vhap.data.result_rules import check_result
+from vhap.data.run_order import runs_in
 from vhap.util.errors import InputError
 from vhap.util.files import read_npz, write_npz
 from vhap.util.log import get_logger
 
+FORMAT_VERSION = 2
+"""Of results. Version 1, which had no such key, held the whole albedo in tex_extra."""
 RESULT_PATTERN = re.compile(r"tracked_flame_params_(-?\d+)\.npz$")
 SAVED_EVERY_EPOCHS = 10
 """Of the global stage, which also saves its last one."""
@@ -25,8 +29,12 @@ class TrackResult:
     rotation, translation, neck_pose, jaw_pose (T, 3); eyes_pose (T, 6); shape (S,); expr (T, E); timestep_id (T,);
     timestep_index (T,) index in the unfiltered recording; n_processed_frames (); image_size (2,) height, width;
     head_model: name and file hash; focal_length (1,) in units of max(height, width) where the camera was solved;
-    tex_extra (3, R, R) albedo, row 0 on top; lights (9, 3); static_offset (1, V, 3); dynamic_offset (T, V, 3);
-    scale ().
+    albedo (3, A, A) in [0, 1], at the resolution at which it was estimated; tex_extra (3, R, R): what it adds to the
+    head's base texture, both resized to R, row 0 on top; lights (9, 3); static_offset (1, V, 3); dynamic_offset
+    (T, V, 3); scale (), (1, 1) in files.
+
+    lost_reason (T, C): why the picture of a timestep by a camera shows nothing of the head, empty where it does;
+    camera_id (C,): which cameras these are. Results of other tools and of version 1 have neither.
 
     Head and motion stand in the tracked world. T_tracked_given (4, 4), of captures with given cameras: the similarity
     x_tracked = T_tracked_given @ x_given, where given is the world of the calibration in its own units and tracked is
@@ -52,6 +60,10 @@ class TrackResult:
     dynamic_offset: np.ndarray | None = None
     scale: np.ndarray | None = None
     T_tracked_given: np.ndarray | None = None
+    albedo: np.ndarray | None = None
+    lost_reason: np.ndarray | None = None
+    camera_id: np.ndarray | None = None
+    format_version: np.ndarray = field(default_factory=lambda: np.array(FORMAT_VERSION))
 
     @property
     def head_identity(self) -> str:
@@ -61,37 +73,51 @@ class TrackResult:
         """The same result with only some timesteps."""
         kept = {
             name: value[rows]
-            for name in (*PER_TIMESTEP, "timestep_id", "timestep_index")
+            for name in (*PER_TIMESTEP, "timestep_id", "timestep_index", "lost_reason")
             if (value := getattr(self, name)) is not None
         }
         return replace(self, **kept, n_processed_frames=np.array(len(rows)))
 
 
 def save_result(path: str | Path, result: TrackResult) -> None:
+    """InputError, and no file, where a number is not finite."""
+    write_npz(path, arrays_of(result, path))
+
+
+def arrays_of(result: TrackResult, path: str | Path) -> dict[str, np.ndarray]:
+    """The arrays of a result's file. InputError where a number is not finite; path: for its message."""
     values = {field.name: getattr(result, field.name) for field in fields(result)}
-    write_npz(path, {name: value for name, value in values.items() if value is not None})
+    arrays = {name: np.asarray(value) for name, value in values.items() if value is not None}
+    if broken := not_finite(arrays):
+        raise InputError(
+            f"expected finite numbers to write into {path}, found NaN or infinity in {', '.join(broken)}; the fit has "
+            "diverged: track again with smaller --lr and --w options, or from an earlier run's checkpoint"
+        )
+    if result.scale is not None:
+        arrays["scale"] = arrays["scale"].reshape(1, 1)
+    return arrays
+
+
+def not_finite(arrays: dict[str, np.ndarray]) -> list[str]:
+    """Names of arrays that hold NaN or infinity."""
+    return [name for name, value in arrays.items() if value.dtype.kind in "fc" and not np.isfinite(value).all()]
 
 
 def load_result(path: str | Path, head_identity: str | None = None) -> TrackResult:
-    """Reads a result; InputError where keys are missing, numbers are not finite, or it is of another head."""
+    """Reads a result; InputError where keys are missing, arrays are not what `check_result` asks for, or it is of
+    another head."""
     arrays = read_npz(path)
     if "timestep_index" not in arrays and "timestep_id" in arrays:
         arrays["timestep_index"] = np.arange(len(arrays["timestep_id"]))
     if "timestep_id" not in arrays and "timestep_index" in arrays:
         # A static avatar's file has no names.
         arrays["timestep_id"] = np.array([f"{index:06d}" for index in arrays["timestep_index"].tolist()])
+    arrays = in_this_format(arrays, path)
     arrays.setdefault("head_model", np.array("unknown"))
-    required = [f.name for f in fields(TrackResult) if f.default is not None]
-    missing = [name for name in required if name not in arrays]
-    if missing:
-        raise InputError(
-            f"expected the keys of a tracking result in {path}, found no {', '.join(missing)}; track again"
-        )
-    broken = [n for n, v in arrays.items() if v.dtype.kind == "f" and not np.isfinite(v).all()]
-    if broken:
-        raise InputError(
-            f"expected finite numbers in {path}, found NaN or infinity in {', '.join(broken)}; track again"
-        )
+    check_lost_reason(arrays, path)
+    check_result(arrays, path)
+    if "scale" in arrays:
+        arrays["scale"] = arrays["scale"].reshape(())
     known = {field.name for field in fields(TrackResult)}
     result = TrackResult(**{name: value for name, value in arrays.items() if name in known})
     if head_identity is not None and result.head_identity not in (head_identity, "unknown"):
@@ -102,13 +128,44 @@ def load_result(path: str | Path, head_identity: str | None = None) -> TrackResu
     return result
 
 
+def check_lost_reason(arrays: dict[str, np.ndarray], path: str | Path) -> None:
+    """InputError where lost_reason is not of the result's timesteps and cameras."""
+    if "lost_reason" not in arrays:
+        return
+    lost, cameras = arrays["lost_reason"], arrays.get("camera_id", np.zeros(0))
+    expected = (len(arrays["timestep_id"]), len(cameras) if cameras.ndim == 1 else -1)
+    if lost.dtype.kind != "U" or cameras.dtype.kind != "U" or lost.shape != expected:
+        raise InputError(
+            f"expected texts lost_reason by timestep and camera_id in {path}, found {lost.dtype} {lost.shape} and "
+            f"{cameras.dtype} {cameras.shape}; track again"
+        )
+
+
+def in_this_format(arrays: dict[str, np.ndarray], path: str | Path) -> dict[str, np.ndarray]:
+    """The arrays of a file of any version as FORMAT_VERSION has them. InputError where a later release wrote it.
+
+    A file without a version is of another tool, whose tex_extra is a residual as ours, or, where it names its head, of
+    version 1.
+    """
+    version = arrays.get("format_version", np.array(1 if "head_model" in arrays else FORMAT_VERSION))
+    if version.shape != () or version.dtype.kind not in "iu" or not 1 <= version <= FORMAT_VERSION:
+        raise InputError(
+            f"expected a format_version of 1 to {FORMAT_VERSION} in {path}, found {str(version)[:80]}; update vhap, or "
+            "track again"
+        )
+    arrays = {**arrays, "format_version": np.array(FORMAT_VERSION)}
+    if version == 1 and "tex_extra" in arrays:
+        arrays["albedo"] = arrays.pop("tex_extra")
+    return arrays
+
+
 def newest_run(folder: str | Path) -> Path:
-    """The newest timestamped run folder inside that has a result, or the folder itself where it is a run folder."""
+    """The run folder inside that was started last of those that have a result, or the folder itself where it is one."""
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"expected a tracking output folder at {folder}, found none; check the path")
     # A static avatar's output folder has a file of a result's name beside its run folders.
-    runs = [child for child in sorted(folder.iterdir()) if child.is_dir() and result_epochs(child)]
+    runs = [child for child in runs_in(folder) if result_epochs(child)]
     if not runs and result_epochs(folder):
         return folder
     if not runs:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from vhap.config.data import RigDataConfig
+from vhap.data.cameras.checks import Source, check_lens
 from vhap.data.cameras.rig import RigCameras, align_to_axes, undistort_maps
 from vhap.data.frame_cache import DEFAULT_BYTES, Frame, FrameCache
 from vhap.data.monocular_landmarks import landmark_set
@@ -130,6 +131,13 @@ class RigCapture:
     def calibrated_camera(self) -> Camera | None:
         """As `given_camera`, in the world and the units of the calibration; float64."""
         return self._camera
+
+    def check_lenses(self) -> None:
+        """InputError where intrinsics cannot be those of the pictures that the calibration speaks of."""
+        for index, name in enumerate(self._rig.names):
+            height, width = self._rig.sizes[index].tolist()
+            source = Source(f"camera {name}", f"the calibration of {self.folder}")
+            check_lens(self._rig.K[index], self._rig.distortion[index], (height, width), source)
 
     def _read_camera(self) -> Camera | None:
         if not self.config.calibrated:

@@ -10,6 +10,7 @@ from vhap.config.data import RigDataConfig
 from vhap.data.cameras.rig import RigCameras, undistort_points
 from vhap.data.monocular_landmarks import SOURCE_FILES, point_count, read_point_files
 from vhap.data.pictures import common_size, require_shape, some_names
+from vhap.data.plausible import check_alpha_maps
 from vhap.data.provenance import Provenance, require_current
 from vhap.data.rig_recording import ByCamera, RigRecording
 from vhap.data.sequence_folder import copy_remedy
@@ -81,6 +82,7 @@ def find_alpha_maps(
     paths = [[recording.alpha_maps[camera][timestep] for timestep in timesteps] for camera in cameras]
     for files, size in zip(paths, sizes):
         require_shape(common_size(files), size, files[0].parent)
+    check_alpha_maps([path for files in paths for path in files])
     remedy = "run preprocess_video.py again to make them again"
     maps, pictures = (_flat(of, cameras, timesteps) for of in (recording.alpha_maps, recording.full_size_images))
     require_current(recording.path, maps, pictures, "alpha maps", remedy)

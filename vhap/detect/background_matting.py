@@ -8,7 +8,7 @@ import numpy as np
 
 from vhap.detect.clean_plate import CleanPlate
 from vhap.detect.torchscript import load_network, to_alpha, to_tensor
-from vhap.detect.weights import BACKGROUND_MATTING, find_weights
+from vhap.detect.weights import ANOTHER_MATTING, BACKGROUND_MATTING, find_weights
 
 BACKBONE_SCALE, REFINE_MODE, REFINE_PIXELS = 0.25, "sampling", 80_000
 
@@ -18,10 +18,17 @@ class BackgroundMatting:
 
     is_recurrent = False
 
-    def __init__(self, background_folder: Path, weights: Path | None = None, device: str = "auto") -> None:
-        path = find_weights(BACKGROUND_MATTING, weights)
+    def __init__(
+        self,
+        background_folder: Path,
+        weights: Path | None = None,
+        device: str = "auto",
+        allow_unknown: bool = False,
+        otherwise: str = ANOTHER_MATTING,
+    ) -> None:
+        path = find_weights(BACKGROUND_MATTING, weights, otherwise=otherwise)
         self._plate = CleanPlate(background_folder)
-        self._model, self._device = load_network(path, device)
+        self._model, self._device = load_network(BACKGROUND_MATTING, path, device, allow_unknown)
         settings = {
             "backbone_scale": BACKBONE_SCALE,
             "refine_mode": REFINE_MODE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vhap.util.errors import InputError
+from vhap.util.errors import InputError, shown
 from vhap.util.optional import import_or_explain
 
 REMEDY = "pip install 'vhap[face-alignment]'"
@@ -20,11 +20,12 @@ class FaceAlignmentLandmarks:
         chosen = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
         try:
             self._network = library.FaceAlignment(library.LandmarksType.TWO_D, flip_input=False, device=chosen)
-        except OSError as error:
+        # A network that cannot be fetched is an OSError, a damaged file in the cache a RuntimeError or ValueError.
+        except (OSError, RuntimeError, ValueError) as error:
             raise InputError(
-                "expected the networks of face-alignment, found none that could be fetched "
-                f"({' '.join(str(error).split())}); connect to the internet once, or copy them to torch's "
-                "hub folder"
+                "expected the networks of face-alignment, found none that could be fetched and read "
+                f"({shown(str(error))}); connect to the internet once, or copy them to torch's hub folder "
+                f"({torch.hub.get_dir()}/checkpoints) and remove damaged ones there"
             ) from error
 
     def faces(self, picture: np.ndarray) -> list[np.ndarray]:

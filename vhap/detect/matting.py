@@ -17,6 +17,7 @@ from vhap.detect.clean_plate import find_background
 from vhap.detect.person import PERSON
 from vhap.detect.tracked_faces import TrackedFaces
 from vhap.detect.tracked_person import boxes_through_time, keep_person
+from vhap.detect.weights import ANOTHER_MATTING
 from vhap.util.log import get_logger
 from vhap.util.optional import import_or_explain
 from vhap.util.progress import progress
@@ -45,9 +46,15 @@ class MattingAroundFace(Protocol):
 
 
 def make_matting(
-    method: MattingMethod, weights: Path | None, background_folder: Path, device: str = "auto"
+    method: MattingMethod,
+    weights: Path | None,
+    background_folder: Path,
+    device: str = "auto",
+    allow_unknown_weights: bool = False,
 ) -> Matting | None:
     """The method, loaded; None for `none`; `auto` is mediapipe here.
+
+    allow_unknown_weights: TorchScript files that are not the published ones are loaded, which runs what they hold.
 
     Raises InputError where weights, packages or the background are missing.
     """
@@ -59,7 +66,7 @@ def make_matting(
     if method == "robust_video_matting":
         from vhap.detect.robust_video_matting import RobustVideoMatting
 
-        return RobustVideoMatting(weights, device)
+        return RobustVideoMatting(weights, device, allow_unknown_weights, _without_weights(background_folder))
     if method == "background_difference":
         import_or_explain("cv2", "pip install opencv-contrib-python")
         require_pymatting()
@@ -69,8 +76,15 @@ def make_matting(
     if method == "background_matting_v2":
         from vhap.detect.background_matting import BackgroundMatting
 
-        return BackgroundMatting(background_folder, weights, device)
+        otherwise = _without_weights(background_folder)
+        return BackgroundMatting(background_folder, weights, device, allow_unknown_weights, otherwise)
     return None
+
+
+def _without_weights(background_folder: Path) -> str:
+    """What an error about missing weights advises: the method that does as much without any."""
+    has_plate = background_folder.is_file() or bool(list_pictures(background_folder))
+    return "take --matting_method background_difference, which needs no weights" if has_plate else ANOTHER_MATTING
 
 
 def require_pymatting() -> None:

@@ -49,9 +49,12 @@ class MediapipeLandmarks:
 
     def face_near(self, picture: np.ndarray, points: np.ndarray) -> np.ndarray | None:
         """The (478, 3) face where one stood in a neighbouring frame, or None; finds what the whole picture hides."""
-        centre, size = face_centre(points), face_size(points)
+        return self.face_at(picture, face_centre(points), face_size(points), _roll(points))
+
+    def face_at(self, picture: np.ndarray, centre: np.ndarray, size: float, roll: float) -> np.ndarray | None:
+        """The (478, 3) face near a centre (2,), px, of about a size in px and a roll in radians, or None."""
         for side in (1.6, 2.2, 3.0):
-            found = self._in_crop(picture, centre, side * size, _roll(points))
+            found = self._in_crop(picture, centre, side * size, roll)
             if found is not None and np.linalg.norm(face_centre(found) - centre) < size:
                 return self._refined(picture, found)
         return None

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from vhap.detect.torchscript import load_network, to_alpha, to_tensor
-from vhap.detect.weights import ROBUST_VIDEO_MATTING, find_weights
+from vhap.detect.weights import ANOTHER_MATTING, ROBUST_VIDEO_MATTING, find_weights
 
 COARSE_SIDE_PX = 512
 
@@ -17,8 +17,15 @@ class RobustVideoMatting:
 
     is_recurrent = True
 
-    def __init__(self, weights: Path | None = None, device: str = "auto") -> None:
-        self._model, self._device = load_network(find_weights(ROBUST_VIDEO_MATTING, weights), device)
+    def __init__(
+        self,
+        weights: Path | None = None,
+        device: str = "auto",
+        allow_unknown: bool = False,
+        otherwise: str = ANOTHER_MATTING,
+    ) -> None:
+        path = find_weights(ROBUST_VIDEO_MATTING, weights, otherwise=otherwise)
+        self._model, self._device = load_network(ROBUST_VIDEO_MATTING, path, device, allow_unknown)
         self._state: list | None = None
 
     def alpha(self, picture: np.ndarray) -> np.ndarray:

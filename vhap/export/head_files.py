@@ -20,6 +20,11 @@ POSED_BY_TRAINERS = "flame"
 FlameMode = Literal["param", "mesh"]
 
 
+def is_posed_by_trainers(head: HeadModel) -> bool:
+    """Whether trainers can pose the head by its parameters."""
+    return head.name.lower().startswith(POSED_BY_TRAINERS)
+
+
 class HeadFiles:
     """Writes the head's files of a dataset; files that are there are left as they are.
 
@@ -31,7 +36,7 @@ class HeadFiles:
         self.folder = folder
         self.track = track
         self.mode = mode
-        self.with_meshes = mode == "mesh" or not track.head.name.lower().startswith(POSED_BY_TRAINERS)
+        self.with_meshes = mode == "mesh" or not is_posed_by_trainers(track.head)
         head = track.head
         scale = 1.0 if track.result.scale is None else float(track.result.scale)
         self.obj = ObjWriter(head.faces.numpy(), head.uvs.numpy(), head.uv_faces.numpy(), scale)

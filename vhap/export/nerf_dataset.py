@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,9 @@ class ExportSource:
     result: the timesteps to export, in order. capture: the pictures at their exported size as they were filmed, not
     over a background; it may hold more timesteps. cameras: single ones of the capture's pictures, in the tracked
     world; camera_indices: which of the capture's cameras these are; camera_numbers: what files and frames call them.
-    given_cameras: the same in the world of their calibration, where there is one.
+    given_cameras: the same in the world of their calibration, where there is one. visible (T, C): which pictures of
+    the result's timesteps by these cameras are exported, at least one of each timestep; None: all. lost_frames: what
+    transforms.json says of those that are not, whole timesteps included.
     """
 
     head: HeadModel
@@ -52,6 +55,12 @@ class ExportSource:
     camera_indices: list[int]
     camera_numbers: list[int]
     given_cameras: list[Camera] | None = None
+    visible: np.ndarray | None = None
+    lost_frames: tuple[dict[str, Any], ...] = ()
+
+    def shows(self, row: int, number: int) -> bool:
+        """Whether the picture of a timestep by the exported camera `number` is exported."""
+        return self.visible is None or bool(self.visible[row, number])
 
 
 def export_dataset(
@@ -118,6 +127,7 @@ def picture_writer(
         background=BACKGROUND_RGB[config.background_color],
         neck_ids=neck_ids,
         silhouettes=silhouettes,
+        wanted=source.shows,
     )
 
 
@@ -148,24 +158,25 @@ def write_transforms(
     transforms_backup.json: cameras and pictures alone, before the head was moved to the origin.
     transforms_train.json, _val.json, _test.json: the split. Where the cameras were given, T_exported_given (4x4 rows)
     says where the calibration's world lies: x_exported = T_exported_given @ x_given. Where the exported world is not
-    metric, scale is its units in a metre.
+    metric, scale is its units in a metre. Pictures that were left out are listed in transforms.json alone.
     """
     cameras = [padded_camera(camera, padding) for camera, padding in zip(track.cameras, paddings)]
     before = [padded_camera(camera, padding) for camera, padding in zip(track.cameras_before, paddings)]
     frames, bare = [], []
     for row in range(len(track.result.timestep_id)):
-        for number in range(len(cameras)):
+        for number in filter(partial(source.shows, row), range(len(cameras))):
             frame = frame_entry(row, number, cameras[number], source, pictures, heads)
             frames.append(frame)
             kept = {key: value for key, value in frame.items() if key not in BEFORE_MASKING}
             bare.append({**kept, "transform_matrix": camera_to_world(before[number])})
     shared = common_camera(frames)
     told = {**shared, "head_model": track.head.identity}
+    lost = {"lost_frames": list(source.lost_frames)} if source.lost_frames else {}
     if track.result.scale is not None:
         told["scale"] = float(track.result.scale)
     if track.result.T_tracked_given is not None:
         told["T_exported_given"] = (track.T_exported_before @ track.result.T_tracked_given).tolist()
-    everything = transforms(frames, told)
+    everything = transforms(frames, {**told, **lost})
     write_json(target / "transforms_backup.json", transforms(bare, shared))
     write_json(target / "transforms_backup_flame.json", everything)
     for name, part in split_frames(frames).items():

@@ -26,7 +26,8 @@ class PictureWriter:
     index into the capture. camera_indices: camera of the track -> index into the capture; camera_numbers: -> number in
     the files' names. paddings: one a camera.
     neck_ids: vertex ids for the line below which the mask fades, None for no fading. silhouettes: draws the mask
-    where there is no alpha map; None: everything is foreground there.
+    where there is no alpha map; None: everything is foreground there. wanted(row, camera): whether that picture is
+    written.
     """
 
     folder: Path
@@ -39,6 +40,7 @@ class PictureWriter:
     background: int
     neck_ids: list[int] | None
     silhouettes: Silhouettes | None
+    wanted: Callable[[int, int], bool]
 
     def names(self, row: int, camera: int) -> tuple[str, str]:
         """Paths of picture and mask in the dataset."""
@@ -50,7 +52,7 @@ class PictureWriter:
         vertices: Tensor | None = None
         for camera in range(len(self.track.cameras)):
             picture_path, mask_path = (self.folder / name for name in self.names(row, camera))
-            if picture_path.exists() and mask_path.exists():
+            if not self.wanted(row, camera) or (picture_path.exists() and mask_path.exists()):
                 continue
             if vertices is None and (self.neck_ids is not None or self.silhouettes is not None):
                 vertices = self.track.vertices(row)

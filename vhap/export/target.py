@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,10 +50,16 @@ def target_folder(config: ExportConfig | MeshExportConfig) -> Path:
     return config.tgt_folder.with_name(f"{config.tgt_folder.name}_epoch{config.epoch}")
 
 
-def fingerprint(result_file: Path, config: ExportConfig | MeshExportConfig, data: RecordingConfig) -> str:
-    """Equal for exports that write the same files: the result's bytes, the options, and the capture they show."""
+def fingerprint(
+    result_file: Path,
+    config: ExportConfig | MeshExportConfig,
+    data: RecordingConfig,
+    left_out: Sequence[Mapping[str, object]] = (),
+) -> str:
+    """Equal for exports that write the same files: the result's bytes, the options, the capture they show, and what is
+    left out of it."""
     options = {key: value for key, value in to_plain(config).items() if key not in ("src_folder", "tgt_folder")}
-    everything = [file_hash(result_file), options, to_plain(data)]
+    everything = [file_hash(result_file), options, to_plain(data), *left_out]
     return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -62,19 +68,30 @@ def open_target(target: Path, fingerprint: str, kind: TargetKind = DATASET) -> N
 
     Raises InputError where something else stands there, so that no capture is ever written over.
     """
+    check_target(target, kind)
     make_folder(target)
     marker = target / kind.marker
-    if not marker.exists():
-        if any(not child.name.startswith(".") for child in target.iterdir()):
-            raise InputError(
-                f"expected a new folder or an earlier export at {target}, found a folder with other files; choose "
-                "another --tgt_folder or remove it"
-            )
-    elif _field(marker, "fingerprint") != fingerprint:
-        remove_own_files(target, kind.own_files)
-    else:
-        remove_own_files(target, dict.fromkeys(kind.own_files, UNFINISHED))
+    if marker.exists():
+        is_same = _field(marker, "fingerprint") == fingerprint
+        remove_own_files(target, dict.fromkeys(kind.own_files, UNFINISHED) if is_same else kind.own_files)
     write_json(marker, {"fingerprint": fingerprint, "complete": False})
+
+
+def check_target(target: Path, kind: TargetKind = DATASET) -> None:
+    """InputError where a file or something other than an export stands at the target; writes nothing."""
+    there = next(place for place in (target, *target.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise InputError(
+            f"expected a folder (or a place for one) at {target}, found the file {there}; remove what stands there or "
+            "choose another folder"
+        )
+    if there != target or (target / kind.marker).exists():
+        return
+    if any(not child.name.startswith(".") for child in target.iterdir()):
+        raise InputError(
+            f"expected a new folder or an earlier export at {target}, found a folder with other files; choose "
+            "another --tgt_folder or remove it"
+        )
 
 
 def finish_target(target: Path, fingerprint: str, kind: TargetKind = DATASET) -> None:

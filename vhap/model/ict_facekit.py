@@ -8,8 +8,10 @@ Origin: the middle between the ears, as FLAME's is about there.
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -19,7 +21,7 @@ from vhap.model.head import HeadModel
 from vhap.model.landmark_files import vertex_landmarks
 from vhap.model.regions import complete_regions
 from vhap.model.texture import region_texture
-from vhap.util.errors import InputError
+from vhap.util.errors import InputError, shown
 from vhap.util.files import file_hash, read_json, read_npz, write_npz
 from vhap.util.log import get_logger
 from vhap.util.paths import cache_folder, inside
@@ -30,6 +32,15 @@ SOURCE = "https://github.com/ICT-VGL/ICT-FaceKit (folder FaceXModel)"
 NEUTRAL, INDICES = "generic_neutral_mesh.obj", "vertex_indices.json"
 N_IDENTITIES, N_VERTICES = 100, 26719
 METRES_PER_UNIT = 0.01
+LARGEST_UNITS = 100.0
+
+
+class Indices(TypedDict):
+    """What is read of vertex_indices.json."""
+
+    expressions: list[str]
+    idx_to_landmark_verts: list[int]
+
 
 PARTS = {
     "narrow_face": (0, 6706, 3300),
@@ -176,13 +187,20 @@ def _content_hash(folder: Path) -> str:
 
 def _read_indices(path: Path) -> tuple[list[str], np.ndarray]:
     """Names of the expressions and the vertices of the 68 landmarks."""
-    description = read_json(path)
-    try:
-        names, landmarks = list(description["expressions"]), np.asarray(description["idx_to_landmark_verts"])
-    except (KeyError, TypeError) as error:
-        raise InputError(f"expected {error} in {path}, found none; get the file again from {SOURCE}") from error
-    if landmarks.shape != (68,) or "jawOpen" not in names:
-        raise InputError(f"expected 68 landmarks and jawOpen in {path}, found others; get it again from {SOURCE}")
+    description = read_json(path, Indices)
+    names, landmarks = description["expressions"], np.array(description["idx_to_landmark_verts"])
+    if landmarks.shape != (68,) or landmarks.min() < 0 or landmarks.max() >= N_VERTICES:
+        raise InputError(
+            f"expected 68 landmarks at vertices below {N_VERTICES} in {path}, found others; get it again from {SOURCE}"
+        )
+    # The names become files of this folder.
+    missing = set(FITTED_EXPRESSIONS) - set(names)
+    odd = [name for name in names if not re.fullmatch(r"\w+", name, re.ASCII)]
+    if odd or missing or len(set(names)) < len(names):
+        raise InputError(
+            f"expected distinct names of expressions, {', '.join(FITTED_EXPRESSIONS)} among them, in {path}, found "
+            f"{shown(odd or names)}; get it again from {SOURCE}"
+        )
     return names, landmarks
 
 
@@ -193,10 +211,16 @@ def _read_vertices(path: Path) -> np.ndarray:
     except FileNotFoundError as error:
         raise InputError(f"expected {path.name} in {path.parent}, found none; get it from {SOURCE}") from error
     lines = [line[2:] for line in text.split(b"\n") if line.startswith(b"v ")]
-    values = np.array(b" ".join(lines).split(), dtype=np.float64)
-    if values.size != 3 * N_VERTICES or not np.isfinite(values).all():
+    try:
+        values = np.array(b" ".join(lines).split(), dtype=np.float64)
+    except ValueError as error:
         raise InputError(
-            f"expected {N_VERTICES} vertices in {path}, found {values.size // 3}; get the file again from {SOURCE}"
+            f"expected the vertices of an OBJ file in {path}, found {shown(str(error))}; get it again from {SOURCE}"
+        ) from error
+    if values.size != 3 * N_VERTICES or not (np.abs(values) < LARGEST_UNITS).all():
+        raise InputError(
+            f"expected {N_VERTICES} vertices within a metre in {path}, found {values.size // 3}; get the file again "
+            f"from {SOURCE}"
         )
     return values.reshape(-1, 3)
 
@@ -206,10 +230,23 @@ def _read_faces(path: Path, points: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     wanted = np.zeros(N_VERTICES, bool)
     for first, end, _ in PARTS.values():
         wanted[first:end] = True
+    try:
+        return _faces_of_lines(path.read_text(encoding="utf-8", errors="replace").splitlines(), wanted, points)
+    # Words in place of numbers, corners without texture coordinates, indices and materials that there are none of.
+    except (ValueError, LookupError, OverflowError) as error:
+        raise InputError(
+            f"expected the faces of ICT-FaceKit's OBJ file in {path}, found a line that is none of them "
+            f"({shown(f'{type(error).__name__}: {error}')}); get it again from {SOURCE}"
+        ) from error
+
+
+def _faces_of_lines(
+    lines: list[str], wanted: np.ndarray, points: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     places: list[list[float]] = []
     corners: dict[tuple[str, int], int] = {}
     faces, uv_faces, material = [], [], ""
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in lines:
         word, _, rest = line.partition(" ")
         if word == "usemtl":
             material = rest.strip()
@@ -217,12 +254,16 @@ def _read_faces(path: Path, points: np.ndarray) -> tuple[np.ndarray, np.ndarray,
             places.append([float(value) for value in rest.split()[:2]])
         elif word == "f":
             pairs = [tuple(int(value) - 1 for value in corner.split("/")[:2]) for corner in rest.split()]
+            if min(index for pair in pairs for index in pair) < 0:
+                raise ValueError(f"indices below 1: {rest}")
             if all(wanted[vertex] for vertex, _ in pairs):
                 wedge = [corners.setdefault((material, uv), len(corners)) for _, uv in pairs]
                 for a, b, c in _triangles([vertex for vertex, _ in pairs], points):
                     faces.append([pairs[k][0] for k in (a, b, c)])
                     uv_faces.append([wedge[k] for k in (a, b, c)])
     uvs = np.array([_atlas_place(material, places[uv]) for material, uv in corners])
+    if not faces or not np.isfinite(uvs).all():
+        raise ValueError("no faces, or texture coordinates that are not finite")
     return np.array(faces), np.array(uv_faces), uvs
 
 

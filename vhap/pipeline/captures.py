@@ -13,6 +13,7 @@ from vhap.data.frame_cache import DEFAULT_BYTES
 from vhap.data.monocular import MonocularCapture
 from vhap.data.multiview import MultiviewCapture, open_multiview_recording
 from vhap.data.nersemble.capture import NersembleCapture, open_nersemble_recording
+from vhap.data.plausible import check_faces, check_mattes_at_faces
 from vhap.data.results import TrackResult
 from vhap.data.rig_capture import RigCapture
 from vhap.data.rig_recording import RigRecording
@@ -24,8 +25,13 @@ from vhap.geometry.cameras import Camera
 from vhap.tracking.landmarks.problem import LandmarkProblem
 from vhap.tracking.rigs.camera_conventions import align_rig
 from vhap.tracking.rigs.view_consensus import agreeing_views
+from vhap.util.choice import even_choice
 from vhap.util.errors import InputError
 from vhap.util.log import get_logger
+
+CHECKED_MATTES = 8
+OTHER_UNIT = 2.0
+"""Factor from the size of a mean head from which a calibration is not metric."""
 
 RigConfig = NersembleDataConfig | MultiviewDataConfig | SingleFrameDataConfig
 CaptureConfig = DataConfig | RigConfig
@@ -34,16 +40,37 @@ CaptureConfig = DataConfig | RigConfig
 def open_capture(config: TrackConfig) -> Capture:
     """The capture, its landmarks detected where they are missing (or are not to be reused).
 
-    Of a rig, everything else is checked before anything is detected, which is done for the chosen cameras only.
+    Everything else is checked before anything is detected, which is done for the chosen cameras of a rig only.
     """
     data = config.data
     options = (data.landmark_source, data.landmark_detector_njobs, config.exp.reuse_landmarks)
+    without = read_capture(replace(data, use_landmark=False))
+    if isinstance(without, RigCapture) and data.calibrated:
+        without.check_lenses()
     if isinstance(data, DataConfig):
         ensure_landmarks(open_sequence(data.root_folder, data.sequence, data.n_downsample_rgb), *options)
     else:
-        cameras = read_capture(replace(data, use_landmark=False)).camera_ids
-        ensure_rig_landmarks(open_recording(data).of(cameras), *options)
-    return read_capture(data)
+        ensure_rig_landmarks(open_recording(data).of(without.camera_ids), *options)
+    capture = read_capture(data)
+    if data.use_landmark:
+        require_faces(capture)
+    return capture
+
+
+def require_faces(capture: MonocularCapture | RigCapture) -> None:
+    """InputError where the landmarks are no faces, or the mattes are empty or inverted there."""
+    points_px, confidence = (tensor.numpy() for tensor in capture.load_landmarks())
+    flat_px, flat = points_px.reshape(-1, *points_px.shape[2:]), confidence.reshape(-1, confidence.shape[2])
+    check_faces(flat_px, flat, capture.landmark_set, capture.folder / "landmark2d")
+    if capture.alpha_paths is None:
+        return
+    pairs = np.argwhere((confidence > 0).any(2)).tolist()
+    chosen = [pairs[index] for index in even_choice(len(pairs), CHECKED_MATTES)]
+    batches = [capture.load([timestep], [camera]) for timestep, camera in chosen]
+    alphas, points, sure = (
+        [getattr(batch, name)[0].numpy() for batch in batches] for name in ("alpha", "landmarks_px", "confidence")
+    )
+    check_mattes_at_faces(alphas, points, sure, capture.folder / "alpha_maps")
 
 
 def open_recording(data: RigConfig) -> RigRecording:
@@ -102,10 +129,22 @@ def find_tracked_world(capture: Capture, problem: LandmarkProblem, saved: TrackR
             "from which the avatar's scale is solved, found fewer; add views from the front, or try another "
             "--data.landmark_source"
         )
+    if metric and fit is not None:
+        _require_metres(fit.metres_per_unit, capture)
     if metric or fit is None:
         return capture.T_aligned_world
     get_logger().info("one unit of the calibration is %.4g m, by the size of a mean head", fit.metres_per_unit)
     return fit.T_tracked_given.cpu().numpy()
+
+
+def _require_metres(metres_per_unit: float, capture: Capture) -> None:
+    """The dataset's calibrations are metric, and a mean head's size is right to some per cent."""
+    if not 1 / OTHER_UNIT < metres_per_unit < OTHER_UNIT:
+        look = "millimetres; divide by 1000" if 5e-4 < metres_per_unit < 2e-3 else "another unit; convert them"
+        raise InputError(
+            f"expected world_2_cam of {capture.folder} in metres, found translations in which a head measures "
+            f"{1 / metres_per_unit:.3g} times that of a person, which look like {look}"
+        )
 
 
 def unit_is_unknown(capture: Capture) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,11 @@ from torch import Tensor
 
 from vhap.config.data import DataConfig, MultiviewDataConfig
 from vhap.config.evaluate import EvaluateConfig
+from vhap.data.lost_frames import small_pictures
 from vhap.data.results import TrackResult, load_result, result_path
 from vhap.geometry.similarities import apply_similarity
 from vhap.pipeline.captures import given_cameras, similarity_of
+from vhap.pipeline.lost_frames import detected_rows, lost_reasons, raw_capture
 from vhap.pipeline.measure_cameras import per_camera, worst_cameras
 from vhap.pipeline.measure_eyes_and_mouth import measure_eyes_and_mouth
 from vhap.pipeline.measure_pictures import (
@@ -36,11 +38,12 @@ from vhap.tracking.metrics import (
     second_difference_mm,
     vertex_distance_mm,
 )
-from vhap.util.errors import InputError
+from vhap.util.errors import InputError, shown
 from vhap.util.files import read_json, write_json
 from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger
 
+SHOWS_NOTHING = "shows_nothing"
 PER_FRAME, PER_CAMERA, WORST_CAMERAS = "per_frame", "per_camera", "worst_cameras"
 """The keys of evaluation.json that are not single values."""
 
@@ -86,7 +89,8 @@ def read_or_evaluate(folder: Path, epoch: int) -> dict[str, Any]:
     the cameras."""
     path = folder / "evaluation.json"
     values = read_json(path) if path.is_file() else {}
-    if values.get("epoch") != epoch or not {PER_FRAME, PER_CAMERA} <= values.keys():
+    complete = {PER_FRAME, PER_CAMERA} <= values.keys() and SHOWS_NOTHING in values[PER_FRAME]
+    if values.get("epoch") != epoch or not complete:
         values = read_json(run(EvaluateConfig(folder, epoch=epoch)))
     return values
 
@@ -100,15 +104,16 @@ def evaluate(scene: RunScene, truth: Truth | None = None) -> dict[str, Any]:
     """Names and values of the clip, under PER_FRAME those of its frames, under PER_CAMERA those of its cameras, and the
     names of the worst of these under WORST_CAMERAS; NaN where there is nothing to measure.
 
-    frames: timesteps of the capture. frames_lost: without a finite result, or with a landmark error above 10 % where
-    a face was detected. detected_fraction: of all pictures. landmark_nme_percent: mean over the detected frames, of
-    each over its cameras. psnr_head_db: rendered pixels; psnr_face_db: those of the region `face` that face the camera
-    with a cosine of at least 0.2. silhouette_iou: rendered mask against the matte above 0.5, inside the bounding box of
-    the head without its neck, above the chin. jitter_mm: median second difference of the vertices, NaN where pictures
-    have no order. With a truth also the distance of the vertices, of the region `face` and of all, and the measures of
-    `measure_eyes_and_mouth`.
+    frames: timesteps of the capture. frames_lost: without a finite result, with a landmark error above 10 % where a
+    face was detected, or with nothing of the head in any picture. detected_fraction: of all pictures.
+    landmark_nme_percent: mean over the detected frames, of each over its cameras. psnr_head_db: rendered pixels;
+    psnr_face_db: those of the region `face` that face the camera with a cosine of at least 0.2. silhouette_iou:
+    rendered mask against the matte above 0.5, inside the bounding box of the head without its neck, above the chin.
+    jitter_mm: median second difference of the vertices, NaN where pictures have no order. With a truth also the
+    distance of the vertices, of the region `face` and of all, and the measures of `measure_eyes_and_mouth`.
     """
-    measures = measure_pictures(scene)
+    nothing = shown_nothing(scene)
+    measures = [replace(m, shows_nothing=reason) for m, reason in zip(measure_pictures(scene), nothing, strict=True)]
     frames = len(scene.capture.timestep_ids)
     pictures = [picture for measured in measures for picture in measured.pictures]
     cameras = per_camera(scene.capture.camera_ids, measures)
@@ -132,10 +137,20 @@ def per_frame(scene: RunScene, measures: list[FrameMeasures]) -> dict[str, list]
     return {
         "timestep_id": [str(name) for name in scene.result.timestep_id],
         "lost": [measured.lost for measured in measures],
+        SHOWS_NOTHING: [measured.shows_nothing for measured in measures],
         "landmark_nme_percent": [measured.nme_percent for measured in measures],
         "psnr_head_db": [values["psnr_head_db"] for values in pixels],
         "psnr_face_db": [values["psnr_face_db"] for values in pixels],
     }
+
+
+def shown_nothing(scene: RunScene) -> list[str]:
+    """Why no picture of a row shows the head, empty where one does: as the result has it, else by the pictures."""
+    reasons = scene.result.lost_reason
+    if reasons is None:
+        pictures = small_pictures(raw_capture(scene.config.data), scene.timesteps, range(scene.n_views))
+        reasons = lost_reasons(scene, pictures, detected_rows(scene.capture, scene.timesteps, scene.config.data))
+    return [str(row[0]) if (row != "").all() else "" for row in reasons]
 
 
 def is_unordered(scene: RunScene) -> bool:
@@ -178,13 +193,20 @@ def open_truth(config: EvaluateConfig, scene: RunScene) -> Truth | None:
     return _truth(vertices, result)
 
 
-def _truth(vertices: Path, result: TrackResult) -> Truth:
+def _truth(path: Path, result: TrackResult) -> Truth:
     names = [str(name) for name in result.timestep_id]
-    return Truth(
-        vertices=np.load(vertices, mmap_mode="r"),
-        row_of={name: row for row, name in enumerate(names)},
-        result=result,
-    )
+    try:
+        vertices = np.load(path, mmap_mode="r", allow_pickle=False)
+    # A damaged header raises almost any exception.
+    except Exception as error:
+        reason = shown(f"{type(error).__name__}: {error}")
+        raise InputError(f"expected a readable npy at {path}, found {reason}; make the capture again") from error
+    if vertices.dtype.kind != "f" or vertices.ndim != 3 or len(vertices) != len(names) or vertices.shape[2] != 3:
+        raise InputError(
+            f"expected the vertices of {len(names)} frames in {path}, found {vertices.dtype} of shape "
+            f"{vertices.shape}; make the capture again"
+        )
+    return Truth(vertices, {name: row for row, name in enumerate(names)}, result)
 
 
 def compare_with_truth(scene: RunScene, truth: Truth) -> dict[str, float | str]:

@@ -13,10 +13,12 @@ from vhap.data.results import TrackResult, load_result, newest_run, result_path
 from vhap.data.rig_capture import RigCapture
 from vhap.data.subset import select_cameras, select_timesteps
 from vhap.export.centred_result import tracked_cameras
+from vhap.export.head_files import is_posed_by_trainers
 from vhap.export.nerf_dataset import ExportSource, export_dataset
-from vhap.export.target import fingerprint, target_folder
+from vhap.export.target import check_target, fingerprint, target_folder
 from vhap.model.head import HeadModel
 from vhap.pipeline.captures import CaptureConfig, given_cameras, read_capture, similarity_of
+from vhap.pipeline.export_lost_frames import without_lost_frames
 from vhap.pipeline.heads import configured_head
 from vhap.render.backend import get_backend
 from vhap.util.errors import InputError
@@ -33,9 +35,19 @@ def run(config: ExportConfig) -> Path:
     head = configured_head(tracked.model)
     source = open_source(tracked.data, head, load_result(file, head.identity), config)
     target = target_folder(config)
+    check_target(target)
+    if not config.keep_lost_frames:
+        source = without_lost_frames(source, file, tracked)
     get_logger().info("exporting %d timesteps of %s to %s", len(source.result.timestep_id), file, target)
+    if not is_posed_by_trainers(head):
+        get_logger().warning(
+            "for trainers that take meshes (mesh_path): the parameters are of the head %s, and trainers that pose "
+            "FLAME (GaussianAvatars and its descendants) cannot read them; for these track with --model.head flame",
+            head.identity,
+        )
     backend = get_backend(tracked.render.backend)
-    return export_dataset(source, config, target, backend, fingerprint(file, config, tracked.data))
+    mark = fingerprint(file, config, tracked.data, source.lost_frames)
+    return export_dataset(source, config, target, backend, mark)
 
 
 def open_source(data: CaptureConfig, head: HeadModel, result: TrackResult, config: ExportConfig) -> ExportSource:

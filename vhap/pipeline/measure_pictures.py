@@ -46,10 +46,12 @@ class PictureMeasures:
 
 @dataclass(frozen=True)
 class FrameMeasures:
-    """One timestep by all cameras, in their order. finite: whether the head is."""
+    """One timestep by all cameras, in their order. finite: whether the head is. shows_nothing: why no camera shows it,
+    empty where one does."""
 
     pictures: tuple[PictureMeasures, ...]
     finite: bool
+    shows_nothing: str = ""
 
     @property
     def nme_percent(self) -> float:
@@ -58,8 +60,8 @@ class FrameMeasures:
 
     @property
     def lost(self) -> bool:
-        """The head is not finite, or its landmarks are off by over 10 %."""
-        return not self.finite or self.nme_percent > LOST_NME_PERCENT
+        """The head is not finite, its landmarks are off by over 10 %, or no picture shows it."""
+        return not self.finite or self.nme_percent > LOST_NME_PERCENT or self.shows_nothing != ""
 
 
 def measure_pictures(scene: RunScene) -> list[FrameMeasures]:

@@ -169,7 +169,8 @@ def _picture_sizes(videos: Mapping[str, Path], recording: RigRecording | None) -
 
 
 def _make_matting(config: PreprocessConfig, folder: Path, camera: str) -> Matting | None:
-    return make_matting(config.matting_method, config.matting_weights, _plate(config, folder, camera), config.device)
+    plate, unknown = _plate(config, folder, camera), config.allow_unknown_weights
+    return make_matting(config.matting_method, config.matting_weights, plate, config.device, unknown)
 
 
 def _plate(config: PreprocessConfig, folder: Path, camera: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from vhap.config.preprocess import PreprocessConfig
@@ -33,14 +34,13 @@ def run(config: PreprocessConfig) -> Path:
         return preprocess_rig(config, source)
     folder = _sequence_folder(source, config.output_folder)
     images_folder = folder / "images"
+    # `..` is resolved by name, since images/ need not be there yet.
+    plate = Path(os.path.normpath(images_folder / config.background_folder))
+    unknown = config.allow_unknown_weights
     # Weights and packages are looked for first: an hour of extraction must not end in a missing file.
     is_input = _takes_input_alpha(config, source)
     matting = (
-        None
-        if is_input
-        else make_matting(
-            config.matting_method, config.matting_weights, images_folder / config.background_folder, config.device
-        )
+        None if is_input else make_matting(config.matting_method, config.matting_weights, plate, config.device, unknown)
     )
     if config.landmark_source != "none":
         require_detector(config.landmark_source)
@@ -61,8 +61,7 @@ def run(config: PreprocessConfig) -> Path:
         keep_methods = config.matting_method == "auto"
         write_alpha_maps(pictures, maps, folder, video, fps, keep_methods)
     if matting is not None:
-        background = images_folder / config.background_folder
-        options = matting_options(config.matting_method, config.matting_weights, background)
+        options = matting_options(config.matting_method, config.matting_weights, plate)
         keep_methods = config.matting_method == "auto"
         matte_pictures(pictures, maps, matting, folder, options, keep_methods, faces)
     if faces.file is not None or matting is not None:

@@ -22,6 +22,7 @@ from vhap.render.backend import get_backend
 from vhap.render.scene import Rendering, render_head
 from vhap.render.topology import build_topology
 from vhap.render.types import Backend, Topology
+from vhap.tracking.albedo import albedo_of
 from vhap.util.errors import InputError
 
 PLAIN_TEXTURE_SIZE = 512
@@ -205,10 +206,9 @@ def capture_timesteps(capture: Capture, result: TrackResult, path: Path) -> tupl
 
 def result_texture(model: HeadModel, result: TrackResult) -> Tensor:
     """(1, R, R, 3) albedo of a result, else the head's own."""
-    if result.tex_extra is not None:
-        return torch.from_numpy(result.tex_extra).float().permute(1, 2, 0)[None].contiguous()
-    base = model.base_texture
-    return (region_texture(model, PLAIN_TEXTURE_SIZE) if base is None else base)[None]
+    base = region_texture(model, PLAIN_TEXTURE_SIZE) if model.base_texture is None else model.base_texture
+    albedo = albedo_of(result, base)
+    return base[None] if albedo is None else albedo
 
 
 def result_head_params(result: TrackResult, row: int | list[int], device: torch.device | str = "cpu") -> HeadParams:

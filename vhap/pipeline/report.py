@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 
 from vhap.config.report import ReportConfig
-from vhap.pipeline.evaluate_tracking import PER_CAMERA, PER_FRAME, WORST_CAMERAS, clip_values, read_or_evaluate
+from vhap.pipeline.evaluate_tracking import (
+    PER_CAMERA,
+    PER_FRAME,
+    SHOWS_NOTHING,
+    WORST_CAMERAS,
+    clip_values,
+    read_or_evaluate,
+)
 from vhap.pipeline.frame_panels import PANELS, shown_panels
 from vhap.pipeline.measure_cameras import worst_line
 from vhap.pipeline.rendered_frames import RunScene, open_run
@@ -122,7 +129,8 @@ def page_frame(scene: RunScene, row: int, per_frame: Mapping[str, list], panels:
         "psnr_head_db": "head {:.1f} dB",
     }
     values = [text.format(per_frame[name][row]) for name, text in texts.items() if per_frame[name][row] is not None]
-    lost = ["lost"] if per_frame["lost"][row] else []
+    reason = per_frame[SHOWS_NOTHING][row]
+    lost = [f"lost: {reason}" if reason else "lost"] if per_frame["lost"][row] else []
     caption = " · ".join([f"frame {row} of 0 to {scene.n_rows - 1} ({per_frame['timestep_id'][row]})", *lost, *values])
     tiles = {name: encode_jpeg(panel) for name, panel in panels.items()}
     return PageFrame(row, caption, tiles)
@@ -133,7 +141,12 @@ def notes(scene: RunScene, evaluation: Mapping[str, Any]) -> list[str]:
     per_frame, said = evaluation[PER_FRAME], []
     if missing := len(scene.capture.timestep_ids) - scene.n_rows:
         said.append(f"{missing} frames of the capture have no result.")
-    lost = [name for name, is_lost in zip(per_frame["timestep_id"], per_frame["lost"]) if is_lost]
+    nothing = per_frame[SHOWS_NOTHING]
+    lost = [
+        name
+        for name, is_lost, reason in zip(per_frame["timestep_id"], per_frame["lost"], nothing)
+        if is_lost and not reason
+    ]
     unseen = [
         name
         for name, error, is_lost in zip(per_frame["timestep_id"], per_frame["landmark_nme_percent"], per_frame["lost"])
@@ -141,6 +154,9 @@ def notes(scene: RunScene, evaluation: Mapping[str, Any]) -> list[str]:
     ]
     if lost:
         said.append(f"{len(lost)} frames are lost (landmarks off by more than 10 %): {_listed(lost)}.")
+    for reason in dict.fromkeys(filter(None, nothing)):
+        names = [name for name, why in zip(per_frame["timestep_id"], nothing) if why == reason]
+        said.append(f"{len(names)} frames show nothing of the head ({reason}): {_listed(names)}.")
     if unseen:
         said.append(f"No face was found in {len(unseen)} frames, tracked through: {_listed(unseen)}.")
     if line := worst_line(evaluation[WORST_CAMERAS]):

@@ -3,57 +3,57 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 import torch
 
 from vhap.config.loading import load_config, save_config, to_plain
 from vhap.config.track import TrackConfig
-from vhap.tracking.checkpoint import CHECKPOINT, Checkpoint, OtherVersionError, load_checkpoint
+from vhap.data.run_order import new_run_folder, runs_in
+from vhap.tracking.checkpoint import CHECKPOINT, Checkpoint, OtherVersionError, checkpoint_in, load_checkpoint
 from vhap.util.errors import InputError
-from vhap.util.files import make_folder, write_json
+from vhap.util.files import write_json
 from vhap.util.log import get_logger
 from vhap.util.versions import versions
 
 
 def start_run_folder(config: TrackConfig) -> Path:
-    """A new timestamped folder with the config and the versions of everything."""
-    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    folder = config.exp.output_folder / stamp
-    for count in range(1, 1000):
-        if not folder.exists():
-            break
-        folder = config.exp.output_folder / f"{stamp}_{count}"
-    make_folder(folder)
+    """A new timestamped and numbered folder with the config and the versions of everything."""
+    folder = new_run_folder(config.exp.output_folder)
     write_json(folder / "versions.json", versions())
     save_config(folder / "config.yml", config)
     return folder
 
 
-def unfinished_run(config: TrackConfig, device: torch.device) -> tuple[Path, Checkpoint] | None:
+def unfinished_run(config: TrackConfig, views: tuple[int, int], device: torch.device) -> tuple[Path, Checkpoint] | None:
     """What exp.resume asks to continue: never nothing; auto the newest run folder with an equal config, unless it is
-    finished, its page included, or of another release; else that folder. InputError where a named folder cannot be
-    continued."""
+    finished, its page included, or cannot be continued, which the log says; else that folder.
+
+    views: timesteps and cameras of the capture. InputError where a named folder cannot be continued.
+    """
     asked = config.exp.resume
     if asked == "never":
         return None
     if asked != "auto":
-        return _named_run(Path(asked), config, device)
-    runs = config.exp.output_folder.glob(f"*/{CHECKPOINT}")
-    for path in sorted(runs, key=lambda path: path.parent.name, reverse=True):
-        if _same(path.parent, config):
+        return _named_run(Path(asked), config, views, device)
+    for folder in reversed(runs_in(config.exp.output_folder)):
+        if checkpoint_in(folder) and _same(folder, config):
             try:
-                checkpoint = load_checkpoint(path, device)
+                checkpoint = _checkpoint(folder, views, device)
             except OtherVersionError:
-                get_logger().warning("another release of vhap began %s; starting anew", path.parent)
+                get_logger().warning("another release of vhap began %s; starting anew", folder)
                 return None
-            return None if _complete(path.parent, config, checkpoint) else (path.parent, checkpoint)
+            except InputError as error:
+                get_logger().warning("%s; starting anew", str(error).split("; ")[0])
+                return None
+            return None if _complete(folder, config, checkpoint) else (folder, checkpoint)
     return None
 
 
-def _named_run(folder: Path, config: TrackConfig, device: torch.device) -> tuple[Path, Checkpoint]:
-    if not (folder / CHECKPOINT).is_file():
+def _named_run(
+    folder: Path, config: TrackConfig, views: tuple[int, int], device: torch.device
+) -> tuple[Path, Checkpoint]:
+    if not checkpoint_in(folder):
         raise InputError(
             f"expected a run folder with {CHECKPOINT} at {folder} for --exp.resume, found none; name one, or take auto"
         )
@@ -61,7 +61,16 @@ def _named_run(folder: Path, config: TrackConfig, device: torch.device) -> tuple
         raise InputError(
             f"expected the options of {folder / 'config.yml'} for --exp.resume, found other ones; give the same options"
         )
-    return folder, load_checkpoint(folder / CHECKPOINT, device)
+    return folder, _checkpoint(folder, views, device)
+
+
+def _checkpoint(folder: Path, views: tuple[int, int], device: torch.device) -> Checkpoint:
+    """InputError where the capture has got other frames since."""
+    checkpoint = load_checkpoint(folder, device)
+    if tuple(checkpoint.found.shape) != views:
+        was, now = (f"{frames} timesteps by {cameras} cameras" for frames, cameras in (checkpoint.found.shape, views))
+        raise InputError(f"expected the {was} that {folder} began with, found {now}; take --exp.resume never")
+    return checkpoint
 
 
 def _complete(folder: Path, config: TrackConfig, checkpoint: Checkpoint) -> bool:

@@ -9,8 +9,17 @@ import torch
 from vhap.config.loading import load_config, to_plain
 from vhap.config.track import TrackConfig
 from vhap.data.results import TrackResult, load_result
+from vhap.data.run_order import runs_in
 from vhap.model.head import HeadModel
-from vhap.tracking.checkpoint import CHECKPOINT, Checkpoint, OtherVersionError, Progress, load_checkpoint
+from vhap.tracking.albedo import albedo_of
+from vhap.tracking.checkpoint import (
+    CHECKPOINT,
+    Checkpoint,
+    OtherVersionError,
+    Progress,
+    checkpoint_in,
+    load_checkpoint,
+)
 from vhap.tracking.params import PER_FRAME, TrackParams
 from vhap.util.errors import InputError
 from vhap.util.log import get_logger
@@ -36,11 +45,11 @@ def saved_result(config: TrackConfig, head: HeadModel) -> TrackResult | None:
 
 
 def with_texture_of(head: HeadModel, result: TrackResult | None) -> HeadModel:
-    """The head painted with the albedo of a result, where that has one: features lie on it where they belong."""
-    if result is None or result.tex_extra is None:
-        return head
-    texture = torch.from_numpy(result.tex_extra).float().permute(1, 2, 0).contiguous()
-    return replace(head, base_texture=texture.to(head.template.device))
+    """The head, which has a base texture, painted with the albedo of a result, where that has one: features lie on it
+    where they belong."""
+    assert head.base_texture is not None, head.name
+    albedo = None if result is None else albedo_of(result, head.base_texture)
+    return head if albedo is None else replace(head, base_texture=albedo[0])
 
 
 def with_person_of(params: TrackParams, result: TrackResult) -> TrackParams:
@@ -72,16 +81,21 @@ def with_motion_of(params: TrackParams, result: TrackResult, timestep_ids: list[
 
 def newest_checkpoint(config: TrackConfig, count: int, device: torch.device) -> Checkpoint | None:
     """The newest run of the same recording and head in the output folder, set to the start of all stages."""
-    for path in sorted(config.exp.output_folder.glob(f"*/{CHECKPOINT}"), reverse=True):
-        made = load_config(path.parent / "config.yml", TrackConfig)
-        if [to_plain(part) for part in (made.data, made.model)] != [to_plain(config.data), to_plain(config.model)]:
+    for folder in reversed(runs_in(config.exp.output_folder)):
+        if not checkpoint_in(folder):
             continue
         try:
-            checkpoint = load_checkpoint(path, device)
+            made = load_config(folder / "config.yml", TrackConfig)
+            if [to_plain(part) for part in (made.data, made.model)] != [to_plain(config.data), to_plain(config.model)]:
+                continue
+            checkpoint = load_checkpoint(folder, device)
         except OtherVersionError:
-            get_logger().warning("another release of vhap wrote %s; looking further", path)
+            get_logger().warning("another release of vhap wrote %s; looking further", folder / CHECKPOINT)
+            continue
+        except InputError as error:
+            get_logger().warning("%s; looking further", str(error).split("; ")[0])
             continue
         if checkpoint.params.n_timesteps == count:
-            get_logger().info("values of %s", path.parent)
+            get_logger().info("values of %s", folder)
             return replace(checkpoint, progress=Progress(), finished=False)
     return None

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from vhap.config.data import DataConfig, MultiviewDataConfig
 from vhap.config.no_effect import lines_of_no_effect, traits_of
 from vhap.config.ranges import check_ranges
 from vhap.config.track import ModelConfig, TrackConfig, usual_weights, with_known_occlusions
-from vhap.data.results import save_result
+from vhap.data.results import TrackResult, load_result, result_epochs, result_path, save_result
 from vhap.data.sample import Capture
 from vhap.model.head import HeadModel, landmark_head, pose
 from vhap.model.texture import region_texture
@@ -27,6 +28,7 @@ from vhap.pipeline.captures import (
 from vhap.pipeline.estimate import describe
 from vhap.pipeline.evaluation_folder import write_evaluation_folder
 from vhap.pipeline.heads import open_head, resolved
+from vhap.pipeline.lost_frames import Pictures, all_small_pictures, check_pictures, described, lost_reasons
 from vhap.pipeline.rendered_frames import scene_of
 from vhap.pipeline.run_folder import start_run_folder, unfinished_run
 from vhap.pipeline.start_values import (
@@ -39,6 +41,7 @@ from vhap.pipeline.start_values import (
 from vhap.render.backend import get_backend
 from vhap.render.shading import uniform_lights
 from vhap.render.topology import build_topology
+from vhap.tracking.albedo import tex_extra_of
 from vhap.tracking.callbacks import Checkpoints, ResultWriter, StageProgress, StageTimes, TensorBoard, TrainPictures
 from vhap.tracking.checkpoint import CHECKPOINT, Checkpoint
 from vhap.tracking.history import LossHistory
@@ -50,7 +53,7 @@ from vhap.tracking.params import TrackParams, initial_params, to_result
 from vhap.tracking.scene import Scene, emphasis
 from vhap.tracking.stages import Stage, build_stages
 from vhap.tracking.texture import resize_texture, supported_size, texel_mask, uv_footprint
-from vhap.util.errors import InputError
+from vhap.util.errors import InputError, shown
 from vhap.util.log import get_logger, log_to_file
 
 FLAT_TEXTURE_SIZE = 512
@@ -75,17 +78,19 @@ def run(config: TrackConfig, lines: Sequence[str] = ()) -> Path:
         )
     head = open_textured_head(config, capture, device)
     stages = wanted_stages(config, build_stages(config))
+    pictures = all_small_pictures(config.data)
     lines = [*lines, *lines_of_no_effect(asked, traits_of(config)), *lines_of_occlusion(asked, config)]
+    lines += check_pictures(capture, pictures)
     if config.dry_run:
         warn(lines)
         describe(build_tracker(config, capture, head, device), stages)
         return config.exp.output_folder
-    continued = unfinished_run(config, device)
+    continued = unfinished_run(config, (count, len(capture.camera_ids)), device)
     folder, checkpoint = continued or (start_run_folder(config), None)
     handler = log_to_file(folder / "log.txt")
     try:
         warn(lines)
-        track_into(folder, config, capture, head, stages, device, checkpoint)
+        track_into(folder, config, capture, pictures, head, stages, device, checkpoint)
     finally:
         get_logger().removeHandler(handler)
         handler.close()
@@ -95,6 +100,12 @@ def run(config: TrackConfig, lines: Sequence[str] = ()) -> Path:
 def check_options(config: TrackConfig) -> None:
     """InputError where a number is out of its range, or where landmarks are switched off."""
     check_ranges(config)
+    output = str(config.exp.output_folder)
+    if not _is_utf8(output):
+        raise InputError(
+            f"expected a name in UTF-8 for --exp.output_folder, since TensorBoard writes no other, "
+            f"found {shown(output)}; choose another folder"
+        )
     if not config.data.use_landmark:
         raise InputError("expected landmarks, from which tracking starts, found --data.no-use-landmark; leave it out")
     model = config.model
@@ -116,6 +127,14 @@ def lines_of_occlusion(asked: TrackConfig, config: TrackConfig) -> list[str]:
     return [f"model.occluded is {' '.join(config.model.occluded)} ({reason}): not aligned by texture or outline"]
 
 
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def warn(lines: list[str]) -> None:
     for line in lines:
         get_logger().warning(line)
@@ -128,11 +147,17 @@ def choose_device(name: str) -> torch.device:
 
 
 def open_textured_head(config: TrackConfig, capture: Capture, device: torch.device) -> HeadModel:
-    """The head with a base texture: its painted one where there is one and it is wanted, else flat colours."""
-    head = open_head(config.model, capture.landmark_set)
-    if head.base_texture is None or not config.model.tex_painted:
-        head = replace(head, base_texture=region_texture(head, FLAT_TEXTURE_SIZE))
+    """The head with the texture that tracking starts from: that of an earlier result, else its base texture."""
+    head = open_head_with_base(config.model, capture)
     return with_texture_of(head, saved_result(config, head)).to(device)
+
+
+def open_head_with_base(model: ModelConfig, capture: Capture) -> HeadModel:
+    """The head with a base texture: its painted one where there is one and it is wanted, else flat colours."""
+    head = open_head(model, capture.landmark_set)
+    if head.base_texture is None or not model.tex_painted:
+        head = replace(head, base_texture=region_texture(head, FLAT_TEXTURE_SIZE))
+    return head
 
 
 def wanted_stages(config: TrackConfig, stages: list[Stage]) -> list[Stage]:
@@ -152,6 +177,7 @@ def track_into(
     folder: Path,
     config: TrackConfig,
     capture: Capture,
+    pictures: Pictures,
     head: HeadModel,
     stages: list[Stage],
     device: torch.device,
@@ -172,25 +198,31 @@ def track_into(
     else:
         left = [stage.name for stage in stages[checkpoint.progress.stage :]]
         log.info("going on in %s with %s", folder, left[0] if left else "its page")
-    pictures = any(stage.photometric for stage in stages)
+    base = base_texture_of(config, capture, head) if any(stage.photometric for stage in stages) else None
 
     def save(epoch: int, params: TrackParams) -> None:
-        albedo = tracker.scene.albedo(params.residual_texture) if pictures else None
-        size = config.model.tex_resolution
+        albedo, tex_extra = None, None
+        if base is not None:
+            albedo = tracker.scene.albedo(params.residual_texture)
+            tex_extra = tex_extra_of(albedo, base, config.model.tex_resolution, config.model.residual_tex)
         result = to_result(
             params,
             head_identity=head.identity,
             timestep_ids=capture.timestep_ids,
             timestep_indices=capture.timestep_indices,
             image_size=capture.size,
-            albedo=None if albedo is None else resize_texture(albedo, size),
+            albedo=albedo,
+            tex_extra=tex_extra,
             calibrated=tracker.scene.given is not None,
             sh_lights=config.render.lighting_type == "SH",
             T_tracked_given=tracker.scene.T_tracked_given,
         )
         path = folder / f"tracked_flame_params_{epoch}.npz"
+        scene = scene_of(path, epoch, config, head, capture, result)
+        lost = lost_reasons(scene, pictures, tracker.found.any(1).cpu().numpy())
+        result = replace(result, lost_reason=lost, camera_id=np.array(capture.camera_ids))
         save_result(path, result)
-        write_evaluation_folder(scene_of(path, epoch, config, head, capture, result))
+        write_evaluation_folder(replace(scene, result=result))
 
     tracker.callbacks = (
         StageProgress(),
@@ -203,6 +235,16 @@ def track_into(
     )
     times.tell()
     tracker.run(stages)
+    if result_epochs(folder):
+        report_lost(load_result(result_path(folder)))
+
+
+def base_texture_of(config: TrackConfig, capture: Capture, head: HeadModel) -> torch.Tensor:
+    """(1, B, B, 3) what tex_extra is added to: the head's own base texture, also where tracking starts from that of an
+    earlier result, which readers would have to find."""
+    own = head if config.model.flame_params_path is None else open_head_with_base(config.model, capture)
+    assert own.base_texture is not None, head.name
+    return own.base_texture[None].to(head.template.device)
 
 
 def build_tracker(
@@ -311,6 +353,14 @@ def build_scene(
         base_texture=resize_texture(head.base_texture[None], size),
         kept_texels=texel_mask(backend, head, topology, config.w.reg_tex_res_for, size),
     )
+
+
+def report_lost(result: TrackResult) -> None:
+    """A line on the pictures that show nothing of the head."""
+    lost, cameras = result.lost_reason, result.camera_id
+    if lost is not None and cameras is not None and (lost != "").any():
+        names = described(lost, result.timestep_id.tolist(), cameras.tolist())
+        get_logger().warning("pictures that export leaves out: %s", names)
 
 
 def report_detections(capture: Capture, found: torch.Tensor) -> None:

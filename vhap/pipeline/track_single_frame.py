@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from vhap.config.track import SingleFrameTrackConfig
-from vhap.data.results import TrackResult
+from vhap.data.results import arrays_of
 from vhap.export.mesh_files import TrackedHead
 from vhap.export.meshes import ObjWriter, write_material
 from vhap.export.worlds import given_result
@@ -37,16 +37,12 @@ def write_avatar(run_folder: Path, target: Path) -> None:
     result = given_result(scene.result, scene.model)
     if result.scale is None:
         result = replace(result, scale=np.array(1.0))
+    # A static avatar has no names of timesteps.
+    arrays = {name: value for name, value in arrays_of(result, target / PARAMS).items() if name not in LEFT_OUT}
     head = tracked_head(scene, result, DEFAULT_FPS)
     write_mesh(target, head)
-    write_npz(target / PARAMS, params_of(result))
+    write_npz(target / PARAMS, arrays)
     get_logger().info("avatar in its own world: %s and %s.obj", target / PARAMS, target / MESH)
-
-
-def params_of(result: TrackResult) -> dict[str, np.ndarray]:
-    """The arrays of a result's file; a static avatar has no names of timesteps."""
-    values = {field.name: getattr(result, field.name) for field in fields(result) if field.name not in LEFT_OUT}
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def write_mesh(target: Path, head: TrackedHead) -> None:

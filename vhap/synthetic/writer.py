@@ -145,7 +145,7 @@ def true_result(model: HeadModel, person: Person, params: HeadParams, size: tupl
         n_processed_frames=np.array(count),
         image_size=np.array(size),
         head_model=np.array(model.identity),
-        tex_extra=person.texture.permute(2, 0, 1).numpy(),
+        albedo=person.texture.permute(2, 0, 1).numpy(),
         lights=person.lights.numpy(),
         scale=None if params.scale is None else params.scale.numpy(),
     )

@@ -14,7 +14,7 @@ from vhap.config.track import LogConfig
 from vhap.data.pictures import write_picture
 from vhap.data.results import SAVED_EVERY_EPOCHS
 from vhap.data.sample import FrameBatch
-from vhap.tracking.checkpoint import Checkpoint, save_checkpoint
+from vhap.tracking.checkpoint import Checkpoint, is_whole, save_checkpoint
 from vhap.tracking.events import Callback, StepEvent
 from vhap.tracking.history import read_seconds
 from vhap.tracking.params import TrackParams
@@ -98,8 +98,7 @@ class TensorBoard(Callback):
 
 
 class TrainPictures(Callback):
-    """Input, render, error of a few pictures in `train/`, every interval_media steps that render, from the first; 0:
-    none."""
+    """Input, render and error of a few pictures in `train/`, every interval_media steps that render (0: none)."""
 
     def __init__(self, folder: Path, config: LogConfig) -> None:
         self.folder, self.config, self.count = folder, config, 0
@@ -150,9 +149,12 @@ class ResultWriter(Callback):
 
 @dataclass
 class Checkpoints(Callback):
-    """Keeps where the run stands in one file."""
+    """Keeps where the run stands in one file, and the unit before in another."""
 
     path: Path
+    is_ours: bool = False
 
     def on_checkpoint(self, checkpoint: Checkpoint) -> None:
-        save_checkpoint(self.path, checkpoint)
+        # A damaged file, which an earlier process left, must not take the place of the whole one before it.
+        save_checkpoint(self.path, checkpoint, keep=self.is_ours or is_whole(self.path))
+        self.is_ours = True

@@ -147,13 +147,13 @@ def to_result(
     albedo: Tensor | None,
     calibrated: bool,
     sh_lights: bool,
+    tex_extra: Tensor | None = None,
     T_tracked_given: np.ndarray | None = None,
 ) -> TrackResult:
-    """The output file's arrays. albedo: (1, R, R, 3) or None (no photometric stage has run); T_tracked_given: of the
-    given cameras, before they are scaled by rig_scale."""
+    """The output file's arrays. albedo: (1, A, A, 3) or None (no photometric stage has run); tex_extra: (1, R, R, 3);
+    T_tracked_given: of the given cameras, before they are scaled by rig_scale."""
     values = {f.name: getattr(params, f.name) for f in fields(params)}
     arrays = {name: value.detach().cpu().numpy() for name, value in values.items() if value is not None}
-    albedo_array = None if albedo is None else albedo[0].permute(2, 0, 1).clamp(0, 1).cpu().numpy()
     return TrackResult(
         **{name: arrays[name] for name in (*PER_FRAME, "shape")},
         timestep_id=np.array(timestep_ids),
@@ -162,9 +162,15 @@ def to_result(
         image_size=np.array(image_size),
         head_model=np.array(head_identity),
         focal_length=None if calibrated else arrays["focal_length"],
-        tex_extra=albedo_array,
+        albedo=None if albedo is None else _planes(albedo.clamp(0, 1)),
+        tex_extra=None if tex_extra is None else _planes(tex_extra),
         lights=arrays["lights"] if sh_lights and albedo is not None else None,
         static_offset=arrays["static_offset"][None] if "static_offset" in arrays else None,
         dynamic_offset=arrays.get("dynamic_offset"),
         T_tracked_given=None if T_tracked_given is None else scaling(float(params.rig_scale)).numpy() @ T_tracked_given,
     )
+
+
+def _planes(texture: Tensor) -> np.ndarray:
+    """(1, R, R, 3) -> (3, R, R)."""
+    return texture[0].detach().permute(2, 0, 1).contiguous().cpu().numpy()

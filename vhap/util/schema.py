@@ -52,6 +52,10 @@ def _complaint(array: np.ndarray, rule: ArrayRule, lengths: dict[str, int]) -> s
     wanted = shape[1:] if free else shape
     found = array.shape[max(0, array.ndim - len(wanted)) :] if free else array.shape
     bound = [lengths.get(side, side) if isinstance(side, str) else side for side in wanted]
+    if len(found) == len(wanted):
+        # A name that stands twice in one shape is one length there, too.
+        twice = {side: n for side, n in zip(wanted, found) if wanted.count(side) > 1}
+        bound = [{**twice, **lengths}.get(side, side) if isinstance(side, str) else side for side in wanted]
     if len(found) != len(wanted) or any(isinstance(side, int) and side != n for side, n in zip(bound, found)):
         text = " x ".join(f"{side} = {b}" if side != b else str(side) for side, b in zip(shape[-len(bound) :], bound))
         return (

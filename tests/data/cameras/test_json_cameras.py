@@ -130,7 +130,7 @@ MIRRORED = (np.diag([-1, 1, 1, 1]) @ files.POSES[0]).tolist()
         (("intrinsics", "cam02"), [[1, 2], [3, 4]], r"shape \(3, 3\) for camera cam02.*found shape \(2, 2\)"),
         (("world_2_cam", "cam10"), np.eye(3, 4).tolist()[:2], r"shape \(4, 4\)"),
         (("world_2_cam", "cam10"), [[1, 0, 0], [1, 0]], r"world_2_cam of shape \(4, 4\)"),
-        (("world_2_cam", "cam10", 0, 3), float("nan"), "finite numbers in world_2_cam for camera cam10"),
+        (("world_2_cam", "cam10", 0, 3), float("nan"), "is not finite"),
         (("world_2_cam", "cam10", 1), "text", r"world_2_cam of shape \(4, 4\)"),
         (("world_2_cam", "cam01"), SCALED, "rotation in world_2_cam .*one that is 0.21 off"),
         (("world_2_cam", "cam01"), MIRRORED, "mirroring"),

@@ -30,6 +30,11 @@ def read_camera_info(path: Path, pictures: Mapping[str, Path]) -> RigCameras:
     if not isinstance(content, dict) or not content:
         raise InputError(f"expected an object with an entry for each picture in {path}, found none; remake the file")
     entries = {Path(key).stem: value for key, value in content.items()}
+    if len(entries) < len(content):
+        raise InputError(
+            f"expected one entry for each picture in {path}, found {len(content)} entries for {len(entries)} names "
+            "without suffix; remake the file"
+        )
     names = sorted(entries, key=natural_order)
     if missing := [name for name in names if name not in pictures]:
         raise InputError(

@@ -7,7 +7,7 @@ OpenCV's. Points and rigs are not read.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,7 +71,7 @@ def read_colmap(folder: Path) -> RigCameras:
     read_lenses, read_pictures = (
         (_binary_lenses, _binary_pictures) if suffix == ".bin" else (_text_lenses, _text_pictures)
     )
-    lenses, pictures = dict(read_lenses(cameras_path)), list(read_pictures(images_path))
+    lenses, pictures = _by_id(read_lenses(cameras_path), cameras_path), list(read_pictures(images_path))
     shots: dict[str, list[Shot]] = {}
     for name, picture in zip(camera_names([picture.name for picture in pictures]), pictures):
         source = Source(f"picture {picture.name}", images_path)
@@ -80,6 +80,15 @@ def read_colmap(folder: Path) -> RigCameras:
         lens = lenses[picture.camera_id]
         shots.setdefault(name, []).append(Shot(lens.K, _pose(picture, source), lens.size, lens.distortion))
     return collapse_shots(shots, images_path, REMEDY)
+
+
+def _by_id(lenses: Iterable[tuple[int, Lens]], path: Path) -> dict[int, Lens]:
+    found: dict[int, Lens] = {}
+    for camera_id, lens in lenses:
+        if camera_id in found:
+            raise Source(f"camera {camera_id}", path).error("one line for each CAMERA_ID", "a second one")
+        found[camera_id] = lens
+    return found
 
 
 def _pose(picture: Picture, source: Source) -> np.ndarray:

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from vhap.config.data import Division, NersembleDataConfig
 from vhap.data.cameras.camera_params import read_camera_params
 from vhap.data.color import correct_affine, correct_polynomial
 from vhap.data.frame_cache import DEFAULT_BYTES
 from vhap.data.nersemble.catalogue import SERIALS
 from vhap.data.pictures import some_names
+from vhap.data.plausible import check_correction
 from vhap.data.rig_capture import Correction, RigCapture
 from vhap.data.rig_recording import RigRecording, open_flat_recording
 from vhap.data.sequence_folder import find_folder
@@ -72,15 +71,15 @@ def read_corrections(config: NersembleDataConfig, serials: list[str]) -> Mapping
             raise InputError(f"expected colour matrices in {folder}, found none of {some_names(missing)}; {remedy}")
         corrections = {serial: _affine(folder / f"{serial}.npy") for serial in serials}
     else:
-        path = _calibration(config) / "color_calibration.json"
+        path = folder = _calibration(config) / "color_calibration.json"
         content = read_json(path)
         content = content if isinstance(content, dict) else {}
         if missing := [serial for serial in serials if serial not in content]:
             raise InputError(f"expected colour matrices in {path}, found none of {some_names(missing)}; {remedy}")
         corrections = {serial: partial(correct_polynomial, matrix=content[serial]) for serial in serials}
-    for correct in corrections.values():
+    for serial, correct in corrections.items():
         # Refuses a matrix of another form now, and compiles the kernel before several threads ask for it.
-        correct(np.zeros((1, 1, 3), np.uint8))
+        check_correction(correct, f"camera {serial}", folder)
     return corrections
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vhap.util.errors import InputError
+from vhap.util.errors import InputError, shown
 
 SERIALS = (
     *("222200042", "222200044", "222200046", "222200040", "222200036", "222200048", "220700191", "222200041"),
@@ -64,16 +64,16 @@ def read_catalogue(text: str) -> Catalogue:
     rows = list(csv.reader(text.lstrip("\ufeff").splitlines()))
     header = [name.strip() for name in rows[0]] if rows else []
     if "ID" not in header or len(header) != len(set(header)):
-        raise ValueError(f"expected columns ID, wears_glasses and one for each sequence, found {header[:3]}")
+        raise ValueError(f"expected columns ID, wears_glasses and one for each sequence, found {shown(header[:3])}")
     names = tuple(name for name in header if name not in NO_SEQUENCE)
     # Names become parts of paths.
     if unsafe := [name for name in names if not SAFE_NAME.fullmatch(name)]:
-        raise ValueError(f"expected names of sequences, found {unsafe[0]!r}")
+        raise ValueError(f"expected names of sequences, found {shown(unsafe[0])}")
     sequences = {}
     for row in filter(None, rows[1:]):
         entries = dict(zip(header, (cell.strip() for cell in row)))
         if len(row) != len(header) or not entries["ID"].isdecimal():
-            raise ValueError(f"expected {len(header)} columns and a number as ID, found {','.join(row)[:60]!r}")
+            raise ValueError(f"expected {len(header)} columns and a number as ID, found {shown(','.join(row))}")
         there = (name for name in names if entries[name] in PRESENT and name != "BACKGROUND")
         sequences[int(entries["ID"])] = tuple(there)
     return Catalogue(sequences, names)

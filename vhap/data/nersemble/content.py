@@ -52,7 +52,7 @@ def _damage_of_jpeg(path: Path) -> str | None:
 def _damage_of_json(path: Path) -> str | None:
     try:
         json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return "it is no whole JSON"
     return None
 

@@ -15,7 +15,8 @@ from vhap.data.nersemble.catalogue import METADATA_SEQUENCES, Catalogue, read_ca
 from vhap.data.nersemble.content import find_damage
 from vhap.data.nersemble.http import TransferError, join_url
 from vhap.data.nersemble.ledger import Ledger
-from vhap.data.nersemble.transfer import Part, Policy, fetch, remote_version
+from vhap.data.nersemble.part import Part
+from vhap.data.nersemble.transfer import Policy, fetch, remote_version
 from vhap.util.errors import InputError
 from vhap.util.log import get_logger
 from vhap.util.progress import progress

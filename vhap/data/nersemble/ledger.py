@@ -45,7 +45,7 @@ class Ledger:
         versions = {}
         lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines() if self.path.is_file() else []
         for line in lines:
-            with contextlib.suppress(ValueError, KeyError, TypeError):
+            with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
                 entry = json.loads(line)
                 versions[entry["path"]] = Version(entry["size"], entry["validator"])
         return versions

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from vhap.data.nersemble.content import find_damage
 from vhap.data.nersemble.http import Reply, TransferError, Version, request
-from vhap.util.files import make_folder
+from vhap.data.nersemble.part import Part
 
 LONGEST_BACKOFF_S = 30.0
 PROGRESS_BYTES = 1 << 14
 """An attempt that brings at least as much has not failed, however it ended."""
+REFUSALS_OF_A_REST = (400, 412, 416, 417, 431)
+"""What servers answer to a range or a validator that they do not like."""
 
 
 @dataclass(frozen=True)
@@ -26,58 +25,6 @@ class Policy:
     timeout_s: float = 30.0
     retries: int = 6
     backoff_s: float = 1.0
-
-
-class Part:
-    """The beginning of a file and, in a small JSON beside it, of which version on the server."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-        self.path = target.with_name(f"{target.name}.part")
-        self.note = target.with_name(f"{target.name}.part.json")
-        self.version = self._read_note()
-
-    def size(self) -> int:
-        return self.path.stat().st_size if self.path.is_file() else 0
-
-    def keep_usable(self) -> int:
-        """Bytes that the rest can be added to; whatever cannot be continued is thrown away."""
-        # Without a validator nobody can tell whether the rest belongs to this beginning.
-        if self.version.validator is None or self.version.size is None or self.size() > self.version.size:
-            self.discard()
-        return self.size()
-
-    def start(self, version: Version) -> None:
-        """Empty, for this version. The order matters: no beginning may ever stand beside another version's note."""
-        make_folder(self.path.parent)
-        self.discard()
-        # A note cut short by a kill is not believed, so it need not be written atomically.
-        self.note.write_text(json.dumps(asdict(version)), encoding="utf-8")
-        self.version = version
-
-    def discard(self) -> None:
-        self.path.unlink(missing_ok=True)
-        self.note.unlink(missing_ok=True)
-        self.version = Version(None, None)
-
-    def finish(self) -> None:
-        """Renames; raises TransferError, and throws away what came, where the content is not whole."""
-        if damage := find_damage(self.path, self.target.suffix):
-            self.discard()
-            raise TransferError(f"{self.target.suffix[1:]} from the server is damaged: {damage}")
-        with open(self.path, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(self.path, self.target)
-        self.note.unlink(missing_ok=True)
-
-    def _read_note(self) -> Version:
-        try:
-            note = json.loads(self.note.read_text(encoding="utf-8"))
-            size, validator = note["size"], note["validator"]
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return Version(None, None)
-        is_sound = isinstance(size, int) and isinstance(validator, str)
-        return Version(size, validator) if is_sound else Version(None, None)
 
 
 def fetch(url: str, target: Path, policy: Policy, stop: threading.Event | None = None) -> Version:
@@ -127,16 +74,22 @@ def remote_version(url: str, policy: Policy, stop: threading.Event | None = None
 
 
 def _continue(url: str, part: Part, timeout_s: float) -> Version:
-    """One request for what is missing of a part, which is finished if all of it comes."""
+    """What is missing of a part, by one request; the part is finished if all of it comes."""
     start = part.keep_usable()
-    if not start or start != part.version.size:
-        try:
+    try:
+        if start and start == part.version.size:
+            # What came last may have been lost with its name only; its note may as well be of another file.
+            with request(url, timeout_s, 0, 1) as reply:
+                _require_same(reply, part)
+        else:
             with request(url, timeout_s, start, validator=part.version.validator if start else None) as reply:
                 _receive(reply, part)
-        except TransferError as error:
-            if error.status == 416:
-                part.discard()
-            raise
+    except TransferError as error:
+        if start and error.status in REFUSALS_OF_A_REST:
+            # Asked for the whole file, the server may well answer.
+            part.discard()
+            error.is_final = False
+        raise
     version = part.version
     if version.size is not None and part.size() != version.size:
         raise TransferError(f"server sent {part.size()} of {version.size} bytes")
@@ -147,9 +100,17 @@ def _continue(url: str, part: Part, timeout_s: float) -> Version:
 def _receive(reply: Reply, part: Part) -> None:
     if reply.start == 0:
         part.start(reply.version)
-    elif reply.start != part.size() or reply.version != part.version:
+    elif reply.start != part.size():
         part.discard()
-        raise TransferError("file changed on the server, or it sent another range than was asked for")
-    with open(part.path, "ab") as file:
+        raise TransferError("server sent another range than was asked for")
+    else:
+        _require_same(reply, part)
+    with part.open() as append:
         for block in reply.blocks():
-            file.write(block)
+            append(block)
+
+
+def _require_same(reply: Reply, part: Part) -> None:
+    if reply.version != part.version:
+        part.discard()
+        raise TransferError("file changed on the server")
