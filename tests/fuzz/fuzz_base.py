@@ -25,8 +25,8 @@ from vhap.data.extraction import RECORD, extract_pictures
 from vhap.data.landmark_files import Landmarks, save_landmarks
 from vhap.data.nersemble.ledger import NAME as LEDGER
 from vhap.data.pictures import write_picture
-from vhap.data.provenance import CACHE, Provenance
 from vhap.data.provenance import RECORD as MADE_FROM
+from vhap.data.provenance import Provenance
 from vhap.data.results import TrackResult, save_result
 from vhap.export.target import DATASET, MESHES
 from vhap.export.transforms import transforms
@@ -123,7 +123,7 @@ def sequence(folder: Path) -> None:
     lines = [{"file": f"alpha_maps/{n}.png", "digest": "0" * 32, "source": s, "options": {"method": "mediapipe"}}
              for n, s in zip(NAMES, sources)]  # fmt: skip
     write_text(clip / MADE_FROM, "".join(f"\n{json.dumps(line)}\n" for line in lines))
-    write_json(clip / CACHE, {f"images/{n}.png": [1, 2, 3, "0" * 32] for n in NAMES})
+    write_json(folder / "digests.json", {f"images/{n}.png": [1, 2, 3, "0" * 32] for n in NAMES})
 
 
 def faces(folder: Path) -> None:
@@ -240,7 +240,7 @@ def ict(folder: Path) -> None:
     """The description of the folder FaceXModel and the start of one of its meshes."""
     names = ["jawOpen", "eyeBlink_L", "eyeBlink_R", "mouthFunnel", "browDown_L"]
     write_json(folder / "vertex_indices.json", {"expressions": names, "idx_to_landmark_verts": list(range(68))})
-    places = [f"v {x:.3f} {0.1 * x:.3f} -1.5" for x in range(40)]
+    places = [f"v {x:.3f} {0.1 * x:.3f} -1.5" for x in range(80)]
     corners = ["usemtl M_Face", "vt 0 0", "vt 1 0", "vt 1 1", "f 1/1 2/2 3/3", "f 1/1 2/2 3/3 4/1"]
     write_text(folder / "generic_neutral_mesh.obj", "\n".join([*places, *corners]) + "\n")
     points = {"face_ids": np.arange(478) % 2, "barycentrics": np.full((478, 3), 1 / 3, np.float32)}

@@ -21,12 +21,12 @@ from vhap import cli
 from vhap.config import data as data_configs
 from vhap.config.evaluate import EvaluateConfig
 from vhap.config.loading import load_config
+from vhap.data import provenance
 from vhap.data.cameras.camera_info import read_camera_info
 from vhap.data.cameras.find import read_rig_cameras
 from vhap.data.cameras.rig import RigCameras, align_to_axes, undistort_points
 from vhap.data.extraction import extract_pictures, extracted_fps
 from vhap.data.input_alpha import has_alpha, read_own_alpha
-from vhap.data.landmark_files import load_landmarks
 from vhap.data.monocular import MonocularCapture
 from vhap.data.nersemble import capture as nersemble_capture
 from vhap.data.nersemble.catalogue import list_files, read_catalogue, select
@@ -71,8 +71,7 @@ def use_result(path: Path) -> None:
 def use_truth(path: Path) -> None:
     scene = cast(Any, SimpleNamespace(model=SimpleNamespace(identity=HEAD), sequence_folder=path.parent))
     truth = evaluate_tracking.open_truth(EvaluateConfig(path.parent), scene)
-    assert truth is not None
-    for name in NAMES:
+    for name in NAMES if truth is not None else ():
         truth.frame(name, torch.device("cpu"))
 
 
@@ -81,7 +80,7 @@ def use_config(kind: type) -> Callable[[Path], object]:
 
 
 def use_checkpoint(path: Path) -> None:
-    kept = load_checkpoint(path, torch.device("cpu"))
+    kept = load_checkpoint(path.parent, torch.device("cpu"))
     kept.params.rows(torch.arange(kept.params.n_timesteps))
 
 
@@ -97,6 +96,11 @@ def use_provenance(path: Path) -> None:
     names = {name: path.parent / "images" / f"{name}.png" for name in NAMES}
     maps = {name: path.parent / "alpha_maps" / f"{name}.png" for name in NAMES}
     Provenance(path.parent).stale(maps, names)
+
+
+def use_digests(path: Path) -> None:
+    with patch.object(provenance, "_cache_file", return_value=path):
+        use_provenance(path.parent / "clip" / ".made_from.jsonl")
 
 
 def use_extraction(path: Path) -> None:
@@ -173,7 +177,7 @@ def use_evaluation(path: Path) -> None:
     """As the page and the command do, but for pictures. A file that is of no use is made anew there, here it is not."""
     with patch.object(evaluate_tracking, "run", side_effect=NotUsedError):
         try:
-            values = evaluate_tracking.read_or_evaluate(path.parent, 0)
+            values = evaluate_tracking.read_or_evaluate(path.parent, 0, NAMES)
         except NotUsedError:
             return
     per_frame = values[evaluate_tracking.PER_FRAME]
@@ -222,7 +226,7 @@ def use_object_array(path: Path) -> None:
 
 
 def use_ict(path: Path) -> None:
-    with patch.object(ict_facekit, "N_VERTICES", 40), patch.object(ict_facekit, "PARTS", {"face": (0, 40, 10)}):
+    with patch.object(ict_facekit, "N_VERTICES", 80), patch.object(ict_facekit, "PARTS", {"face": (0, 80, 10)}):
         if path.suffix == ".json":
             ict_facekit._read_indices(path)
             return
@@ -260,7 +264,6 @@ def use_part(path: Path) -> None:
     )
     pictures = {name: clip / "images" / f"{name}.png" for name in NAMES}
     LandmarkPass(path.parents[1] / "faces.npz", pictures, lambda: cast(Any, detector), options={"person": "1"}).run()
-    load_landmarks(path.parents[1] / "faces.npz", NAMES)
 
 
 def use_synthetic(path: Path) -> None:

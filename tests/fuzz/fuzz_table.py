@@ -119,7 +119,7 @@ READERS: dict[str, Reader] = {
     ),
     "settings of a synthetic capture": Reader("json", "faces/synthetic.json", use.use_synthetic, 2),
     "record of derived files": Reader("text", "sequence/clip/.made_from.jsonl", use.use_provenance, 2),
-    "digests": Reader("json", "sequence/clip/.digests.json", use.use_provenance, 2),
+    "digests": Reader("json", "sequence/digests.json", use.use_digests, 2),
     "extraction.json": Reader("json", "sequence/clip/extraction.json", use.use_extraction, 4),
     "extraction.json, again": Reader("json", "videos/clip/extraction.json", use.use_extraction_again, 0.4),
     "extraction.json, rig": Reader("json", "rigs/recording/extraction.json", use.use_rig_record, 4),

@@ -33,8 +33,8 @@ from vhap.util.errors import as_one_line, explained
 FINE, ONE_LINE, TRACEBACK, HALF_WRITTEN = "fine", "one line", "traceback", "half written"
 MEMORY = 4 << 30
 ODD_NAMES = (b"a\xff\xfe", b"-", b" ", "ü%d\n{0}".encode(), b"n" * 250, b"http:")
-HIDDEN = (".digests.json", ".nersemble_download.jsonl")
-"""Files that may be written at any time: they only save time, or are a lock."""
+LOCKS = (".nersemble_download.jsonl",)
+"""May be made at any time."""
 Outcome = tuple[str, str]
 
 
@@ -119,7 +119,7 @@ def contents(room: Path, but: Path) -> dict[str, tuple[int, int]]:
     for folder, _, names in os.walk(room):
         for name in names:
             path = os.path.join(folder, name)
-            if path != str(but) and name not in HIDDEN:
+            if path != str(but) and name not in LOCKS:
                 status = os.stat(path)
                 found[path] = (status.st_size, status.st_mtime_ns)
     return found

@@ -15,6 +15,7 @@ from vhap.data.results import TrackResult, load_result, newest_run, save_result
 from vhap.model.head import pose
 from vhap.model.load import load_head
 from vhap.pipeline.evaluate_tracking import clip_values, read_or_evaluate, run
+from vhap.pipeline.evaluation_file import read_evaluation
 from vhap.pipeline.make_synthetic_capture import run as make_capture
 from vhap.pipeline.rendered_frames import result_head_params
 from vhap.util.errors import InputError
@@ -166,14 +167,48 @@ def test_values_of_frames_belong_to_the_values_of_the_clip(capture, true_result,
 
 
 def test_an_evaluation_is_read_where_it_fits_and_made_where_not(capture, true_result, tmp_path):
-    folder = newest_run(write_run(tmp_path, capture, true_result))
-    made = read_or_evaluate(folder, 0)
+    folder, names = newest_run(write_run(tmp_path, capture, true_result)), true_result.timestep_id.tolist()
+    made = read_or_evaluate(folder, 0, names)
     path = folder / "evaluation.json"
     path.write_text(json.dumps({**made, "jitter_mm": -1}))
-    assert read_or_evaluate(folder, 0)["jitter_mm"] == -1
+    assert read_or_evaluate(folder, 0, names)["jitter_mm"] == -1
     for outdated in ({**made, "epoch": 10}, clip_values(made)):
         path.write_text(json.dumps(outdated))
-        assert read_or_evaluate(folder, 0) == made
+        assert read_or_evaluate(folder, 0, names) == made
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"epoch": 1},
+        {"epoch": "0"},
+        {"per_frame": {}},
+        {"per_frame": {"lost": [False]}},
+        {"per_frame": {"psnr_head_db": ["high"] * FRAMES}},
+        {"per_frame": {"more": 3}},
+        {"per_frame": {"timestep_id": ["a"] * FRAMES}},
+        {"per_camera": {"silhouette_iou": [0.5, 0.5]}},
+        {"per_camera": {"more": [[1]]}},
+        {"worst_cameras": {"psnr_head_db": [3]}},
+        {"jitter_mm": [1]},
+    ],
+)
+def test_a_damaged_evaluation_is_refused(tmp_path, changes):
+    frames = dict.fromkeys(("landmark_nme_percent", "psnr_head_db", "psnr_face_db"), [1.0] * FRAMES)
+    frames |= {"timestep_id": [str(k) for k in range(FRAMES)], "lost": [False] * FRAMES, "shows_nothing": [""] * FRAMES}
+    numbers = ("detected_fraction", "landmark_nme_percent", "psnr_head_db", "psnr_face_db", "silhouette_iou")
+    cameras = {"camera_id": ["0"], **{name: [None] for name in numbers}}
+    sound = {"epoch": 0, "jitter_mm": None, "per_frame": frames, "per_camera": cameras, "worst_cameras": {}}
+    path = tmp_path / "evaluation.json"
+    path.write_text(json.dumps(sound))
+    assert read_evaluation(path, 0, frames["timestep_id"]) == sound
+    merged = {
+        name: {**sound[name], **value} if isinstance(value, dict) and value else value
+        for name, value in changes.items()
+    }
+    path.write_text(json.dumps({**sound, **merged}))
+    with pytest.raises(InputError, match=r"evaluation\.json"):
+        read_evaluation(path, 0, frames["timestep_id"])
 
 
 def test_nothing_to_measure_is_null(capture, true_result, tmp_path):

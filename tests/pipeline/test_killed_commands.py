@@ -20,8 +20,6 @@ COMMANDS = (
     "make a synthetic capture", "make a synthetic rig",
 )  # fmt: skip
 KILLS_BY_TIME, KILLS_AT_RENAMES = 3, 4
-CACHES = (".digests.json",)
-"""They hold when a file was changed last, and only save time."""
 RECORDS = (".made_from.jsonl",)
 """Lines are added; of equal ones, one counts."""
 
@@ -33,7 +31,7 @@ class Commands:
         self.root = folder / "root"
         self._process = subprocess.Popen(
             [sys.executable, str(PROGRAM), str(self.root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "VHAP_CACHE": str(folder / "cache")},
         )  # fmt: skip
         self._undisturbed: dict[str, tuple[dict[str, Any], dict[str, str]]] = {}
         assert tuple(self._answer()) == COMMANDS
@@ -67,7 +65,7 @@ def contents(root: Path) -> dict[str, str]:
     """Path -> digest of every file; of records the lines count, not how often they stand there."""
     found = {}
     for path in sorted(root.rglob("*")):
-        if path.is_file() and path.name not in CACHES:
+        if path.is_file():
             content = path.read_bytes()
             if path.name in RECORDS:
                 content = b"\n".join(sorted(set(content.splitlines())))

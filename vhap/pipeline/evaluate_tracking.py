@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from vhap.data.lost_frames import small_pictures
 from vhap.data.results import TrackResult, load_result, result_path
 from vhap.geometry.similarities import apply_similarity
 from vhap.pipeline.captures import given_cameras, similarity_of
+from vhap.pipeline.evaluation_file import EVALUATION, read_evaluation
 from vhap.pipeline.lost_frames import detected_rows, lost_reasons, raw_capture
 from vhap.pipeline.measure_cameras import per_camera, worst_cameras
 from vhap.pipeline.measure_eyes_and_mouth import measure_eyes_and_mouth
@@ -38,6 +40,7 @@ from vhap.tracking.metrics import (
     second_difference_mm,
     vertex_distance_mm,
 )
+from vhap.util.cached import read_cached
 from vhap.util.errors import InputError, shown
 from vhap.util.files import read_json, write_json
 from vhap.util.lock import folder_lock
@@ -79,20 +82,16 @@ def run(config: EvaluateConfig) -> Path:
     truth = open_truth(config, scene)
     with folder_lock(scene.folder), torch.no_grad():
         values = evaluate(scene, truth)
-        path = scene.folder / "evaluation.json"
+        path = scene.folder / EVALUATION
         write_json(path, _as_json(values))
     return path
 
 
-def read_or_evaluate(folder: Path, epoch: int) -> dict[str, Any]:
-    """evaluation.json of a run folder; made where it is missing, of another epoch, or without values of the frames and
-    the cameras."""
-    path = folder / "evaluation.json"
-    values = read_json(path) if path.is_file() else {}
-    complete = {PER_FRAME, PER_CAMERA} <= values.keys() and SHOWS_NOTHING in values[PER_FRAME]
-    if values.get("epoch") != epoch or not complete:
-        values = read_json(run(EvaluateConfig(folder, epoch=epoch)))
-    return values
+def read_or_evaluate(folder: Path, epoch: int, timestep_ids: Sequence[str]) -> dict[str, Any]:
+    """evaluation.json of a run folder; made where it is missing, damaged, of an older release, or of a result of other
+    timesteps or of another epoch."""
+    values = read_cached(folder / EVALUATION, partial(read_evaluation, epoch=epoch, timestep_ids=timestep_ids))
+    return read_json(run(EvaluateConfig(folder, epoch=epoch))) if values is None else values
 
 
 def clip_values(values: dict[str, Any]) -> dict[str, float | int | str | None]:

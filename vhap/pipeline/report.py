@@ -60,7 +60,7 @@ def write_report(
     seconds: stage -> seconds, for the page. The run is evaluated first where it is not. Memory is bounded by the frames
     on the page, whatever the run's length.
     """
-    evaluation = read_or_evaluate(scene.folder, scene.epoch)
+    evaluation = read_or_evaluate(scene.folder, scene.epoch, [str(name) for name in scene.result.timestep_id])
     per_frame = evaluation[PER_FRAME]
     # Read before anything is drawn, which takes long.
     losses = loss_charts(scene.folder / "losses.json", stage_seconds(scene.folder))
