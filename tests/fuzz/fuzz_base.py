@@ -28,6 +28,7 @@ from vhap.data.pictures import write_picture
 from vhap.data.provenance import RECORD as MADE_FROM
 from vhap.data.provenance import Provenance
 from vhap.data.results import TrackResult, save_result
+from vhap.data.run_order import RUN_FILE
 from vhap.export.target import DATASET, MESHES
 from vhap.export.transforms import transforms
 from vhap.export.union_checks import CANONICAL
@@ -71,6 +72,7 @@ def results(folder: Path) -> None:
     save_result(folder / "tracked_flame_params_0.npz", small_result())
     more = {"dynamic_offset": np.zeros((FRAMES, N_VERTICES, 3), np.float32), "scale": np.array(1.0)}
     save_result(folder / "rig.npz", small_result(**more, focal_length=None, T_tracked_given=np.eye(4)))
+    write_json(folder / "2026-01-02_03-04-05" / RUN_FILE, {"number": 1})
     np.save(folder / "vertices.npy", np.zeros((FRAMES, N_VERTICES, 3), np.float32))
 
 
@@ -226,7 +228,12 @@ def evaluation(folder: Path) -> None:
 def flame(folder: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         flame_files.write_flame(folder, patch, name="flame2023.pkl")
-    n_faces = len(flame_files.head_mesh()[1])
+    points, faces = flame_files.head_mesh()
+    n_faces = len(faces)
+    lines = ["vt 0.5 0.5"] * 3 + [f"f {a + 1}/1 {b + 1}/2 {c + 1}/3" for a, b, c in faces]
+    write_text(folder / "head_template_mesh.obj", "\n".join(lines) + "\n")
+    write_npz(folder / "FLAME_texture.npz", {"vt": points[:, :2], "ft": faces})
+    write_picture(folder / "tex_mean_painted.png", np.zeros((4, 4, 3), np.uint8))
     flame_files.write_landmarks(folder, 68, n_faces)
     weights = np.full((105, 3), 1 / 3)
     write_npz(folder / "mediapipe_landmark_embedding.npz", {"lmk_face_idx": np.arange(105), "lmk_b_coords": weights,

@@ -30,6 +30,8 @@ from vhap.data.input_alpha import has_alpha, read_own_alpha
 from vhap.data.monocular import MonocularCapture
 from vhap.data.nersemble import capture as nersemble_capture
 from vhap.data.nersemble.catalogue import list_files, read_catalogue, select
+from vhap.data.nersemble.content import find_damage
+from vhap.data.nersemble.frames import OpenVideos
 from vhap.data.nersemble.ledger import locked_folder
 from vhap.data.nersemble.managers import NeRSembleParticipantDataManager
 from vhap.data.nersemble.settings import find_data_url
@@ -37,6 +39,7 @@ from vhap.data.pictures import picture_size, read_alpha, read_rgb
 from vhap.data.provenance import Provenance
 from vhap.data.results import load_result
 from vhap.data.rig_extraction import videos_that_count
+from vhap.data.run_order import runs_in
 from vhap.data.subset import select_cameras, select_timesteps
 from vhap.data.video import count_frames, frame_times, probe_video, read_alpha_frames, read_frames
 from vhap.detect import embedding
@@ -289,6 +292,25 @@ def use_video(path: Path) -> None:
     count_frames(path, Fraction(5))
     for _ in read_alpha_frames(path, Fraction(5)):
         break
+
+
+def use_kit_video(path: Path) -> None:
+    """As the data managers of the kit read it, in this process."""
+    videos = OpenVideos(1)
+    try:
+        for index in range(min(3, videos.count(path))):
+            videos.read(path, index)
+    finally:
+        videos.close()
+
+
+def use_download(path: Path) -> None:
+    """What is checked of a file that has just come, by its suffix."""
+    find_damage(path, path.suffix)
+
+
+def use_run_folder(path: Path) -> None:
+    runs_in(path.parents[1])
 
 
 def use_table(path: Path) -> None:

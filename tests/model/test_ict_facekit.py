@@ -14,7 +14,7 @@ from vhap.model.head import HeadParams, pose, zero_params
 from vhap.model.ict_facekit import load_ict_facekit
 from vhap.model.regions import faces_of_region, region_mask
 from vhap.util.errors import InputError
-from vhap.util.files import write_json
+from vhap.util.files import write_json, write_npz
 
 FOLDER = os.environ.get("VHAP_ICT_FACEKIT")
 needs_ict = pytest.mark.skipif(not FOLDER, reason="VHAP_ICT_FACEKIT does not name a folder FaceXModel")
@@ -246,3 +246,50 @@ def test_damaged_indices_are_one_line(tmp_path, changes):
     write_json(path, {**sound, **changes})
     with pytest.raises(InputError, match=r"vertex_indices\.json"):
         ict_facekit._read_indices(path)
+
+
+def converted(**changes) -> dict[str, np.ndarray]:
+    """Arrays of a cache, of the form that the converter gives them."""
+    sound = {
+        "asset_hash": np.array("0"),
+        "template": np.zeros((6, 3), np.float32),
+        "faces": np.array([[0, 1, 2], [3, 4, 5]]),
+        "basis": np.zeros((6, 3, ict_facekit.N_IDENTITIES + len(NAMES)), np.float32),
+        "uvs": np.zeros((3, 2), np.float32),
+        "uv_faces": np.array([[0, 1, 2], [0, 1, 2]]),
+        "vertex_ids": np.arange(6),
+        "landmarks": np.zeros(70, np.int64),
+        "expr_names": np.array(NAMES),
+    }
+    return {name: value for name, value in {**sound, **changes}.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"faces": None},
+        {"faces": np.array([[0, 1, 6], [3, 4, 5]])},
+        {"faces": np.array([[0, 1, -1], [3, 4, 5]])},
+        {"uv_faces": np.array([[0, 1, 3], [0, 1, 2]])},
+        {"uv_faces": np.array([[0, 1, 2]])},
+        {"template": np.full((6, 3), np.nan)},
+        {"vertex_ids": np.full(6, ict_facekit.N_VERTICES)},
+        {"landmarks": np.full(70, 6)},
+        {"landmarks": np.zeros(68, np.int64)},
+        {"basis": np.zeros((6, 3, 100), np.float32)},
+        {"expr_names": np.array(["a"] * len(NAMES))},
+    ],
+)
+def test_a_damaged_cache_is_converted_again(tmp_path, monkeypatch, changes):
+    monkeypatch.setenv("VHAP_CACHE", str(tmp_path / "cache"))
+    for name in (ict_facekit.NEUTRAL, ict_facekit.INDICES):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(ict_facekit, "convert", lambda _: converted())
+    monkeypatch.setattr(ict_facekit, "_build", lambda arrays: arrays)
+    load_ict_facekit(tmp_path)
+    (cached,) = (tmp_path / "cache" / "models").iterdir()
+    write_npz(cached, converted(template=np.ones((6, 3))))
+    assert load_ict_facekit(tmp_path)["template"].max() == 1, "a sound one is read"
+    write_npz(cached, converted(**changes))
+    assert load_ict_facekit(tmp_path)["template"].max() == 0
+    assert load_ict_facekit(tmp_path).keys() == converted().keys()

@@ -153,6 +153,6 @@ def _sources(arrays: Mapping[str, np.ndarray], count: int) -> list[str] | None:
 def _options(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
     try:
         found = json.loads(str(arrays.get("options", "{}")))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}

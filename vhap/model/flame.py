@@ -214,7 +214,10 @@ def _base_texture(folder: Path, model: HeadModel) -> torch.Tensor:
     path = folder / PAINTED
     if not path.is_file():
         return region_texture(model, TEXTURE_RESOLUTION)
-    picture = cv2.imdecode(np.frombuffer(read_bytes(path, "a picture"), np.uint8), cv2.IMREAD_COLOR)
+    picture = None
+    # OpenCV returns nothing for most faulty files, and raises for empty ones and for sizes beyond its limit.
+    with contextlib.suppress(cv2.error):
+        picture = cv2.imdecode(np.frombuffer(read_bytes(path, "a picture"), np.uint8), cv2.IMREAD_COLOR)
     if picture is None:
         raise InputError(f"expected a picture at {path}, found something unreadable; restore or remove it")
     return torch.from_numpy(picture[..., ::-1].astype(np.float32) / 255)

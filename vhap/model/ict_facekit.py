@@ -21,16 +21,18 @@ from vhap.model.head import HeadModel
 from vhap.model.landmark_files import vertex_landmarks
 from vhap.model.regions import complete_regions
 from vhap.model.texture import region_texture
+from vhap.util.cached import read_cached
 from vhap.util.errors import InputError, shown
 from vhap.util.files import file_hash, read_json, read_npz, write_npz
 from vhap.util.log import get_logger
 from vhap.util.paths import cache_folder, inside
 from vhap.util.progress import progress
+from vhap.util.schema import REAL, TEXT, WHOLE, ArrayRule, check_arrays
 
 CONVERTER_VERSION = 1
 SOURCE = "https://github.com/ICT-VGL/ICT-FaceKit (folder FaceXModel)"
 NEUTRAL, INDICES = "generic_neutral_mesh.obj", "vertex_indices.json"
-N_IDENTITIES, N_VERTICES = 100, 26719
+N_IDENTITIES, N_VERTICES, N_LANDMARKS = 100, 26719, 70
 METRES_PER_UNIT = 0.01
 LARGEST_UNITS = 100.0
 
@@ -91,10 +93,36 @@ def load_ict_facekit(folder: str | Path) -> HeadModel:
     folder = Path(folder).expanduser()
     _check_folder(folder)
     cached = cache_folder() / "models" / f"ict_facekit_{_fingerprint(folder)}.npz"
-    if not cached.is_file():
+    arrays = read_cached(cached, _read_converted)
+    if arrays is None:
         get_logger().info("converting ICT-FaceKit once, the result goes to %s", cached)
-        write_npz(cached, convert(folder))
-    return _build(read_npz(cached))
+        arrays = convert(folder)
+        write_npz(cached, arrays)
+    return _build(arrays)
+
+
+def _read_converted(path: Path) -> dict[str, np.ndarray]:
+    """What `convert` has given. InputError where it is damaged."""
+    arrays, remedy = read_npz(path), "convert ICT-FaceKit again"
+    rules = {
+        "asset_hash": ArrayRule(TEXT, ()),
+        "template": ArrayRule(REAL, ("vertices", 3), most=1),
+        "faces": ArrayRule(WHOLE, ("faces", 3)),
+        "basis": ArrayRule(REAL, ("vertices", 3, "modes"), most=1),
+        "uvs": ArrayRule(REAL, ("corners", 2), most=10),
+        "uv_faces": ArrayRule(WHOLE, ("faces", 3)),
+        "vertex_ids": ArrayRule(WHOLE, ("vertices",)),
+        "landmarks": ArrayRule(WHOLE, (N_LANDMARKS,)),
+        "expr_names": ArrayRule(TEXT, ("expressions",)),
+    }
+    lengths = check_arrays(path, arrays, rules, remedy)
+    ends = dict.fromkeys(("faces", "landmarks"), lengths["vertices"])
+    ends |= {"uv_faces": lengths["corners"], "vertex_ids": N_VERTICES}
+    odd = [name for name, end in ends.items() if arrays[name].min(initial=0) < 0 or arrays[name].max(initial=0) >= end]
+    has_names = set(FITTED_EXPRESSIONS) <= set(arrays["expr_names"].tolist())
+    if odd or not has_names or lengths["modes"] != N_IDENTITIES + lengths["expressions"]:
+        raise InputError(f"expected indices and modes that belong together in {path}, found others; {remedy}")
+    return arrays
 
 
 def convert(folder: Path) -> dict[str, np.ndarray]:

@@ -41,8 +41,8 @@ from vhap.tracking.metrics import (
     vertex_distance_mm,
 )
 from vhap.util.cached import read_cached
-from vhap.util.errors import InputError, shown
-from vhap.util.files import read_json, write_json
+from vhap.util.errors import InputError
+from vhap.util.files import map_npy, read_json, write_json
 from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger
 
@@ -194,12 +194,7 @@ def open_truth(config: EvaluateConfig, scene: RunScene) -> Truth | None:
 
 def _truth(path: Path, result: TrackResult) -> Truth:
     names = [str(name) for name in result.timestep_id]
-    try:
-        vertices = np.load(path, mmap_mode="r", allow_pickle=False)
-    # A damaged header raises almost any exception.
-    except Exception as error:
-        reason = shown(f"{type(error).__name__}: {error}")
-        raise InputError(f"expected a readable npy at {path}, found {reason}; make the capture again") from error
+    vertices = map_npy(path)
     if vertices.dtype.kind != "f" or vertices.ndim != 3 or len(vertices) != len(names) or vertices.shape[2] != 3:
         raise InputError(
             f"expected the vertices of {len(names)} frames in {path}, found {vertices.dtype} of shape "

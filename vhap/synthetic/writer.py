@@ -24,7 +24,8 @@ from vhap.model.head import HeadModel, HeadParams, landmark_points, pose, yaw_in
 from vhap.synthetic.camera import FilmCamera, point_visibility
 from vhap.synthetic.motion import frame_params
 from vhap.synthetic.person import Person
-from vhap.util.files import atomic_path, write_json, write_npz
+from vhap.util.errors import InputError
+from vhap.util.files import atomic_path, map_npy, write_json, write_npz
 from vhap.util.progress import progress
 
 DETECTOR_FILES = {"mediapipe": "mediapipe", "ibug": "face-alignment"}
@@ -106,7 +107,12 @@ def write_capture(
 ) -> None:
     """Everything that is missing. landmark_sets: names of the head's sets whose detector files are written."""
     write_vertices(files.vertices, truth.model, truth.params)
-    vertices = np.load(files.vertices, mmap_mode="r")
+    vertices, expected = map_npy(files.vertices), (len(truth.params.rotation), truth.model.n_vertices, 3)
+    if vertices.shape != expected or vertices.dtype != np.float32:
+        raise InputError(
+            f"expected float32 of shape {expected} in {files.vertices}, found {vertices.dtype} of {vertices.shape}; "
+            "remove that folder to make the capture again"
+        )
     write_truth(files, truth)
     write_landmarks(files, truth, vertices, landmark_sets, noise_px, seed)
     write_frames(files, truth, vertices)

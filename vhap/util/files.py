@@ -250,6 +250,24 @@ def read_npy(path: str | Path) -> np.ndarray:
         raise InputError(f"expected a readable npy at {path}, found {reason}; restore or remake it") from error
 
 
+def map_npy(path: str | Path) -> np.ndarray:
+    """As `read_npy`, read from the disk where it is used: of a file that is larger than the memory."""
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"expected an npy file at {path}, found nothing; check the path")
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in ARRAY_KINDS:
+            raise ValueError("no array of numbers or text")
+    except (MemoryError, PermissionError):
+        raise
+    # numpy's reader of a damaged header raises almost any exception.
+    except Exception as error:
+        reason = shown(f"{type(error).__name__}: {error}")
+        raise InputError(f"expected a readable npy at {path}, found {reason}; restore or remake it") from error
+    return array
+
+
 def file_hash(path: str | Path) -> str:
     """First 16 hex digits of the SHA-256 of a file's bytes."""
     digest = hashlib.sha256()
