@@ -1,5 +1,7 @@
 import resource
 import signal
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +12,17 @@ from msgspec import Meta
 from typing_extensions import TypedDict
 
 from vhap.util.errors import InputError, exits_cleanly
-from vhap.util.files import atomic_path, make_folder, read_json, read_npy, read_npz, write_bytes, write_json, write_npz
+from vhap.util.files import (
+    atomic_path,
+    make_folder,
+    read_json,
+    read_npy,
+    read_npz,
+    remove_unfinished,
+    write_bytes,
+    write_json,
+    write_npz,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
@@ -168,3 +180,29 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
         signal.signal(signal.SIGXFSZ, handler)
     assert target.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+WRITE = (
+    "import sys, time; from pathlib import Path; from vhap.util.files import atomic_path\n"
+    "with atomic_path(sys.argv[1]) as temporary:\n"
+    "    temporary.write_text('half'); print(temporary, flush=True); time.sleep(60)"
+)
+
+
+def test_what_a_kill_leaves_is_removed_and_what_is_being_written_stays(tmp_path: Path) -> None:
+    target = tmp_path / "folder" / "result.json"
+    own = target.parent / ".tmp_notes.json"
+    with subprocess.Popen([sys.executable, "-c", WRITE, str(target)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        left = Path(other.stdout.readline().strip())
+        own.write_text("a user's")
+        remove_unfinished(tmp_path)
+        assert left.exists(), "its process is at work"
+        other.kill()
+    remove_unfinished(tmp_path, with_folders=False)
+    assert left.exists(), "it lies in a folder below"
+    with atomic_path(target) as temporary:
+        temporary.write_text("{}")
+        remove_unfinished(tmp_path)
+        assert temporary.exists(), "this process is at work"
+    assert sorted(path.name for path in target.parent.iterdir()) == [own.name, target.name]

@@ -22,7 +22,7 @@ from vhap.synthetic.person import make_person
 from vhap.synthetic.rig_layouts import RigFiles
 from vhap.synthetic.writer import DETECTOR_FILES, CaptureFiles, Truth, frame_names, write_capture
 from vhap.util.errors import InputError, shown
-from vhap.util.files import read_json, write_json
+from vhap.util.files import read_json, remove_unfinished, write_json
 from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger
 
@@ -51,6 +51,8 @@ def run(config: SyntheticConfig) -> Path:
     settings = {name: value for name, value in to_plain(config).items() if name not in unused}
     with folder_lock(files.folder):
         claim_folder(files, {**settings, "head_model": model.identity})
+        if isinstance(files, CaptureFiles):
+            remove_unfinished(files.video.parent, with_folders=False)
         return complete_capture(config, model, files)
 
 

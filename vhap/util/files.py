@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import tempfile
 import zipfile
 from collections.abc import Container, Iterator
@@ -20,6 +21,9 @@ from vhap.util.errors import InputError, shown
 ARRAY_KINDS = "biufU"
 """Kinds of numpy arrays that files of ours hold: truth values, whole and real numbers, text."""
 
+UNFINISHED = re.compile(r"\.tmp_[a-z0-9_]{8}(\.\w+)?")
+"""Names that `atomic_path` gives, by tempfile's alphabet."""
+
 MOST_INFLATED_BYTES = 1 << 32
 """Of one compressed array: zeros grow a thousandfold, and a small file must not fill the memory."""
 
@@ -27,12 +31,10 @@ MOST_INFLATED_BYTES = 1 << 32
 @contextlib.contextmanager
 def atomic_path(target: str | Path) -> Iterator[Path]:
     """Yields a temporary path in the target's folder (same suffix); when the block succeeds its bytes are on the disk
-    and it takes the target's name."""
+    and it takes the target's name. What a kill leaves is removed by `remove_unfinished`."""
     target = Path(target)
     make_folder(target.parent)
-    handle, name = tempfile.mkstemp(prefix=".tmp_", suffix=target.suffix, dir=target.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary, handle = _held_file(target)
     try:
         yield temporary
         mask = os.umask(0)
@@ -42,7 +44,56 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(temporary, target)
     finally:
+        if handle is not None:
+            os.close(handle)
         temporary.unlink(missing_ok=True)
+
+
+def _held_file(target: Path) -> tuple[Path, int | None]:
+    """A new file beside the target, locked by the handle as long as it is written; None where there are no locks."""
+    while True:
+        handle, name = tempfile.mkstemp(prefix=".tmp_", suffix=target.suffix, dir=target.parent)
+        if not _lock(handle, wait=True):
+            os.close(handle)
+            return Path(name), None
+        if os.fstat(handle).st_nlink:
+            return Path(name), handle
+        # Another process took it for a leftover before it was locked.
+        os.close(handle)
+
+
+def remove_unfinished(folder: str | Path, with_folders: bool = True) -> None:
+    """Removes temporary files whose process has ended, from a folder and, with_folders, from those below it.
+
+    Where the file system or the machine (Windows) has no locks, nothing is known of them, and they stay.
+    """
+    for place, folders, names in os.walk(folder):
+        for name in names:
+            if UNFINISHED.fullmatch(name):
+                with contextlib.suppress(OSError):
+                    _remove_unless_held(Path(place, name))
+        if not with_folders:
+            folders.clear()
+
+
+def _remove_unless_held(path: Path) -> None:
+    handle = os.open(path, os.O_RDWR)
+    try:
+        if _lock(handle, wait=False):
+            path.unlink()
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, wait: bool) -> bool:
+    """Whether the open file is locked for this process now; the lock goes with the handle."""
+    try:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except (ImportError, OSError):
+        return False
+    return True
 
 
 def make_folder(path: str | Path) -> Path:

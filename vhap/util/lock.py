@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vhap.util.errors import InputError
-from vhap.util.files import make_folder
+from vhap.util.files import make_folder, remove_unfinished
 
 LOCK_FILE = ".vhap.lock"
 _held: Counter[Path] = Counter()
@@ -20,7 +20,8 @@ _held: Counter[Path] = Counter()
 def folder_lock(folder: str | Path) -> Iterator[None]:
     """Holds a folder, which is made where it is missing; the same process may hold it several times.
 
-    InputError where another process holds it. Afterwards nothing of the lock is left, nor a folder that stayed empty.
+    InputError where another process holds it. What an earlier process left unfinished there is removed. Afterwards
+    nothing of the lock is left, nor a folder that stayed empty.
     Where the file system or the machine (Windows) has no such locks it is left to the user.
     """
     folder = Path(folder)
@@ -29,6 +30,8 @@ def folder_lock(folder: str | Path) -> Iterator[None]:
     handle = None if _held[path] else _acquire(path, folder)
     _held[path] += 1
     try:
+        if handle is not None:
+            remove_unfinished(folder)
         yield
     finally:
         _held[path] -= 1
