@@ -112,8 +112,9 @@ def read_frames(path: Path, fps: Fraction) -> Iterator[np.ndarray]:
     """Frames as (H, W, 3) uint8 RGB of BT.709 at `fps`, upright, progressive, with square pixels; one in memory at a
     time.
 
-    The first frame is at time 0, and there is always one. A variable frame rate is resampled by time. Raises InputError
-    where the video ends in damage; a warning names frames of the container that cannot be decoded.
+    Time 0 is that of the first frame; a clip of any length gives at least one picture. A variable frame rate is
+    resampled by time. Raises InputError where the video ends in damage; a warning names frames of the container that
+    cannot be decoded.
     """
     properties = probe_video(path).properties
     after = [*colour_filters(properties), SQUARE_PIXELS]

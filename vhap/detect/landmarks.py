@@ -15,6 +15,7 @@ from vhap.data.rig_recording import RigRecording
 from vhap.data.sequence_folder import SequenceFolder
 from vhap.detect.landmark_pass import FaceDetector, LandmarkPass
 from vhap.util.errors import InputError
+from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger
 
 
@@ -44,7 +45,8 @@ def ensure_landmarks(
         path = existing or sequence.path / "landmark2d" / f"{name}.npz"
         jobs = n_jobs or os.cpu_count() or 1
         make, chosen = detector_maker(name, device), _options(existing, options)
-        files.append(LandmarkPass(path, sequence.full_size_images, make, jobs, options=chosen).run())
+        with folder_lock(sequence.path):
+            files.append(LandmarkPass(path, sequence.full_size_images, make, jobs, options=chosen).run())
     return files
 
 
@@ -66,7 +68,8 @@ def ensure_rig_landmarks(
             if reuse and path.is_file() and is_current(path, sources[camera], options):
                 continue
             make, chosen = detector_maker(name, device), _options(path if path.is_file() else None, options)
-            LandmarkPass(path, pictures, make, jobs, POINT_COUNTS[name][0], f"{name} {camera}", chosen).run()
+            with folder_lock(recording.path):
+                LandmarkPass(path, pictures, make, jobs, POINT_COUNTS[name][0], f"{name} {camera}", chosen).run()
         if not any(load_landmarks(path).detected.any() for path in of_source):
             raise InputError(
                 f"expected a face in some picture of {recording.path}, found none by {name}; check that the cameras "

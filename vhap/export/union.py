@@ -22,6 +22,7 @@ from vhap.export.union_checks import (
 )
 from vhap.util.errors import InputError
 from vhap.util.files import make_folder, read_npz, write_json, write_npz, write_text
+from vhap.util.lock import folder_lock
 
 SPLITS = ("train", "val", "test")
 ONLY_IN_EXPORTS = ("timestep_index_original", "timestep_id")
@@ -53,7 +54,8 @@ def combine_exports(sources: Sequence[Path], target: Path, mode: DivisionMode = 
         require_one_person(sequences)
     warn_of_differences([*training, *testing])
     canonical = read_npz(training[0].folder / CANONICAL)
-    write_union(target, training, testing, canonical)
+    with folder_lock(target):
+        write_union(target, training, testing, canonical)
     return target
 
 

@@ -22,6 +22,7 @@ from vhap.pipeline.export_lost_frames import without_lost_frames
 from vhap.pipeline.heads import configured_head
 from vhap.render.backend import get_backend
 from vhap.util.errors import InputError
+from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger
 
 
@@ -47,7 +48,8 @@ def run(config: ExportConfig) -> Path:
         )
     backend = get_backend(tracked.render.backend)
     mark = fingerprint(file, config, tracked.data, source.lost_frames)
-    return export_dataset(source, config, target, backend, mark)
+    with folder_lock(target):
+        return export_dataset(source, config, target, backend, mark)
 
 
 def open_source(data: CaptureConfig, head: HeadModel, result: TrackResult, config: ExportConfig) -> ExportSource:

@@ -30,6 +30,7 @@ from vhap.detect.matting import (
 from vhap.detect.person import PERSON, person_options
 from vhap.detect.tracked_faces import TrackedFaces, faces_of_rig
 from vhap.util.errors import InputError
+from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger
 
 
@@ -58,11 +59,12 @@ def preprocess_rig(config: PreprocessConfig, source: Path) -> Path:
         _make_matting(config, folder, cameras[0])
     if config.landmark_source != "none":
         require_detector(config.landmark_source)
-    if videos:
-        extract_rig_pictures(videos, folder, config.target_fps, config.downsample_scales, config.image_format)
-        recording = find_rig_recording(folder)
-    assert recording is not None, folder
-    complete_rig(config, recording, videos, keep_methods)
+    with folder_lock(folder):
+        if videos:
+            extract_rig_pictures(videos, folder, config.target_fps, config.downsample_scales, config.image_format)
+            recording = find_rig_recording(folder)
+        assert recording is not None, folder
+        complete_rig(config, recording, videos, keep_methods)
     return folder
 
 

@@ -15,11 +15,12 @@ from vhap.data.sequence_folder import find_folder, open_sequence
 from vhap.data.video import extraction_rate, probe_video
 from vhap.detect.landmarks import ensure_landmarks, require_detector
 from vhap.detect.matte_check import check_mattes, warn_of
-from vhap.detect.matting import make_matting, matte_pictures, matting_options
+from vhap.detect.matting import Matting, make_matting, matte_pictures, matting_options
 from vhap.detect.person import PERSON, person_options
 from vhap.detect.tracked_faces import faces_of_sequence
 from vhap.pipeline.preprocess_rig import preprocess_rig
 from vhap.util.errors import InputError
+from vhap.util.lock import folder_lock
 
 SCALES = (2, 4, 8)
 
@@ -28,7 +29,7 @@ def run(config: PreprocessConfig) -> Path:
     """Completes what is missing and returns the sequence folder. Raises InputError, as far as possible at once."""
     if wrong := [scale for scale in config.downsample_scales if scale not in SCALES]:
         raise InputError(f"expected downsample_scales of {SCALES}, found {wrong}; correct --downsample_scales")
-    whom = person_options(config.person)
+    person_options(config.person)
     source = find_input(config.input)
     if source.is_dir() and (find_videos(source) or find_rig_recording(source)):
         return preprocess_rig(config, source)
@@ -44,23 +45,33 @@ def run(config: PreprocessConfig) -> Path:
     )
     if config.landmark_source != "none":
         require_detector(config.landmark_source)
+    with folder_lock(folder):
+        return _complete(config, source, folder, matting, plate if not is_input else None)
+
+
+def _complete(
+    config: PreprocessConfig, source: Path, folder: Path, matting: Matting | None, plate: Path | None
+) -> Path:
+    """The pictures, landmarks and alpha maps that a folder lacks. plate: of the empty scene, whether it is there or
+    not; None: the alpha maps are the input's own."""
+    whom = person_options(config.person)
     if source.is_dir():
         downsample_pictures(folder, config.downsample_scales)
     else:
         extract_pictures(source, folder, config.target_fps, config.downsample_scales, config.image_format)
-    pictures = list_pictures(images_folder)
+    pictures = list_pictures(folder / "images")
     common_size(list(pictures.values()))
     sequence, maps = open_sequence(folder.parent, folder.name), folder / "alpha_maps"
     if config.landmark_source != "none":
         jobs, device = config.landmark_detector_njobs, config.device
         ensure_landmarks(sequence, config.landmark_source, jobs, device=device, options=whom)
     faces = faces_of_sequence(sequence, config.landmark_source, (whom or {}).get(PERSON))
-    if is_input:
+    if plate is None:
         video = None if source.is_dir() else source
         fps = extraction_rate(probe_video(video), config.target_fps) if video else None
         keep_methods = config.matting_method == "auto"
         write_alpha_maps(pictures, maps, folder, video, fps, keep_methods)
-    if matting is not None:
+    elif matting is not None:
         options = matting_options(config.matting_method, config.matting_weights, plate)
         keep_methods = config.matting_method == "auto"
         matte_pictures(pictures, maps, matting, folder, options, keep_methods, faces)

@@ -54,6 +54,7 @@ from vhap.tracking.scene import Scene, emphasis
 from vhap.tracking.stages import Stage, build_stages
 from vhap.tracking.texture import resize_texture, supported_size, texel_mask, uv_footprint
 from vhap.util.errors import InputError, shown
+from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger, log_to_file
 
 FLAT_TEXTURE_SIZE = 512
@@ -85,15 +86,16 @@ def run(config: TrackConfig, lines: Sequence[str] = ()) -> Path:
         warn(lines)
         describe(build_tracker(config, capture, head, device), stages)
         return config.exp.output_folder
-    continued = unfinished_run(config, (count, len(capture.camera_ids)), device)
-    folder, checkpoint = continued or (start_run_folder(config), None)
-    handler = log_to_file(folder / "log.txt")
-    try:
-        warn(lines)
-        track_into(folder, config, capture, pictures, head, stages, device, checkpoint)
-    finally:
-        get_logger().removeHandler(handler)
-        handler.close()
+    with folder_lock(config.exp.output_folder):
+        continued = unfinished_run(config, (count, len(capture.camera_ids)), device)
+        folder, checkpoint = continued or (start_run_folder(config), None)
+        handler = log_to_file(folder / "log.txt")
+        try:
+            warn(lines)
+            track_into(folder, config, capture, pictures, head, stages, device, checkpoint)
+        finally:
+            get_logger().removeHandler(handler)
+            handler.close()
     return folder
 
 

@@ -17,6 +17,7 @@ from vhap.pipeline import track
 from vhap.pipeline.export_mesh import DEFAULT_FPS, tracked_head
 from vhap.pipeline.rendered_frames import open_run
 from vhap.util.files import write_npz
+from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger
 
 PARAMS, MESH = "tracked_flame_params_0.npz", "fitted_flame_mesh_0"
@@ -27,7 +28,8 @@ def run(config: SingleFrameTrackConfig, lines: Sequence[str] = ()) -> Path:
     """Tracks, writes the avatar into the output folder and returns the run folder (as `track.run`)."""
     folder = track.run(config, lines)
     if not config.dry_run:
-        write_avatar(folder, config.exp.output_folder)
+        with folder_lock(config.exp.output_folder):
+            write_avatar(folder, config.exp.output_folder)
     return folder
 
 

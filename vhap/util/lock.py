@@ -38,8 +38,10 @@ def folder_lock(folder: str | Path) -> Iterator[None]:
         if handle is not None:
             path.unlink(missing_ok=True)
             os.close(handle)
-        if is_new and not os.listdir(folder):
-            folder.rmdir()
+        if is_new:
+            # Not empty, or held by the next process by now: it stays.
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def _acquire(path: Path, folder: Path) -> int | None:
@@ -49,7 +51,12 @@ def _acquire(path: Path, folder: Path) -> int | None:
     except ImportError:
         return None
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except FileNotFoundError:
+            # A holder that ended in between took the empty folder away.
+            make_folder(folder)
+            continue
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
