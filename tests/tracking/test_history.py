@@ -115,7 +115,7 @@ def test_losses_of_a_run_without_them_and_keys_of_later_releases(tmp_path):
     assert LossHistory(path, WEIGHTS.__getitem__).stages[0].name == "init"
 
 
-@pytest.mark.parametrize("content", [[], {"init": "2"}, {"init": None}, {"init": 10**400}, {"init": {"a": 1}}])
+@pytest.mark.parametrize("content", [[], {"init": "2"}, {"init": None}, {"init": 10**300}, {"init": {"a": 1}}])
 def test_damaged_seconds_are_one_line(tmp_path, content):
     path = tmp_path / "seconds.json"
     assert read_seconds(path) == {}

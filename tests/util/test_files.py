@@ -141,6 +141,7 @@ def test_arrays_of_any_layout_come_back(tmp_path: Path, array: np.ndarray) -> No
         ('{"a": 1e999}', "not finite"),
         ('{"a": 1, "a": 2}', "stands twice"),
         ("9" * 5000, "found something else"),
+        ('{"a": -' + "9" * 400 + "}", "too large"),
         ('{"a": "\\ud800"}', "surrogates"),
         ('{"\\udfff": 1}', "surrogates"),
         ('{"a": "\x00"}', "found something else"),

@@ -133,7 +133,7 @@ def _polynomial_matrix(matrix: np.ndarray) -> np.ndarray:
 def _checked(matrix: np.ndarray) -> np.ndarray:
     try:
         matrix = np.asarray(matrix, np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"expected a matrix of numbers for the colour correction, found {error}; check the capture's file"
         ) from error

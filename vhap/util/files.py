@@ -24,6 +24,9 @@ ARRAY_KINDS = "biufU"
 UNFINISHED = re.compile(r"\.tmp_[a-z0-9_]{8}(\.\w+)?")
 """Names that `atomic_path` gives, by tempfile's alphabet."""
 
+MOST_DIGITS = 308
+"""Of whole numbers in JSON; double precision ends there."""
+
 MOST_INFLATED_BYTES = 1 << 32
 """Of one compressed array: zeros grow a thousandfold, and a small file must not fill the memory."""
 
@@ -145,7 +148,11 @@ def read_json(path: str | Path, kind: Any = None) -> Any:
     try:
         text = content.decode(json.detect_encoding(content))
         value = json.loads(
-            text, parse_constant=_finite_number, parse_float=_finite_number, object_pairs_hook=_distinct_keys
+            text,
+            parse_constant=_finite_number,
+            parse_float=_finite_number,
+            parse_int=_real_number,
+            object_pairs_hook=_distinct_keys,
         )
         if "\\u" in text:
             # Half of a pair of surrogates can be written as an escape, but never be printed or saved.
@@ -172,6 +179,14 @@ def _finite_number(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(f"the number {shown(text)} is not finite")
+    return number
+
+
+def _real_number(text: str) -> int:
+    """A whole number that a floating-point one can stand for."""
+    number = int(text)
+    if len(text) > MOST_DIGITS:
+        raise ValueError(f"the number {shown(text)} is too large")
     return number
 
 
