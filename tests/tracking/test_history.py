@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from vhap.tracking.callbacks import StageTimes
 from vhap.tracking.history import MOST_POINTS, LossHistory, read_losses, read_seconds
 from vhap.util.errors import InputError
 from vhap.util.files import read_json, write_json
@@ -100,9 +101,10 @@ def test_damaged_losses_are_one_line(tmp_path, keys, value):
     if keys:
         place[keys[-1]] = value
     write_json(path, content if keys else value)
-    for read in (read_losses, lambda path: LossHistory(path, WEIGHTS.__getitem__)):
-        with pytest.raises(InputError, match=r"losses\.json"):
-            read(path)
+    with pytest.raises(InputError, match=r"losses\.json"):
+        read_losses(path)
+    run_stage(LossHistory(path, WEIGHTS.__getitem__), "tracking", 2, landmark=1.0)
+    assert [stage["name"] for stage in read_losses(path)["stages"]] == ["tracking"], "a run goes on without it"
 
 
 def test_losses_of_a_run_without_them_and_keys_of_later_releases(tmp_path):
@@ -122,3 +124,5 @@ def test_damaged_seconds_are_one_line(tmp_path, content):
     write_json(path, content)
     with pytest.raises(InputError, match=r"seconds\.json"):
         read_seconds(path)
+    StageTimes(path, {"tracking": 2.0}).tell()
+    assert read_seconds(path) == {"tracking": 2.0}, "a run goes on without it"

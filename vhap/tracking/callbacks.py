@@ -19,6 +19,7 @@ from vhap.tracking.events import Callback, StepEvent
 from vhap.tracking.history import read_seconds
 from vhap.tracking.params import TrackParams
 from vhap.tracking.stages import Stage
+from vhap.util.cached import read_cached
 from vhap.util.choice import even_choice
 from vhap.util.files import write_json
 from vhap.util.log import get_logger
@@ -48,7 +49,8 @@ class StageProgress(Callback):
 
 @dataclass
 class StageTimes(Callback):
-    """Seconds of every stage into a file, and one log line each. What the file holds already is kept."""
+    """Seconds of every stage into a file, and one log line each. What the file holds already is kept, unless it is
+    damaged."""
 
     path: Path
     seconds: dict[str, float] = field(default_factory=dict)
@@ -70,9 +72,8 @@ class StageTimes(Callback):
 
     def tell(self) -> None:
         """Writes the file and starts to count anew."""
-        write_json(
-            self.path, {**read_seconds(self.path), **{name: round(value, 2) for name, value in self.seconds.items()}}
-        )
+        earlier = read_cached(self.path, read_seconds) or {}
+        write_json(self.path, {**earlier, **{name: round(value, 2) for name, value in self.seconds.items()}})
         self.started = time.monotonic()
 
 

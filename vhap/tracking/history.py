@@ -13,6 +13,7 @@ from msgspec import Meta
 from vhap.tracking.events import Callback, StepEvent
 from vhap.tracking.params import TrackParams
 from vhap.tracking.stages import Stage
+from vhap.util.cached import read_cached
 from vhap.util.errors import InputError, shown
 from vhap.util.files import read_json, write_json
 
@@ -78,15 +79,17 @@ class LossHistory(Callback):
     """Callback: writes `{"weights": {name: weight}, "stages": [fields of StageLosses]}` when a stage ends.
 
     weight_of: `Energy.weight_of`; a term's share of the total is its weight times its value. A file that is there
-    already is continued: of its stages those that run again are replaced. Memory and file are bounded by the number of
-    stages and terms, whatever the number of steps.
+    already is continued: of its stages those that run again are replaced; a damaged one is begun anew. Memory and file
+    are bounded by the number of stages and terms, whatever the number of steps.
     """
 
     def __init__(self, path: Path, weight_of: Callable[[str], float]) -> None:
         self.path, self.weight_of = path, weight_of
         names = [f.name for f in fields(StageLosses)]
-        stored = read_losses(path)["stages"]
-        self.stages = [StageLosses(**{name: stage[name] for name in names}) for stage in stored]
+        # A damaged file must not end a run: only the page shows it.
+        stored = read_cached(path, read_losses)
+        stages = [] if stored is None else stored["stages"]
+        self.stages = [StageLosses(**{name: stage[name] for name in names}) for stage in stages]
         self.current: StageLosses | None = None
 
     def on_step(self, event: StepEvent) -> None:
