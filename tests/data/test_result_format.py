@@ -84,5 +84,5 @@ def test_versions_that_are_not_known_are_refused(tmp_path, version):
     ],
 )
 def test_reasons_of_other_timesteps_and_cameras_are_refused(tmp_path, more):
-    with pytest.raises(InputError, match="expected texts lost_reason by timestep and camera_id"):
+    with pytest.raises(InputError, match=r"lost_reason|camera_id"):
         read(tmp_path, **more)

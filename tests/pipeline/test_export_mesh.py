@@ -275,7 +275,7 @@ def test_bad_input_is_one_line_and_exit_status_2(tmp_path, run_folder, capsys) -
         (run_folder, run_folder.parent / "person", [], "folder with other files"),
         (run_folder, tmp_path / "M", ["--format", "fbx"], "fbx"),
         (run_folder, tmp_path / "M", ["--format"], "--format"),
-        (run_folder, tmp_path / "M", ["--fps", "0"], "expected an --fps above 0"),
+        (run_folder, tmp_path / "M", ["--fps", "0"], "above 0 and at most 10000 for --fps"),
         (run_folder, tmp_path / "M", ["--subset", "ti9"], "expected indices from 0 to 4"),
     ]
     for source, target, options, message in cases:

@@ -163,7 +163,7 @@ def test_bad_input_is_one_line_and_exit_status_2(monkeypatch, tmp_path, run_fold
         (run_folder, tmp_path / "file", [], "choose another folder"),
         (run_folder, tmp_path / "E", ["--subset", "x3"], "expected a subset of the forms"),
         (run_folder, tmp_path / "E", ["--subset", "ti9"], "expected indices from 0 to 4"),
-        (run_folder, tmp_path / "E", ["--scale_factor", "2"], "expected a --scale_factor"),
+        (run_folder, tmp_path / "E", ["--scale_factor", "2"], "for --scale_factor"),
         (run_folder, run_folder.parent / "person", [], "folder with other files"),
         (other, tmp_path / "E", [], "expected a result of the head builtin"),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,8 @@ def check_result(arrays: Mapping[str, np.ndarray], path: str | Path) -> None:
     rules = {**RULES, "translation": ArrayRule(REAL, ("T", 3), most)}
     if "timestep_id" in arrays and arrays["timestep_id"].dtype.kind != "U":
         rules["timestep_id"] = ArrayRule(WHOLE, ("T",))
+    if "lost_reason" in arrays:
+        rules["camera_id"] = replace(RULES["camera_id"], required=True)
     lengths = check_arrays(path, arrays, rules, REMEDY)
     if not lengths["T"]:
         raise InputError(f"expected timesteps in {path}, found none; {REMEDY}")

@@ -114,7 +114,6 @@ def load_result(path: str | Path, head_identity: str | None = None) -> TrackResu
         arrays["timestep_id"] = np.array([f"{index:06d}" for index in arrays["timestep_index"].tolist()])
     arrays = in_this_format(arrays, path)
     arrays.setdefault("head_model", np.array("unknown"))
-    check_lost_reason(arrays, path)
     check_result(arrays, path)
     if "scale" in arrays:
         arrays["scale"] = arrays["scale"].reshape(())
@@ -126,19 +125,6 @@ def load_result(path: str | Path, head_identity: str | None = None) -> TrackResu
             "choose that head with --model.head, or track again"
         )
     return result
-
-
-def check_lost_reason(arrays: dict[str, np.ndarray], path: str | Path) -> None:
-    """InputError where lost_reason is not of the result's timesteps and cameras."""
-    if "lost_reason" not in arrays:
-        return
-    lost, cameras = arrays["lost_reason"], arrays.get("camera_id", np.zeros(0))
-    expected = (len(arrays["timestep_id"]), len(cameras) if cameras.ndim == 1 else -1)
-    if lost.dtype.kind != "U" or cameras.dtype.kind != "U" or lost.shape != expected:
-        raise InputError(
-            f"expected texts lost_reason by timestep and camera_id in {path}, found {lost.dtype} {lost.shape} and "
-            f"{cameras.dtype} {cameras.shape}; track again"
-        )
 
 
 def in_this_format(arrays: dict[str, np.ndarray], path: str | Path) -> dict[str, np.ndarray]:
