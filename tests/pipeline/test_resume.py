@@ -69,6 +69,11 @@ def kill_after(words: list[str], output: Path, units: int) -> None:
     process.wait()
 
 
+def run_folders(output: Path) -> list[Path]:
+    """The runs below an output folder; a killed command leaves its lock file beside them."""
+    return [path for path in output.iterdir() if path.is_dir()]
+
+
 def results(output: Path) -> dict[str, dict[str, np.ndarray]]:
     return {path.name: read_npz(path) for path in output.glob("*/tracked_flame_params_*.npz")}
 
@@ -79,7 +84,7 @@ def test_killed_run_ends_with_the_bits_of_an_uninterrupted_one(capture, tmp_path
     for _ in range(KILLS):
         kill_after(command(capture, killed), killed, random.randint(1, 3))
     finish(command(capture, killed))
-    assert len(list(killed.iterdir())) == 1
+    assert len(run_folders(killed)) == 1
     expected, found = results(whole), results(killed)
     assert expected.keys() == found.keys() == {"tracked_flame_params_0.npz", "tracked_flame_params_4.npz"}
     for file, arrays in expected.items():
@@ -96,10 +101,10 @@ def finished(capture, tmp_path_factory) -> Path:
 
 
 def test_finished_run_is_left_alone_and_a_new_one_begins(capture, finished):
-    (first,) = finished.iterdir()
+    (first,) = run_folders(finished)
     before = {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file()}
     finish(command(capture, finished))
-    assert len(list(finished.iterdir())) == 2
+    assert len(run_folders(finished)) == 2
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
@@ -110,11 +115,11 @@ def test_run_killed_before_its_page_is_not_tracked_again(capture, finished, tmp_
     for config in output.glob("*/config.yml"):
         text = config.read_text().replace(str(finished), str(output)).replace("report: false", "report: true")
         config.write_text(text)
-    count = len(list(output.iterdir()))
+    count = len(run_folders(output))
     said = finish(words)
     assert "its page" in said
     assert "rgb_global_tracking:" not in said
-    assert len(list(output.iterdir())) == count
+    assert len(run_folders(output)) == count
     assert len(list(output.glob("*/report.html"))) == 1
 
 
@@ -122,7 +127,7 @@ def test_other_options_start_a_run_of_their_own(capture, tmp_path):
     kill_after(command(capture, tmp_path), tmp_path, 2)
     said = finish(command(capture, tmp_path, "--seed", "1"))
     assert "going on" not in said
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(run_folders(tmp_path)) == 2
 
 
 def test_folder_that_cannot_be_continued_is_one_line(capture, tmp_path):
@@ -174,7 +179,7 @@ def test_checkpoint_that_runs_code_is_refused(capture, tmp_path):
             return (print, ("boom",))
 
     kill_after(command(capture, tmp_path), tmp_path, 1)
-    (folder,) = tmp_path.iterdir()
+    (folder,) = run_folders(tmp_path)
     torch.save({"version": 1, "params": Bomb()}, folder / CHECKPOINT)
     (folder / PREVIOUS).unlink(missing_ok=True)
     again = [*command(capture, tmp_path), "--exp.resume", str(folder)]
@@ -188,13 +193,13 @@ def test_damaged_checkpoint_gives_way_to_the_one_before_it(capture, tmp_path):
     whole, damaged = tmp_path / "whole", tmp_path / "damaged"
     finish(command(capture, whole))
     kill_after(command(capture, damaged), damaged, 3)
-    (folder,) = damaged.iterdir()
+    (folder,) = run_folders(damaged)
     content = bytearray((folder / CHECKPOINT).read_bytes())
     content[len(content) // 2] ^= 1
     (folder / CHECKPOINT).write_bytes(content)
     said = finish(command(capture, damaged))
     assert f"its checksum differs'; taken: the unit before it, {PREVIOUS}" in said
-    assert len(list(damaged.iterdir())) == 1
+    assert len(run_folders(damaged)) == 1
     expected, found = results(whole), results(damaged)
     for file, arrays in expected.items():
         for name, value in arrays.items():
@@ -203,24 +208,24 @@ def test_damaged_checkpoint_gives_way_to_the_one_before_it(capture, tmp_path):
 
 def test_a_run_without_any_whole_checkpoint_begins_anew_and_says_so(capture, tmp_path):
     kill_after(command(capture, tmp_path), tmp_path, 1)
-    (folder,) = tmp_path.iterdir()
+    (folder,) = run_folders(tmp_path)
     for name in (CHECKPOINT, PREVIOUS):
         (folder / name).write_bytes(b"nothing")
     said = finish(command(capture, tmp_path))
     assert f"expected a whole checkpoint at {folder / CHECKPOINT}" in said
     assert "starting anew" in said
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(run_folders(tmp_path)) == 2
 
 
 def test_checkpoint_of_another_release_is_left_alone(capture, tmp_path):
     kill_after(command(capture, tmp_path), tmp_path, 1)
-    (folder,) = tmp_path.iterdir()
+    (folder,) = run_folders(tmp_path)
     # Earlier releases wrote no checksum.
     torch.save({"version": VERSION - 1}, folder / CHECKPOINT)
     before = (folder / CHECKPOINT).read_bytes()
     said = finish(command(capture, tmp_path))
     assert f"another release of vhap began {folder}" in said
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(run_folders(tmp_path)) == 2
     assert (folder / CHECKPOINT).read_bytes() == before
     said = finish(command(capture, tmp_path, "--begin_stage", "rgb_global_tracking", "--exp.resume", "never"))
     assert f"values of {folder}" not in said
