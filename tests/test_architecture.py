@@ -16,6 +16,7 @@ LAYERS = (
     ("model", "render", "data"),
     ("detect", "synthetic"),
     ("tracking", "export", "viz"),
+    ("nersemble",),
     ("pipeline",),
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

@@ -34,7 +34,7 @@ COMMANDS = {
     "evaluate-tracking": "vhap.evaluate_tracking",
     "report": "vhap.report",
     "detect-landmarks": "vhap.detect_landmarks",
-    "nersemble": "vhap.nersemble",
+    "nersemble": "vhap.nersemble_dataset",
     "demo": "vhap.demo",
 }
 

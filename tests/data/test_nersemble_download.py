@@ -282,7 +282,7 @@ def test_a_day_of_bad_weather(server, folder, seed):
 INTERRUPTIBLE = """
 import runpy, signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
-runpy.run_module("vhap.nersemble", run_name="__main__", alter_sys=True)
+runpy.run_module("vhap.nersemble_dataset", run_name="__main__", alter_sys=True)
 """
 """The command, also where a shell runs the tests in the background, which makes all their processes deaf to SIGINT."""
 

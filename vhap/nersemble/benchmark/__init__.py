@@ -1,0 +1,1 @@
+"""The NeRSemble benchmark: novel views, monocular FLAME avatars, single-view face reconstruction."""
