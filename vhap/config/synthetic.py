@@ -19,7 +19,9 @@ class SyntheticConfig:
     """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in asset/flame/."""
     ict_facekit_path: Path | None = None
     """The FaceXModel folder of ICT-FaceKit. Default: $VHAP_ICT_FACEKIT."""
-    layout: Literal["monocular", "nersemble_v1", "nersemble_v2", "multiview", "single_frame"] = "monocular"
+    layout: Literal["monocular", "nersemble_v1", "nersemble_v2", "benchmark_nvs", "multiview", "single_frame"] = (
+        "monocular"
+    )
     """How the recording lies on disk; all but monocular are of a calibrated rig."""
     frames: Count = 60
     """Length of the clip; single_frame has one moment."""
@@ -38,7 +40,7 @@ class SyntheticConfig:
     height: Pixels = 401
     """Rigs but single_frame: height of the pictures."""
     videos: bool = False
-    """Rigs but single_frame: write each camera's mp4 too."""
+    """Rigs but single_frame: write each camera's mp4 too; benchmark_nvs always has them."""
     camera_file: Literal["camera_params", "transforms", "colmap"] | None = None
     """multiview: the file that describes the cameras. None: transforms.json."""
     world: Literal["metric", "similarity"] = "metric"

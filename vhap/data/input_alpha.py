@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vhap.data.alpha_videos import AlphaVideo
 from vhap.data.pictures import list_pictures, picture_size, some_names, unreadable, write_picture
 from vhap.data.provenance import Origin, Provenance
 from vhap.data.video import probe_video, read_alpha_frames
@@ -23,11 +24,13 @@ OPAQUE = 250
 SOLID = 128
 NONE = "none"
 OPTIONS = {"method": "input"}
+AlphaSource = Path | AlphaVideo | list[Path]
+"""A video whose channel counts, a video of its own, or pictures."""
 PIL_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
 
 
-def takes_input_alpha(method: str, sources: Mapping[str, Path | list[Path]]) -> bool:
-    """Whether the alpha channels of these videos or lists of pictures, by name, are the mattes.
+def takes_input_alpha(method: str, sources: Mapping[str, AlphaSource]) -> bool:
+    """Whether the alpha channels of these videos or lists of pictures, by name, or their alpha videos, are the mattes.
 
     method: as --matting_method: `input` asks for it, `auto` takes it where all have one. Raises InputError where it is
     asked for and one has none, or none that says anything.
@@ -50,17 +53,19 @@ def takes_input_alpha(method: str, sources: Mapping[str, Path | list[Path]]) -> 
     return True
 
 
-def alpha_fault(source: Path | Iterable[Path]) -> str | None:
-    """Why the alpha channel of a video, or of pictures, is no matte; None where it is one.
+def alpha_fault(source: AlphaSource) -> str | None:
+    """Why the alpha channel of a video, an alpha video, or the channel of pictures is no matte; None where it is one.
 
     A matte lets something through somewhere, and not everything everywhere. Decodes until both have been met, mostly in
     the first frame.
     """
-    if isinstance(source, Path):
+    if isinstance(source, AlphaVideo):
+        maps: Iterable[np.ndarray] = source.maps(probe_video(source.path).fps)
+    elif isinstance(source, Path):
         info = probe_video(source)
         if not can_decode_alpha(info.properties):
             return "one that this ffmpeg does not read" if info.properties.has_alpha else NONE
-        maps: Iterable[np.ndarray] = read_alpha_frames(source, info.fps)
+        maps = read_alpha_frames(source, info.fps)
     else:
         pictures = list(source)
         if without := [path.name for path in pictures if not has_alpha(path)]:
@@ -98,7 +103,7 @@ def write_alpha_maps(
     pictures: Mapping[str, Path],
     folder: Path,
     sequence: Path,
-    video: Path | None = None,
+    video: Path | AlphaVideo | None = None,
     fps: Fraction | None = None,
     keep_methods: bool = False,
 ) -> int:
@@ -106,29 +111,39 @@ def write_alpha_maps(
     by another method; returns how many. A user's own maps are kept.
 
     pictures: name -> file, in order of time; they stay as they are. sequence: the folder with the record of what was
-    made from what. video: where the pictures were taken from at `fps`, else their own alpha is read. keep_methods: maps
-    that another method made of these pictures are kept. Raises InputError where the video has fewer frames.
+    made from what. video: where the pictures were taken from at `fps`, or its alpha video; None: their own alpha is
+    read. keep_methods: maps that another method made of these pictures are kept. Raises InputError where the video has
+    fewer frames.
     """
     made = Provenance(sequence)
     there = {name: path for name, path in list_pictures(folder).items() if name in pictures and picture_size(path)}
-    stale = made.stale(there, pictures, None if keep_methods else dict.fromkeys(there, OPTIONS))
+    options = video.options if isinstance(video, AlphaVideo) else OPTIONS
+    origins = made.origins(there)
+    # Another method's maps may stay; ours of another alpha video may not.
+    own = [name for name in origins if not keep_methods or origins[name].options.get("method") == options["method"]]
+    stale = made.stale(there, pictures, dict.fromkeys(own, options))
     done = there.keys() - set(stale)
     if len(done) == len(pictures):
         return 0
-    maps = read_alpha_frames(video, fps) if video and fps else _of_pictures(pictures, done)
+    maps = _maps(video, fps) if video and fps else _of_pictures(pictures, done)
     sources = made.sources(pictures)
     count = 0
     for name, alpha in zip(pictures, progress(maps, "alpha maps", len(pictures))):
         count += 1
         if name not in done:
-            made.write(folder / f"{name}.png", Origin(sources[name], OPTIONS), partial(write_picture, picture=alpha))
+            made.write(folder / f"{name}.png", Origin(sources[name], options), partial(write_picture, picture=alpha))
     if count < len(pictures):
         raise InputError(
-            f"expected an alpha map of each of {len(pictures)} pictures from {video}, found {count}; remove images/ "
-            "and alpha_maps/ to extract again"
+            f"expected an alpha map of each of {len(pictures)} pictures from "
+            f"{video.path if isinstance(video, AlphaVideo) else video}, found {count}; restore the video, and remove "
+            "images/ and alpha_maps/*.png to extract again"
         )
     get_logger().info("alpha maps of %d pictures in %s", len(pictures) - len(done), folder)
     return len(pictures) - len(done)
+
+
+def _maps(video: Path | AlphaVideo, fps: Fraction) -> Iterator[np.ndarray]:
+    return video.maps(fps) if isinstance(video, AlphaVideo) else read_alpha_frames(video, fps)
 
 
 def _of_pictures(pictures: Mapping[str, Path], done: set[str]) -> Iterator[np.ndarray]:

@@ -33,6 +33,9 @@ DEFAULT_FOCAL = 2.55
 
 def with_rig_defaults(config: SyntheticConfig) -> SyntheticConfig:
     """The options with the number of cameras, and with what a single_frame leaves no choice of."""
+    if config.layout == "benchmark_nvs":
+        # Cameras that are kept back are judged by their pictures, which are therefore exact.
+        config = replace(config, videos=True, image_format="png")
     if config.layout != "single_frame":
         return replace(config, cameras=DEFAULT_CAMERAS if config.cameras is None else config.cameras)
     views = RING_VIEWS if config.cameras is None else config.cameras
@@ -96,6 +99,8 @@ def configured_rig(config: SyntheticConfig) -> SyntheticRig:
     if is_nersemble(config):
         places = rig_places(config.cameras)
         names = [SERIALS[place] for place in places]
+        if config.layout == "benchmark_nvs":
+            return make_rig(names, places, len(SERIALS), (config.height, config.width), focal, False, seed)
         return make_rig(names, places, len(SERIALS), NERSEMBLE_SIZE, focal, True, seed)
     size = (config.height, config.width)
     if config.layout == "single_frame":
@@ -141,7 +146,7 @@ def check_rig_options(config: SyntheticConfig) -> None:
 
 
 def is_nersemble(config: SyntheticConfig) -> bool:
-    return config.layout in ("nersemble_v1", "nersemble_v2")
+    return config.layout in ("nersemble_v1", "nersemble_v2", "benchmark_nvs")
 
 
 def _person_seed(config: SyntheticConfig) -> int:

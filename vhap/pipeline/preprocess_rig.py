@@ -10,8 +10,9 @@ from pathlib import Path
 
 from vhap.config.preprocess import MattingMethod, PreprocessConfig
 from vhap.data.agreement import Contradiction
+from vhap.data.alpha_videos import find_alpha_videos
 from vhap.data.extraction import downsample_folder
-from vhap.data.input_alpha import takes_input_alpha, write_alpha_maps
+from vhap.data.input_alpha import AlphaSource, takes_input_alpha, write_alpha_maps
 from vhap.data.pictures import common_size, picture_size, some_names
 from vhap.data.rig_extraction import extract_rig_pictures, videos_that_count
 from vhap.data.rig_recording import RigRecording, find_rig_recording, flat_name
@@ -108,7 +109,8 @@ def _matte_camera(
     """Alpha maps of one camera's pictures (name -> file) in folder."""
     if config.matting_method == "input":
         fps = extraction_rate(probe_video(video), config.target_fps) if video else None
-        write_alpha_maps(named, folder, recording.path, video, fps, keep_methods)
+        source = find_alpha_videos({camera: video}).get(camera, video) if video else None
+        write_alpha_maps(named, folder, recording.path, source, fps, keep_methods)
         return
     # A recurrent network must not carry one camera's past into the next one's pictures.
     matting = _make_matting(config, recording.path, camera)
@@ -153,10 +155,11 @@ def _reason_against_pymatting() -> str | None:
     return None
 
 
-def _sources(videos: Mapping[str, Path], recording: RigRecording | None) -> dict[str, Path | list[Path]]:
-    """What alpha channels may be in: each camera's video, or its pictures."""
+def _sources(videos: Mapping[str, Path], recording: RigRecording | None) -> Mapping[str, AlphaSource]:
+    """What mattes may be in: each camera's alpha video, or the alpha channel of its video, or of its pictures."""
     if videos:
-        return {f"camera {camera}": path for camera, path in videos.items()}
+        mattes = find_alpha_videos(videos)
+        return {f"camera {camera}": mattes.get(camera, path) for camera, path in videos.items()}
     images = recording.images if recording else {}
     return {f"camera {camera}": list(pictures.values()) for camera, pictures in images.items()}
 

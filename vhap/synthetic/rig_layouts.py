@@ -9,7 +9,9 @@ from typing import Literal
 
 from vhap.synthetic.writer import DETECTOR_FILES
 
-RigLayout = Literal["nersemble_v1", "nersemble_v2", "multiview", "single_frame"]
+RigLayout = Literal["nersemble_v1", "nersemble_v2", "benchmark_nvs", "multiview", "single_frame"]
+HOLD_OUT_SERIALS = ("222200046", "222200037", "222200039")
+"""Of the benchmark of novel views: cameras that are calibrated, and whose recordings are not given."""
 CameraFile = Literal["camera_params", "transforms", "colmap"]
 
 
@@ -27,7 +29,17 @@ class RigFiles:
 
     @property
     def is_nersemble(self) -> bool:
-        return self.layout in ("nersemble_v1", "nersemble_v2")
+        """Whether the files are named and the cameras arranged as in that dataset, of which the benchmark is a part."""
+        return self.layout in ("nersemble_v1", "nersemble_v2", "benchmark_nvs")
+
+    @property
+    def is_benchmark(self) -> bool:
+        return self.layout == "benchmark_nvs"
+
+    @property
+    def has_colors(self) -> bool:
+        """Whether there are colour calibrations and plates of the empty scene."""
+        return self.is_nersemble and not self.is_benchmark
 
     @property
     def folder(self) -> Path:
@@ -37,6 +49,7 @@ class RigFiles:
     @property
     def _sequences(self) -> Path:
         below = {"nersemble_v1": self.subject, "nersemble_v2": f"{self.subject}/sequences"}
+        below["benchmark_nvs"] = f"nvs/{below['nersemble_v2']}"
         return self.root / below.get(self.layout, ".")
 
     @property
@@ -60,12 +73,17 @@ class RigFiles:
         """The calibration's file."""
         if self.layout == "nersemble_v1":
             return self.root / "camera_params" / self.subject / "camera_params.json"
-        if self.layout == "nersemble_v2":
-            return self.root / self.subject / "calibration" / "camera_params.json"
+        if self.layout in ("nersemble_v2", "benchmark_nvs"):
+            return self._sequences.parent / "calibration" / "camera_params.json"
         if self.layout == "single_frame":
             return self.folder / "camera_info.json"
         colmap = "sparse/0/images.txt"
         return self.folder / (colmap if self.camera_file == "colmap" else f"{self.camera_file}.json")
+
+    @property
+    def _frames(self) -> Path:
+        """The benchmark gives videos only: pictures of all its cameras are part of the truth."""
+        return self.truth if self.is_benchmark else self.folder
 
     def color(self, serial: str) -> Path:
         """The colour calibration: of a camera in v1, of all in v2."""
@@ -80,19 +98,34 @@ class RigFiles:
         return f"cam_{serial}_{timestep}" if self.is_nersemble else f"{serial}/{timestep}"
 
     def image(self, serial: str, timestep: str) -> Path:
-        return self.folder / "images" / f"{self.picture_name(serial, timestep)}.{self.image_format}"
+        return self._frames / "images" / f"{self.picture_name(serial, timestep)}.{self.image_format}"
 
     def alpha(self, serial: str, timestep: str) -> Path:
         if self.layout == "single_frame":
             return self.folder / "images" / f"{serial.removesuffix('_original')}_matting.png"
-        return self.folder / "alpha_maps" / f"{self.picture_name(serial, timestep)}.png"
+        return self._frames / "alpha_maps" / f"{self.picture_name(serial, timestep)}.png"
 
     def landmarks(self, landmark_set: str, serial: str) -> Path:
-        return self.folder / "landmark2d" / DETECTOR_FILES[landmark_set] / f"{serial}.npz"
+        return self._frames / "landmark2d" / DETECTOR_FILES[landmark_set] / f"{serial}.npz"
 
     def video(self, serial: str) -> Path:
-        folder = self.folder / "images" if self.layout == "nersemble_v2" else self.folder
+        folder = self.folder / "images" if self.layout in ("nersemble_v2", "benchmark_nvs") else self.folder
         return folder / (f"cam_{serial}.mp4" if self.is_nersemble else f"{serial}.mp4")
+
+    def alpha_video(self, serial: str) -> Path:
+        return self.folder / "alpha_maps" / f"cam_{serial}.mp4"
+
+    def point_cloud(self, timestep: int) -> Path:
+        return self.folder / "pointclouds" / f"frame_{timestep:05d}.pcd"
+
+    @property
+    def metadata(self) -> Path:
+        """Of the benchmark: which timesteps its sequences have."""
+        return self.root / "nvs" / "metadata.json"
+
+    def given(self, serials: Sequence[str]) -> list[str]:
+        """Cameras whose recordings are given; the benchmark keeps some back."""
+        return [serial for serial in serials if not (self.is_benchmark and serial in HOLD_OUT_SERIALS)]
 
     def background(self, serial: str) -> Path:
         return self._sequences / "BACKGROUND" / f"image_{serial}.jpg"
@@ -107,7 +140,10 @@ class RigFiles:
         single = [self.vertices, self.params, self.cameras, self.truth / "landmarks.npz", self.truth / "cameras.json"]
         for serial in serials:
             single += [self.landmarks(name, serial) for name in landmark_sets]
-            single += [self.color(serial), self.background(serial)] if self.is_nersemble else []
+            single += [self.color(serial), self.background(serial)] if self.has_colors else []
+        for serial in self.given(serials):
             single += [self.video(serial)] if videos else []
+            single += [self.alpha_video(serial)] if self.is_benchmark else []
+        single += [self.point_cloud(t) for t in range(len(timesteps))] if self.is_benchmark else []
         frames = all(self.has_frame(serial, timestep) for serial in serials for timestep in timesteps)
         return frames and all(path.is_file() for path in single)

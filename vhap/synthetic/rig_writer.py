@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from vhap.data.landmark_files import save_landmarks
-from vhap.data.pictures import write_picture
+from vhap.data.pictures import BACKGROUNDS, composite, write_picture
 from vhap.data.results import save_result
 from vhap.model.head import HeadModel, HeadParams, pose
+from vhap.synthetic.benchmark_writer import write_benchmark
 from vhap.synthetic.camera import FilmCamera
 from vhap.synthetic.motion import frame_params
 from vhap.synthetic.person import Person
@@ -73,8 +74,10 @@ def write_rig_capture(
     write_truth(files, truth)
     write_landmarks(files, truth, landmark_sets, noise_px, seed)
     write_frames(files, truth)
-    for serial in truth.rig.names if videos else ():
+    for serial in files.given(truth.rig.names) if videos else ():
         write_video(files.video(serial), [files.image(serial, timestep) for timestep in truth.timesteps], fps)
+    if files.is_benchmark:
+        write_benchmark(files, truth.model, truth.person, truth.rig.names, truth.timesteps, fps)
 
 
 def write_calibration(files: RigFiles, truth: RigTruth) -> None:
@@ -91,13 +94,18 @@ def write_calibration(files: RigFiles, truth: RigTruth) -> None:
             content = transforms(rig, pictures) if files.camera_file == "transforms" else camera_params(rig, False)
             write_json(files.cameras, content)
         return
-    content = camera_params(rig, shared=True)
+    content = camera_params(rig, shared=not files.is_benchmark)
+    if files.is_benchmark:
+        # The benchmark does not say the size, which is that of its videos.
+        content = {name: content[name] for name in ("world_2_cam", "intrinsics")}
     if files.cameras.is_file() and read_json(files.cameras) != content:
         raise InputError(
             f"expected the cameras of these options in {files.cameras}, found others; give the --seed, --cameras and "
             "--focal of the subject's other sequences, or another --subject"
         )
     write_json(files.cameras, content)
+    if not files.has_colors:
+        return
     if files.layout == "nersemble_v2":
         write_json(files.color(""), {name: matrix.tolist() for name, matrix in zip(rig.names, truth.colors)})
     for camera, name in enumerate(rig.names):
@@ -158,6 +166,8 @@ def write_frames(files: RigFiles, truth: RigTruth) -> None:
         for index, serial in missing:
             assert vertices is not None
             rgb, alpha = truth.film(index, vertices)
+            # The benchmark's recordings come without their background.
+            rgb = composite(rgb, alpha, BACKGROUNDS["white"]) if files.is_benchmark else rgb
             write_picture(files.alpha(serial, timestep), alpha)
             write_picture(files.image(serial, timestep), rgb)
 

@@ -11,7 +11,7 @@ from vhap.data.cameras.camera_params import read_camera_params
 from vhap.data.color import correct_affine, correct_polynomial
 from vhap.data.frame_cache import DEFAULT_BYTES
 from vhap.data.nersemble.catalogue import SERIALS
-from vhap.data.pictures import some_names
+from vhap.data.pictures import picture_size, some_names
 from vhap.data.plausible import check_correction
 from vhap.data.rig_capture import Correction, RigCapture
 from vhap.data.rig_recording import RigRecording, open_flat_recording
@@ -35,9 +35,14 @@ class NersembleCapture(RigCapture):
 
     def __init__(self, config: NersembleDataConfig, cache_bytes: int = DEFAULT_BYTES) -> None:
         recording = open_nersemble_recording(config)
-        rig = read_camera_params(_calibration(config) / "camera_params.json", config.image_size_during_calibration)
+        is_benchmark = has_benchmark_calibration(config)
+        size = _picture_size(recording) if is_benchmark else config.image_size_during_calibration
+        rig = read_camera_params(_calibration(config) / "camera_params.json", size)
         allowed = None if config.division is None else [SERIALS[index] for index in DIVISIONS[config.division]]
-        corrections = partial(read_corrections, config) if config.use_color_correction else None
+        if is_benchmark:
+            # The hold-out cameras are calibrated, and have no pictures.
+            allowed = [name for name in rig.names if name in recording.images and name in (allowed or rig.names)]
+        corrections = partial(read_corrections, config) if config.use_color_correction and not is_benchmark else None
         super().__init__(config, recording, rig, allowed, corrections, cache_bytes)
 
 
@@ -62,6 +67,19 @@ def find_subject(config: NersembleDataConfig) -> Path:
     )
 
 
+def has_benchmark_calibration(config: NersembleDataConfig) -> bool:
+    """Whether the participant's folder is one of the NeRSemble benchmark, whose folders are those of version 2.
+
+    Its intrinsics are of each camera, in pixels of the pictures, and its colours are corrected already.
+    """
+    folder = _calibration(config)
+    path = folder / "camera_params.json"
+    if config.layout != "v2" or (folder / "color_calibration.json").exists() or not path.is_file():
+        return False
+    content = read_json(path)
+    return isinstance(content, dict) and isinstance(content.get("intrinsics"), dict)
+
+
 def read_corrections(config: NersembleDataConfig, serials: list[str]) -> Mapping[str, Correction]:
     """The colour correction of each camera; InputError where a camera has none, or one of no use."""
     remedy = "complete the download, or give --data.no-use-color-correction"
@@ -81,6 +99,10 @@ def read_corrections(config: NersembleDataConfig, serials: list[str]) -> Mapping
         # Refuses a matrix of another form now, and compiles the kernel before several threads ask for it.
         check_correction(correct, f"camera {serial}", folder)
     return corrections
+
+
+def _picture_size(recording: RigRecording) -> tuple[int, int]:
+    return picture_size(next(iter(next(iter(recording.full_size_images.values())).values())))
 
 
 def _affine(path: Path) -> Correction:
