@@ -15,7 +15,7 @@ LAYERS = (
     ("util", "config", "geometry"),
     ("model", "render", "data"),
     ("detect", "synthetic"),
-    ("tracking", "export", "viz"),
+    ("tracking", "export", "evaluate", "viz"),
     ("nersemble",),
     ("pipeline",),
 )

@@ -1,0 +1,1 @@
+"""How good pictures and heads are: measures that need nothing of the tracker."""
