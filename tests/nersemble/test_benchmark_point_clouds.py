@@ -12,7 +12,7 @@ POINTS = [(0.125, -1.5, 2.0), (0.1, 0.2, 0.3), (-7e-3, 1e3, 0.0)]
 NORMALS = [(0.0, 0.0, 1.0), (0.6, -0.8, 0.0), (1.0, 0.0, 0.0)]
 COLOURS = [(255, 128, 0), (1, 2, 3), (0, 0, 255)]
 CODES = {("F", 4): "f", ("F", 8): "d", ("U", 4): "I", ("I", 4): "i", ("U", 1): "B", ("I", 2): "h", ("U", 8): "Q"}
-OPEN3D = [(name, 4, "F", 1) for name in "x y z normal_x normal_y normal_z rgb".split()]
+OPEN3D = [(name, 4, "F", 1) for name in ("x", "y", "z", "normal_x", "normal_y", "normal_z", "rgb")]
 MIXED = [
     ("rgba", 4, "U", 1),
     ("label", 1, "U", 1),
@@ -215,7 +215,8 @@ def test_damage_is_one_line(tmp_path, damage, encoding):
         path.write_bytes(broken)
     with pytest.raises(InputError) as error:
         read_pcd(path)
-    assert "\n" not in str(error.value) and str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+    assert str(path) in str(error.value)
 
 
 @pytest.mark.parametrize("word", [b"one", b"1e", b"0x1p2z", b"\xff"])

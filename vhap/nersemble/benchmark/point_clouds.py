@@ -194,16 +194,17 @@ def _ascii_columns(header: Header, body: memoryview) -> dict[str, np.ndarray]:
 
 
 def _parsed(words: list[bytes], field: Field) -> np.ndarray:
-    whole = field.dtype.kind in "iu"
     try:
-        values = [int(word) for word in words] if whole else [float(word) for word in words]
-        if whole and field.name in COLOUR:
-            # A colour's top bit, of its alpha, is a sign where it is written as a signed number, and here or there not.
-            if any(not -(1 << 31) <= value < 1 << 32 for value in values):
-                raise ValueError("beyond 32 bits")
-            return np.array([value & 0xFFFFFFFF for value in values], "<u4")
-        with np.errstate(over="ignore"):
-            return np.array(values, field.dtype if whole else np.float64).astype(field.dtype)
+        if field.dtype.kind == "f":
+            with np.errstate(over="ignore"):
+                return np.array([float(word) for word in words], np.float64).astype(field.dtype)
+        values = [int(word) for word in words]
+        if field.name not in COLOUR:
+            return np.array(values, field.dtype)
+        # The top bit of a colour, of its alpha, makes it negative for some writers, and not for others.
+        if any(not -(1 << 31) <= value < 1 << 32 for value in values):
+            raise ValueError("beyond 32 bits")
+        return np.array([value & 0xFFFFFFFF for value in values], "<u4")
     except (ValueError, OverflowError) as error:
         raise Damaged(f"a {field.name} that is no number of its TYPE ({shown(str(error))})") from error
 
