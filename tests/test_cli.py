@@ -76,8 +76,19 @@ def test_commands_are_listed_and_unknown_ones_named(capsys):
     for arguments in ([], ["--help"], ["-h"]):
         cli.main(arguments)
         said = capsys.readouterr().out
-        assert all(command in said for command in cli.COMMANDS)
+        assert all(command in said for command in [*cli.COMMANDS, *cli.ALIASES])
     assert "'trak'" in wrong(capsys, cli.main, "trak")
+
+
+@pytest.mark.parametrize("alias", cli.ALIASES)
+def test_aliases_are_the_commands(capsys, alias):
+    assert alias not in cli.COMMANDS
+    usage = []
+    for name in (alias, cli.ALIASES[alias]):
+        with pytest.raises(SystemExit):
+            cli.main([name, "--help"])
+        usage.append(capsys.readouterr().out)
+    assert usage[0] == usage[1]
 
 
 def test_the_rest_of_the_line_goes_to_the_command(capsys, tmp_path):

@@ -35,8 +35,10 @@ COMMANDS = {
     "report": "vhap.report",
     "detect-landmarks": "vhap.detect_landmarks",
     "nersemble": "vhap.nersemble_dataset",
+    "nersemble-benchmark": "vhap.nersemble_benchmark",
     "demo": "vhap.demo",
 }
+ALIASES = {"benchmark": "nersemble-benchmark"}
 
 
 def parse(kind: type[C], description: str | None, args: Sequence[str] | None = None) -> C:
@@ -85,9 +87,10 @@ def main(args: Sequence[str] | None = None) -> None:
     """Passes the rest of the command line on to the command's own script."""
     words = list(sys.argv[1:] if args is None else args)
     if not words or words[0] in ("-h", "--help"):
-        print("usage: vhap <command> [options]; commands: " + ", ".join(COMMANDS))
+        print("usage: vhap <command> [options]; commands: " + ", ".join([*COMMANDS, *ALIASES]))
         return
     name = words[0].replace("_", "-")
+    name = ALIASES.get(name, name)
     if name not in COMMANDS:
         print(f"error: expected a command out of {', '.join(COMMANDS)}, found {words[0]!r}", file=sys.stderr)
         sys.exit(2)

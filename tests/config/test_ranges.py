@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from vhap import cli
+from vhap.config import benchmark
 from vhap.config.data import DataConfig
 from vhap.config.demo import DemoConfig
 from vhap.config.detect import DetectConfig
@@ -51,6 +52,8 @@ REQUIRED = {
     DetectConfig: ("--input", "i"),
     ListConfig: (),
     DownloadConfig: ("--folder", "f"),
+    benchmark.ListConfig: (),
+    benchmark.DownloadConfig: ("--folder", "f", "--benchmark", "nvs"),
     DemoConfig: (),
 }
 BAD = ("nan", "inf", "-inf", "1e300", "-1e300", "9" * 400, "9" * 5000, "-7" * 20)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import math
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from vhap.config.nersemble import DownloadConfig, ListConfig
@@ -30,7 +32,7 @@ def list_available(config: ListConfig) -> str:
 
 def run(config: DownloadConfig) -> Outcome:
     """Completes the selected files in the folder. Raises InputError, TransferError where not even the start works."""
-    _check_numbers(config)
+    check_numbers(config.n_workers, config.retries, config.timeout_s)
     base_url = find_data_url()
     policy = Policy(config.timeout_s, config.retries)
     catalogue = fetch_catalogue(base_url, policy)
@@ -43,40 +45,49 @@ def run(config: DownloadConfig) -> Outcome:
         )
     if not _agreed(config, paths):
         return Outcome(untried=paths)
-    with locked_folder(config.folder) as ledger:
-        try:
-            return download(paths, base_url, ledger, policy, config.n_workers)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise InputError(
-                f"expected room for the files in {config.folder}, found the disk full; free some and give the same "
-                "command again"
-            ) from error
+    with locked_folder(config.folder) as ledger, full_disk_explained(config.folder):
+        return download(paths, base_url, ledger, policy, config.n_workers)
 
 
-def _check_numbers(config: DownloadConfig) -> None:
-    if config.n_workers < 1 or config.retries < 0 or not 0 < config.timeout_s < math.inf:
+def check_numbers(n_workers: int, retries: int, timeout_s: float) -> None:
+    if n_workers < 1 or retries < 0 or not 0 < timeout_s < math.inf:
         raise InputError(
             "expected n_workers of at least 1, retries of at least 0 and timeout_s above 0, found "
-            f"{config.n_workers}, {config.retries}, {config.timeout_s:g}; correct them"
+            f"{n_workers}, {retries}, {timeout_s:g}; correct them"
         )
+
+
+@contextlib.contextmanager
+def full_disk_explained(folder: Path) -> Iterator[None]:
+    """InputError, which says how to go on, in place of a full disk's OSError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise InputError(
+            f"expected room for the files in {folder}, found the disk full; free some and give the same command again"
+        ) from error
 
 
 def _agreed(config: DownloadConfig, paths: list[str]) -> bool:
-    """Whether the download may start: there is room, and the user said so."""
     ledger = Ledger(config.folder)
     missing = [path for path in paths if not is_settled(path, ledger)]
     needed = estimate_bytes([path for path in missing if not (config.folder / path).is_file()])
-    there = next(folder for folder in (config.folder, *config.folder.absolute().parents) if folder.exists())
+    return is_agreed(config.folder, len(missing), needed, config.yes, "--participant, --sequence, --camera")
+
+
+def is_agreed(folder: Path, n_files: int, needed: int, yes: bool, filters: str) -> bool:
+    """Whether a download may start: there is room, and the user said so. filters: options by which it gets smaller."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     free = shutil.disk_usage(there).free
     if needed > free:
         raise InputError(
-            f"expected room for about {_as_gb(needed)} in {config.folder}, found {_as_gb(free)} free; free some, or "
-            "choose less with --participant, --sequence, --camera"
+            f"expected room for about {_as_gb(needed)} in {folder}, found {_as_gb(free)} free; free some, or "
+            f"choose less with {filters}"
         )
-    plan = f"{len(missing)} files, about {_as_gb(needed)}, into {config.folder}"
-    if config.yes or not needed:
+    plan = f"{n_files} files, about {_as_gb(needed)}, into {folder}"
+    if yes or not needed:
         get_logger().info("downloading %s", plan)
         return True
     if not sys.stdin.isatty():

@@ -5,14 +5,17 @@ from __future__ import annotations
 import csv
 import json
 import struct
+import zipfile
+import zlib
 from pathlib import Path
 
 TAIL_BYTES = 4096
+LONGEST_HEADER_LINE = 4096
 
 
 def find_damage(path: Path, suffix: str) -> str | None:
     """Why the file cannot be whole, or None. suffix: of the format, since unfinished files have another name."""
-    check = {".mp4": _damage_of_mp4, ".jpg": _damage_of_jpeg, ".json": _damage_of_json, ".csv": _damage_of_csv}[suffix]
+    check = CHECKS[suffix]
     if path.stat().st_size == 0:
         return "it is empty"
     return check(path)
@@ -65,3 +68,67 @@ def _damage_of_csv(path: Path) -> str | None:
     if not rows or rows[0][0].lstrip().startswith("<"):
         return "it is no CSV"
     return None if all(len(row) == len(rows[0]) for row in rows) else "its rows differ in length"
+
+
+def _damage_of_png(path: Path) -> str | None:
+    with open(path, "rb") as file:
+        if file.read(8) != b"\x89PNG\r\n\x1a\n":
+            return "it is no PNG"
+        file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+        return None if b"IEND\xaeB`\x82" in file.read() else "its end is missing"
+
+
+def _damage_of_npz(path: Path) -> str | None:
+    """Its index stands at the end; every array has a checksum."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+        return f"it is no whole npz ({type(error).__name__})"
+    return None if damaged is None else "an array in it is damaged"
+
+
+def _damage_of_pcd(path: Path) -> str | None:
+    """Its header says how many points of how many bytes follow."""
+    header: dict[str, list[str]] = {}
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        for line in iter(lambda: file.readline(LONGEST_HEADER_LINE), b""):
+            if line.startswith(b"#"):
+                continue
+            word, *values = line.decode("ascii", errors="replace").split() or [""]
+            header[word] = values
+            if word == "DATA" or file.tell() > TAIL_BYTES:
+                break
+        try:
+            (kind,), (points,) = header["DATA"], header["POINTS"]
+            sizes = [int(value) for value in header["SIZE"]]
+            counts = [int(value) for value in header.get("COUNT", ["1"] * len(sizes))]
+            expected = int(points) * sum(a * b for a, b in zip(sizes, counts, strict=True))
+        except (KeyError, ValueError):
+            return "it is no pcd"
+        if expected < 0:
+            return "it is no pcd"
+        if kind == "ascii":
+            found, expected = sum(bool(line.strip()) for line in file), int(points)
+        elif kind == "binary":
+            found = size - file.tell()
+        elif kind == "binary_compressed" and len(head := file.read(8)) == 8:
+            (expected, inflated), wanted = struct.unpack("<II", head), expected
+            if inflated != wanted:
+                return "its sizes contradict each other"
+            found = size - file.tell()
+        else:
+            return "it is no pcd"
+    return None if found >= expected else f"it holds {found} of {expected} {'lines' if kind == 'ascii' else 'bytes'}"
+
+
+CHECKS = {
+    ".mp4": _damage_of_mp4,
+    ".jpg": _damage_of_jpeg,
+    ".json": _damage_of_json,
+    ".csv": _damage_of_csv,
+    ".png": _damage_of_png,
+    ".npz": _damage_of_npz,
+    ".pcd": _damage_of_pcd,
+}

@@ -6,7 +6,7 @@ import queue
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -63,8 +63,15 @@ def is_settled(path: str, ledger: Ledger) -> bool:
     return not path.endswith(".csv") and ledger.version(path) is not None
 
 
-def download(paths: Sequence[str], base_url: str, ledger: Ledger, policy: Policy, n_workers: int) -> Outcome:
-    """Brings files into the ledger's folder, `n_workers` at a time.
+def download(
+    paths: Sequence[str],
+    base_url: str,
+    ledger: Ledger,
+    policy: Policy,
+    n_workers: int,
+    is_settled: Callable[[str, Ledger], bool] = is_settled,
+) -> Outcome:
+    """Brings files into the ledger's folder, `n_workers` at a time. is_settled: which need not be asked for.
 
     A failure does not stop the others, unless many follow each other without one success: then the rest is not tried.
     Errors of the disk stop everything and are raised.

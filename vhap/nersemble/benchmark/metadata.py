@@ -139,4 +139,4 @@ def _all_within(numbers: list[int], least: int) -> bool:
 
 
 def _unusable(path: str | Path, found: str, expected: str) -> InputError:
-    return InputError(f"expected {expected} in {path}, found {found}; download the metadata again")
+    return InputError(f"expected {expected} in {path}, found {found}; remove it and download it again")

@@ -1,0 +1,49 @@
+"""Options of `vhap benchmark`: listing and downloading the data of the NeRSemble benchmark."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from vhap.config.ranges import CountOrNone, Range
+
+Benchmark = Literal["nvs", "mono_flame_avatar", "svfr"]
+
+
+@dataclass(frozen=True)
+class ListConfig:
+    """Lists participants, files and sizes of the benchmarks; asks no server."""
+
+    benchmark: Literal["all", "nvs", "mono_flame_avatar", "svfr"] = "all"
+    """Which benchmark is listed."""
+
+
+@dataclass(frozen=True)
+class DownloadConfig:
+    """Downloads the chosen part of a benchmark; given again, it completes what is missing."""
+
+    folder: Path
+    """Where the data are written, in a folder of the benchmark's name."""
+    benchmark: Benchmark
+    """nvs (novel views), mono_flame_avatar (monocular FLAME avatars) or svfr (single-view face reconstruction)."""
+    assets: tuple[str, ...] = ("all",)
+    """all (without flame2023_tracking, which version 2 replaces), or names: calibration images alpha_maps pointclouds
+    flame2023_tracking_v2 flame2023_tracking."""
+    participant: tuple[str, ...] = ("all",)
+    """all, or numbers of participants: 388 422."""
+    sequence: tuple[str, ...] = ("all",)
+    """all, or names of sequences: EXP-1-head FREE."""
+    pointcloud_frames: tuple[str, ...] = ("0",)
+    """Timesteps whose pointclouds are downloaded (nvs only): all (66 GB), or numbers: 0 10 20."""
+    n_workers: Annotated[int, Range(1, 1024)] = 1
+    """Files that are transferred at the same time."""
+    overwrite: bool = False
+    """Compare also what is known to be whole with the server's version, and fetch again what differs."""
+    yes: bool = False
+    """Start without asking."""
+    timeout_s: Annotated[float, Range(0, 86_400, above=True)] = 30.0
+    """Seconds for a reply to begin, and then without data (or with less than 1 kB for each of them), after which a
+    connection counts as broken."""
+    retries: CountOrNone = 6
+    """Attempts at a file after the first that bring nothing new, before it counts as failed."""

@@ -1,0 +1,60 @@
+"""The NeRSemble benchmark: lists and downloads its data."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Union
+
+import tyro
+
+from vhap.cli import parse
+from vhap.config.benchmark import DownloadConfig, ListConfig
+from vhap.util.errors import exits_cleanly
+
+
+def run_list(config: ListConfig) -> None:
+    from vhap.pipeline.benchmark_download import list_available
+
+    print(list_available(config))
+
+
+def run_download(config: DownloadConfig) -> None:
+    from vhap.data.nersemble.http import TransferError
+    from vhap.pipeline.benchmark_download import run
+    from vhap.pipeline.nersemble_download import describe
+
+    try:
+        outcome = run(config)
+    except TransferError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    text, troubles = describe(outcome, config.folder / config.benchmark)
+    print(text)
+    if troubles:
+        print(*troubles, "give the same command again to complete the rest", sep="\n", file=sys.stderr)
+        sys.exit(1)
+
+
+COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
+    "list": (ListConfig, run_list),
+    "download": (DownloadConfig, run_download),
+}
+"""Name of a subcommand: its options, and what runs it. Options without a default are positional."""
+
+
+@exits_cleanly
+def main(args: Sequence[str] | None = None) -> None:
+    words = list(sys.argv[1:] if args is None else args)
+    if words[:1] == ["list"] and words[1:2] and not words[1].startswith("-"):
+        words.insert(1, "--benchmark")
+    kinds = tuple(
+        Annotated[kind, tyro.conf.subcommand(name), tyro.conf.PositionalRequiredArgs]
+        for name, (kind, _) in COMMANDS.items()
+    )
+    config = parse(Union[kinds], __doc__, words)  # pyright: ignore[reportArgumentType] # noqa: UP007
+    next(run for kind, run in COMMANDS.values() if type(config) is kind)(config)
+
+
+if __name__ == "__main__":
+    main()
