@@ -25,10 +25,14 @@ FLAME_AXES = np.array([[0.2, 0.1, -0.4], [3.0, 0.5, -0.1], [0, 0, 0], [np.pi, 0,
 
 
 @pytest.fixture(scope="module")
-def head(tmp_path_factory):
+def flame_path(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        path = flame_files.write_flame(tmp_path_factory.mktemp("flame"), patch)
-        return load_flame(path, with_teeth=False)
+        return flame_files.write_flame(tmp_path_factory.mktemp("flame"), patch)
+
+
+@pytest.fixture(scope="module")
+def head(flame_path):
+    return load_flame(flame_path, with_teeth=False)
 
 
 def turned(angles) -> np.ndarray:
@@ -167,6 +171,21 @@ def test_provider_poses_it(head):
         provider.get_vertices(5)
 
 
+def test_provider_finds_the_head(head, flame_path, monkeypatch):
+    monkeypatch.setenv("VHAP_FLAME_MODEL", str(flame_path))
+    given = tracking()
+    np.testing.assert_allclose(
+        FlameProvider(given).get_vertices(2), FlameProvider(given, head).get_vertices(2), atol=1e-6
+    )
+
+
+def test_teeth_are_left_out(head, flame_path):
+    given = tracking(1.3)
+    provider, expected = FlameProvider(given, load_flame(flame_path, with_teeth=True)), FlameProvider(given, head)
+    np.testing.assert_allclose(provider.get_vertices(3), expected.get_vertices(3), atol=1e-6)
+    np.testing.assert_array_equal(provider.faces, head.faces.numpy())
+
+
 def arrays() -> dict[str, np.ndarray]:
     return {name: np.float32(value) if name != "frames" else value for name, value in vars(tracking()).items()}
 
@@ -216,8 +235,16 @@ def test_nothing_is_saved_that_cannot_be_loaded(tmp_path):
 
 
 def test_what_does_not_fit_is_refused_or_reported(head, caplog):
-    with pytest.raises(InputError, match="found ict"):
-        tracking().to_result(replace(head, name="ict"))
+    for name in ("ict_facekit", "flame2020", "flame2023_open"):
+        other = replace(head, name=name)
+        with pytest.raises(InputError, match=f"found {name}"):
+            tracking().to_result(other)
+        with pytest.raises(InputError, match=f"found {name}"):
+            FlameTracking.from_result(result(other, None), other)
+        with pytest.raises(InputError, match=f"found {name}"):
+            FlameProvider(tracking(), other)
+    with pytest.raises(InputError, match="found 50 and 100"):
+        tracking().to_result(head.keep_coefficients(50, 100))
     with pytest.raises(InputError, match="result of the head"):
         FlameTracking.from_result(replace(result(head, None), head_model=np.array("flame2020:00")), head)
     with pytest.raises(InputError, match="coefficients of expression"):

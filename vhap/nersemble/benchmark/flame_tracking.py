@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 EULER = "XYZ"
 """About the axes that turn along: R = Rx Ry Rz. (Lower case is about fixed axes.)"""
+HEAD = "flame2023"
 N_SHAPE, N_EXPRESSION = 300, 100
-N_VERTICES = 5023
 MOST_RAD, MOST_COEFFICIENT, MOST_UNITS = 20.0, 1e3, 1e6
 MOST_DISAGREEMENT = 1e-3
 """Between entries of a file's matrices and those of its angles."""
@@ -151,17 +151,23 @@ class FlameTracking:
 class FlameProvider:
     """Meshes of a tracking: 5023 vertices in the world of the cameras, without teeth.
 
-    head: FLAME 2023, by `vhap.model.flame.load_flame`; teeth that it has are left out. Its joints do not move with
-    the expression, as the FLAME paper has it. Implementations that take them from the face with its expression place
-    jaw and eyes slightly differently where these are turned.
+    head: FLAME 2023, whose teeth are left out where it has them; None takes the file that VHAP_FLAME_MODEL names or
+    that is in asset/flame. Its joints do not move with the expression, as the FLAME paper has it. Implementations that
+    take them from the face with its expression place jaw and eyes slightly differently where these are turned.
     """
 
-    def __init__(self, flame_tracking: FlameTracking, head: HeadModel) -> None:
+    def __init__(self, flame_tracking: FlameTracking, head: HeadModel | None = None) -> None:
+        if head is None:
+            from vhap.model.load import load_head
+
+            head = load_head("flame", add_teeth=False)
         _require_flame(head)
         self._tracking, self._head = flame_tracking, head
         self._rotation = flame_tracking._rotation()
+        # Teeth are the last vertices.
+        self._count = head.n_vertices - len(head.regions.get("teeth", ()))
         faces = head.faces.cpu().numpy()
-        self.faces = faces[(faces < N_VERTICES).all(axis=1)]
+        self.faces = faces[(faces < self._count).all(axis=1)]
 
     def has_mesh(self, timestep: int) -> bool:
         return 0 <= timestep < len(self._tracking.frames)
@@ -190,7 +196,7 @@ class FlameProvider:
             jaw_pose=tensor(tracking.jaw[timestep]),
             eyes_pose=tensor(tracking.eyes[timestep]),
         )
-        vertices = pose(self._head, params)[:N_VERTICES].detach().cpu().numpy().astype(np.float64)
+        vertices = pose(self._head, params)[: self._count].detach().cpu().numpy().astype(np.float64)
         placed = float(tracking.scale.reshape(())) * vertices @ self._rotation[timestep].T
         return (placed + tracking.translation[timestep]).astype(np.float32)
 
@@ -236,8 +242,12 @@ def _euler(matrices: np.ndarray) -> np.ndarray:
 
 
 def _require_flame(head: HeadModel) -> None:
-    if not head.name.startswith("flame"):
-        raise InputError(f"expected FLAME as the head of the benchmark's tracking, found {head.name}; load FLAME 2023")
+    # The coefficients of another release mean other shapes.
+    if head.name != HEAD:
+        raise InputError(
+            f"expected {HEAD} as the head of the benchmark's tracking, found {head.name}; load FLAME 2023, from a file "
+            "with 2023 in its name"
+        )
     if head.n_shape != N_SHAPE or head.n_expr != N_EXPRESSION:
         raise InputError(
             f"expected FLAME with {N_SHAPE} and {N_EXPRESSION} coefficients, found {head.n_shape} and {head.n_expr}; "
