@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from nersemble_server import TABLE, mp4, serving, small_dataset
 
-from vhap import nersemble
+from vhap import nersemble_dataset
 from vhap.data.nersemble import download, ledger, transfer
 from vhap.data.nersemble.http import Version
 from vhap.util.log import get_logger
@@ -42,7 +42,7 @@ def folder(tmp_path) -> Path:
 
 def status_of(*words: object) -> int:
     try:
-        nersemble.main([str(word) for word in words])
+        nersemble_dataset.main([str(word) for word in words])
     except SystemExit as stop:
         return int(stop.code or 0)
     return 0

@@ -272,6 +272,8 @@ def test_damaged_pointclouds(tmp_path, kind):
     whole = pcd(kind)
     path.write_bytes(whole)
     assert find_damage(path, ".pcd") is None
+    path.write_bytes(whole.replace(b"POINTS 9\n", b""))
+    assert find_damage(path, ".pcd") is None
     for damaged in (whole[:-9], whole[:60], b"<html></html>", whole.replace(b"POINTS 9", b"POINTS x"), b"\n" * 9999):
         path.write_bytes(damaged)
         assert find_damage(path, ".pcd") is not None
