@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import struct
 import sys
 import weakref
 import zipfile
@@ -20,7 +21,16 @@ from vhap.util.lock import LOCK_FILE, folder_lock
 
 UNFINISHED_SUFFIX = ".unfinished"
 MAX_BYTES_READ = 1 << 20
-DAMAGE = (zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError, EOFError, ValueError, zlib.error, KeyError)
+DAMAGE = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    KeyError,
+    zlib.error,
+    struct.error,
+)
 """What the zip library raises of damaged, encrypted and unknown members; NotImplementedError is a RuntimeError."""
 Writer = TypeVar("Writer", bound="SubmissionDataWriter")
 
