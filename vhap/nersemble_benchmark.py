@@ -1,4 +1,4 @@
-"""The NeRSemble benchmark: lists and downloads its data."""
+"""The NeRSemble benchmark: lists and downloads its data, checks submissions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any, Union
 import tyro
 
 from vhap.cli import parse
-from vhap.config.benchmark import DownloadConfig, ListConfig
+from vhap.config.benchmark import DownloadConfig, ListConfig, ValidateConfig
 from vhap.util.errors import exits_cleanly
 
 
@@ -36,9 +36,18 @@ def run_download(config: DownloadConfig) -> None:
         sys.exit(1)
 
 
+def run_validate(config: ValidateConfig) -> None:
+    from vhap.pipeline.benchmark_validate import describe, run
+
+    findings = run(config)
+    print(describe(findings))
+    sys.exit(1 if findings else 0)
+
+
 COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "list": (ListConfig, run_list),
     "download": (DownloadConfig, run_download),
+    "validate": (ValidateConfig, run_validate),
 }
 """Name of a subcommand: its options, and what runs it. Options without a default are positional."""
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from trimesh import Trimesh
 
-from vhap.config.benchmark_validate import ValidateConfig
+from vhap.config.benchmark import ValidateConfig
 from vhap.nersemble.benchmark.constants import BENCHMARK_SVFR_IMAGE_KEYS
 from vhap.nersemble.benchmark.mesh_submission import SVFRSubmissionDataReader, SVFRSubmissionDataWriter
 from vhap.nersemble.benchmark.metadata import (

@@ -1,4 +1,4 @@
-"""Options of `vhap benchmark`: listing and downloading the data of the NeRSemble benchmark."""
+"""Options of `vhap benchmark`: data of the NeRSemble benchmark, and submissions to it."""
 
 from __future__ import annotations
 
@@ -47,3 +47,15 @@ class DownloadConfig:
     connection counts as broken."""
     retries: CountOrNone = 6
     """Attempts at a file after the first that bring nothing new, before it counts as failed."""
+
+
+@dataclass(frozen=True)
+class ValidateConfig:
+    """Checks a submission before it is sent, without the network."""
+
+    zip: Path
+    """The submission."""
+    folder: Path | None = None
+    """The benchmark's folder, whose metadata.json give the lengths of the videos; not needed for svfr."""
+    benchmark: Benchmark | None = None
+    """Which benchmark it is for; left out, its files say so."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from vhap.config.benchmark_validate import ValidateConfig
+from vhap.config.benchmark import ValidateConfig
 from vhap.nersemble.benchmark.archives import SubmissionDataReader
 from vhap.nersemble.benchmark.mesh_submission import TASKS, SVFRSubmissionDataReader, svfr_paths
 from vhap.nersemble.benchmark.video_submission import (

@@ -25,8 +25,15 @@ from vhap.nersemble.benchmark.constants import (
 )
 from vhap.nersemble.benchmark.flame_tracking import FlameProvider, FlameTracking
 from vhap.nersemble.benchmark.managers import ImageKey, MonoFlameAvatarDataManager, NVSDataManager, SVFRDataManager
+from vhap.nersemble.benchmark.mesh_submission import SVFRSubmissionDataReader, SVFRSubmissionDataWriter
 from vhap.nersemble.benchmark.metadata import MonoFLAMEAvatarMetadata, NVSMetadata
 from vhap.nersemble.benchmark.point_clouds import read_pcd
+from vhap.nersemble.benchmark.video_submission import (
+    MonoFlameAvatarSubmissionDataReader,
+    MonoFlameAvatarSubmissionDataWriter,
+    NVSSubmissionDataReader,
+    NVSSubmissionDataWriter,
+)
 
 __all__ = [
     "ASSETS",
@@ -52,8 +59,14 @@ __all__ = [
     "ImageKey",
     "MonoFLAMEAvatarMetadata",
     "MonoFlameAvatarDataManager",
+    "MonoFlameAvatarSubmissionDataReader",
+    "MonoFlameAvatarSubmissionDataWriter",
     "NVSDataManager",
     "NVSMetadata",
+    "NVSSubmissionDataReader",
+    "NVSSubmissionDataWriter",
     "SVFRDataManager",
+    "SVFRSubmissionDataReader",
+    "SVFRSubmissionDataWriter",
     "read_pcd",
 ]

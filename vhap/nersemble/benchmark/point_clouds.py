@@ -54,9 +54,8 @@ def read_pcd(path: str | Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     As Open3D has it: colours or normals that the file lacks are an empty (0, 3), fields that are none of the three are
     skipped, and the NaN of a point that was not measured stays. rgb and rgba are 32 bits 0xAARRGGBB, whose alpha is not
-    used. A compressed file is unpacked by a Python loop over its runs: about a second for each ten megabytes of noisy
-    floats, several times that where most of it repeats. InputError where the file is missing, damaged, or longer or
-    shorter than its header says.
+    used. A compressed file is unpacked by a Python loop over its runs. InputError where the file is missing,
+    damaged, or longer or shorter than its header says.
     """
     path = Path(path)
     content = read_bytes(path, "a point cloud")
