@@ -13,7 +13,7 @@ from vhap.model.head import HeadModel
 from vhap.synthetic.person import Person
 from vhap.synthetic.rig_layouts import RigFiles
 from vhap.synthetic.writer import write_video
-from vhap.util.files import read_json, write_bytes, write_json
+from vhap.util.files import map_npy, read_json, write_bytes, write_json
 from vhap.util.progress import progress
 
 FIELDS = ("x", "y", "z", "normal_x", "normal_y", "normal_z", "rgb")
@@ -25,7 +25,7 @@ def write_benchmark(
     """Everything that is missing. Point clouds hold the true vertices, in the calibration's world."""
     for serial in files.given(serials):
         write_video(files.alpha_video(serial), [files.alpha(serial, timestep) for timestep in timesteps], fps)
-    vertices, colors = np.load(files.vertices, mmap_mode="r"), vertex_colors(model, person)
+    vertices, colors = map_npy(files.vertices), vertex_colors(model, person)
     for t in progress(range(len(timesteps)), "point clouds"):
         points = torch.from_numpy(np.array(vertices[t]))
         if not files.point_cloud(t).is_file():

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from vhap.data.nersemble.catalogue import NVS_HOLD_OUT_SERIALS
 from vhap.synthetic.writer import DETECTOR_FILES
 
 RigLayout = Literal["nersemble_v1", "nersemble_v2", "benchmark_nvs", "multiview", "single_frame"]
-HOLD_OUT_SERIALS = ("222200046", "222200037", "222200039")
-"""Of the benchmark of novel views: cameras that are calibrated, and whose recordings are not given."""
 CameraFile = Literal["camera_params", "transforms", "colmap"]
 
 
@@ -125,7 +124,7 @@ class RigFiles:
 
     def given(self, serials: Sequence[str]) -> list[str]:
         """Cameras whose recordings are given; the benchmark keeps some back."""
-        return [serial for serial in serials if not (self.is_benchmark and serial in HOLD_OUT_SERIALS)]
+        return [serial for serial in serials if not (self.is_benchmark and serial in NVS_HOLD_OUT_SERIALS)]
 
     def background(self, serial: str) -> Path:
         return self._sequences / "BACKGROUND" / f"image_{serial}.jpg"
@@ -144,6 +143,7 @@ class RigFiles:
         for serial in self.given(serials):
             single += [self.video(serial)] if videos else []
             single += [self.alpha_video(serial)] if self.is_benchmark else []
-        single += [self.point_cloud(t) for t in range(len(timesteps))] if self.is_benchmark else []
+        if self.is_benchmark:
+            single += [self.metadata, *(self.point_cloud(t) for t in range(len(timesteps)))]
         frames = all(self.has_frame(serial, timestep) for serial in serials for timestep in timesteps)
         return frames and all(path.is_file() for path in single)
