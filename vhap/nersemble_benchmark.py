@@ -9,7 +9,13 @@ from typing import Annotated, Any, Union
 import tyro
 
 from vhap.cli import parse
-from vhap.config.benchmark import DownloadConfig, ListConfig, ValidateConfig
+from vhap.config.benchmark import (
+    BenchmarkRunConfig,
+    BenchmarkTrackConfig,
+    DownloadConfig,
+    ListConfig,
+    ValidateConfig,
+)
 from vhap.util.errors import exits_cleanly
 
 
@@ -44,9 +50,27 @@ def run_validate(config: ValidateConfig) -> None:
     sys.exit(1 if findings else 0)
 
 
+def run_track(config: BenchmarkTrackConfig) -> None:
+    from vhap.pipeline.benchmark_track import run
+
+    print(*run(config), sep="\n")
+
+
+def run_whole(config: BenchmarkRunConfig) -> None:
+    from vhap.pipeline.benchmark_run import run
+    from vhap.pipeline.benchmark_validate import describe
+
+    findings = run(config)
+    if findings is not None:
+        print(config.zip, describe(findings), sep="\n")
+        sys.exit(1 if findings else 0)
+
+
 COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "list": (ListConfig, run_list),
     "download": (DownloadConfig, run_download),
+    "track": (BenchmarkTrackConfig, run_track),
+    "run": (BenchmarkRunConfig, run_whole),
     "validate": (ValidateConfig, run_validate),
 }
 """Name of a subcommand: its options, and what runs it. Options without a default are positional."""

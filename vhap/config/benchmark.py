@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from vhap.config.ranges import CountOrNone, Range
+from vhap.config.data import LandmarkSource
+from vhap.config.ranges import CountOrNone, Downsampling, Range, Seed
+from vhap.config.track import ModelConfig
 
 Benchmark = Literal["nvs", "mono_flame_avatar", "svfr"]
 
@@ -59,3 +61,54 @@ class ValidateConfig:
     """The benchmark's folder, whose metadata.json give the lengths of the videos; not needed for svfr."""
     benchmark: Benchmark | None = None
     """Which benchmark it is for; left out, its files say so."""
+    participant: tuple[str, ...] = ("all",)
+    """all, or the numbers of those whom a part of the submission is of; what the others lack is no fault then."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkTrackingConfig:
+    """Which data of a benchmark are tracked, and how."""
+
+    folder: Path
+    """The benchmark's folder, as the download made it."""
+    benchmark: Benchmark
+    """nvs, mono_flame_avatar or svfr."""
+    participant: tuple[str, ...] = ("all",)
+    """all, or numbers of participants: 388 422."""
+    sequence: tuple[str, ...] = ("all",)
+    """all, or names of sequences: GLASSES FREE."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """The head, as in every tracking command."""
+    landmark_source: LandmarkSource = "mediapipe"
+    """Landmark detector."""
+    n_downsample_rgb: Downsampling | None = None
+    """Track on smaller copies of the pictures, which are made where they are missing."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: cuda if there."""
+    seed: Seed = 0
+    """Of tracking."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkTrackConfig(BenchmarkTrackingConfig):
+    """Tracks the sequences, or the pictures, of a benchmark; those that are tracked already are left alone."""
+
+    output_folder: Path = Path("output/benchmark")
+    """Run folders are made in BENCHMARK/388_GLASSES, or of pictures BENCHMARK/017_EXP-1-head_429_222200040, in it."""
+    tracking: Literal["own", "given"] = "own"
+    """given: no tracking, but a run of the FLAME tracking that mono_flame_avatar comes with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkRunConfig(BenchmarkTrackingConfig):
+    """From the downloaded folder to a valid submission: tracks, renders or reconstructs, packs, validates. Given again,
+    it goes on where it was stopped."""
+
+    benchmark: Literal["nvs", "svfr"]
+    """nvs: videos of the hold-out cameras. svfr: posed and neutral meshes."""
+    zip: Path
+    """The submission that is written."""
+    output_folder: Path | None = None
+    """Where run folders are made; by default beside the zip, in OUT.zip.runs."""
+    dry_run: bool = False
+    """Try on one moment how long it will take, and how much it will write; then stop."""

@@ -10,7 +10,7 @@ import numpy as np
 from vhap.config.data import LandmarkSource
 from vhap.data.landmark_files import POINT_COUNTS, changed_pictures, load_landmarks
 from vhap.data.pictures import some_names
-from vhap.data.plausible import NO_DETECTION
+from vhap.data.plausible import NO_DETECTION, FaceError
 from vhap.data.provenance import Provenance
 from vhap.data.sequence_folder import SequenceFolder
 from vhap.util.errors import InputError
@@ -36,7 +36,8 @@ def point_count(source: LandmarkSource) -> int:
 
 
 def read_points(sequence: SequenceFolder, source: LandmarkSource) -> np.ndarray:
-    """(T, L, 3) as `read_point_files` gives them; InputError on missing files and where no picture shows a face."""
+    """(T, L, 3) as `read_point_files` gives them; InputError on missing files, FaceError where no picture
+    shows a face."""
     files = {}
     for name in SOURCE_FILES[source]:
         path = sequence.landmark_file(name)
@@ -49,7 +50,7 @@ def read_points(sequence: SequenceFolder, source: LandmarkSource) -> np.ndarray:
     made = Provenance(sequence.path)
     points = read_point_files(files, sequence.timestep_ids, source, made.sources(sequence.full_size_images))
     if not (points[..., 2] > 0).any():
-        raise InputError(
+        raise FaceError(
             f"expected a face in some picture of {sequence.path}, found none by {source}; "
             "check the pictures or try another --data.landmark_source"
         )

@@ -51,6 +51,10 @@ BRIGHTER = 32
 """Grey values between the levels, and of the step in one channel, at which colour corrections are tried."""
 
 
+class FaceError(InputError):
+    """Landmarks show no face."""
+
+
 def check_landmarks(points: np.ndarray, boxes: np.ndarray, path: str | Path) -> None:
     """InputError where points (T, N, 3) or boxes (T, 5) of a file are not x / width, y / height, confidence."""
     placed = ~(points[..., :2] == NO_DETECTION).all(-1)
@@ -106,7 +110,7 @@ def _check_coordinates(xy: np.ndarray, what: str, path: str | Path) -> None:
 
 
 def check_faces(points_px: np.ndarray, confidence: np.ndarray, landmark_set: str, where: str | Path) -> None:
-    """InputError where points are no faces: of another order, mirrored, upside down, or stretched.
+    """FaceError where points are no faces: of another order, mirrored, upside down, or stretched.
 
     points_px: (F, L, 2) px of F pictures, confidence: (F, L); landmark_set: `ibug` or `mediapipe`. A few wrong faces
     pass: it needs most of those that show both eyes and the mouth.
@@ -120,7 +124,7 @@ def check_faces(points_px: np.ndarray, confidence: np.ndarray, landmark_set: str
     face = _extent(np.where(known[..., None], points, np.nan))
     remedy = "write them in the order, the axes and the units that doc/monocular.md names, or detect again"
     if np.median(face) < SMALLEST_FACE_PX and not np.median(np.abs(points)):
-        raise InputError(
+        raise FaceError(
             f"expected landmarks of faces in {where}, found points at 0 0 with a confidence; write 0 as confidence, "
             "and -1 as x and y, where nothing was found"
         )
@@ -128,7 +132,7 @@ def check_faces(points_px: np.ndarray, confidence: np.ndarray, landmark_set: str
         return
     eyes = np.maximum(_extent(points[:, left]), _extent(points[:, right])) / np.maximum(face, SMALLEST_FACE_PX)
     if np.median(eyes) > LARGEST_EYE:
-        raise InputError(
+        raise FaceError(
             f"expected landmarks in the order of {landmark_set} in {where}, found eyes {np.median(eyes):.0%} as large "
             f"as the face, which looks like another order of the points; {remedy}"
         )
@@ -139,13 +143,13 @@ def check_faces(points_px: np.ndarray, confidence: np.ndarray, landmark_set: str
     sure = np.abs(sine) > SURE_TURN
     if sure.any() and (sine[sure] < 0).mean() > MOST_MIRRORED:
         x, y = np.median(down[sure] / lengths[1][sure, None], axis=0)
-        raise InputError(
+        raise FaceError(
             f"expected faces with the subject's right eye before the left one in {where}, found mirror images, which "
             f"look like {_reflection(x, y)}"
         )
     ratio = float(np.median(lengths[1] / lengths[0]))
     if not EYES_TO_MOUTH[0] <= ratio <= EYES_TO_MOUTH[1]:
-        raise InputError(
+        raise FaceError(
             f"expected faces in their proportions in {where}, found eyes to mouth {ratio:.2g} times eye to eye, which "
             "looks like x or y divided by the wrong side; divide x by the width and y by the height of the picture"
         )

@@ -132,6 +132,11 @@ class RigCapture:
         """As `given_camera`, in the world and the units of the calibration; float64."""
         return self._camera
 
+    def other_camera(self, name: str) -> Camera:
+        """One camera of the calibration, whether it has pictures or not, without a leading axis, in the calibration's
+        world, for pictures of the size it was calibrated for; float64. InputError where there is none of that name."""
+        return self._whole_rig.select([name]).camera(0, torch.float64)
+
     def check_lenses(self) -> None:
         """InputError where intrinsics cannot be those of the pictures that the calibration speaks of."""
         for index, name in enumerate(self._rig.names):

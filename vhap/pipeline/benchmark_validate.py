@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from vhap.config.benchmark import ValidateConfig
+from vhap.nersemble.benchmark import assets
 from vhap.nersemble.benchmark.archives import SubmissionDataReader
 from vhap.nersemble.benchmark.mesh_submission import TASKS, SVFRSubmissionDataReader, svfr_paths
 from vhap.nersemble.benchmark.video_submission import (
@@ -16,14 +18,40 @@ from vhap.nersemble.benchmark.video_submission import (
     nvs_keys,
 )
 from vhap.util.errors import InputError, as_one_line
+from vhap.util.log import get_logger
 
 MOST_LISTED = 10
 """Findings of a kind that the text names."""
 
 
 def run(config: ValidateConfig) -> dict[str, list[Any]]:
-    """What is wrong with the submission, by kind; empty where nothing is. InputError where it cannot be checked."""
+    """What is wrong with the submission, or a part of it, by kind; empty where nothing is. InputError where it cannot
+    be checked."""
     benchmark = config.benchmark or find_benchmark(config.zip)
+    participants = assets.select(benchmark, participants=config.participant).participants
+    return of_participants(_all_findings(config, benchmark), participants)
+
+
+def of_participants(findings: dict[str, list[Any]], participants: Collection[int]) -> dict[str, list[Any]]:
+    """What is wrong with their files; what files of others lack goes into the log."""
+    kept: dict[str, list[Any]] = {}
+    for kind, entries in findings.items():
+        paths = [entry[0] if isinstance(entry, tuple) else entry for entry in entries]
+        others = [not _is_of(path, participants) for path in paths]
+        if left := [entry for entry, other in zip(entries, others) if not other]:
+            kept[kind] = left
+        if any(others):
+            get_logger().info("%s of other participants, not counted: %d", kind, sum(others))
+    return kept
+
+
+def _is_of(path: str, participants: Collection[int]) -> bool:
+    """Whether a file in the archive is one of theirs, or of nobody's."""
+    first = path.split("/")[0]
+    return not (first.isascii() and first.isdecimal()) or int(first) in participants
+
+
+def _all_findings(config: ValidateConfig, benchmark: assets.Benchmark) -> dict[str, list[Any]]:
     if benchmark == "svfr":
         with SVFRSubmissionDataReader(config.zip) as reader:
             return reader.validate_submission()
@@ -37,16 +65,16 @@ def run(config: ValidateConfig) -> dict[str, list[Any]]:
         return reader.validate_submission()
 
 
-def find_benchmark(zip_path: Path) -> str:
+def find_benchmark(zip_path: Path) -> assets.Benchmark:
     """Which benchmark an archive's files belong to. InputError where that is none, or more than one."""
-    expected = {
+    expected: dict[assets.Benchmark, set[str]] = {
         "nvs": {get_video_path(*key) for key in nvs_keys()},
         "mono_flame_avatar": {get_video_path(*key) for key in mono_flame_avatar_keys()},
         "svfr": {name for task in TASKS for names in svfr_paths(task) for name in names},
     }
     with SubmissionDataReader(zip_path) as reader:
         names = set(reader.list_files())
-    found = [benchmark for benchmark, own in expected.items() if own & names]
+    found: list[assets.Benchmark] = [benchmark for benchmark, own in expected.items() if own & names]
     if len(found) != 1:
         raise InputError(
             f"expected files of one benchmark in {zip_path}, found those of {' and '.join(found) or 'none'}; pack it "

@@ -9,6 +9,7 @@ import torch
 
 from vhap.config.loading import load_config, save_config, to_plain
 from vhap.config.track import TrackConfig
+from vhap.data.results import result_epochs
 from vhap.data.run_order import new_run_folder, runs_in
 from vhap.tracking.checkpoint import CHECKPOINT, Checkpoint, OtherVersionError, checkpoint_in, load_checkpoint
 from vhap.util.errors import InputError
@@ -47,6 +48,20 @@ def unfinished_run(config: TrackConfig, views: tuple[int, int], device: torch.de
                 get_logger().warning("%s; starting anew", str(error).split("; ")[0])
                 return None
             return None if _complete(folder, config, checkpoint) else (folder, checkpoint)
+    return None
+
+
+def finished_run(config: TrackConfig) -> Path | None:
+    """The newest run folder with an equal config that was tracked to its end; whether it has its page is no matter.
+
+    config: as `start_run_folder` writes it.
+    """
+    for folder in reversed(runs_in(config.exp.output_folder)):
+        if checkpoint_in(folder) and _same(folder, config) and result_epochs(folder):
+            try:
+                return folder if load_checkpoint(folder, torch.device("cpu")).finished else None
+            except (InputError, OtherVersionError):
+                return None
     return None
 
 

@@ -14,6 +14,7 @@ from vhap.config.data import DataConfig, MultiviewDataConfig
 from vhap.config.no_effect import lines_of_no_effect, traits_of
 from vhap.config.ranges import check_ranges
 from vhap.config.track import ModelConfig, TrackConfig, usual_weights, with_known_occlusions
+from vhap.data.plausible import FaceError
 from vhap.data.results import TrackResult, load_result, result_epochs, result_path, save_result
 from vhap.data.sample import Capture
 from vhap.model.head import HeadModel, landmark_head, pose
@@ -30,7 +31,7 @@ from vhap.pipeline.evaluation_folder import write_evaluation_folder
 from vhap.pipeline.heads import open_head, resolved
 from vhap.pipeline.lost_frames import Pictures, all_small_pictures, check_pictures, described, lost_reasons
 from vhap.pipeline.rendered_frames import scene_of
-from vhap.pipeline.run_folder import start_run_folder, unfinished_run
+from vhap.pipeline.run_folder import finished_run, start_run_folder, unfinished_run
 from vhap.pipeline.start_values import (
     newest_checkpoint,
     saved_result,
@@ -68,7 +69,7 @@ def run(config: TrackConfig, lines: Sequence[str] = ()) -> Path:
     check_options(config)
     torch.manual_seed(config.seed)
     asked = config
-    config = with_known_occlusions(replace(config, model=resolved(config.model)))
+    config = spelt_out(config)
     device = choose_device(config.device)
     capture = open_capture(config)
     count = len(capture.timestep_ids)
@@ -97,6 +98,17 @@ def run(config: TrackConfig, lines: Sequence[str] = ()) -> Path:
             get_logger().removeHandler(handler)
             handler.close()
     return folder
+
+
+def spelt_out(config: TrackConfig) -> TrackConfig:
+    """The options as config.yml keeps them: the head's files by name, and what counts as hidden."""
+    return with_known_occlusions(replace(config, model=resolved(config.model)))
+
+
+def run_once(config: TrackConfig) -> Path:
+    """As `run`; a run with the same options that is finished is returned as it is."""
+    check_options(config)
+    return finished_run(spelt_out(config)) or run(config)
 
 
 def check_options(config: TrackConfig) -> None:
@@ -367,10 +379,10 @@ def report_lost(result: TrackResult) -> None:
 
 def report_detections(capture: Capture, found: torch.Tensor) -> None:
     """A line on the frames that are tracked through by their neighbours, and one on those whose landmarks are not the
-    head's; InputError where there is no face at all."""
+    head's; FaceError where there is no face at all."""
     detected, found = (capture.load_landmarks()[1] > 0).any((1, 2)), found.any(1)
     if not bool(found.any()):
-        raise InputError(
+        raise FaceError(
             f"expected a face in some picture of {capture.folder}, found none; "
             "check the pictures, or delete landmark2d/ to detect again"
         )

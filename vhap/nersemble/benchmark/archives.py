@@ -119,6 +119,21 @@ class SubmissionDataWriter:
         else:
             self._unfinished.release()
 
+    def keep_packed(self) -> None:
+        """Takes over what the archive that is to be replaced holds, where nothing else was written in its place.
+
+        InputError where that archive is damaged.
+        """
+        zip_path = self._unfinished.zip_path
+        if not zip_path.is_file():
+            return
+        with SubmissionDataReader(zip_path) as reader:
+            for name in set(reader.list_files()) & set(self._unfinished.names):
+                target = self._target(name)
+                if not target.is_file():
+                    with atomic_path(target) as temporary:
+                        reader.extract(name, temporary)
+
     def close(self) -> None:
         """Makes the archive; a second call does nothing. InputError where no file was added."""
         if self._unfinished.is_open:
@@ -171,7 +186,7 @@ class SubmissionDataReader:
     def list_files(self) -> list[str]:
         return list(self._names)
 
-    def _extract(self, name: str, target: Path) -> None:
+    def extract(self, name: str, target: Path) -> None:
         """InputError where the archive lacks it, or where it is damaged."""
         if name not in self._names:
             raise InputError(f"expected {name} in {self._zip_path}, found no such file; check the names")

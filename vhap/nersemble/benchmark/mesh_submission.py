@@ -180,7 +180,7 @@ class SVFRSubmissionDataReader(SubmissionDataReader):
     def _load_mesh(self, name: str) -> Trimesh:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "mesh.ply")
-            self._extract(name, path)
+            self.extract(name, path)
             try:
                 with open(path, "rb") as file:
                     return Trimesh(**load_ply(file), process=False)
@@ -196,7 +196,7 @@ class SVFRSubmissionDataReader(SubmissionDataReader):
     def _load_landmarks(self, name: str) -> np.ndarray:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, Path(name).name)
-            self._extract(name, path)
+            self.extract(name, path)
             return read_npy(path)
 
 

@@ -189,13 +189,15 @@ class _VideoReader(SubmissionDataReader):
 
     def list_expected_video_lengths(self) -> dict[str, int]:
         """Path -> frames. InputError without metadata, or where they lack a sequence."""
-        metadata = self._metadata
-        if metadata is None:
+        return {get_video_path(*key): self._expected_length(key) for key in self._keys}
+
+    def _expected_length(self, key: Key) -> int:
+        if self._metadata is None:
             raise InputError(
                 f"expected the benchmark's metadata to check {self._zip_path} by, found none given; give the folder of "
                 "the download"
             )
-        return {get_video_path(p, name, serial): expected_length(metadata, p, name) for p, name, serial in self._keys}
+        return expected_length(self._metadata, *key[:2])
 
     def get_expected_resolution(self) -> tuple[int, int]:
         """Width, height."""
@@ -203,21 +205,23 @@ class _VideoReader(SubmissionDataReader):
 
     def validate_submission(self) -> dict[str, list[Any]]:
         """Empty where all is right, else the official kit's keys: missing_files, wrong_frame_counts and
-        wrong_resolutions; and unreadable_files, of which the kit raises an error."""
-        lengths = self.list_expected_video_lengths()
+        wrong_resolutions; and unreadable_files, of which the kit raises an error. InputError where the metadata lack a
+        sequence that there are videos of."""
         issues: dict[str, list[Any]] = {}
-        for name in self.list_expected_files():
+        for key in self._keys:
+            name = get_video_path(*key)
             if name not in self._names:
                 issues.setdefault("missing_files", []).append(name)
                 continue
+            length = self._expected_length(key)
             try:
                 with self._extracted(name) as path:
                     count, size = _count_and_size(path)
             except InputError as error:
                 issues.setdefault("unreadable_files", []).append((name, str(error)))
                 continue
-            if count != lengths[name]:
-                issues.setdefault("wrong_frame_counts", []).append((name, count, lengths[name]))
+            if count != length:
+                issues.setdefault("wrong_frame_counts", []).append((name, count, length))
             if size != self._size:
                 issues.setdefault("wrong_resolutions", []).append((name, size, self._size))
         return issues
@@ -226,7 +230,7 @@ class _VideoReader(SubmissionDataReader):
     def _extracted(self, name: str) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, Path(name).name)
-            self._extract(name, path)
+            self.extract(name, path)
             yield path
 
 
