@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,43 +17,19 @@ from vhap.nersemble.benchmark.video_submission import (
     nvs_keys,
 )
 from vhap.util.errors import InputError, as_one_line
-from vhap.util.log import get_logger
 
 MOST_LISTED = 10
 """Findings of a kind that the text names."""
 
 
 def run(config: ValidateConfig) -> dict[str, list[Any]]:
-    """What is wrong with the submission, or a part of it, by kind; empty where nothing is. InputError where it cannot
-    be checked."""
+    """What is wrong with the submission, or with a part of it, by kind; empty where nothing is. InputError where it
+    cannot be checked."""
     benchmark = config.benchmark or find_benchmark(config.zip)
     participants = assets.select(benchmark, participants=config.participant).participants
-    return of_participants(_all_findings(config, benchmark), participants)
-
-
-def of_participants(findings: dict[str, list[Any]], participants: Collection[int]) -> dict[str, list[Any]]:
-    """What is wrong with their files; what files of others lack goes into the log."""
-    kept: dict[str, list[Any]] = {}
-    for kind, entries in findings.items():
-        paths = [entry[0] if isinstance(entry, tuple) else entry for entry in entries]
-        others = [not _is_of(path, participants) for path in paths]
-        if left := [entry for entry, other in zip(entries, others) if not other]:
-            kept[kind] = left
-        if any(others):
-            get_logger().info("%s of other participants, not counted: %d", kind, sum(others))
-    return kept
-
-
-def _is_of(path: str, participants: Collection[int]) -> bool:
-    """Whether a file in the archive is one of theirs, or of nobody's."""
-    first = path.split("/")[0]
-    return not (first.isascii() and first.isdecimal()) or int(first) in participants
-
-
-def _all_findings(config: ValidateConfig, benchmark: assets.Benchmark) -> dict[str, list[Any]]:
     if benchmark == "svfr":
         with SVFRSubmissionDataReader(config.zip) as reader:
-            return reader.validate_submission()
+            return reader.validate_submission(participants)
     if config.folder is None:
         raise InputError(
             f"expected the benchmark's folder, whose {benchmark}/metadata.json give the lengths of the videos, found "
@@ -62,7 +37,7 @@ def _all_findings(config: ValidateConfig, benchmark: assets.Benchmark) -> dict[s
         )
     kind = NVSSubmissionDataReader if benchmark == "nvs" else MonoFlameAvatarSubmissionDataReader
     with kind(config.zip, config.folder) as reader:
-        return reader.validate_submission()
+        return reader.validate_submission(participants)
 
 
 def find_benchmark(zip_path: Path) -> assets.Benchmark:

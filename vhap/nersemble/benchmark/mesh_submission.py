@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -41,11 +42,12 @@ def get_landmarks_path(participant_id: int, sequence_name: str, timestep: int, s
     return f"{participant_id:03d}/{sequence_name}_{timestep:03d}_{serial}/landmarks_{task}.npy"
 
 
-def svfr_paths(task: Task) -> list[tuple[str, str]]:
-    """Mesh and landmarks of each picture, in the official order."""
+def svfr_paths(task: Task, participants: Collection[int] | None = None) -> list[tuple[str, str]]:
+    """Mesh and landmarks of each picture, of all participants or these, in the official order."""
     return [
         (get_mesh_path(p, *key, task), get_landmarks_path(p, *key, task))
         for p, keys in BENCHMARK_SVFR_IMAGE_KEYS.items()
+        if participants is None or p in participants
         for key in keys
     ]
 
@@ -124,14 +126,14 @@ class SVFRSubmissionDataReader(SubmissionDataReader):
     def has_neutral_reconstructions(self) -> bool:
         return self._has_task("neutral")
 
-    def validate_submission(self) -> dict[str, list[Any]]:
+    def validate_submission(self, participants: Collection[int] | None = None) -> dict[str, list[Any]]:
         """Empty where all is right, else the official kit's keys, and invalid_{task}_meshes and
         invalid_{task}_landmarks [(path, why)]: damaged ones, of which the kit raises an error, and numbers that are
-        not finite, which it lets pass beside landmarks."""
+        not finite, which it lets pass beside landmarks. participants: whose meshes are looked at; None: all."""
         tasks: list[Task] = [task for task in TASKS if self._has_task(task)]
         issues: dict[str, list[Any]] = {}
         for task in tasks:
-            for kind, found in self._issues_of(task).items():
+            for kind, found in self._issues_of(task, participants).items():
                 issues[kind] = found
         expected = {name for task in tasks for names in svfr_paths(task) for name in names}
         if unexpected := [name for name in self._names if name not in expected]:
@@ -140,10 +142,10 @@ class SVFRSubmissionDataReader(SubmissionDataReader):
             issues["missing_svfr_tasks"] = list(TASKS)
         return issues
 
-    def _issues_of(self, task: Task) -> dict[str, list[Any]]:
+    def _issues_of(self, task: Task, participants: Collection[int] | None) -> dict[str, list[Any]]:
         issues: dict[str, list[Any]] = {}
         present = set(self._names)
-        for mesh_path, landmarks_path in svfr_paths(task):
+        for mesh_path, landmarks_path in svfr_paths(task, participants):
             if mesh_path not in present:
                 issues.setdefault(f"missing_{task}_meshes", []).append(mesh_path)
                 continue

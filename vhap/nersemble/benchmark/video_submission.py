@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -203,12 +203,12 @@ class _VideoReader(SubmissionDataReader):
         """Width, height."""
         return self._size
 
-    def validate_submission(self) -> dict[str, list[Any]]:
+    def validate_submission(self, participants: Collection[int] | None = None) -> dict[str, list[Any]]:
         """Empty where all is right, else the official kit's keys: missing_files, wrong_frame_counts and
-        wrong_resolutions; and unreadable_files, of which the kit raises an error. InputError where the metadata lack a
-        sequence that there are videos of."""
+        wrong_resolutions; and unreadable_files, of which the kit raises an error. participants: whose
+        videos are looked at; None: all. InputError where the metadata lack a sequence that there are videos of."""
         issues: dict[str, list[Any]] = {}
-        for key in self._keys:
+        for key in self._keys if participants is None else [key for key in self._keys if key[0] in participants]:
             name = get_video_path(*key)
             if name not in self._names:
                 issues.setdefault("missing_files", []).append(name)
