@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,8 @@ def run(config: SyntheticConfig) -> Path:
     model = load_synthetic_head(config)
     files = rig_files(config) if is_rig else CaptureFiles(config.output, config.image_format)
     unused = (*NOT_COMPARED, *(OF_ONE_CAMERA if is_rig else OF_RIGS))
-    settings = {name: value for name, value in to_plain(config).items() if name not in unused}
+    options = to_plain(replace(config, fps=config.frame_rate))
+    settings = {name: value for name, value in options.items() if name not in unused}
     with folder_lock(files.folder):
         claim_folder(files, {**settings, "head_model": model.identity})
         if isinstance(files, CaptureFiles):
@@ -65,7 +67,7 @@ def complete_capture(config: SyntheticConfig, model: HeadModel, files: CaptureFi
         get_logger().info("complete already: %s", files.folder)
         return files.folder
     truth = make_truth(config, model)
-    write_capture(files, truth, config.fps, sets, config.landmark_noise_px, config.seed)
+    write_capture(files, truth, config.frame_rate, sets, config.landmark_noise_px, config.seed)
     return files.folder
 
 
@@ -74,7 +76,7 @@ def make_truth(config: SyntheticConfig, model: HeadModel) -> Truth:
     backend = get_backend("auto")
     person = make_person(model, backend, config.seed)
     focal = config.focal or float(np.random.default_rng((config.seed, 3)).uniform(*FOCAL_RANGE))
-    times = np.arange(config.frames) / config.fps
+    times = np.arange(config.frames) / config.frame_rate
     params = make_motion(model, person.shape, times, motion_limits(config), config.seed)
     pinhole = camera_from_focal(torch.tensor(focal), config.size, config.size)
     camera = make_film_camera(model, person, backend, pinhole, config.supersampling, config.seed)
@@ -123,7 +125,7 @@ def check_options(config: SyntheticConfig) -> None:
     """InputError where an option is out of range."""
     ranges: dict[str, tuple[Any, Any]] = {
         "frames": (1, 1_000_000),
-        "fps": (1, 1000),
+        "frame_rate": (1, 1000),
         "size": (64, 8192),
         "supersampling": (1, LARGEST_SUPERSAMPLING),
         "seed": (0, 2**32),
@@ -138,7 +140,8 @@ def check_options(config: SyntheticConfig) -> None:
         ranges["focal"] = (0.5, 20)
     for name, (low, high) in ranges.items():
         if not low <= getattr(config, name) <= high:
-            raise InputError(f"expected --{name} from {low} to {high}, found {getattr(config, name)}; correct it")
+            option = "fps" if name == "frame_rate" else name
+            raise InputError(f"expected --{option} from {low} to {high}, found {getattr(config, name)}; correct it")
     if config.size % 2:
         raise InputError(f"expected an even --size (video stores colours by pairs of pixels), found {config.size}")
 
