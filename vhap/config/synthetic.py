@@ -37,8 +37,8 @@ class SyntheticConfig:
     """Length of the clip; single_frame has one moment. benchmark_svfr: how many of the participant's pictures, the
     first ones; there are 13 to 20."""
     fps: FramesASecond | None = None
-    """Frames a second: of the video, and of the motion. None: 25; benchmark_mono: 24.3; benchmark_svfr: 73, in which its
-    timesteps count."""
+    """Frames a second: of the video, and of the motion. None: 25; benchmark_mono: 24.3; benchmark_svfr: 73, in which
+    its timesteps count."""
     size: Pixels = 512
     """Side of square pictures, those of one camera, single_frame, benchmark_mono and benchmark_svfr, in pixels."""
     subject: Index = 1
@@ -59,6 +59,9 @@ class SyntheticConfig:
     """multiview: the cameras' world has any scale, orientation and origin with `similarity`."""
     image_format: Literal["jpg", "png"] = "jpg"
     """Format of the pictures; png keeps them exact, and is that of single_frame and of the benchmark."""
+    hair: Literal["none", "long"] = "none"
+    """Hair that the head model does not have. long: over scalp and ears and down to the shoulders; it moves with the
+    skull and is part of pictures and mattes, but not of the true vertices."""
     seed: Seed = 0
     """Chooses person, light, camera and motion. Equal options give equal files."""
     focal: Annotated[float, Range(0, 100, above=True)] | None = None

@@ -52,7 +52,7 @@ def check_benchmark_options(config: SyntheticConfig) -> None:
 
 
 def write_flame_tracking(files: RigFiles, model: HeadModel) -> None:
-    """The true motion as the benchmark's tracking; of another head than FLAME 2023 there is none, which the log says."""
+    """The true motion as the benchmark's tracking. Of another head than FLAME 2023 there is none; the log says so."""
     if files.flame_tracking.is_file():
         return
     try:

@@ -18,8 +18,7 @@ from vhap.pipeline.make_synthetic_benchmark import (
     write_flame_tracking,
 )
 from vhap.render.backend import get_backend
-from vhap.render.topology import build_topology
-from vhap.synthetic.camera import make_film_camera
+from vhap.synthetic.camera import make_film_camera, make_surface
 from vhap.synthetic.motion import MotionLimits, make_motion
 from vhap.synthetic.person import make_person
 from vhap.synthetic.rig import SyntheticRig, make_rig, make_ring, similar_world
@@ -79,12 +78,11 @@ def write_rig(config: SyntheticConfig, model: HeadModel, sets: list[str], limits
 
 def make_rig_truth(config: SyntheticConfig, model: HeadModel, rig: SyntheticRig, limits: MotionLimits) -> RigTruth:
     """Person, motion and colours that the options and their seed give."""
-    backend, topology = get_backend("auto"), build_topology(model.faces, model.uv_faces)
-    person = make_person(model, backend, _person_seed(config))
+    backend = get_backend("auto")
+    person = make_person(model, backend, person_seed(config), config.hair == "long")
+    surface = make_surface(model, person)
     times = np.arange(config.frames) / config.frame_rate
-    params = make_motion(
-        model, person.shape, times, limits, _person_seed(config) + zlib.crc32(config.sequence.encode())
-    )
+    params = make_motion(model, person.shape, times, limits, person_seed(config) + zlib.crc32(config.sequence.encode()))
     film_cameras = tuple(
         make_film_camera(
             model,
@@ -92,8 +90,8 @@ def make_rig_truth(config: SyntheticConfig, model: HeadModel, rig: SyntheticRig,
             backend,
             rig.camera(index, config.height, config.width),
             config.supersampling,
-            _person_seed(config) + index,
-            topology,
+            person_seed(config) + index,
+            surface,
         )
         for index in range(len(rig.names))
     )
@@ -106,7 +104,7 @@ def make_rig_truth(config: SyntheticConfig, model: HeadModel, rig: SyntheticRig,
 
 def configured_rig(config: SyntheticConfig) -> SyntheticRig:
     """The rig of the options; NeRSemble's subjects each have their own calibration."""
-    focal, seed = config.focal or DEFAULT_FOCAL, _person_seed(config)
+    focal, seed = config.focal or DEFAULT_FOCAL, person_seed(config)
     assert config.cameras is not None
     if config.layout == "benchmark_mono":
         places, size = [SERIALS.index(serial) for serial in MONO_SERIALS], (config.height, config.width)
@@ -165,5 +163,5 @@ def is_nersemble(config: SyntheticConfig) -> bool:
     return config.layout in ("nersemble_v1", "nersemble_v2", *BENCHMARKS)
 
 
-def _person_seed(config: SyntheticConfig) -> int:
+def person_seed(config: SyntheticConfig) -> int:
     return config.seed + zlib.crc32(str(config.subject).encode())
