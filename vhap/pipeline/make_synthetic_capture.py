@@ -19,6 +19,7 @@ from vhap.pipeline.make_synthetic_rig import check_rig_options, rig_files, with_
 from vhap.pipeline.make_synthetic_svfr import svfr_files, with_svfr_defaults, write_svfr_pictures
 from vhap.render.backend import get_backend
 from vhap.synthetic.camera import make_film_camera
+from vhap.synthetic.hair import require_regions
 from vhap.synthetic.motion import MotionLimits, make_motion
 from vhap.synthetic.person import make_person
 from vhap.synthetic.rig_layouts import RigFiles
@@ -57,6 +58,8 @@ def run(config: SyntheticConfig) -> Path:
         check_rig_options(config)
         files, unused = rig_files(config), OF_ONE_CAMERA
     model = load_synthetic_head(config)
+    if config.hair != "none":
+        require_regions(model)
     options = to_plain(replace(config, fps=config.frame_rate))
     settings = {name: value for name, value in options.items() if name not in (*NOT_COMPARED, *unused)}
     with folder_lock(files.folder):

@@ -152,6 +152,11 @@ def check_rig_options(config: SyntheticConfig) -> None:
             f"expected an even --width and --height with --videos (video stores colours by pairs of pixels), found "
             f"{config.width} and {config.height}; correct them"
         )
+    require_multiview_options(config)
+
+
+def require_multiview_options(config: SyntheticConfig) -> None:
+    """InputError where an option of multiview comes with another layout."""
     if config.layout != "multiview" and (config.world != "metric" or config.camera_file is not None):
         raise InputError(
             "expected --world and --camera_file with --layout multiview only, found them with "

@@ -14,18 +14,25 @@ from vhap.model.head import HeadModel
 from vhap.nersemble.benchmark.constants import BENCHMARK_SVFR_IMAGE_KEYS
 from vhap.nersemble.benchmark.managers import ImageKey
 from vhap.pipeline.make_synthetic_benchmark import check_benchmark_options
-from vhap.pipeline.make_synthetic_rig import DEFAULT_FOCAL, person_seed
+from vhap.pipeline.make_synthetic_rig import DEFAULT_FOCAL, person_seed, require_multiview_options
 from vhap.render.backend import get_backend
 from vhap.synthetic.motion import MotionLimits, make_motion
 from vhap.synthetic.person import make_person
 from vhap.synthetic.rig import make_rig
 from vhap.synthetic.svfr_writer import Shot, SvfrFiles, write_svfr
+from vhap.util.errors import InputError
 from vhap.util.log import get_logger
 
 
 def with_svfr_defaults(config: SyntheticConfig) -> SyntheticConfig:
-    """The options with what the benchmark leaves no choice of. InputError where the participant is not one of it."""
+    """The options with what the benchmark leaves no choice of; InputError where they contradict it."""
     check_benchmark_options(config)
+    require_multiview_options(config)
+    if config.videos or config.cameras is not None:
+        raise InputError(
+            "expected --videos and --cameras with recordings, found them with benchmark_svfr, which has single "
+            "pictures of given cameras; leave them out"
+        )
     count = min(config.frames, len(BENCHMARK_SVFR_IMAGE_KEYS[config.subject]))
     return replace(config, frames=count, image_format="png")
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from vhap.geometry.meshes import vertex_normals
 from vhap.model.head import HeadModel, pose, zero_params
 from vhap.model.regions import complete_regions, faces_of_region
+from vhap.util.errors import InputError
 
 COLUMNS, CAP_ROWS, HANGING_ROWS = 192, 18, 32
 VOLUME_M = np.array([0.007, 0.014, 0.018])
@@ -34,6 +35,7 @@ RIM_M = 0.008
 """By how much hair lies lower at its rim over the forehead."""
 TAPER = 0.1
 """Share by which hanging hair comes in."""
+NEEDED_REGIONS = ("hair", "crown", "ears", "face")
 INSIDE = 0.4
 """Light that hair lets through to its inner side."""
 
@@ -90,6 +92,16 @@ def make_hair(model: HeadModel, shape: Tensor, texture: Tensor, random: np.rando
         skull_ids=skull_ids,
         skull=neutral[skull_ids],
     )
+
+
+def require_regions(model: HeadModel) -> None:
+    """InputError where the head does not say where hair is to be."""
+    known = complete_regions(model).regions
+    if missing := [name for name in NEEDED_REGIONS if name not in known]:
+        raise InputError(
+            f"expected a head with the regions {', '.join(NEEDED_REGIONS)} for its hair, found {model.name} without "
+            f"{', '.join(missing)}; give --hair none or another --head"
+        )
 
 
 def _strands(model: HeadModel, head: np.ndarray, random: np.random.Generator) -> _Grid:
@@ -224,7 +236,7 @@ def _texture(height: int, width: int, colour: np.ndarray, random: np.random.Gene
         mix = (share - low)[:, None]
         streaks += strength * ((1 - mix) * wide[low] + mix * wide[low + 1])
     tips = np.linspace(0.85, 1.2, half)[:, None]
-    warm = np.array([1.05, 1.0, 0.92]) ** streaks[..., None]
+    warm = np.array([1.03, 1.0, 0.95]) ** streaks[..., None]
     outer = colour * warm * (tips * np.exp(0.22 * streaks))[..., None]
     whole = np.concatenate([outer, INSIDE * outer, np.repeat(INSIDE * outer[-1:], height - 2 * half, 0)])
     return torch.from_numpy(whole).float().clamp(0.01, 0.99)
