@@ -96,7 +96,7 @@ def write_film(files: CaptureFiles, truth: Truth, config: SyntheticConfig, case:
     if case.change_points:
         for name in sets:
             rewrite_points(files.landmarks(name), config.size, case.change_points)
-    write_video(files.video, [files.image(name) for name in truth.frame_names], config.fps)
+    write_video(files.video, [files.image(name) for name in truth.frame_names], config.frame_rate)
 
 
 def rewrite_points(path: Path, size: int, change: Callable[[np.ndarray], None]) -> None:

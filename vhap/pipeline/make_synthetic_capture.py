@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,14 @@ from vhap.model.head import HeadModel
 from vhap.model.load import load_head
 from vhap.pipeline.heads import with_detector_points
 from vhap.pipeline.make_synthetic_rig import check_rig_options, rig_files, with_rig_defaults, write_rig
+from vhap.pipeline.make_synthetic_svfr import svfr_files, with_svfr_defaults, write_svfr_pictures
 from vhap.render.backend import get_backend
 from vhap.synthetic.camera import make_film_camera
+from vhap.synthetic.hair import require_regions
 from vhap.synthetic.motion import MotionLimits, make_motion
 from vhap.synthetic.person import make_person
 from vhap.synthetic.rig_layouts import RigFiles
+from vhap.synthetic.svfr_writer import SvfrFiles
 from vhap.synthetic.writer import DETECTOR_FILES, CaptureFiles, Truth, frame_names, write_capture
 from vhap.util.errors import InputError, shown
 from vhap.util.files import read_json, remove_unfinished, write_json
@@ -30,8 +34,10 @@ FOCAL_RANGE = (1.5, 2.5)
 LARGEST_SUPERSAMPLING = 8
 NOT_COMPARED = ("output", "flame_model_path", "ict_facekit_path")
 """Options that only say where files lie; the head's identity stands for its file."""
-OF_RIGS = ("subject", "sequence", "cameras", "width", "height", "videos", "camera_file", "world")
+OF_RIGS_ALONE = ("sequence", "cameras", "width", "height", "videos", "camera_file", "world")
+OF_RIGS = ("subject", *OF_RIGS_ALONE)
 OF_ONE_CAMERA = ("size",)
+AnyFiles = CaptureFiles | RigFiles | SvfrFiles
 
 
 def run(config: SyntheticConfig) -> Path:
@@ -41,14 +47,21 @@ def run(config: SyntheticConfig) -> Path:
     out of range and where the folder holds something else.
     """
     check_options(config)
-    is_rig = config.layout != "monocular"
-    if is_rig:
+    files: AnyFiles
+    if config.layout == "monocular":
+        files, unused = CaptureFiles(config.output, config.image_format), OF_RIGS
+    elif config.layout == "benchmark_svfr":
+        config = with_svfr_defaults(config)
+        files, unused = svfr_files(config), OF_RIGS_ALONE
+    else:
         config = with_rig_defaults(config)
         check_rig_options(config)
+        files, unused = rig_files(config), OF_ONE_CAMERA
     model = load_synthetic_head(config)
-    files = rig_files(config) if is_rig else CaptureFiles(config.output, config.image_format)
-    unused = (*NOT_COMPARED, *(OF_ONE_CAMERA if is_rig else OF_RIGS))
-    settings = {name: value for name, value in to_plain(config).items() if name not in unused}
+    if config.hair != "none":
+        require_regions(model)
+    options = to_plain(replace(config, fps=config.frame_rate))
+    settings = {name: value for name, value in options.items() if name not in (*NOT_COMPARED, *unused)}
     with folder_lock(files.folder):
         claim_folder(files, {**settings, "head_model": model.identity})
         if isinstance(files, CaptureFiles):
@@ -56,25 +69,27 @@ def run(config: SyntheticConfig) -> Path:
         return complete_capture(config, model, files)
 
 
-def complete_capture(config: SyntheticConfig, model: HeadModel, files: CaptureFiles | RigFiles) -> Path:
+def complete_capture(config: SyntheticConfig, model: HeadModel, files: AnyFiles) -> Path:
     """What is missing of a capture in a folder that is ours. Returns the sequence's folder."""
     sets = landmark_sets(config, model)
     if isinstance(files, RigFiles):
         return write_rig(config, model, sets, motion_limits(config))
+    if isinstance(files, SvfrFiles):
+        return write_svfr_pictures(config, model, sets, motion_limits(config))
     if files.complete(frame_names(config.frames), sets):
         get_logger().info("complete already: %s", files.folder)
         return files.folder
     truth = make_truth(config, model)
-    write_capture(files, truth, config.fps, sets, config.landmark_noise_px, config.seed)
+    write_capture(files, truth, config.frame_rate, sets, config.landmark_noise_px, config.seed)
     return files.folder
 
 
 def make_truth(config: SyntheticConfig, model: HeadModel) -> Truth:
     """The person, motion and camera that the options and their seed give."""
     backend = get_backend("auto")
-    person = make_person(model, backend, config.seed)
+    person = make_person(model, backend, config.seed, config.hair == "long")
     focal = config.focal or float(np.random.default_rng((config.seed, 3)).uniform(*FOCAL_RANGE))
-    times = np.arange(config.frames) / config.fps
+    times = np.arange(config.frames) / config.frame_rate
     params = make_motion(model, person.shape, times, motion_limits(config), config.seed)
     pinhole = camera_from_focal(torch.tensor(focal), config.size, config.size)
     camera = make_film_camera(model, person, backend, pinhole, config.supersampling, config.seed)
@@ -123,7 +138,7 @@ def check_options(config: SyntheticConfig) -> None:
     """InputError where an option is out of range."""
     ranges: dict[str, tuple[Any, Any]] = {
         "frames": (1, 1_000_000),
-        "fps": (1, 1000),
+        "frame_rate": (1, 1000),
         "size": (64, 8192),
         "supersampling": (1, LARGEST_SUPERSAMPLING),
         "seed": (0, 2**32),
@@ -138,12 +153,13 @@ def check_options(config: SyntheticConfig) -> None:
         ranges["focal"] = (0.5, 20)
     for name, (low, high) in ranges.items():
         if not low <= getattr(config, name) <= high:
-            raise InputError(f"expected --{name} from {low} to {high}, found {getattr(config, name)}; correct it")
+            option = "fps" if name == "frame_rate" else name
+            raise InputError(f"expected --{option} from {low} to {high}, found {getattr(config, name)}; correct it")
     if config.size % 2:
         raise InputError(f"expected an even --size (video stores colours by pairs of pixels), found {config.size}")
 
 
-def claim_folder(files: CaptureFiles | RigFiles, settings: dict[str, Any]) -> None:
+def claim_folder(files: AnyFiles, settings: dict[str, Any]) -> None:
     """Writes the settings before anything else, so that the folder is known as ours and of which options.
 
     Raises InputError where the folder holds a capture of other options, or something that is not a synthetic capture.
@@ -159,7 +175,8 @@ def claim_folder(files: CaptureFiles | RigFiles, settings: dict[str, Any]) -> No
             )
         write_json(files.settings, settings)
         return
-    found = read_json(files.settings, dict[str, Any])
+    # Captures of before there was that option have no hair.
+    found = {"hair": "none", **read_json(files.settings, dict[str, Any])}
     if differing := sorted(key for key in settings if found.get(key) != settings[key]):
         described = ", ".join(f"{key}={shown(found.get(key))}" for key in differing)
         raise InputError(

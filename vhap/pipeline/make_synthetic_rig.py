@@ -11,14 +11,19 @@ import numpy as np
 from vhap.config.synthetic import SyntheticConfig
 from vhap.data.nersemble.catalogue import SAFE_NAME, SERIALS
 from vhap.model.head import HeadModel
+from vhap.pipeline.make_synthetic_benchmark import (
+    MONO_SERIALS,
+    check_benchmark_options,
+    kept_back_serials,
+    write_flame_tracking,
+)
 from vhap.render.backend import get_backend
-from vhap.render.topology import build_topology
-from vhap.synthetic.camera import make_film_camera
+from vhap.synthetic.camera import make_film_camera, make_surface
 from vhap.synthetic.motion import MotionLimits, make_motion
 from vhap.synthetic.person import make_person
 from vhap.synthetic.rig import SyntheticRig, make_rig, make_ring, similar_world
 from vhap.synthetic.rig_calibration import affine_matrix, polynomial_matrix
-from vhap.synthetic.rig_layouts import RigFiles
+from vhap.synthetic.rig_layouts import BENCHMARKS, RigFiles
 from vhap.synthetic.rig_writer import RigTruth, write_rig_capture
 from vhap.synthetic.writer import frame_names
 from vhap.util.errors import InputError
@@ -33,9 +38,12 @@ DEFAULT_FOCAL = 2.55
 
 def with_rig_defaults(config: SyntheticConfig) -> SyntheticConfig:
     """The options with the number of cameras, and with what a single_frame leaves no choice of."""
-    if config.layout == "benchmark_nvs":
+    if config.layout in BENCHMARKS:
         # Cameras that are kept back are judged by their pictures, which are therefore exact.
         config = replace(config, videos=True, image_format="png")
+    if config.layout == "benchmark_mono":
+        cameras = len(MONO_SERIALS) if config.cameras is None else config.cameras
+        return replace(config, cameras=cameras, width=config.size, height=config.size)
     if config.layout != "single_frame":
         return replace(config, cameras=DEFAULT_CAMERAS if config.cameras is None else config.cameras)
     views = RING_VIEWS if config.cameras is None else config.cameras
@@ -43,7 +51,7 @@ def with_rig_defaults(config: SyntheticConfig) -> SyntheticConfig:
 
 
 def rig_files(config: SyntheticConfig) -> RigFiles:
-    assert config.layout != "monocular"
+    assert config.layout not in ("monocular", "benchmark_svfr")
     return RigFiles(
         root=config.output,
         layout=config.layout,
@@ -51,6 +59,7 @@ def rig_files(config: SyntheticConfig) -> RigFiles:
         sequence=config.sequence,
         image_format=config.image_format,
         camera_file=config.camera_file or "transforms",
+        kept_back=kept_back_serials(config.layout, config.sequence),
     )
 
 
@@ -59,20 +68,21 @@ def write_rig(config: SyntheticConfig, model: HeadModel, sets: list[str], limits
     files, rig = rig_files(config), configured_rig(config)
     if files.complete(rig.names, frame_names(config.frames), sets, config.videos):
         get_logger().info("complete already: %s", files.folder)
-        return files.folder
-    truth = make_rig_truth(config, model, rig, limits)
-    write_rig_capture(files, truth, config.fps, sets, config.landmark_noise_px, config.seed, config.videos)
+    else:
+        truth = make_rig_truth(config, model, rig, limits)
+        write_rig_capture(files, truth, config.frame_rate, sets, config.landmark_noise_px, config.seed, config.videos)
+    if config.layout == "benchmark_mono":
+        write_flame_tracking(files, model)
     return files.folder
 
 
 def make_rig_truth(config: SyntheticConfig, model: HeadModel, rig: SyntheticRig, limits: MotionLimits) -> RigTruth:
     """Person, motion and colours that the options and their seed give."""
-    backend, topology = get_backend("auto"), build_topology(model.faces, model.uv_faces)
-    person = make_person(model, backend, _person_seed(config))
-    times = np.arange(config.frames) / config.fps
-    params = make_motion(
-        model, person.shape, times, limits, _person_seed(config) + zlib.crc32(config.sequence.encode())
-    )
+    backend = get_backend("auto")
+    person = make_person(model, backend, person_seed(config), config.hair == "long")
+    surface = make_surface(model, person)
+    times = np.arange(config.frames) / config.frame_rate
+    params = make_motion(model, person.shape, times, limits, person_seed(config) + zlib.crc32(config.sequence.encode()))
     film_cameras = tuple(
         make_film_camera(
             model,
@@ -80,8 +90,8 @@ def make_rig_truth(config: SyntheticConfig, model: HeadModel, rig: SyntheticRig,
             backend,
             rig.camera(index, config.height, config.width),
             config.supersampling,
-            _person_seed(config) + index,
-            topology,
+            person_seed(config) + index,
+            surface,
         )
         for index in range(len(rig.names))
     )
@@ -94,8 +104,11 @@ def make_rig_truth(config: SyntheticConfig, model: HeadModel, rig: SyntheticRig,
 
 def configured_rig(config: SyntheticConfig) -> SyntheticRig:
     """The rig of the options; NeRSemble's subjects each have their own calibration."""
-    focal, seed = config.focal or DEFAULT_FOCAL, _person_seed(config)
+    focal, seed = config.focal or DEFAULT_FOCAL, person_seed(config)
     assert config.cameras is not None
+    if config.layout == "benchmark_mono":
+        places, size = [SERIALS.index(serial) for serial in MONO_SERIALS], (config.height, config.width)
+        return make_rig(MONO_SERIALS, places, len(SERIALS), size, focal, False, seed)
     if is_nersemble(config):
         places = rig_places(config.cameras)
         names = [SERIALS[place] for place in places]
@@ -120,6 +133,7 @@ def rig_places(count: int) -> list[int]:
 def check_rig_options(config: SyntheticConfig) -> None:
     """InputError where options contradict each other or are out of range."""
     assert config.cameras is not None
+    check_benchmark_options(config)
     least, most = (1, len(SERIALS)) if is_nersemble(config) else (2, 99)
     ranges = {"cameras": (least, most), "width": (64, 8192), "height": (64, 8192), "subject": (0, 999)}
     for name, (low, high) in ranges.items():
@@ -138,6 +152,11 @@ def check_rig_options(config: SyntheticConfig) -> None:
             f"expected an even --width and --height with --videos (video stores colours by pairs of pixels), found "
             f"{config.width} and {config.height}; correct them"
         )
+    require_multiview_options(config)
+
+
+def require_multiview_options(config: SyntheticConfig) -> None:
+    """InputError where an option of multiview comes with another layout."""
     if config.layout != "multiview" and (config.world != "metric" or config.camera_file is not None):
         raise InputError(
             "expected --world and --camera_file with --layout multiview only, found them with "
@@ -146,8 +165,8 @@ def check_rig_options(config: SyntheticConfig) -> None:
 
 
 def is_nersemble(config: SyntheticConfig) -> bool:
-    return config.layout in ("nersemble_v1", "nersemble_v2", "benchmark_nvs")
+    return config.layout in ("nersemble_v1", "nersemble_v2", *BENCHMARKS)
 
 
-def _person_seed(config: SyntheticConfig) -> int:
+def person_seed(config: SyntheticConfig) -> int:
     return config.seed + zlib.crc32(str(config.subject).encode())

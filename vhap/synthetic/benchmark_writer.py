@@ -1,9 +1,10 @@
-"""What the NeRSemble benchmark of novel views has beside pictures: mattes as videos, point clouds, metadata."""
+"""What the NeRSemble benchmark has beside pictures: mattes as videos, metadata, and for novel views point clouds."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,17 +23,33 @@ FIELDS = ("x", "y", "z", "normal_x", "normal_y", "normal_z", "rgb")
 def write_benchmark(
     files: RigFiles, model: HeadModel, person: Person, serials: Sequence[str], timesteps: Sequence[str], fps: float
 ) -> None:
-    """Everything that is missing. Point clouds hold the true vertices, in the calibration's world."""
+    """Everything that is missing."""
     for serial in files.given(serials):
         write_video(files.alpha_video(serial), [files.alpha(serial, timestep) for timestep in timesteps], fps)
+    if files.has_point_clouds:
+        write_point_clouds(files, model, person, len(timesteps))
+    write_metadata(files, len(timesteps))
+
+
+def write_point_clouds(files: RigFiles, model: HeadModel, person: Person, count: int) -> None:
+    """Those that are missing: the true vertices, in the calibration's world."""
     vertices, colors = map_npy(files.vertices), vertex_colors(model, person)
-    for t in progress(range(len(timesteps)), "point clouds"):
+    for t in progress(range(count), "point clouds"):
         points = torch.from_numpy(np.array(vertices[t]))
         if not files.point_cloud(t).is_file():
             write_point_cloud(files.point_cloud(t), points.numpy(), vertex_normals(points, model.faces).numpy(), colors)
-    entry = {"sequence_name": files.sequence, "timesteps": list(range(len(timesteps)))}
-    there = read_json(files.metadata)["sequences"] if files.metadata.is_file() else {}
-    write_json(files.metadata, {"sequences": {**there, str(int(files.subject)): entry}})
+
+
+def write_metadata(files: RigFiles, count: int) -> None:
+    """How many timesteps the sequence has, beside what is known of others. Novel views have one of each subject."""
+    key, subject = ("sequences" if files.has_point_clouds else "participants_metadata"), str(int(files.subject))
+    there = read_json(files.metadata, dict[str, Any])[key] if files.metadata.is_file() else {}
+    if files.has_point_clouds:
+        there[subject] = {"sequence_name": files.sequence, "timesteps": list(range(count))}
+    else:
+        of_subject = there.setdefault(subject, {"sequences_metadata": {}})
+        of_subject["sequences_metadata"][files.sequence] = {"n_frames": count}
+    write_json(files.metadata, {key: there})
 
 
 def vertex_colors(model: HeadModel, person: Person) -> np.ndarray:

@@ -24,13 +24,33 @@ confidences do."""
 
 
 @dataclass(frozen=True)
+class Surface:
+    """Connectivity of what is drawn of a person: the head and, after it, the hair. uvs (U, 2): for one texture, the
+    head's in its upper half where there is hair."""
+
+    topology: Topology
+    uvs: Tensor
+
+
+def make_surface(model: HeadModel, person: Person) -> Surface:
+    hair = person.hair
+    if hair is None:
+        return Surface(build_topology(model.faces, model.uv_faces), model.uvs)
+    faces = torch.cat([model.faces, hair.faces + model.n_vertices])
+    uv_faces = torch.cat([model.uv_faces, hair.uv_faces + len(model.uvs)])
+    halves = [0.5 + model.uvs[:, 1] / 2, hair.uvs[:, 1] / 2]
+    uvs = torch.stack([torch.cat([model.uvs[:, 0], hair.uvs[:, 0]]), torch.cat(halves)], -1)
+    return Surface(build_topology(faces, uv_faces), uvs.contiguous())
+
+
+@dataclass(frozen=True)
 class FilmCamera:
     """One camera before one person. fine: the supersampled camera; background (1, H, W, 3) at its size."""
 
     model: HeadModel
     person: Person
     backend: Backend
-    topology: Topology
+    surface: Surface
     camera: Camera
     fine: Camera
     background: Tensor
@@ -42,13 +62,17 @@ class FilmCamera:
         return (255 * self.background[0, :: self.supersampling, :: self.supersampling] + 0.5).to(torch.uint8).numpy()
 
     def film(self, vertices: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """vertices (V, 3) metres -> rgb (H, W, 3) and alpha (H, W), uint8; alpha is the head's share of a pixel."""
+        """The head's vertices (V, 3), metres -> rgb (H, W, 3) and alpha (H, W), uint8: the share of a pixel that head
+        and hair cover."""
+        hair, texture = self.person.hair, self.person.texture
+        if hair is not None:
+            vertices, texture = torch.cat([vertices, hair.posed(vertices)]), torch.cat([texture, hair.texture])
         rendering = render_head(
             self.backend,
             vertices[None],
-            self.topology,
-            self.model.uvs,
-            self.person.texture[None],
+            self.surface.topology,
+            self.surface.uvs,
+            texture[None],
             self.person.lights,
             self.fine,
             self.background,
@@ -68,15 +92,15 @@ def make_film_camera(
     camera: Camera,
     supersampling: int,
     seed: int,
-    topology: Topology | None = None,
+    surface: Surface | None = None,
 ) -> FilmCamera:
-    """A camera without leading axes. seed: of what stands behind the person; topology: the head's, where built."""
+    """A camera without leading axes. seed: of what stands behind the person; surface: where it is built already."""
     background = make_background(camera.height, camera.width, seed).repeat_interleave(supersampling, 0)
     return FilmCamera(
         model=model,
         person=person,
         backend=backend,
-        topology=topology or build_topology(model.faces, model.uv_faces),
+        surface=surface or make_surface(model, person),
         camera=camera,
         fine=camera.resized(camera.height * supersampling, camera.width * supersampling),
         background=background.repeat_interleave(supersampling, 1)[None].contiguous(),

@@ -14,6 +14,7 @@ from vhap.model.head import HeadModel
 from vhap.model.texture import region_texture
 from vhap.render.shading import sh_basis, shade, uniform_lights
 from vhap.render.types import Backend
+from vhap.synthetic.hair import Hair, make_hair
 from vhap.synthetic.uv_map import UvMap, make_uv_map
 
 LARGEST_COEFFICIENT = 2.0
@@ -30,19 +31,24 @@ LAMBERT_FACTOR = (1.0, *[2 / 3] * 3, *[1 / 4] * 5)
 
 @dataclass(frozen=True)
 class Person:
-    """shape (S,); texture (H, W, 3) albedo in [0, 1], row 0 on top; lights (9, 3) as vhap.render.shading takes them."""
+    """shape (S,); texture (H, W, 3) albedo in [0, 1], row 0 on top; lights (9, 3) as vhap.render.shading takes them;
+    hair: what the head model does not have, or None."""
 
     shape: Tensor
     texture: Tensor
     lights: Tensor
+    hair: Hair | None = None
 
 
-def make_person(model: HeadModel, backend: Backend, seed: int) -> Person:
+def make_person(model: HeadModel, backend: Backend, seed: int, with_hair: bool = False) -> Person:
     """A person of this head on the CPU; seeds give different people, the same seed always the same one."""
+    shape = random_shape(model, np.random.default_rng((seed, 0)))
+    texture = random_texture(model, backend, np.random.default_rng((seed, 1)))
     return Person(
-        shape=random_shape(model, np.random.default_rng((seed, 0))),
-        texture=random_texture(model, backend, np.random.default_rng((seed, 1))),
+        shape=shape,
+        texture=texture,
         lights=random_lights(np.random.default_rng((seed, 2))),
+        hair=make_hair(model, shape, texture, np.random.default_rng((seed, 4))) if with_hair else None,
     )
 
 

@@ -7,17 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vhap.data.nersemble.catalogue import NVS_HOLD_OUT_SERIALS
 from vhap.synthetic.writer import DETECTOR_FILES
 
-RigLayout = Literal["nersemble_v1", "nersemble_v2", "benchmark_nvs", "multiview", "single_frame"]
+RigLayout = Literal["nersemble_v1", "nersemble_v2", "benchmark_nvs", "benchmark_mono", "multiview", "single_frame"]
 CameraFile = Literal["camera_params", "transforms", "colmap"]
+BENCHMARKS = {"benchmark_nvs": "nvs", "benchmark_mono": "mono_flame_avatar"}
+"""Layout -> the folder of that benchmark."""
 
 
 @dataclass(frozen=True)
 class RigFiles:
     """One sequence under `root`. subject matters for NeRSemble only, camera_file for multiview only. In a
-    single_frame the pictures' names, which are its cameras' serials, take the timestep's place."""
+    single_frame the pictures' names, which are its cameras' serials, take the timestep's place.
+
+    kept_back: cameras that are calibrated and whose recordings are not given, as the benchmark has them.
+    """
 
     root: Path
     layout: RigLayout
@@ -25,14 +29,19 @@ class RigFiles:
     sequence: str
     image_format: str
     camera_file: CameraFile = "transforms"
+    kept_back: tuple[str, ...] = ()
 
     @property
     def is_nersemble(self) -> bool:
         """Whether the files are named and the cameras arranged as in that dataset, of which the benchmark is a part."""
-        return self.layout in ("nersemble_v1", "nersemble_v2", "benchmark_nvs")
+        return self.layout in ("nersemble_v1", "nersemble_v2", *BENCHMARKS)
 
     @property
     def is_benchmark(self) -> bool:
+        return self.layout in BENCHMARKS
+
+    @property
+    def has_point_clouds(self) -> bool:
         return self.layout == "benchmark_nvs"
 
     @property
@@ -48,7 +57,7 @@ class RigFiles:
     @property
     def _sequences(self) -> Path:
         below = {"nersemble_v1": self.subject, "nersemble_v2": f"{self.subject}/sequences"}
-        below["benchmark_nvs"] = f"nvs/{below['nersemble_v2']}"
+        below |= {layout: f"{benchmark}/{below['nersemble_v2']}" for layout, benchmark in BENCHMARKS.items()}
         return self.root / below.get(self.layout, ".")
 
     @property
@@ -72,7 +81,7 @@ class RigFiles:
         """The calibration's file."""
         if self.layout == "nersemble_v1":
             return self.root / "camera_params" / self.subject / "camera_params.json"
-        if self.layout in ("nersemble_v2", "benchmark_nvs"):
+        if self.layout == "nersemble_v2" or self.is_benchmark:
             return self._sequences.parent / "calibration" / "camera_params.json"
         if self.layout == "single_frame":
             return self.folder / "camera_info.json"
@@ -108,7 +117,7 @@ class RigFiles:
         return self._frames / "landmark2d" / DETECTOR_FILES[landmark_set] / f"{serial}.npz"
 
     def video(self, serial: str) -> Path:
-        folder = self.folder / "images" if self.layout in ("nersemble_v2", "benchmark_nvs") else self.folder
+        folder = self.folder / "images" if self.layout == "nersemble_v2" or self.is_benchmark else self.folder
         return folder / (f"cam_{serial}.mp4" if self.is_nersemble else f"{serial}.mp4")
 
     def alpha_video(self, serial: str) -> Path:
@@ -118,13 +127,18 @@ class RigFiles:
         return self.folder / "pointclouds" / f"frame_{timestep:05d}.pcd"
 
     @property
+    def flame_tracking(self) -> Path:
+        """Of benchmark_mono, the second version, which is the current one."""
+        return self.folder / "tracking" / "flame2023_tracking_v2.npz"
+
+    @property
     def metadata(self) -> Path:
         """Of the benchmark: which timesteps its sequences have."""
-        return self.root / "nvs" / "metadata.json"
+        return self.root / BENCHMARKS[self.layout] / "metadata.json"
 
     def given(self, serials: Sequence[str]) -> list[str]:
-        """Cameras whose recordings are given; the benchmark keeps some back."""
-        return [serial for serial in serials if not (self.is_benchmark and serial in NVS_HOLD_OUT_SERIALS)]
+        """Cameras whose recordings are given."""
+        return [serial for serial in serials if serial not in self.kept_back]
 
     def background(self, serial: str) -> Path:
         return self._sequences / "BACKGROUND" / f"image_{serial}.jpg"
@@ -144,6 +158,8 @@ class RigFiles:
             single += [self.video(serial)] if videos else []
             single += [self.alpha_video(serial)] if self.is_benchmark else []
         if self.is_benchmark:
-            single += [self.metadata, *(self.point_cloud(t) for t in range(len(timesteps)))]
+            single += [self.metadata]
+        if self.has_point_clouds:
+            single += [self.point_cloud(t) for t in range(len(timesteps))]
         frames = all(self.has_frame(serial, timestep) for serial in serials for timestep in timesteps)
         return frames and all(path.is_file() for path in single)
