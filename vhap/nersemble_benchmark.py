@@ -9,7 +9,7 @@ from typing import Annotated, Any, Union
 import tyro
 
 from vhap.cli import parse
-from vhap.config.benchmark import DownloadConfig, ListConfig, ValidateConfig
+from vhap.config.benchmark import CamerasConfig, DownloadConfig, ListConfig, ValidateConfig
 from vhap.util.errors import exits_cleanly
 
 
@@ -44,10 +44,17 @@ def run_validate(config: ValidateConfig) -> None:
     sys.exit(1 if findings else 0)
 
 
+def run_cameras(config: CamerasConfig) -> None:
+    from vhap.pipeline.benchmark_cameras import run
+
+    print(run(config))
+
+
 COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "list": (ListConfig, run_list),
     "download": (DownloadConfig, run_download),
     "validate": (ValidateConfig, run_validate),
+    "cameras": (CamerasConfig, run_cameras),
 }
 """Name of a subcommand: its options, and what runs it. Options without a default are positional."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from vhap.config.ranges import CountOrNone, Range
+from vhap.config.ranges import CountOrNone, Index, Range
 
 Benchmark = Literal["nvs", "mono_flame_avatar", "svfr"]
 
@@ -59,3 +59,26 @@ class ValidateConfig:
     """The benchmark's folder, whose metadata.json give the lengths of the videos; not needed for svfr."""
     benchmark: Benchmark | None = None
     """Which benchmark it is for; left out, its files say so."""
+
+
+@dataclass(frozen=True)
+class CamerasConfig:
+    """Draws a participant's cameras with their pictures and the point cloud of a timestep: a picture, or a page."""
+
+    folder: Path
+    """The benchmark's folder."""
+    participant: Index
+    """Number of the participant: 388."""
+    benchmark: Literal["nvs", "mono_flame_avatar"] = "nvs"
+    """nvs, or mono_flame_avatar, whose points are the vertices of the FLAME tracking (with a FLAME file)."""
+    sequence: str | None = None
+    """Name of the sequence. None: the first one with videos; novel views have one."""
+    timestep: Index = 0
+    """Which frame, counted from 0."""
+    output: Path | None = None
+    """Where the picture is written (.png, .jpg). None: cameras_PARTICIPANT_SEQUENCE_TIMESTEP.png, in the folder in
+    which the command is given; with --view no picture."""
+    view: bool = False
+    """Show the cameras in the browser, until Ctrl-C; needs viser (pip install "vhap[viewer]")."""
+    port: Annotated[int, Range(1, 65_535)] = 8080
+    """Of the page, which only this machine can open; where it is taken, the next free one."""

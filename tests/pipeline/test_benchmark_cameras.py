@@ -1,0 +1,167 @@
+"""`vhap benchmark cameras`: a picture of a participant's cameras, and what it says where files are missing."""
+
+import logging
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vhap.config.benchmark import CamerasConfig
+from vhap.data.pictures import read_rgb
+from vhap.nersemble.benchmark import constants
+from vhap.nersemble_benchmark import main
+from vhap.pipeline.benchmark_cameras import read_scene, run
+from vhap.util.errors import InputError
+from vhap.util.files import write_json
+from vhap.viz.rig_scene import HELD_OUT_RGB
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "nersemble"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "model"))
+import flame_files
+import small_benchmark
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("benchmark")
+    small_benchmark.make_nvs(root)
+    small_benchmark.make_mono(root, 461, ("EXP-1-head",), ("FREE",))
+    return root
+
+
+@pytest.fixture
+def folder(whole, tmp_path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "copy"))
+
+
+@pytest.fixture
+def log(caplog):
+    logger = logging.getLogger("vhap")
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
+def cloud(folder: Path) -> Path:
+    return folder / "nvs/388/sequences/GLASSES/pointclouds/frame_00000.pcd"
+
+
+def near(drawn: np.ndarray, rgb: tuple[int, int, int]) -> int:
+    return int((np.abs(drawn.astype(int) - rgb).max(-1) <= 8).sum())
+
+
+def test_the_picture_has_all_that_is_there(whole, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    main(["cameras", str(whole), "388"])
+    path = Path(capsys.readouterr().out.strip())
+    assert path == Path("cameras_388_GLASSES_00000.png")
+    drawn = read_rgb(path)
+    assert near(drawn, HELD_OUT_RGB) > 300
+    assert near(drawn, (250, 0, 250)) > 300, "the cloud"
+    scene = read_scene(CamerasConfig(whole, 388))[1]
+    for camera in scene.cameras:
+        if camera.picture is not None:
+            assert near(drawn, tuple(camera.picture[30, 20].tolist())) > 50, camera.name
+
+
+def test_the_scene_is_that_of_the_files(whole):
+    sequence, scene = read_scene(CamerasConfig(whole, 388, timestep=0))
+    assert sequence == "GLASSES"
+    assert [camera.name for camera in scene.cameras] == constants.SERIALS
+    held_out = [camera.name for camera in scene.cameras if camera.is_held_out]
+    assert sorted(held_out) == sorted(constants.BENCHMARK_NVS_HOLD_OUT_SERIALS)
+    assert [camera.name for camera in scene.cameras if camera.picture is None] == held_out
+    assert {camera.size for camera in scene.cameras} == {(64, 48)}
+    for index, serial in enumerate(constants.BENCHMARK_NVS_TRAIN_SERIALS):
+        picture = next(camera.picture for camera in scene.cameras if camera.name == serial)
+        assert picture is not None
+        assert np.abs(picture.reshape(-1, 3).mean(0) - small_benchmark.camera_rgb(index)).max() < 6
+    assert len(scene.points) == small_benchmark.N_POINTS
+    assert (scene.colors == (250, 0, 250)).all()
+    np.testing.assert_allclose(np.linalg.norm(scene.points, axis=1), 0.1, rtol=1e-5)
+
+
+def test_what_is_missing_is_said_and_the_rest_is_drawn(folder, tmp_path, log):
+    cloud(folder).unlink()
+    main(["cameras", str(folder), "388", "--output", str(tmp_path / "a.jpg"), "--timestep", "1"])
+    assert "no point cloud at" in log.text
+    assert "--pointcloud_frames 1" in log.text
+    assert near(read_rgb(tmp_path / "a.jpg"), HELD_OUT_RGB) > 50
+    for path in (folder / "nvs/388/sequences/GLASSES/images").iterdir():
+        path.unlink()
+    _, scene = read_scene(CamerasConfig(folder, 388, sequence="GLASSES"))
+    assert "no videos of GLASSES" in log.text
+    assert {camera.size for camera in scene.cameras} == {(1604, 1100)}
+
+
+def test_the_cloud_is_the_one_that_the_metadata_name(folder):
+    entry = {"sequence_name": "GLASSES", "timesteps": [0, 3, 6]}
+    write_json(folder / "nvs/metadata.json", {"sequences": {"388": entry}})
+    cloud(folder).rename(cloud(folder).with_name("frame_00003.pcd"))
+    assert len(read_scene(CamerasConfig(folder, 388, timestep=1))[1].points) == small_benchmark.N_POINTS
+    assert len(read_scene(CamerasConfig(folder, 388, timestep=2))[1].points) == 0
+    (folder / "nvs/metadata.json").unlink()
+    assert len(read_scene(CamerasConfig(folder, 388, timestep=1))[1].points) == 0
+
+
+def test_points_that_were_not_measured_are_left_out(folder):
+    lines = cloud(folder).read_bytes()
+    end = lines.index(b"DATA binary\n") + len(b"DATA binary\n")
+    cloud(folder).write_bytes(lines[:end] + np.float32(np.nan).tobytes() + lines[end + 4 :])
+    scene = read_scene(CamerasConfig(folder, 388))[1]
+    assert len(scene.points) == len(scene.colors) == small_benchmark.N_POINTS - 1
+
+
+def test_monocular_avatars_have_four_cameras_and_the_head_of_the_tracking(whole, tmp_path, monkeypatch, log):
+    config = CamerasConfig(whole, 461, "mono_flame_avatar", output=tmp_path / "a.png")
+    monkeypatch.delenv("VHAP_FLAME_MODEL", raising=False)
+    monkeypatch.setattr("vhap.model.load.ASSET_FOLDER", tmp_path)
+    assert len(read_scene(config)[1].points) == 0
+    assert "no FLAME file" in log.text
+    monkeypatch.setenv("VHAP_FLAME_MODEL", str(flame_files.write_flame(tmp_path / "flame", monkeypatch)))
+    sequence, scene = read_scene(config)
+    assert sequence == "EXP-1-head"
+    assert [camera.is_held_out for camera in scene.cameras] == [False, True, True, True]
+    assert scene.cameras[0].picture is not None
+    assert len(scene.points) > 100
+    assert run(config) == tmp_path / "a.png"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["389"], "389"),
+        (["388", "--timestep", "3"], "timestep of 0 to 2"),
+        (["388", "--sequence", "FREE", "--timestep", "9000000", "--benchmark", "mono_flame_avatar"], "camera_params"),
+        (["388", "--output", "a.gif"], ".png"),
+        (["461", "--benchmark", "mono_flame_avatar", "--timestep", "3"], "timestep of 0 to 2"),
+    ],
+)
+def test_wrong_wishes_are_one_line(whole, tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        main(["cameras", str(whole), *words])
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+    assert message in line
+    assert stop.value.code == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_videos_a_sequence_has_to_be_named(folder):
+    shutil.rmtree(folder / "nvs/388/sequences/GLASSES/images")
+    with pytest.raises(InputError, match="--sequence"):
+        read_scene(CamerasConfig(folder, 388))
+
+
+def test_needs_no_display(whole, tmp_path):
+    script = ROOT / "vhap/nersemble_benchmark.py"
+    environment = {"PATH": "", "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, str(script), "cameras", str(whole), "388", "--output", str(tmp_path / "a.png")]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-500:]
+    assert (tmp_path / "a.png").is_file()
