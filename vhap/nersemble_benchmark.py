@@ -45,9 +45,12 @@ def run_validate(config: ValidateConfig) -> None:
 
 
 def run_cameras(config: CamerasConfig) -> None:
-    from vhap.pipeline.benchmark_cameras import run
+    from vhap.pipeline.benchmark_cameras import run, view
 
-    print(run(config))
+    if not config.view or config.output is not None:
+        print(run(config))
+    if config.view:
+        view(config, lambda address: print(f"{address} (Ctrl-C ends it)", flush=True))
 
 
 COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {

@@ -1,9 +1,14 @@
 """`vhap benchmark cameras`: a picture of a participant's cameras, and what it says where files are missing."""
 
+import importlib.util
 import logging
+import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -165,3 +170,39 @@ def test_needs_no_display(whole, tmp_path):
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-500:]
     assert (tmp_path / "a.png").is_file()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("viser") is None, reason="viser is not installed")
+def test_the_page_is_served_until_ctrl_c(whole):
+    words = [sys.executable, str(ROOT / "vhap/nersemble_benchmark.py"), "cameras", str(whole), "388", "--view"]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        server = subprocess.Popen(
+            [*words, "--port", str(port)], env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=whole, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            assert server.stdout is not None
+            address = server.stdout.readline().split()[0]
+            assert not address.endswith(f":{port}"), "a port that was taken"
+            with urllib.request.urlopen(address, timeout=30) as reply:
+                assert reply.status == 200
+                assert b"<html" in reply.read()
+            server.send_signal(signal.SIGINT)
+            _, said = server.communicate(timeout=60)
+        finally:
+            server.kill()
+            server.wait()
+    assert server.returncode == 130
+    assert said.splitlines() == ["interrupted; give the same command again"]
+    assert not list(whole.glob("*.png"))
+
+
+def test_without_viser_nothing_is_read_and_one_line_says_what_to_install(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "viser", None)
+    for more in ([], ["--output", str(tmp_path / "a.png")]):
+        with pytest.raises(SystemExit) as stop:
+            main(["cameras", str(tmp_path / "none"), "388", "--view", *more])
+        assert stop.value.code == 2
+        assert 'pip install "vhap[viewer]"' in capsys.readouterr().err

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from vhap.util.errors import InputError, shown
 from vhap.util.log import get_logger
 from vhap.viz.rig_picture import draw_rig
 from vhap.viz.rig_scene import RigCamera, RigScene
+from vhap.viz.rig_viewer import open_viewer, require_viser
 
 HOLD_OUT = {
     "nvs": constants.BENCHMARK_NVS_HOLD_OUT_SERIALS,
@@ -30,14 +33,34 @@ NO_POINTS = np.zeros((0, 3)), np.zeros((0, 3), np.uint8)
 Manager = NVSDataManager | MonoFlameAvatarDataManager
 
 
+def wait_for_ever() -> None:
+    """Until Ctrl-C."""
+    while True:
+        time.sleep(3600)
+
+
 def run(config: CamerasConfig) -> Path:
     """Writes the picture and returns its path. InputError where cameras, or the timestep, are missing."""
     if config.output is not None and config.output.suffix.lower() not in SUFFIXES:
         raise InputError(f"expected {', '.join(SUFFIXES)} as the suffix of --output, found {config.output}; correct it")
+    if config.view:
+        require_viser()
     sequence, scene = read_scene(config)
     path = config.output or Path(f"cameras_{config.participant:03d}_{sequence}_{config.timestep:05d}.png")
-    write_picture(path, draw_rig(scene, f"{config.participant:03d} {sequence}, timestep {config.timestep}"))
+    write_picture(path, draw_rig(scene, _title(config, sequence)))
     return path
+
+
+def view(config: CamerasConfig, on_open: Callable[[str], None], wait: Callable[[], None] = wait_for_ever) -> None:
+    """Shows the page while `wait` takes. on_open: gets its address. InputError as `run`, and without viser."""
+    require_viser()
+    sequence, scene = read_scene(config)
+    server = open_viewer(scene, _title(config, sequence), config.port)
+    try:
+        on_open(f"http://{server.get_host()}:{server.get_port()}")
+        wait()
+    finally:
+        server.stop()
 
 
 def read_scene(config: CamerasConfig) -> tuple[str, RigScene]:
@@ -63,6 +86,10 @@ def read_scene(config: CamerasConfig) -> tuple[str, RigScene]:
         for serial in params.world_2_cam
     ]
     return sequence, RigScene(cameras, points, colors)
+
+
+def _title(config: CamerasConfig, sequence: str) -> str:
+    return f"{config.participant:03d} {sequence}, timestep {config.timestep}"
 
 
 def _open(config: CamerasConfig) -> Manager:

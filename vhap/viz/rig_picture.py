@@ -115,15 +115,17 @@ class Canvas:
 
 def draw_rig(scene: RigScene, title: str) -> np.ndarray:
     """(H, W, 3) uint8: the rig from the front at an angle, and from above. title: plain ASCII."""
-    up, front = scene.up, scene.front
-    side = np.cross(up, front)
-    level = np.cos(AZIMUTH_RAD) * front + np.sin(AZIMUTH_RAD) * side
-    slanted = np.cos(ELEVATION_RAD) * level + np.sin(ELEVATION_RAD) * up
-    views = {"from the front": (slanted, up), "from above": (up, -front)}
-    drawn = [draw_view(scene, fitted_view(scene, *axes)) for axes in views.values()]
+    views = {"from the front": front_view(scene), "from above": fitted_view(scene, scene.up, -scene.front)}
+    drawn = [draw_view(scene, view) for view in views.values()]
     for picture, name in zip(drawn, views):
         _write(picture, f"{title}, {name}", (16, 34), TITLE_SCALE, TEXT_RGB)
     return image_grid(drawn, 2)
+
+
+def front_view(scene: RigScene) -> View:
+    """From the front, a little from the side and from above."""
+    level = np.cos(AZIMUTH_RAD) * scene.front + np.sin(AZIMUTH_RAD) * np.cross(scene.up, scene.front)
+    return fitted_view(scene, np.cos(ELEVATION_RAD) * level + np.sin(ELEVATION_RAD) * scene.up, scene.up)
 
 
 def fitted_view(scene: RigScene, backward: np.ndarray, up: np.ndarray, size: tuple[int, int] = SIZE) -> View:
