@@ -41,6 +41,9 @@ def make_mono(root: Path, participant: int, train: tuple[str, ...], test: tuple[
         if sequence in train:
             write_videos(folder, constants.BENCHMARK_MONO_FLAME_AVATAR_TRAIN_SERIAL, index)
         flame_tracking(index).save(folder / "tracking/flame2023_tracking_v2.npz")
+    lengths = {sequence: {"n_frames": FRAMES} for sequence in (*train, *test)}
+    of_participants = {str(participant): {"sequences_metadata": lengths}}
+    write_json(root / "mono_flame_avatar/metadata.json", {"participants_metadata": of_participants})
     return person
 
 
