@@ -20,7 +20,7 @@ from vhap.nersemble.benchmark import constants
 from vhap.nersemble_benchmark import main
 from vhap.pipeline.benchmark_cameras import read_scene, run
 from vhap.util.errors import InputError
-from vhap.util.files import write_json
+from vhap.util.files import read_json, write_json
 from vhap.viz.rig_scene import HELD_OUT_RGB
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "nersemble"))
@@ -155,6 +155,16 @@ def test_wrong_wishes_are_one_line(whole, tmp_path, monkeypatch, capsys, words, 
     assert message in line
     assert stop.value.code == 2
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("row", [[1e-300, 0, 24], [1e39, 0, 24], [150, 0, 1e9]])
+def test_intrinsics_that_nobody_could_draw_are_one_line(folder, row):
+    path = folder / "nvs/388/calibration/camera_params.json"
+    content = read_json(path)
+    content["intrinsics"]["222200037"][0] = row
+    write_json(path, content)
+    with pytest.raises(InputError, match="camera 222200037"):
+        read_scene(CamerasConfig(folder, 388))
 
 
 def test_without_videos_a_sequence_has_to_be_named(folder):

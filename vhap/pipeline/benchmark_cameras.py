@@ -28,6 +28,7 @@ HOLD_OUT = {
 }
 SIZES = {"nvs": (1604, 1100), "mono_flame_avatar": (512, 512)}
 """(height, width) of the benchmark's pictures, for cameras of which none is here."""
+FOCAL_LENGTHS = (0.05, 1000.0)
 MESH_RGB = (90, 160, 110)
 NO_POINTS = np.zeros((0, 3)), np.zeros((0, 3), np.uint8)
 Manager = NVSDataManager | MonoFlameAvatarDataManager
@@ -74,18 +75,31 @@ def read_scene(config: CamerasConfig) -> tuple[str, RigScene]:
     finally:
         manager.close()
     size = _common_size(pictures) or SIZES[config.benchmark]
-    cameras = [
-        RigCamera(
+    cameras = []
+    for serial, pose in params.world_2_cam.items():
+        camera = RigCamera(
             name=serial,
             K=np.array(params.intrinsics[serial], np.float64),
-            T_camera_world=np.array(params.world_2_cam[serial], np.float64),
+            T_camera_world=np.array(pose, np.float64),
             size=_size(pictures[serial]) if serial in pictures else size,
             picture=pictures.get(serial),
             is_held_out=serial in HOLD_OUT[config.benchmark],
         )
-        for serial in params.world_2_cam
-    ]
+        _check_view(camera, manager.get_camera_calibration_path())
+        cameras.append(camera)
     return sequence, RigScene(cameras, points, colors)
+
+
+def _check_view(camera: RigCamera, path: str) -> None:
+    """InputError for intrinsics whose frustum nobody could draw."""
+    focal, centre = np.diag(camera.K)[:2] / max(camera.size), camera.K[:2, 2] / max(camera.size)
+    low, high = FOCAL_LENGTHS
+    if (focal < low).any() or (focal > high).any() or (np.abs(centre) > high).any():
+        raise InputError(
+            f"expected focal lengths of {low:g} to {high:g} times the pictures' longer side, and a principal point near "
+            f"them, for camera {camera.name} in {path}, found {focal[0]:.3g} and {focal[1]:.3g}, and "
+            f"{centre[0]:.3g} {centre[1]:.3g}; download it again"
+        )
 
 
 def _title(config: CamerasConfig, sequence: str) -> str:
