@@ -1,4 +1,4 @@
-"""The NeRSemble benchmark: lists and downloads its data, checks submissions."""
+"""The NeRSemble benchmark: lists and downloads its data, shows its cameras, checks submissions."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from fuzz_base import SERIAL
 from fuzz_mutations import mutated
 
 from vhap.config import track as track_configs
+from vhap.config.benchmark import CamerasConfig, ValidateConfig
 from vhap.config.demo import DemoConfig
 from vhap.config.detect import DetectConfig
 from vhap.config.evaluate import EvaluateConfig
@@ -79,6 +80,8 @@ COMMANDS: dict[type, str] = {
     DemoConfig: "--output a --head builtin",
     DownloadConfig: "--folder a --participant 30 --n_workers 3",
     ListConfig: "--participant 30",
+    CamerasConfig: "--folder a --participant 388 --sequence GLASSES --timestep 3 --output a.png --view --port 8080",
+    ValidateConfig: "--zip a.zip --folder a --benchmark nvs",
 }
 
 

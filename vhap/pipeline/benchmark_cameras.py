@@ -96,8 +96,8 @@ def _check_view(camera: RigCamera, path: str) -> None:
     low, high = FOCAL_LENGTHS
     if (focal < low).any() or (focal > high).any() or (np.abs(centre) > high).any():
         raise InputError(
-            f"expected focal lengths of {low:g} to {high:g} times the pictures' longer side, and a principal point near "
-            f"them, for camera {camera.name} in {path}, found {focal[0]:.3g} and {focal[1]:.3g}, and "
+            f"expected focal lengths of {low:g} to {high:g} times the pictures' longer side, and a principal point "
+            f"near them, for camera {camera.name} in {path}, found {focal[0]:.3g} and {focal[1]:.3g}, and "
             f"{centre[0]:.3g} {centre[1]:.3g}; download it again"
         )
 
