@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from vhap.viz.rig_picture import MARGIN, Canvas, View, draw_rig, draw_view, fitted_view
-from vhap.viz.rig_scene import HELD_OUT_RGB, RigCamera, RigScene
+from vhap.viz.rig_scene import AXIS_RGB, HELD_OUT_RGB, RigCamera, RigScene
 
 K = np.array([[210.0, 0, 31], [0, 190.0, 22], [0, 0, 1]])
 SIZE = (40, 60)
@@ -69,6 +69,18 @@ def test_what_is_nearer_hides_what_is_farther(order):
     assert canvas.rgb[20, 30].tolist() == [250, 0, 0]
     assert (canvas.rgb[19:22, 34:37] == (10, 20, 250)).all()
     assert not (canvas.rgb == (0, 250, 0)).all(-1).any()
+
+
+def test_the_axes_are_seen_through_the_head():
+    cameras = [camera((0, yaw, 0), (-np.sin(yaw), 0, -np.cos(yaw))) for yaw in (-0.5, 0.5)]
+    ball = np.random.default_rng(0).standard_normal((4000, 3))
+    ball *= 0.15 / np.linalg.norm(ball, axis=1, keepdims=True)
+    scene = RigScene(cameras, ball, np.full((4000, 3), 200, np.uint8))
+    view = fitted_view(scene, scene.front, scene.up)
+    drawn = draw_view(scene, view)
+    for axis, rgb in zip(np.eye(3)[:2], AXIS_RGB):
+        (column, row), *_ = np.floor(view.project(0.05 * axis[None])[0]).astype(int)
+        assert np.abs(drawn[row, column].astype(int) - rgb).max() < 40
 
 
 def test_of_points_at_one_pixel_the_nearest_is_seen():

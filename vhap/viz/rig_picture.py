@@ -63,12 +63,17 @@ class Canvas:
         pixels, depth = self.view.project(points)
         self._splat(pixels, depth, colors, width_px)
 
-    def draw_line(self, start: np.ndarray, end: np.ndarray, rgb: tuple[int, int, int], width_px: int) -> None:
+    def draw_line(
+        self, start: np.ndarray, end: np.ndarray, rgb: tuple[int, int, int], width_px: int, hidden: bool = True
+    ) -> None:
+        """hidden: where something is nearer; else it is seen through all that has been drawn."""
         ends, _ = self.view.project(np.stack([start, end]))
         count = 2 + int(3 * min(np.abs(ends[1] - ends[0]).max(), 4 * max(self.view.size)))
         points = start + np.linspace(0, 1, count)[:, None] * (end - start)
         pixels, depth = self.view.project(points)
-        self._splat(pixels, depth * (1 - BIAS), np.tile(np.array(rgb, np.uint8), (count, 1)), width_px)
+        self._splat(
+            pixels, depth * (1 - BIAS if hidden else BIAS), np.tile(np.array(rgb, np.uint8), (count, 1)), width_px
+        )
 
     def draw_picture(self, camera: RigCamera, distance: float) -> None:
         """The camera's picture on its image plane, as seen through it; from behind, mirrored."""
@@ -162,7 +167,8 @@ def draw_view(scene: RigScene, view: View) -> np.ndarray:
             canvas.draw_line(corners[start], corners[end], camera.rgb, LINE_PX * fine)
     axes = scene.axes()
     for end, rgb in zip(axes[1:], AXIS_RGB):
-        canvas.draw_line(axes[0], end, rgb, AXIS_PX * fine)
+        # The origin is in the head.
+        canvas.draw_line(axes[0], end, rgb, AXIS_PX * fine, hidden=False)
     drawn = cv2.resize(canvas.rgb, (view.size[1], view.size[0]), interpolation=cv2.INTER_AREA)
     return _with_names(drawn, scene, view)
 
