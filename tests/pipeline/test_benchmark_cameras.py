@@ -135,6 +135,10 @@ def test_monocular_avatars_have_four_cameras_and_the_head_of_the_tracking(whole,
     assert scene.cameras[0].picture is not None
     assert len(scene.points) > 100
     assert run(config) == tmp_path / "a.png"
+    older = flame_files.write_flame(tmp_path / "older", monkeypatch, name="flame2020.pkl")
+    monkeypatch.setenv("VHAP_FLAME_MODEL", str(older))
+    assert len(read_scene(config)[1].points) == 0
+    assert "without the head's vertices: expected flame2023" in log.text
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,7 @@ def _cloud_number(config: CamerasConfig, sequence: str) -> int:
 
 
 def _read_vertices(manager: MonoFlameAvatarDataManager, sequence: str, timestep: int) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices of the FLAME tracking in one colour; none without a FLAME file, or without the tracking."""
+    """Vertices of the FLAME tracking in one colour; none without FLAME 2023, or without the tracking."""
     from vhap.model.load import find_flame
 
     path = Path(manager.get_flame_tracking_path(sequence))
@@ -173,7 +173,13 @@ def _read_vertices(manager: MonoFlameAvatarDataManager, sequence: str, timestep:
         missing = f"FLAME tracking at {path}" if not path.is_file() else "FLAME file (VHAP_FLAME_MODEL)"
         get_logger().warning("no %s: shown without the head's vertices", missing)
         return NO_POINTS
-    vertices = FlameProvider(manager.load_flame_tracking(sequence)).get_vertices(timestep).astype(np.float64)
+    tracking = manager.load_flame_tracking(sequence)
+    try:
+        provider = FlameProvider(tracking)
+    except InputError as error:
+        get_logger().warning("shown without the head's vertices: %s", error)
+        return NO_POINTS
+    vertices = provider.get_vertices(timestep).astype(np.float64)
     return vertices, np.tile(np.array(MESH_RGB, np.uint8), (len(vertices), 1))
 
 
