@@ -1,4 +1,4 @@
-"""The NeRSemble benchmark: lists and downloads its data, checks submissions."""
+"""The NeRSemble benchmark: downloads and tracks its data, shows its cameras, makes and checks submissions."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from vhap.cli import parse
 from vhap.config.benchmark import (
     BenchmarkRunConfig,
     BenchmarkTrackConfig,
+    CamerasConfig,
     DownloadConfig,
     ListConfig,
     ValidateConfig,
@@ -66,9 +67,19 @@ def run_whole(config: BenchmarkRunConfig) -> None:
         sys.exit(1 if findings else 0)
 
 
+def run_cameras(config: CamerasConfig) -> None:
+    from vhap.pipeline.benchmark_cameras import run, view
+
+    if not config.view or config.output is not None:
+        print(run(config))
+    if config.view:
+        view(config, lambda address: print(f"{address} (Ctrl-C ends it)", flush=True))
+
+
 COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "list": (ListConfig, run_list),
     "download": (DownloadConfig, run_download),
+    "cameras": (CamerasConfig, run_cameras),
     "track": (BenchmarkTrackConfig, run_track),
     "run": (BenchmarkRunConfig, run_whole),
     "validate": (ValidateConfig, run_validate),

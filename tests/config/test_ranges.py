@@ -54,6 +54,8 @@ REQUIRED = {
     DownloadConfig: ("--folder", "f"),
     benchmark.ListConfig: (),
     benchmark.DownloadConfig: ("--folder", "f", "--benchmark", "nvs"),
+    benchmark.ValidateConfig: ("--zip", "z"),
+    benchmark.CamerasConfig: ("--folder", "f", "--participant", "388"),
     DemoConfig: (),
 }
 BAD = ("nan", "inf", "-inf", "1e300", "-1e300", "9" * 400, "9" * 5000, "-7" * 20)

@@ -16,6 +16,7 @@ import pickle_files
 import pytest
 import rig_files
 import torch
+from fuzz_benchmark import benchmark
 from PIL import Image
 
 from vhap.config.data import DataConfig, MultiviewDataConfig, NersembleDataConfig
@@ -48,7 +49,7 @@ HEAD = "flame2023:0123"
 def make_base(folder: Path) -> None:
     for make in (
         results, configs, checkpoints, sequence, faces, rigs, avatar, nersemble, exports, union, evaluation, flame, ict,
-        pictures, videos, texts,
+        pictures, videos, texts, benchmark,
     ):  # fmt: skip
         make(folder / make.__name__)
 

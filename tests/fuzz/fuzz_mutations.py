@@ -6,6 +6,8 @@ import io
 import json
 import random
 import re
+import warnings
+import zipfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -224,6 +226,39 @@ def _changed_array(array: np.ndarray, rng: random.Random) -> np.ndarray:
         return changed
 
 
+def changed_zip(seed: bytes, other: bytes, rng: random.Random) -> bytes:
+    """An archive with one of its members changed, renamed, doubled or gone, so that its sums are right."""
+    if rng.random() < 0.3:
+        return changed_bytes(seed, other, rng)
+    try:
+        with zipfile.ZipFile(io.BytesIO(seed)) as archive:
+            members = [(name, archive.read(name)) for name in archive.namelist()]
+        at = rng.randrange(len(members))
+        name, content = members[at]
+        way = rng.randrange(8)
+        if way == 0:
+            del members[at]
+        elif way == 1:
+            members[at] = (rng.choice((*WORDS, name.replace(".", "/."), name.upper(), name + "/")), content)
+        elif way == 2:
+            members.append((name, content))
+        elif way == 3:
+            members[at] = (name, rng.choice(members)[1])
+        else:
+            members[at] = (name, (changed_npy if name.endswith(".npy") else changed_text)(content, content, rng))
+        file = io.BytesIO()
+        with (
+            warnings.catch_warnings(),
+            zipfile.ZipFile(file, "w", rng.choice((0, 0, 0, zipfile.ZIP_DEFLATED))) as archive,
+        ):
+            warnings.simplefilter("ignore")
+            for name, content in members:
+                archive.writestr(name, content)
+        return file.getvalue()
+    except Exception:
+        return changed_bytes(seed, other, rng)
+
+
 def changed_words(seed: bytes, other: bytes, rng: random.Random) -> bytes:
     """A JSON list of words, some of which become others."""
     words, foreign = json.loads(seed), json.loads(other)
@@ -249,5 +284,6 @@ CHANGES: dict[str, Callable[[bytes, bytes, random.Random], bytes]] = {
     "yaml": changed_yaml,
     "npz": changed_npz,
     "npy": changed_npy,
+    "zip": changed_zip,
     "words": changed_words,
 }

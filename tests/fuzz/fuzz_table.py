@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import fuzz_benchmark as use_benchmark
 import fuzz_readers as use
 import pickle_files
 from fuzz_base import SERIAL
 from fuzz_mutations import mutated
 
 from vhap.config import track as track_configs
+from vhap.config.benchmark import CamerasConfig, ValidateConfig
 from vhap.config.demo import DemoConfig
 from vhap.config.detect import DetectConfig
 from vhap.config.evaluate import EvaluateConfig
@@ -78,6 +80,8 @@ COMMANDS: dict[type, str] = {
     DemoConfig: "--output a --head builtin",
     DownloadConfig: "--folder a --participant 30 --n_workers 3",
     ListConfig: "--participant 30",
+    CamerasConfig: "--folder a --participant 388 --sequence GLASSES --timestep 3 --output a.png --view --port 8080",
+    ValidateConfig: "--zip a.zip --folder a --benchmark nvs",
 }
 
 
@@ -233,6 +237,32 @@ READERS: dict[str, Reader] = {
         ("videos/clip.avi", "videos/clip.mkv"),
         anywhere=True,
     ),
+    "point cloud": Reader(
+        "bytes",
+        "benchmark/pcd/binary.pcd",
+        use_benchmark.use_cloud,
+        3,
+        ("benchmark/pcd/compressed.pcd", "benchmark/pcd/ascii.pcd"),
+        anywhere=True,
+    ),
+    "point cloud, text": Reader(
+        "text", "benchmark/pcd/ascii.pcd", use_benchmark.use_cloud, 3, ("benchmark/pcd/compressed.pcd",), anywhere=True
+    ),
+    "benchmark's metadata, novel views": Reader("json", "benchmark/nvs/metadata.json", use_benchmark.use_metadata, 2),
+    "benchmark's metadata, avatars": Reader(
+        "json", "benchmark/mono_flame_avatar/metadata.json", use_benchmark.use_metadata, 2
+    ),
+    "benchmark's cameras": Reader(
+        "json", "benchmark/nvs/388/calibration/camera_params.json", use_benchmark.use_cameras, 3
+    ),
+    "cloud of the benchmark's cameras": Reader(
+        "text", "benchmark/nvs/388/sequences/GLASSES/pointclouds/frame_00000.pcd", use_benchmark.use_cameras, 1
+    ),
+    "benchmark's FLAME tracking": Reader("npz", "benchmark/tracking.npz", use_benchmark.use_tracking, 3, anywhere=True),
+    "submission of videos": Reader(
+        "zip", "benchmark/zips/nvs.zip", use_benchmark.use_submission, 0.6, ("benchmark/zips/mono.zip",), anywhere=True
+    ),
+    "submission of meshes": Reader("zip", "benchmark/zips/svfr.zip", use_benchmark.use_submission, 2, anywhere=True),
     "kit's video": Reader("bytes", "videos/clip.mp4", use.use_kit_video, 2),
     "downloaded video": Reader("bytes", "videos/clip.mp4", use.use_download, 2),
     "downloaded json": Reader("json", "nersemble/v2/030/calibration/camera_params.json", use.use_download, 1),

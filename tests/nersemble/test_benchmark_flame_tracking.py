@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
 from vhap.data.results import TrackResult, load_result, save_result
 from vhap.model.flame import load_flame
@@ -163,12 +164,16 @@ def test_provider_poses_it(head):
     expected = posed_benchmark_way(head, given)
     for timestep in range(len(ANGLES)):
         np.testing.assert_allclose(provider.get_vertices(timestep), expected[timestep], atol=1e-5)
+    matrix = provider.get_model_to_world_transformation(2)
+    np.testing.assert_allclose(matrix[:3, :3], 1.3 * turned(ANGLES[2]), atol=1e-9)
+    np.testing.assert_array_equal(matrix[:, 3], [*given.translation[2], 1])
     mesh = provider.get_mesh(1)
     np.testing.assert_allclose(mesh.vertices, expected[1], atol=1e-5)
     np.testing.assert_array_equal(mesh.faces, head.faces.numpy())
     assert [provider.has_mesh(timestep) for timestep in (-1, 0, 4, 5)] == [False, True, True, False]
-    with pytest.raises(InputError, match="0 to 4"):
-        provider.get_vertices(5)
+    for call in (provider.get_vertices, provider.get_mesh, provider.get_model_to_world_transformation):
+        with pytest.raises(InputError, match="0 to 4"):
+            call(5)
 
 
 def test_provider_finds_the_head(head, flame_path, monkeypatch):
@@ -184,6 +189,33 @@ def test_teeth_are_left_out(head, flame_path):
     provider, expected = FlameProvider(given, load_flame(flame_path, with_teeth=True)), FlameProvider(given, head)
     np.testing.assert_allclose(provider.get_vertices(3), expected.get_vertices(3), atol=1e-6)
     np.testing.assert_array_equal(provider.faces, head.faces.numpy())
+
+
+def test_provider_gives_the_landmarks_whose_jaw_line_slides_with_the_neck(head, tmp_path, monkeypatch):
+    """The points of FLAME's own file: 17 of the row of the neck's angle about y, then the 51 that do not slide."""
+    path = flame_files.write_flame(tmp_path, monkeypatch)
+    flame_files.write_landmarks(tmp_path, 70, len(head.faces))
+    marked = load_flame(path, with_teeth=True)
+    given = tracking(1.3)
+    yaws = np.array([0.0, 12.4, -12.6, 55.0, -70.0])
+    rolled = Rotation.from_euler("ZYX", np.stack([yaws * 0 + 20, yaws, yaws * 0 - 9], 1), degrees=True)
+    given = replace(given, neck=rolled.as_rotvec())
+    provider = FlameProvider(given, marked)
+    assert marked.jaw_line is not None
+    marks = marked.landmarks["ibug"]
+    rows = [0, 12, 39 + 13, 39, 78]
+    for timestep, row in enumerate(rows):
+        vertices = provider.get_vertices(timestep)
+        ids = torch.cat([marked.jaw_line.face_ids[row], marks.face_ids[17:68]]).numpy()
+        weights = torch.cat([marked.jaw_line.barycentrics[row], marks.barycentrics[17:68]]).numpy()
+        expected = (vertices[marked.faces.numpy()[ids]] * weights[..., None]).sum(1)
+        found = provider.get_landmarks(timestep)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    with pytest.raises(InputError, match="0 to 4"):
+        provider.get_landmarks(-1)
+    with pytest.raises(InputError, match=r"landmark_embedding_with_eyes\.npy"):
+        FlameProvider(given, head).get_landmarks(0)
 
 
 def arrays() -> dict[str, np.ndarray]:

@@ -98,6 +98,16 @@ def test_cameras(manager, tmp_path):
             NVSDataManager(tmp_path, 422).load_camera_calibration()
 
 
+@pytest.mark.parametrize(("serial", "found"), [(None, "found none"), ("../x", "../x"), ("\0", "x00"), ("", "''")])
+def test_serials_are_plain_names(tmp_path, serial, found):
+    path = tmp_path / "nvs" / "422" / "calibration" / "camera_params.json"
+    path.parent.mkdir(parents=True)
+    poses = {} if serial is None else {serial: np.eye(4).tolist()}
+    path.write_text(json.dumps({"world_2_cam": poses, "intrinsics": dict.fromkeys(poses, np.eye(3).tolist())}))
+    with pytest.raises(InputError, match=found):
+        NVSDataManager(tmp_path, 422).load_camera_calibration()
+
+
 def test_pictures_in_any_order_open_once(manager, monkeypatch):
     opened = []
     opens = frames.FrameReader.__init__

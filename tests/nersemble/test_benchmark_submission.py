@@ -207,10 +207,10 @@ def test_a_killed_run_leaves_no_archive_and_the_next_goes_on(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == [target]
 
 
-@pytest.mark.parametrize("name", ["/388/x.mp4", "../x.mp4", "388/../../x.mp4", "C:/x.mp4", "a\nb"])
+@pytest.mark.parametrize("name", ["/388/x.mp4", "../x.mp4", "388/../../x.mp4", "C:/x.mp4", "a\nb", ""])
 def test_unsafe_names_are_refused(tmp_path: Path, name: str) -> None:
     with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
-        archive.writestr(name, b"")
+        archive.writestr(zipfile.ZipInfo(name), b"")
     with pytest.raises(InputError, match="distinct paths below"):
         find_benchmark(tmp_path / "bad.zip")
 

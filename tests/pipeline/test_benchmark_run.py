@@ -49,14 +49,32 @@ def made(tmp_path_factory) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def finished(made, tmp_path_factory) -> Iterator[BenchmarkRunConfig]:
+    """For tests that only read."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(benchmark_run, "track_sequence", true_run)
+        config = options(made, tmp_path_factory.mktemp("finished"))
+        assert benchmark_run.run(config) == {}
+        yield config
+
+
 @pytest.fixture
 def config(made, tmp_path, monkeypatch) -> BenchmarkRunConfig:
     """A run whose tracking finds the truth at once."""
     monkeypatch.setattr(benchmark_run, "track_sequence", true_run)
+    return options(made, tmp_path)
+
+
+def options(made: Path, folder: Path) -> BenchmarkRunConfig:
     return BenchmarkRunConfig(
-        folder=made, benchmark="nvs", zip=tmp_path / "OUT.zip", participant=("388",), model=BUILTIN,
+        folder=made,
+        benchmark="nvs",
+        zip=folder / "OUT.zip",
+        participant=("388",),
+        model=BUILTIN,
         landmark_source="face-alignment",
-    )  # fmt: skip
+    )
 
 
 def true_run(sequence, config, output: Path) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from vhap.config.data import LandmarkSource
-from vhap.config.ranges import CountOrNone, Downsampling, Range, Seed
+from vhap.config.ranges import CountOrNone, Downsampling, Index, Range, Seed
 from vhap.config.track import ModelConfig
 
 Benchmark = Literal["nvs", "mono_flame_avatar", "svfr"]
@@ -112,3 +112,26 @@ class BenchmarkRunConfig(BenchmarkTrackingConfig):
     """Where run folders are made; by default beside the zip, in OUT.zip.runs."""
     dry_run: bool = False
     """Try on one moment how long it will take, and how much it will write; then stop."""
+
+
+@dataclass(frozen=True)
+class CamerasConfig:
+    """Draws a participant's cameras with their pictures and the point cloud of a timestep: a picture, or a page."""
+
+    folder: Path
+    """The benchmark's folder."""
+    participant: Index
+    """Number of the participant: 388."""
+    benchmark: Literal["nvs", "mono_flame_avatar"] = "nvs"
+    """nvs, or mono_flame_avatar, whose points are the vertices of the FLAME tracking (with a FLAME file)."""
+    sequence: str | None = None
+    """Name of the sequence. None: the first one with videos; novel views have one."""
+    timestep: Index = 0
+    """Which frame, counted from 0."""
+    output: Path | None = None
+    """Where the picture is written (.png, .jpg). None: cameras_PARTICIPANT_SEQUENCE_TIMESTEP.png, in the folder in
+    which the command is given; with --view no picture."""
+    view: bool = False
+    """Show the cameras in the browser, until Ctrl-C; needs viser (pip install "vhap[viewer]")."""
+    port: Annotated[int, Range(1, 65_535)] = 8080
+    """Of the page, which only this machine can open; where it is taken, the next free one."""

@@ -12,7 +12,8 @@ class Matrix(np.ndarray):
     """An array in single precision whose products with others are plain arrays."""
 
     def __new__(cls, entries: Any) -> Any:
-        return np.array(entries, np.float32).view(cls)
+        with np.errstate(over="ignore"):
+            return np.array(entries, np.float32).view(cls)
 
     def __matmul__(self, other: Any) -> Any:
         return self.numpy() @ np.asarray(other)

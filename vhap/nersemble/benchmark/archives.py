@@ -166,7 +166,8 @@ class SubmissionDataReader:
         except DAMAGE as error:
             raise self._damaged(error) from error
         self._dropped = weakref.finalize(self, self._zip.close)
-        self._names = [member.filename for member in self._zip.infolist() if not member.is_dir()]
+        # Not by is_dir, which fails at a name without letters.
+        self._names = [name for name in self._zip.namelist() if not name.endswith("/")]
         for name in self._names:
             if not _is_safe(name) or self._names.count(name) > 1:
                 self.close()

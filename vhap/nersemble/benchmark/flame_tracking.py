@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -16,12 +17,15 @@ from vhap.util.log import get_logger
 from vhap.util.schema import REAL, WHOLE, ArrayRule, check_arrays
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from vhap.model.head import HeadModel
 
 EULER = "XYZ"
 """About the axes that turn along: R = Rx Ry Rz. (Lower case is about fixed axes.)"""
 HEAD = "flame2023"
 N_SHAPE, N_EXPRESSION = 300, 100
+N_LANDMARKS = 68
 MOST_RAD, MOST_COEFFICIENT, MOST_UNITS = 20.0, 1e3, 1e6
 MOST_DISAGREEMENT = 1e-3
 """Between entries of a file's matrices and those of its angles."""
@@ -158,9 +162,7 @@ class FlameProvider:
 
     def __init__(self, flame_tracking: FlameTracking, head: HeadModel | None = None) -> None:
         if head is None:
-            from vhap.model.load import load_head
-
-            head = load_head("flame", add_teeth=False)
+            head = _default_head()
         _require_flame(head)
         self._tracking, self._head = flame_tracking, head
         self._rotation = flame_tracking._rotation()
@@ -174,37 +176,91 @@ class FlameProvider:
 
     def get_vertices(self, timestep: int) -> np.ndarray:
         """(5023, 3) float32 metres. timestep: a row of the tracking."""
-        import torch
+        return self._placed(self._pose(timestep)[: self._count], timestep)
 
-        from vhap.model.head import HeadParams, pose
+    def get_landmarks(self, timestep: int) -> np.ndarray:
+        """(68, 3) float32 metres: the iBUG points, of which the first 17 slide along the jaw as the neck turns.
 
+        InputError where landmark_embedding_with_eyes.npy does not lie beside the FLAME file.
+        """
+        from vhap.geometry.rotations import axis_angle_to_matrix
+        from vhap.model.head import landmark_points
+
+        if "ibug" not in self._head.landmarks or self._head.jaw_line is None:
+            raise InputError(
+                "expected landmarks with a sliding jaw line in landmark_embedding_with_eyes.npy beside the FLAME file, "
+                "found none; put it there"
+            )
+        vertices = self._pose(timestep)
+        # The root is not posed, so that of the joints above the face the neck alone turns it. Of its rotation FLAME's
+        # contour follows the middle one of the angles z, y, x.
+        neck = axis_angle_to_matrix(self._tensor(self._tracking.neck[timestep]))
+        yaw = (-neck[2, 0]).atan2(neck[:2, 0].norm())
+        points = landmark_points(self._head, vertices[None], "ibug", yaw[None])[0, :N_LANDMARKS]
+        return self._placed(points, timestep)
+
+    def get_model_to_world_transformation(self, timestep: int) -> np.ndarray:
+        """(4, 4) float64: what brings the head without root rotation into the world of the cameras, scale included."""
+        self._require(timestep)
+        matrix = np.eye(4)
+        matrix[:3, :3] = float(self._tracking.scale.reshape(())) * self._rotation[timestep]
+        matrix[:3, 3] = self._tracking.translation[timestep]
+        return matrix
+
+    def _require(self, timestep: int) -> None:
         if not self.has_mesh(timestep):
             last = len(self._tracking.frames) - 1
             raise InputError(f"expected a timestep of 0 to {last} of the FLAME tracking, found {timestep}; correct it")
-        tracking, like = self._tracking, self._head.template
 
-        def tensor(values: np.ndarray, width: int | None = None) -> torch.Tensor:
-            return torch.from_numpy(np.array(values[:width], np.float64)).to(like)
+    def _pose(self, timestep: int) -> Tensor:
+        """(V, 3) of the head, teeth included, without root rotation."""
+        from vhap.model.head import HeadParams, pose
 
-        still = like.new_zeros(3)
+        self._require(timestep)
+        tracking, still = self._tracking, self._head.template.new_zeros(3)
         params = HeadParams(
-            shape=tensor(tracking.shape[0]),
-            expr=tensor(tracking.expression[timestep]),
+            shape=self._tensor(tracking.shape[0]),
+            expr=self._tensor(tracking.expression[timestep]),
             rotation=still,
             translation=still,
-            neck_pose=tensor(tracking.neck[timestep]),
-            jaw_pose=tensor(tracking.jaw[timestep]),
-            eyes_pose=tensor(tracking.eyes[timestep]),
+            neck_pose=self._tensor(tracking.neck[timestep]),
+            jaw_pose=self._tensor(tracking.jaw[timestep]),
+            eyes_pose=self._tensor(tracking.eyes[timestep]),
         )
-        vertices = pose(self._head, params)[: self._count].detach().cpu().numpy().astype(np.float64)
-        placed = float(tracking.scale.reshape(())) * vertices @ self._rotation[timestep].T
-        return (placed + tracking.translation[timestep]).astype(np.float32)
+        return pose(self._head, params)
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        import torch
+
+        return torch.from_numpy(np.array(values, np.float64)).to(self._head.template)
+
+    def _placed(self, points: Tensor, timestep: int) -> np.ndarray:
+        """(N, 3) of the head -> float32 in the world of the cameras."""
+        of_head = points.detach().cpu().numpy().astype(np.float64)
+        matrix = self.get_model_to_world_transformation(timestep)
+        return (of_head @ matrix[:3, :3].T + matrix[:3, 3]).astype(np.float32)
 
     def get_mesh(self, timestep: int):
         """A trimesh.Trimesh with `vertices` (5023, 3) and `faces` (9976, 3)."""
         import trimesh
 
         return trimesh.Trimesh(self.get_vertices(timestep), self.faces, process=False)
+
+
+def _default_head() -> HeadModel:
+    from vhap.model.load import find_flame
+
+    path = find_flame()
+    changed = path.stat().st_mtime_ns if path is not None and path.is_file() else 0
+    return _load_once(path, changed)
+
+
+@functools.lru_cache(maxsize=1)
+def _load_once(path: Path | None, changed_ns: int) -> HeadModel:
+    """Programs for the official kit make a provider for each sequence, and loading takes a second."""
+    from vhap.model.load import load_head
+
+    return load_head("flame", path, add_teeth=False)
 
 
 def _check(arrays: dict[str, np.ndarray], path: str | Path) -> None:

@@ -20,6 +20,7 @@ from vhap.util.optional import import_or_explain
 
 MOST_OPEN_VIDEOS = 32
 """The pictures and the alpha maps of 16 cameras."""
+SERIAL = re.compile(r"[A-Za-z0-9_-]{1,64}")
 IMAGE_FOLDER = re.compile(r"([a-zA-Z0-9\-_+]+)_([0-9]+)_([0-9]+)")
 
 
@@ -33,7 +34,7 @@ class BaseDataManager:
 
     def load_camera_calibration(self) -> CameraParams:
         """Both by serial, hold-out cameras included: world_2_cam (4, 4), OpenCV axes, metres; intrinsics (3, 3) in
-        pixels of the benchmark's own pictures. InputError where a camera has only one of them."""
+        pixels of the benchmark's own pictures. InputError where a camera has only one of them, or no proper serial."""
         path = self.get_camera_calibration_path()
         params = NeRSembleParticipantDataManager(self._folder, self._participant).load_camera_calibration()
         if not isinstance(params.intrinsics, dict):
@@ -46,6 +47,11 @@ class BaseDataManager:
                 f"expected a pose and intrinsics of each camera in {path}, found only one of them for "
                 f"{shown(', '.join(odd))}; download it again"
             )
+        if not params.world_2_cam:
+            raise InputError(f"expected cameras in {path}, found none; download it again")
+        # Serials become parts of paths.
+        if wrong := [serial for serial in params.world_2_cam if not SERIAL.fullmatch(serial)]:
+            raise InputError(f"expected serials of cameras in {path}, found {shown(wrong[0])}; download it again")
         return params
 
     def list_timesteps(self, sequence_name: str) -> list[int]:
