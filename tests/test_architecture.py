@@ -16,7 +16,7 @@ LAYERS = (
     ("model", "render", "data"),
     ("detect", "synthetic"),
     ("tracking", "export", "evaluate", "viz"),
-    ("nersemble",),
+    ("nersemble", "relightable"),
     ("pipeline",),
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
