@@ -1,4 +1,6 @@
 import hashlib
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -132,3 +134,34 @@ def test_options_out_of_range_are_named(change, tmp_path):
     with pytest.raises(InputError, match=next(iter(change))):
         run(options(tmp_path / "clip", **change))
     assert not (tmp_path / "clip").exists()
+
+
+def test_hair_is_in_pictures_and_mattes_but_not_in_the_true_vertices(capture, tmp_path):
+    folder = run(options(tmp_path / "clip", landmark_noise_px=0.7, hair="long"))
+    for name in ("vertices.npy", "landmarks.npz", "cameras.json"):
+        assert (folder / "ground_truth" / name).read_bytes() == (capture / "ground_truth" / name).read_bytes()
+    for t in range(FRAMES):
+        bald, long = (read_alpha(of / "alpha_maps" / f"{t:06d}.png").astype(int) for of in (capture, folder))
+        assert (long >= bald).all()
+        assert (long - bald).mean() > 5
+        changed = np.abs(
+            read_rgb(folder / "images" / f"{t:06d}.png").astype(int) - read_rgb(capture / "images" / f"{t:06d}.png")
+        )
+        assert changed[long == 0].max() == 0
+        assert changed[(long == 255) & (bald == 0)].mean() > 10
+    with pytest.raises(InputError, match="to have the same options, found hair="):
+        run(options(tmp_path / "clip", landmark_noise_px=0.7))
+
+
+def test_captures_of_before_there_was_hair_are_still_known(capture, tmp_path):
+    shutil.copytree(capture.parent, tmp_path / "root")
+    settings = tmp_path / "root" / capture.name / "ground_truth" / "settings.json"
+    written = read_json(settings)
+    assert written.pop("hair") == "none"
+    assert written["fps"] == 25
+    settings.write_text(json.dumps(written))
+    before = hashes(tmp_path)
+    run(options(tmp_path / "root" / capture.name, landmark_noise_px=0.7))
+    assert hashes(tmp_path) == before
+    with pytest.raises(InputError, match="found hair="):
+        run(options(tmp_path / "root" / capture.name, landmark_noise_px=0.7, hair="long"))

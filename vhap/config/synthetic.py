@@ -48,9 +48,9 @@ class SyntheticConfig:
     cameras: Annotated[int, Range(1, 1024)] | None = None
     """Rigs: number of cameras. None: 16; single_frame: 24, on three rings all around; benchmark_mono always has 4."""
     width: Pixels = 275
-    """Rigs whose pictures are not square: width of the pictures."""
+    """Rigs whose pictures are not square: width of the pictures; even with videos."""
     height: Pixels = 401
-    """Rigs whose pictures are not square: height of the pictures."""
+    """Rigs whose pictures are not square: height of the pictures; even with videos."""
     videos: bool = False
     """Rigs but single_frame: write each camera's mp4 too; benchmark_nvs and benchmark_mono always have them."""
     camera_file: Literal["camera_params", "transforms", "colmap"] | None = None

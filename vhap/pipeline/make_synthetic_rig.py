@@ -18,6 +18,7 @@ from vhap.pipeline.make_synthetic_benchmark import (
     write_flame_tracking,
 )
 from vhap.render.backend import get_backend
+from vhap.synthetic.benchmark_writer import write_metadata
 from vhap.synthetic.camera import make_film_camera, make_surface
 from vhap.synthetic.motion import MotionLimits, make_motion
 from vhap.synthetic.person import make_person
@@ -71,6 +72,8 @@ def write_rig(config: SyntheticConfig, model: HeadModel, sets: list[str], limits
     else:
         truth = make_rig_truth(config, model, rig, limits)
         write_rig_capture(files, truth, config.frame_rate, sets, config.landmark_noise_px, config.seed, config.videos)
+    if files.is_benchmark:
+        write_metadata(files, config.frames)
     if config.layout == "benchmark_mono":
         write_flame_tracking(files, model)
     return files.folder

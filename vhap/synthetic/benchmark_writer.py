@@ -28,7 +28,6 @@ def write_benchmark(
         write_video(files.alpha_video(serial), [files.alpha(serial, timestep) for timestep in timesteps], fps)
     if files.has_point_clouds:
         write_point_clouds(files, model, person, len(timesteps))
-    write_metadata(files, len(timesteps))
 
 
 def write_point_clouds(files: RigFiles, model: HeadModel, person: Person, count: int) -> None:
@@ -41,15 +40,20 @@ def write_point_clouds(files: RigFiles, model: HeadModel, person: Person, count:
 
 
 def write_metadata(files: RigFiles, count: int) -> None:
-    """How many timesteps the sequence has, beside what is known of others. Novel views have one of each subject."""
+    """How many timesteps the sequence has, beside what is known of others; nothing where that is there already. Novel
+    views have one sequence of each subject."""
     key, subject = ("sequences" if files.has_point_clouds else "participants_metadata"), str(int(files.subject))
-    there = read_json(files.metadata, dict[str, Any])[key] if files.metadata.is_file() else {}
+    before = read_json(files.metadata, dict[str, dict[str, Any]]) if files.metadata.is_file() else {}
+    of_subjects = before.get(key, {})
     if files.has_point_clouds:
-        there[subject] = {"sequence_name": files.sequence, "timesteps": list(range(count))}
+        entry: dict[str, Any] = {"sequence_name": files.sequence, "timesteps": list(range(count))}
     else:
-        of_subject = there.setdefault(subject, {"sequences_metadata": {}})
-        of_subject["sequences_metadata"][files.sequence] = {"n_frames": count}
-    write_json(files.metadata, {key: there})
+        others = of_subjects.get(subject, {}).get("sequences_metadata", {})
+        entry = {"sequences_metadata": dict(sorted({**others, files.sequence: {"n_frames": count}}.items()))}
+    # In an order that does not depend on which was made first.
+    after = {**before, key: dict(sorted({**of_subjects, subject: entry}.items()))}
+    if after != before:
+        write_json(files.metadata, after)
 
 
 def vertex_colors(model: HeadModel, person: Person) -> np.ndarray:

@@ -149,7 +149,7 @@ class RigFiles:
     def complete(
         self, serials: Sequence[str], timesteps: Sequence[str], landmark_sets: Sequence[str], videos: bool
     ) -> bool:
-        """Whether every file is there."""
+        """Whether every file is there that is of this sequence alone."""
         single = [self.vertices, self.params, self.cameras, self.truth / "landmarks.npz", self.truth / "cameras.json"]
         for serial in serials:
             single += [self.landmarks(name, serial) for name in landmark_sets]
@@ -157,8 +157,6 @@ class RigFiles:
         for serial in self.given(serials):
             single += [self.video(serial)] if videos else []
             single += [self.alpha_video(serial)] if self.is_benchmark else []
-        if self.is_benchmark:
-            single += [self.metadata]
         if self.has_point_clouds:
             single += [self.point_cloud(t) for t in range(len(timesteps))]
         frames = all(self.has_frame(serial, timestep) for serial in serials for timestep in timesteps)
