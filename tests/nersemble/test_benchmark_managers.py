@@ -89,7 +89,7 @@ def test_cameras(manager, tmp_path):
     params = manager.load_camera_calibration()
     assert list(params.world_2_cam) == list(params.intrinsics) == [*CAMERAS, HELD_OUT]
     assert [matrix.fx for matrix in params.intrinsics.values()] == [900, 901, 902, 903]
-    np.testing.assert_allclose(params.world_2_cam[HELD_OUT].get_translation(), [3, -0.5, 1.25])
+    np.testing.assert_allclose(np.asarray(params.world_2_cam[HELD_OUT].get_translation()), [3, -0.5, 1.25])
     shared, one_less = own_intrinsics()[HELD_OUT], own_intrinsics()
     del one_less[CAMERAS[1]]
     for intrinsics, reason in ((shared, "one for all"), (one_less, CAMERAS[1])):
