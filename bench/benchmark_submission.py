@@ -89,7 +89,7 @@ def measure_meshes(options: argparse.Namespace) -> None:
     truth = SvfrFiles(options.folder, f"{options.participant:03d}").truth
     errors: dict[str, list[float]] = {}
     with SVFRSubmissionDataReader(options.zip) as reader:
-        for folder in sorted(path for path in truth.iterdir() if path.is_dir()):
+        for folder in sorted(path.parent for path in truth.glob("*/mesh_posed.ply")):
             sequence, timestep, serial = folder.name.rsplit("_", 2)
             key = (options.participant, sequence, int(timestep), serial)
             for task, load in zip(TASKS, (reader.load_posed_mesh, reader.load_neutral_mesh)):

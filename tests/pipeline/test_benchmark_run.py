@@ -37,15 +37,14 @@ BUILTIN = ModelConfig(head="builtin")
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
-    """The benchmark's folder with one participant, preprocessed."""
+    """The benchmark's folder with one participant."""
     root = tmp_path_factory.mktemp("benchmark")
-    folder = make_capture(
+    make_capture(
         SyntheticConfig(
             root, layout="benchmark_nvs", subject=388, sequence="GLASSES", frames=FRAMES, height=SIZE[0], width=SIZE[1],
             landmark_source="face-alignment",
         )
     )  # fmt: skip
-    shutil.copytree(folder / "ground_truth" / "landmark2d", folder / "landmark2d")
     return root
 
 
@@ -78,8 +77,12 @@ def options(made: Path, folder: Path) -> BenchmarkRunConfig:
 
 
 def true_run(sequence, config, output: Path) -> Path:
-    benchmark_track.preprocess(sequence.source, replace(config, landmark_source="none"))
-    options = spelt_out(benchmark_track.tracking_options(sequence, config, output))
+    truth = sequence.source / "ground_truth"
+    capture = benchmark_track.prepared(sequence, replace(config, landmark_source="none"), output)
+    for name in ("ground_truth", "landmark2d"):
+        if not (capture.source / name).exists():
+            (capture.source / name).symlink_to(truth if name == "ground_truth" else truth / name)
+    options = spelt_out(benchmark_track.tracking_options(capture, config, output))
     if not options.exp.output_folder.is_dir():
         rig_run.write_true_run(options)
     return options.exp.output_folder / "2026-01-02_03-04-05"
@@ -102,6 +105,12 @@ def test_hold_out_videos_show_what_the_hidden_cameras_saw(finished, made):
             wanted = read_rgb(truth / "images" / name) / 255
             assert psnr_db(small, wanted, cv2.erode(alpha, np.ones((3, 3))) > 250) > 30
             assert small[alpha == 0].mean() > 0.99
+
+
+def test_the_benchmarks_folder_stays_as_it_was(finished):
+    images = finished.folder / "nvs/388/sequences/GLASSES/images"
+    assert {path.suffix for path in images.iterdir()} == {".mp4"}
+    assert not list((images.parent / "alpha_maps").glob("*.png"))
 
 
 def test_archive_is_a_plain_zip_of_the_official_paths(finished):

@@ -94,7 +94,7 @@ class BenchmarkTrackConfig(BenchmarkTrackingConfig):
     """Tracks the sequences, or the pictures, of a benchmark; those that are tracked already are left alone."""
 
     output_folder: Path = Path("output/benchmark")
-    """Run folders are made in BENCHMARK/388_GLASSES, or of pictures BENCHMARK/017_EXP-1-head_429_222200040, in it."""
+    """Holds captures/ (pictures, mattes, landmarks) and run folders in BENCHMARK/388_GLASSES."""
     tracking: Literal["own", "given"] = "own"
     """given: no tracking, but a run of the FLAME tracking that mono_flame_avatar comes with."""
 
@@ -109,7 +109,7 @@ class BenchmarkRunConfig(BenchmarkTrackingConfig):
     zip: Path
     """The submission that is written."""
     output_folder: Path | None = None
-    """Where run folders are made; by default beside the zip, in OUT.zip.runs."""
+    """Where captures and run folders are made; by default beside the zip, in OUT.zip.runs."""
     dry_run: bool = False
     """Try on one moment how long it will take, and how much it will write; then stop."""
 

@@ -28,13 +28,17 @@ from vhap.tracking.stages import Stage, build_stages
 from vhap.util.choice import even_choice
 
 MOMENT = "000000"
+RESULTS, CHANNELS_BYTES = 5, 12
+"""Results that a run writes, each with a texture of three channels in single precision."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What one moment took: bytes written and seconds of preprocessing, seconds of the first guess, and its tracker."""
+    """What one moment took: bytes written and seconds of preprocessing, seconds of the first guess, and its tracker.
+    run_bytes: of a run folder."""
 
     bytes_written: int
+    run_bytes: int
     preprocess_s: float
     guess_s: float
     tracker: Tracker
@@ -60,12 +64,15 @@ def describe(sequences: list[BenchmarkSequence], config: BenchmarkRunConfig) -> 
             entries = [(name, count, trial.seconds(count)) for name, count in zip(names, counts)]
     device = trial.tracker.params.rotation.device
     print(f"tried on one {'moment' if is_video else 'picture'} of {sequences[0].folder_name}, device {device}")
+    runs = len(sequences) // len(entries)
+    total_s = total_bytes = 0.0
     for name, count, seconds in entries:
-        print(f"{name}: at most about {seconds / 3600:.1f} h and {count * trial.bytes_written / 1e9:.2f} GB")
-    hours, bytes_written = sum(entry[2] for entry in entries) / 3600, sum(entry[1] for entry in entries)
+        size = count * trial.bytes_written + runs * trial.run_bytes
+        print(f"{name}: about {seconds / 60:.0f} min and {size / 1e6:.0f} MB")
+        total_s, total_bytes = total_s + seconds, total_bytes + size
     print(
-        f"in all at most about {hours:.1f} h of preprocessing and tracking, and "
-        f"{bytes_written * trial.bytes_written / 1e9:.2f} GB (what is there already is not done again)"
+        f"in all about {total_s / 3600:.1f} h of preprocessing and tracking, and {total_bytes / 1e9:.1f} GB "
+        "(what is there already is not done again)"
     )
 
 
@@ -81,8 +88,10 @@ def try_moment(sequence: BenchmarkSequence, config: BenchmarkRunConfig, folder: 
     head = track.open_textured_head(options, capture, device)
     started = monotonic()
     tracker = track.build_tracker(options, capture, head, device)
+    guess_s = monotonic() - started
     written = sum(path.stat().st_size for path in copy.source.rglob("*") if path.is_file())
-    return Trial(written, preprocess_s, monotonic() - started, tracker, build_stages(options))
+    run_bytes = RESULTS * CHANNELS_BYTES * options.model.tex_resolution**2
+    return Trial(written, run_bytes, preprocess_s, guess_s, tracker, build_stages(options))
 
 
 def copied_moment(sequence: BenchmarkSequence, folder: Path) -> BenchmarkSequence:

@@ -10,7 +10,7 @@ import numpy as np
 from vhap.config.benchmark import Benchmark, BenchmarkTrackConfig, BenchmarkTrackingConfig
 from vhap.config.data import DataConfig, NersembleV2DataConfig
 from vhap.config.preprocess import PreprocessConfig
-from vhap.config.track import ExperimentConfig, MonocularTrackConfig, NersembleV2TrackConfig, TrackConfig
+from vhap.config.track import ExperimentConfig, LogConfig, MonocularTrackConfig, NersembleV2TrackConfig, TrackConfig
 from vhap.data.results import result_epochs, save_result
 from vhap.data.run_order import runs_in
 from vhap.nersemble.benchmark import assets
@@ -31,6 +31,8 @@ from vhap.util.log import get_logger
 
 EVERY_FRAME_FPS = 10_000.0
 """Above any video's own rate, which is what is taken then."""
+PICTURE_TEXELS = 512
+"""Side of the texture of one of svfr's pictures, which have so many pixels."""
 GIVEN = "_given"
 """Ends the name of the folder with the run of a tracking that was given."""
 
@@ -95,22 +97,34 @@ def chosen_sequences(config: BenchmarkTrackingConfig) -> list[BenchmarkSequence]
 
 
 def track_sequence(sequence: BenchmarkSequence, config: BenchmarkTrackingConfig, output: Path) -> Path:
-    """The run folder, in output/BENCHMARK/388_GLASSES; one that is finished with the same options is taken as it is.
+    """The run folder, in output/BENCHMARK/388_GLASSES; one that is finished with the same options is taken as it is."""
+    return track.run_once(tracking_options(prepared(sequence, config, output), config, output))
 
-    What is missing of pictures, mattes and landmarks is made first: of sequences in their own folder, of pictures in
-    output/pictures.
+
+def prepared(sequence: BenchmarkSequence, config: BenchmarkTrackingConfig, output: Path) -> BenchmarkSequence:
+    """The same as a capture in output/captures, with pictures, mattes and landmarks; what is missing of them is made.
+
+    The benchmark's own folder stays as it was downloaded: its readers take any file in images/ for a video.
     """
     if sequence.benchmark == "svfr":
-        sequence = replace(sequence, source=_place_picture(sequence, output / "pictures"))
-    preprocess(sequence.source, config)
-    return track.run_once(tracking_options(sequence, config, output))
+        target = output / "captures" / "svfr" / sequence.folder_name
+        _place(sequence.source, target / "images" / "000000.png")
+        preprocess(target, config)
+    else:
+        subject = output / "captures" / sequence.benchmark / f"{sequence.participant:03d}"
+        target = subject / "sequences" / sequence.name
+        calibration = Path("calibration", "camera_params.json")
+        _place(sequence.source.parents[1] / calibration, subject / calibration)
+        preprocess(sequence.source, config, target)
+    return replace(sequence, source=target)
 
 
-def preprocess(folder: Path, config: BenchmarkTrackingConfig) -> None:
+def preprocess(source: Path, config: BenchmarkTrackingConfig, target: Path | None = None) -> None:
+    """Every frame of a sequence folder's videos, into target where it is given; or its pictures."""
     scales = () if config.n_downsample_rgb is None else (config.n_downsample_rgb,)
     preprocess_video.run(
         PreprocessConfig(
-            folder, target_fps=EVERY_FRAME_FPS, downsample_scales=scales, landmark_source=config.landmark_source
+            source, target, EVERY_FRAME_FPS, downsample_scales=scales, landmark_source=config.landmark_source
         )
     )
 
@@ -126,36 +140,35 @@ def tracking_options(sequence: BenchmarkSequence, config: BenchmarkTrackingConfi
         "seed": config.seed,
     }
     if sequence.benchmark == "svfr":
+        # Hundreds of runs: files of textures that the pictures do not hold, and pictures of each, would fill disks.
+        small = replace(config.model, tex_resolution=min(config.model.tex_resolution, PICTURE_TEXELS))
+        rest.update(model=small, log=LogConfig(interval_media=0, max_eval_frames=0))
         return MonocularTrackConfig(DataConfig(folder.parent, folder.name, **common), **rest)
     subject = folder.parent.parent
     data = NersembleV2DataConfig(root_folder=subject.parent, subject=subject.name, sequence=folder.name, **common)
     return NersembleV2TrackConfig(data, **rest)
 
 
-def _place_picture(sequence: BenchmarkSequence, folder: Path) -> Path:
-    """A sequence folder with the picture as its only frame. InputError where it holds another picture."""
-    target = folder / sequence.folder_name
-    copy = target / "images" / "000000.png"
-    content = read_bytes(sequence.source, "a picture")
+def _place(source: Path, copy: Path) -> None:
+    """A copy of a file. InputError where another one is in its place."""
+    content = read_bytes(source, "a file of the benchmark")
     if not copy.exists():
         write_bytes(copy, content)
-    elif read_bytes(copy, "a picture") != content:
+    elif read_bytes(copy, "a copy") != content:
         raise InputError(
-            f"expected the picture {sequence.source} as {copy}, found another; remove {target}, or name another "
+            f"expected {copy} to be that of {source}, found another; remove {copy.parents[1]}, or name another "
             "--output_folder"
         )
-    return target
 
 
 def run_of_given_tracking(sequence: BenchmarkSequence, config: BenchmarkTrackingConfig, output: Path) -> Path:
     """A run folder whose result is the FLAME tracking that the benchmark gives, so that it exports as ours do."""
-    preprocess(sequence.source, config)
     path = sequence.source.parents[2] / ASSETS["mono_flame_avatar"]["per_sequence"]["flame2023_tracking_v2"].format(
         p_id=sequence.participant, seq_name=sequence.name
     )
     if not path.is_file():
         raise InputError(f"expected the FLAME tracking {path}, found nothing; download flame2023_tracking_v2")
-    options = tracking_options(sequence, config, output)
+    options = tracking_options(prepared(sequence, config, output), config, output)
     options = replace(options, exp=replace(options.exp, output_folder=Path(f"{options.exp.output_folder}{GIVEN}")))
     options = track.spelt_out(replace(options, model=replace(options.model, add_teeth=False)))
     capture = read_capture(options.data)
