@@ -14,14 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from trimesh import Trimesh
-from trimesh.exchange.ply import export_ply
 
 from vhap.config.benchmark import ValidateConfig
 from vhap.nersemble.benchmark.constants import BENCHMARK_SVFR_IMAGE_KEYS
 from vhap.nersemble.benchmark.mesh_submission import (
     SVFRSubmissionDataReader,
     SVFRSubmissionDataWriter,
-    get_mesh_path,
+    get_landmarks_path,
 )
 from vhap.nersemble.benchmark.metadata import (
     MonoFLAMEAvatarMetadata,
@@ -309,8 +308,8 @@ def test_the_official_validators_find_the_same(whole_svfr: Path, whole_nvs: Path
     assert kit.NVSSubmissionDataReader(str(videos)).validate_submission() == issues
     assert set(issues) == {"missing_files", "wrong_frame_counts", "wrong_resolutions"}
     key = (17, *BENCHMARK_SVFR_IMAGE_KEYS[17][0])
-    other = io.BytesIO(export_ply(mesh(5000), vertex_normal=False)).getvalue()
-    meshes = changed(whole_svfr, tmp_path / "meshes.zip", {get_mesh_path(*key, "posed"): other, "more.txt": b"1"})
+    changes = {get_landmarks_path(*key, "posed"): None, "more.txt": b"1"}
+    meshes = changed(whole_svfr, tmp_path / "meshes.zip", changes)
     with SVFRSubmissionDataReader(meshes) as reader:
         issues = reader.validate_submission()
     assert kit.SVFRSubmissionDataReader(str(meshes)).validate_submission() == issues
