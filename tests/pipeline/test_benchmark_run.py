@@ -1,6 +1,7 @@
 """From the benchmark's folder to a submission: cameras that are right, work that is not done twice, nothing lost."""
 
 import shutil
+import sys
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,6 +22,7 @@ from vhap.data.plausible import FaceError
 from vhap.data.results import load_result, save_result
 from vhap.evaluate.image_quality import psnr_db
 from vhap.model.builtin import load_builtin
+from vhap.model.flame import load_flame
 from vhap.model.head import pose, zero_params
 from vhap.nersemble.benchmark import NVSSubmissionDataReader, SVFRSubmissionDataReader
 from vhap.nersemble.benchmark.constants import BENCHMARK_NVS_HOLD_OUT_SERIALS, BENCHMARK_SVFR_IMAGE_KEYS
@@ -30,6 +32,9 @@ from vhap.pipeline.rendered_frames import open_run, result_head_params
 from vhap.pipeline.track import spelt_out
 from vhap.util.errors import InputError
 from vhap.util.files import write_json
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "model"))
+import flame_files
 
 FRAMES, SIZE = 2, (160, 110)
 BUILTIN = ModelConfig(head="builtin")
@@ -264,3 +269,34 @@ def test_runs_open_again(finished):
     scene = open_run(next(finished.zip.parent.glob("OUT.zip.runs/nvs/388_GLASSES")), with_landmarks=False)
     assert scene.n_rows == FRAMES
     assert set(scene.capture.camera_ids).isdisjoint(BENCHMARK_NVS_HOLD_OUT_SERIALS)
+
+
+def test_given_tracking_is_a_run_that_exports(tmp_path, monkeypatch):
+    path = flame_files.write_flame(tmp_path / "flame", monkeypatch)
+    flame_files.write_landmarks(path.parent, 70, len(load_flame(path, with_teeth=True).faces) // 2)
+    made = make_capture(
+        SyntheticConfig(
+            tmp_path / "B", layout="benchmark_mono", subject=393, frames=FRAMES, size=96, head="flame",
+            flame_model_path=path, landmark_source="face-alignment", supersampling=1,
+        )
+    )  # fmt: skip
+    output = tmp_path / "out"
+    landmarks = output / "captures/mono_flame_avatar/393/sequences" / made.name / "landmark2d"
+    shutil.copytree(made / "ground_truth" / "landmark2d", landmarks)
+    preprocess = benchmark_track.preprocess_video.run
+    monkeypatch.setattr(
+        benchmark_track.preprocess_video, "run", lambda config: preprocess(replace(config, landmark_source="none"))
+    )
+    config = BenchmarkTrackConfig(
+        folder=tmp_path / "B", benchmark="mono_flame_avatar", output_folder=output, participant=("393",),
+        sequence=(made.name,), tracking="given", landmark_source="face-alignment",
+        model=ModelConfig(head="flame", flame_model_path=path),
+    )  # fmt: skip
+    (folder,) = benchmark_track.run(config)
+    assert benchmark_track.run(config) == [folder]
+    scene = open_run(folder, with_landmarks=False)
+    vertices, camera = np.load(made / "ground_truth" / "vertices.npy"), scene.camera(0)
+    for row in range(FRAMES):
+        wanted = camera.project(torch.from_numpy(vertices[row]))[0]
+        found = camera.project(scene.vertices(row))[0]
+        assert (found - wanted[: len(found)]).abs().max() < 0.02
