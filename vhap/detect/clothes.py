@@ -2,8 +2,8 @@
 
 The colours of skin (inside the face's outline) and of hair (above the eyes, around it) are learnt from pictures of the
 whole video, so that the result does not flicker. Those of clothes are at first what is far denser below the chin, then
-those of the pixels that are more likely clothes (expectation maximisation with the position as prior). Hair below the chin has to hang
-together with hair, skin with the face: else it is clothes of that colour.
+those of the pixels that are more likely clothes (expectation maximisation with the position as prior). Hair below the
+chin has to hang together with hair, skin with the face: else it is clothes of that colour.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import numpy as np
 BACKGROUND, SKIN, CLOTH = 0, 1, 16
 """Of CelebAMask-HQ's classes."""
 FOREHEAD, CHIN, CHEEKS = 10, 152, (234, 454)
-OVAL = (
-    (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377)
-    + (152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)
-)  # fmt: skip
+OVAL = [
+    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
+    152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
+]  # fmt: skip
 """MediaPipe's points around the face, in order."""
 BINS, SPREAD = 32, 1.0
 """Of each of a colour's three values, and how far in bins a sample counts."""
@@ -118,7 +118,7 @@ class _Position:
         down = ((columns - chin_x) * x + (rows - chin_y) * y) / height
         aside = np.abs((columns - chin_x) * y - (rows - chin_y) * x) / width
         is_face = np.zeros(alpha.shape, np.uint8)
-        cv2.fillPoly(is_face, [np.round(face[list(OVAL)] - 0.5).astype(np.int32)], 1)
+        cv2.fillPoly(is_face, [np.round(face[OVAL] - 0.5).astype(np.int32)], 1)
         is_head = (is_face > 0) | (down < HEAD_ABOVE)
         skin, hair = (
             np.where(is_head, 2 * MOST_POSITION, np.maximum(UNDER_CHIN - falling, -MOST_POSITION))
@@ -216,9 +216,9 @@ def _closed(kept: np.ndarray, position: _Position, person: np.ndarray, radius: i
     """Without cracks between skin and hair, without threads that run far from both along the matte's border, and with
     earrings."""
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    closed = cv2.morphologyEx(kept.astype(np.uint8), cv2.MORPH_CLOSE, disc)
-    solid = cv2.morphologyEx(closed, cv2.MORPH_OPEN, disc) | position.is_head.astype(np.uint8)
-    found = ((cv2.dilate(solid, disc) & closed) > 0) & person
+    closed = np.asarray(cv2.morphologyEx(kept.astype(np.uint8), cv2.MORPH_CLOSE, disc), np.uint8)
+    solid = np.asarray(cv2.morphologyEx(closed, cv2.MORPH_OPEN, disc), np.uint8) | position.is_head.astype(np.uint8)
+    found = (np.asarray(cv2.dilate(solid, disc)) > 0) & (closed > 0) & person
     _, labels, statistics, _ = cv2.connectedComponentsWithStats((person & ~found).astype(np.uint8), connectivity=4)
     small = statistics[:, cv2.CC_STAT_AREA] < TRINKET * position.is_face.sum()
     return found | (small[labels] & person)
