@@ -118,7 +118,7 @@ class _Position:
         down = ((columns - chin_x) * x + (rows - chin_y) * y) / height
         aside = np.abs((columns - chin_x) * y - (rows - chin_y) * x) / width
         is_face = np.zeros(alpha.shape, np.uint8)
-        cv2.fillPoly(is_face, [np.round(face[OVAL] - 0.5).astype(np.int32)], 1)
+        cv2.fillPoly(is_face, [np.round(face[OVAL] - 0.5).astype(np.int32)], (1,))
         is_head = (is_face > 0) | (down < HEAD_ABOVE)
         skin, hair = (
             np.where(is_head, 2 * MOST_POSITION, np.maximum(UNDER_CHIN - falling, -MOST_POSITION))
