@@ -12,7 +12,9 @@ from vhap.util.errors import InputError
 @pytest.fixture
 def record():
     crop = Crop((480, 640), (-40, 60, 360, 460), (512, 512), (0, 0, 640, 480))
-    return CropRecord(crop, ["00000.png", "00001.png"], ["000000", "000001"], ["00001.png"], {"video": "a.mp4"}, {"k": 1})
+    return CropRecord(
+        crop, ["00000.png", "00001.png"], ["000000", "000001"], ["00001.png"], {"video": "a.mp4"}, {"k": 1}
+    )
 
 
 def test_round_trip(tmp_path, record):

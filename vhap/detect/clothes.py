@@ -66,8 +66,8 @@ class ClothesModel(Protocol):
 
 @dataclass(frozen=True)
 class Clothes:
-    """skin, hair, cloth: (BINS, BINS, BINS) log densities of colours; cloth None: no clothes were seen to learn
-    from."""
+    """skin, hair, cloth: (BINS, BINS, BINS) log densities of colours; cloth None: nothing was seen below the
+    head to learn from."""
 
     skin: np.ndarray
     hair: np.ndarray
@@ -150,7 +150,9 @@ def learn_clothes(samples: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray | N
 
 def _clothes_colours(skin: np.ndarray, hair: np.ndarray, pixels: np.ndarray) -> np.ndarray | None:
     """(BINS, BINS, BINS) log density of the colours that are not the head's, among pixels (N, 5): bins of a colour, log
-    odds of skin and hair over clothes by position. None where hardly any are."""
+    odds of skin and hair over clothes by position. None where there are hardly any pixels below the head."""
+    if len(pixels) < LEAST_SAMPLES:
+        return None
     index, of_skin, of_hair = tuple(pixels[:, :3].astype(int).T), pixels[:, 3], pixels[:, 4]
     counts = np.zeros(skin.shape, np.float32)
     np.add.at(counts, index, 1)
@@ -161,7 +163,7 @@ def _clothes_colours(skin: np.ndarray, hair: np.ndarray, pixels: np.ndarray) -> 
         # Doubtful pixels count less: else the colours of a neck would become those of clothes round by round.
         is_cloth = np.maximum(2 * is_cloth - 1, 0)
         if is_cloth.sum() < LEAST_SAMPLES:
-            return None
+            break
         counts = np.zeros(skin.shape, np.float32)
         np.add.at(counts, index, is_cloth.astype(np.float32))
         cloth = _log_density(counts)
