@@ -212,7 +212,8 @@ def test_first_box_and_without_matting(subject):
     assert picture.shape == (64, 64, 3)
     box = read_crop(subject / "crop.json").crop.visible
     # 30 px wide, 36 high: the box is 2.2 * 30 around (35, 47), and reaches no farther on the left than the picture.
-    assert box[2] == 68 and box[0] in (2, 3)
+    assert box[2] == 68
+    assert box[0] in (2, 3)
 
 
 def test_without_a_crop_the_whole_picture_is_shown_undistorted(subject):
@@ -221,14 +222,16 @@ def test_without_a_crop_the_whole_picture_is_shown_undistorted(subject):
     assert crop.scale == (0.5, 0.5)
     assert crop.padding == (0, 20, 0, 20)
     picture = read_rgb(subject / "image" / "00000.png")
-    assert picture[:10].max() == 0 and picture[11:69].min(0).max() > 0
+    assert picture[:10].max() == 0
+    assert picture[11:69].min(0).max() > 0
 
 
 def test_only_the_range_counts(subject):
     relightable_crop.run(config(subject, **WHOLE, crop_range=(10, 110, 30, 160)))
     crop = read_crop(subject / "crop.json").crop
     assert crop.region == (30, 10, 160, 110)
-    assert crop.visible[0] >= 30 and crop.visible[1] >= 10
+    assert crop.visible[0] >= 30
+    assert crop.visible[1] >= 10
     # In the first picture only the right part of the head counts.
     rows, columns = np.nonzero(read_alpha(subject / "image" / "00000.png"))
     assert crop.original_points(np.array([columns.min() + 1.0, rows.min()]))[0] >= 29
@@ -285,7 +288,8 @@ def test_bad_input_is_one_line(subject, options, match):
     with pytest.raises(InputError, match=match) as caught:
         relightable_crop.run(replace(config(subject), **options))
     assert "\n" not in str(caught.value)
-    assert not (subject / "image").exists() and not (subject / "crop.json").exists()
+    assert not (subject / "image").exists()
+    assert not (subject / "crop.json").exists()
 
 
 def test_nothing_to_make_pictures_from(tmp_path):
@@ -323,7 +327,8 @@ def test_the_command_word_for_word(subject, capsys):
     assert capsys.readouterr().out.strip() == str(subject)
     assert read_stored(subject / "image" / "00000.png").shape == (64, 48, 4)
     options = json.loads((subject / "crop.json").read_text())["options"]
-    assert options["mask_clothes"] and options["bbox_scale"] == 2.5
+    assert options["mask_clothes"]
+    assert options["bbox_scale"] == 2.5
 
 
 def test_own_rate_of_the_video(subject):
@@ -343,7 +348,9 @@ def test_real_clip(tmp_path, monkeypatch):
         alpha = read_alpha(path)
         # Face and neck stay; the wall goes, and so does the pullover in the lower corners.
         assert alpha[100:200, 110:150].min() == 255
-        assert alpha[:40, :40].max() == 0 and alpha[235:, :60].max() < 30 and alpha[240:, 215:].max() < 30
+        assert alpha[:40, :40].max() == 0
+        assert alpha[235:, :60].max() < 30
+        assert alpha[240:, 215:].max() < 30
         assert cv2.countNonZero(alpha) > 0.15 * alpha.size
 
 

@@ -58,14 +58,15 @@ def test_points_and_irises_where_a_face_is_and_null_elsewhere(subject, capsys):
     points, centres = (json.loads((subject / name).read_text()) for name in ("keypoint.json", "iris.json"))
     assert list(points) == list(centres) == ["00000.png", "00001.png", "00002.png"]
     # Never the values of the picture before.
-    assert points["00001.png"] is None and centres["00001.png"] is None
+    assert points["00001.png"] is None
+    assert centres["00001.png"] is None
     expected = np.column_stack([10 + MEDIAPIPE_OF_IBUG / 16, 8 + MEDIAPIPE_OF_IBUG / 16])
     assert np.array(points["00000.png"]) == pytest.approx(expected[:68], abs=2e-3)
     # The subject's left iris, 473, stands on the image's right and comes first.
     right_then_left = np.concatenate([expected[69], expected[68]])
     assert centres["00000.png"] == pytest.approx(right_then_left, abs=2e-3)
     assert read_keypoints(subject / "keypoint.json", points)["00002.png"] == pytest.approx(
-        expected[:68] + (1, 0), abs=2e-3
+        np.add(expected[:68], (1, 0)), abs=2e-3
     )
 
 
@@ -121,8 +122,10 @@ def test_points_of_a_clip_lie_on_the_face(tmp_path):
         assert points is not None
         right, left = points[36:42].mean(0), points[42:48].mean(0)
         # By eye: his eyes are at (206, 240) and (316, 243), the corners of his mouth at (211, 362) and (310, 364).
-        assert right == pytest.approx((206, 241), abs=6) and left == pytest.approx((317, 243), abs=6)
-        assert points[48] == pytest.approx((212, 363), abs=6) and points[54] == pytest.approx((310, 364), abs=6)
+        assert right == pytest.approx((206, 241), abs=6)
+        assert left == pytest.approx((317, 243), abs=6)
+        assert points[48] == pytest.approx((212, 363), abs=6)
+        assert points[54] == pytest.approx((310, 364), abs=6)
         centres = read_irises(relightable_points.run_irises(IrisConfig(folder)))[name]
         assert centres is not None
         assert np.linalg.norm(centres - (left, right), axis=1).max() < 8
