@@ -37,6 +37,9 @@ COMMANDS = {
     "nersemble": "vhap.nersemble_dataset",
     "nersemble-benchmark": "vhap.nersemble_benchmark",
     "demo": "vhap.demo",
+    "crop-and-matting": "vhap.crop_and_matting",
+    "keypoint-detector": "vhap.keypoint_detector",
+    "iris": "vhap.iris",
 }
 ALIASES = {"benchmark": "nersemble-benchmark"}
 

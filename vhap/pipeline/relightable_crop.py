@@ -1,0 +1,288 @@
+"""From a video to a subject's pictures: the head cut out of all pictures by one box, without background and clothes.
+
+Work is done in the subject's folder in the hidden folder `.crop`, which goes when everything is in its place: frames/
+has the video's full-size pictures, pictures/ the same cut and scaled with alpha maps and landmarks, image/, mask/ and
+seg/ what will take its place. All files appear whole, so that a run that was killed goes on there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vhap.config.relightable import CropConfig
+from vhap.data.extraction import extract_pictures
+from vhap.data.landmark_files import Landmarks, save_landmarks
+from vhap.data.pictures import common_size, list_pictures, read_alpha, read_rgb, some_names, write_picture
+from vhap.data.provenance import Provenance
+from vhap.data.sequence_folder import SequenceFolder
+from vhap.detect.clothes import ClothesModel, learn_clothes
+from vhap.detect.ibug import ibug_from_mediapipe
+from vhap.detect.landmarks import require_detector
+from vhap.detect.matting import Matting, make_matting, matte_pictures, matting_options
+from vhap.detect.person import person_options
+from vhap.detect.tracked_faces import TrackedFaces, faces_of_sequence
+from vhap.pipeline.relightable_faces import by_stem, find_faces
+from vhap.pipeline.relightable_source import (
+    ALL_FRAMES,
+    Source,
+    begin,
+    find_source,
+    is_finished,
+    is_prepared,
+    publish,
+    take_as_they_are,
+)
+from vhap.relightable.crop import Box, Crop
+from vhap.relightable.crop_file import CropRecord
+from vhap.relightable.head_box import crop_of_all, crop_of_first, crop_of_whole
+from vhap.relightable.subject_folder import SubjectFolder
+from vhap.util.choice import even_choice
+from vhap.util.errors import InputError
+from vhap.util.lock import folder_lock
+from vhap.util.log import get_logger
+from vhap.util.progress import progress
+
+LEARNT_FROM = 24
+"""Pictures out of which the colours of clothes are learnt."""
+MEDIAPIPE = 478
+
+
+def run(config: CropConfig) -> Path:
+    """Completes what is missing and returns the subject's folder. Raises InputError, as far as possible at once."""
+    _check(config)
+    subject = SubjectFolder(config.source / config.name)
+    if not subject.path.is_dir():
+        raise InputError(f"expected the subject's folder at {subject.path}, found none; correct --source or --name")
+    subject = SubjectFolder(subject.path.resolve())
+    options = decisive_options(config)
+    with folder_lock(subject.path):
+        if is_finished(subject, options, config):
+            return subject.path
+        source = find_source(subject, config.fps)
+        if is_prepared(source, config.matting or config.crop_image or config.crop_range is not None):
+            take_as_they_are(subject, source)
+            return subject.path
+        require_detector("mediapipe")
+        matting = _make_matting(config) if config.matting else None
+        work, source = begin(subject, source, options)
+        job = _Job(config, subject, source, work)
+        record = job.record(options)
+        _compose(job, record, matting)
+        publish(subject, work, record, [name for name in ("image", "mask", "seg") if (work / name).is_dir()])
+        get_logger().info(
+            "%d pictures of %dx%d in %s", len(record.pictures), *config.image_size[::-1], subject.path / "image"
+        )
+    return subject.path
+
+
+def decisive_options(config: CropConfig) -> dict[str, Any]:
+    """What decides the pictures beside their source, as JSON has it: options without effect are left out."""
+    whom = person_options(config.person) or {}
+    options: dict[str, Any] = {"image_size": list(config.image_size), "crop_image": config.crop_image}
+    options |= {"matting": config.matting, "crop_range": config.crop_range and list(config.crop_range)}
+    options |= {"person": whom.get("person", "")}
+    if config.crop_image:
+        options |= {"crop_box": config.crop_box, "bbox_scale": config.bbox_scale}
+    if config.matting:
+        options |= {"mask_clothes": config.mask_clothes, "premultiplied": config.premultiplied}
+        made_by = matting_options(config.matting_method, config.matting_weights, Path())
+        options |= {"matting_method": made_by["method"]} | {k: v for k, v in made_by.items() if k == "weights"}
+    return options
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One subject's pictures, in the making."""
+
+    config: CropConfig
+    subject: SubjectFolder
+    source: Source
+    work: Path
+
+    @property
+    def sequence(self) -> Path:
+        """Folder of the pictures that are cut and scaled, with their alpha maps and landmarks."""
+        return self.work / "pictures"
+
+    def record(self, options: Mapping[str, Any]) -> CropRecord:
+        """Cuts all pictures; what crop.json will say."""
+        frames = _frames(self)
+        size = common_size(list(frames.values()))
+        region = _region(self.config, size)
+        faces = _faces(self, frames, region)
+        crop = _choose_crop(self.config, faces, region, size)
+        cut = {name: self.sequence / "images" / f"{index:05d}.png" for index, name in enumerate(frames)}
+        for name, path in progress(cut.items(), "cutting", len(cut)):
+            if not path.is_file():
+                write_picture(path, crop.cut(read_rgb(frames[name])))
+        found = _landmarks_of_cut(faces, crop, list(cut.values()), self)
+        without = [path.name for path, seen in zip(cut.values(), found.detected) if not seen]
+        if without:
+            get_logger().warning("no head in %d of %d pictures: %s", len(without), len(cut), some_names(without))
+        names = [path.name for path in cut.values()]
+        return CropRecord(crop, names, list(frames), without, self.source.record, dict(options))
+
+
+def _frames(job: _Job) -> dict[str, Path]:
+    """The full-size pictures by name: of a video its numbers."""
+    if not job.source.is_video:
+        return {path.name: path for path in list_pictures(job.source.path).values()}
+    fps = ALL_FRAMES if job.config.fps == -1 else job.config.fps
+    extract_pictures(job.source.path, job.work / "frames", fps, (), "png")
+    return list_pictures(job.work / "frames" / "images")
+
+
+def _faces(job: _Job, frames: Mapping[str, Path], region: Box) -> Landmarks:
+    """Of MediaPipe, in px of the full-size pictures (confidence 0 where nothing was found)."""
+    folder, pictures = job.work / "frames", frames
+    x0, y0, x1, y1 = region
+    if job.config.crop_range is not None:
+        folder = job.work / "range"
+        pictures = {name: folder / "images" / f"{Path(name).stem}.png" for name in frames}
+        for name, path in pictures.items():
+            if not path.is_file():
+                write_picture(path, np.ascontiguousarray(read_rgb(frames[name])[y0:y1, x0:x1]))
+    found = find_faces(folder, pictures.values(), "mediapipe", job.config.person, job.config.n_jobs)
+    points = found.points.astype(np.float64)
+    points[..., :2] = points[..., :2] * (x1 - x0, y1 - y0) + (x0, y0)
+    return replace(found, points=points)
+
+
+def _choose_crop(config: CropConfig, faces: Landmarks, region: Box, source_size: tuple[int, int]) -> Crop:
+    """InputError where a box is asked for and no picture shows a face."""
+    if not config.crop_image:
+        return crop_of_whole(region, source_size, config.image_size)
+    points = ibug_from_mediapipe(faces.points[faces.detected])[:, :68, :2]
+    if not len(points):
+        raise InputError(
+            f"expected a face in some of {len(faces.points)} pictures of {config.source / config.name}, found none; "
+            "check that they show one, or leave --crop_image out"
+        )
+    if config.crop_box == "first":
+        return crop_of_first(points[0], region, source_size, config.image_size, config.bbox_scale)
+    return crop_of_all(list(points), region, source_size, config.image_size, config.bbox_scale)
+
+
+def _landmarks_of_cut(faces: Landmarks, crop: Crop, pictures: list[Path], job: _Job) -> Landmarks:
+    """The faces in the cut pictures, written as their landmark file; one outside is not there."""
+    points = faces.points.copy()
+    points[..., :2] = crop.cut_points(points[..., :2]) / crop.size[::-1]
+    middle = points[..., :2].mean(1)
+    is_inside = faces.detected & (middle > 0).all(1) & (middle < 1).all(1)
+    points[~is_inside] = (-1, -1, 0)
+    low, high = points[..., :2].min(1), points[..., :2].max(1)
+    boxes = np.column_stack([low, high, is_inside.astype(float)])
+    named = by_stem(pictures)
+    sources = list(Provenance(job.sequence).sources(named).values())
+    options = person_options(job.config.person) or {}
+    found = Landmarks(points, np.where(is_inside[:, None], boxes, (-1, -1, -1, -1, 0)), list(named), sources, options)
+    save_landmarks(job.sequence / "landmark2d" / "mediapipe.npz", found)
+    return found
+
+
+def _compose(job: _Job, record: CropRecord, matting: Matting | None) -> None:
+    """Writes image/, mask/ and seg/ in the folder of work."""
+    pictures = list_pictures(job.sequence / "images")
+    faces = _tracked(job, pictures)
+    maps, config = job.sequence / "alpha_maps", job.config
+    if matting is None:
+        for path in progress(list(pictures.values()), "pictures"):
+            if not (job.work / "image" / path.name).is_file():
+                write_picture(job.work / "image" / path.name, read_rgb(path))
+        return
+    options = matting_options(config.matting_method, config.matting_weights, Path())
+    matte_pictures(pictures, maps, matting, job.sequence, options, faces=faces)
+    points, inside = _points_px(faces, record.crop), record.crop.inside()
+    clothes = _learn(pictures, maps, points)
+    for row, (name, path) in enumerate(progress(pictures.items(), "pictures", len(pictures))):
+        _compose_one(job, path, maps / f"{name}.png", clothes, points[row], inside)
+
+
+def _compose_one(
+    job: _Job, path: Path, map_path: Path, clothes: ClothesModel, face: np.ndarray | None, inside: np.ndarray
+) -> None:
+    """image/ last: where that is, mask/ and seg/ are."""
+    target = job.work / "image" / path.name
+    if target.is_file():
+        return
+    picture, alpha = read_rgb(path), np.where(inside, read_alpha(map_path), 0).astype(np.uint8)
+    if job.config.keep_masks:
+        write_picture(job.work / "mask" / path.name, alpha)
+        write_picture(job.work / "seg" / path.name, clothes.classes(picture, alpha, face))
+    keep = clothes.keep(picture, alpha, face) if job.config.mask_clothes else 1.0
+    write_picture(target, with_alpha(picture, alpha * keep, job.config.premultiplied))
+
+
+def with_alpha(picture: np.ndarray, alpha: np.ndarray, premultiplied: bool) -> np.ndarray:
+    """(H, W, 3) uint8 and (H, W) alpha up to 255 -> (H, W, 4) uint8: straight colours, black where alpha is 0, or
+    colours times alpha, cut to whole numbers as older tools did."""
+    share = alpha.astype(np.float32) / 255
+    if premultiplied:
+        colours, opacity = np.floor(picture * share[..., None]), np.floor(255 * share + 1e-3)
+    else:
+        opacity = np.round(255 * share)
+        colours = picture * (opacity > 0)[..., None]
+    return np.dstack([colours, opacity]).astype(np.uint8)
+
+
+def _tracked(job: _Job, pictures: dict[str, Path]) -> TrackedFaces:
+    person = (person_options(job.config.person) or {}).get("person")
+    return faces_of_sequence(SequenceFolder(job.sequence, pictures, pictures, 1), "mediapipe", person)
+
+
+def _points_px(faces: TrackedFaces, crop: Crop) -> list[np.ndarray | None]:
+    """(478, 2) px of the cut pictures; where no face was found, that of the nearest picture with one."""
+    if faces.points is None:
+        return [None] * len(faces.pictures)
+    found = np.flatnonzero((faces.points[..., 2] > 0).any(1))
+    rows = np.arange(len(faces.points))
+    nearest = found[np.abs(rows[:, None] - found[None]).argmin(1)]
+    return list(faces.points[nearest][..., :2] * crop.size[::-1])
+
+
+def _learn(pictures: Mapping[str, Path], maps: Path, points: list[np.ndarray | None]) -> ClothesModel:
+    rows = even_choice(len(pictures), LEARNT_FROM)
+    names = list(pictures)
+    return learn_clothes(
+        (read_rgb(pictures[names[row]]), read_alpha(maps / f"{names[row]}.png"), points[row]) for row in rows
+    )
+
+
+def _region(config: CropConfig, size: tuple[int, int]) -> Box:
+    """x0, y0, x1, y1 of what counts in pictures of a size (height, width). InputError where they end before it."""
+    height, width = size
+    if config.crop_range is None:
+        return 0, 0, width, height
+    y0, y1, x0, x1 = config.crop_range
+    if y1 > height or x1 > width:
+        raise InputError(
+            f"expected --crop_range y0 y1 x0 x1 within pictures of {width}x{height}, found {y0} {y1} {x0} {x1}; "
+            "correct it"
+        )
+    return x0, y0, x1, y1
+
+
+def _check(config: CropConfig) -> None:
+    """InputError for options that contradict each other, before any file is looked at."""
+    person_options(config.person)
+    if config.fps != -1 and config.fps <= 0:
+        raise InputError(f"expected --fps above 0, or -1 for all of the video, found {config.fps:g}; correct it")
+    if config.crop_range is not None:
+        y0, y1, x0, x1 = config.crop_range
+        if y0 >= y1 or x0 >= x1:
+            raise InputError(
+                f"expected --crop_range y0 y1 x0 x1 with y0 < y1 and x0 < x1, found {y0} {y1} {x0} {x1}; correct it"
+            )
+    if config.keep_masks and not config.matting:
+        raise InputError("expected --matting with --keep_masks, found none; give it, or leave --keep_masks out")
+
+
+def _make_matting(config: CropConfig) -> Matting:
+    found = make_matting(config.matting_method, config.matting_weights, Path(), config.device)
+    assert found is not None
+    return found

@@ -1,0 +1,228 @@
+"""What a subject's pictures are made from, whether they are there already, and how they take their place."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vhap.config.relightable import CropConfig
+from vhap.data.extraction import video_source
+from vhap.data.input_alpha import NONE, alpha_fault
+from vhap.data.pictures import common_size, list_pictures, picture_size, some_names
+from vhap.data.provenance import Provenance
+from vhap.data.rig_extraction import VIDEO_SUFFIXES
+from vhap.data.video import extraction_rate, probe_video
+from vhap.relightable.crop import Crop
+from vhap.relightable.crop_file import CropRecord, read_crop, write_crop
+from vhap.relightable.subject_folder import SubjectFolder
+from vhap.util.cached import read_cached
+from vhap.util.errors import InputError
+from vhap.util.files import make_folder, read_json, write_json
+from vhap.util.log import get_logger
+
+WORK = ".crop"
+ORIGINAL = "original"
+ALL_FRAMES = 10_000.0
+"""Frames a second that no video has."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A video, or a folder with own pictures. record: what crop.json says about it, with its digest."""
+
+    path: Path
+    is_video: bool
+    record: dict[str, Any]
+
+
+def find_source(subject: SubjectFolder, fps: float) -> Source:
+    """Own pictures in image/ or images/, those put aside in original/, or the video. InputError without any."""
+    folders = [subject.path / name for name in ("image", "images", ORIGINAL)]
+    # Pictures that crop.json describes are what is made, not what it is made from.
+    is_ours = subject.crop.is_file() and read_crop(subject.crop).options is not None
+    filled = [folder for folder in folders if list_pictures(folder) and not (is_ours and folder == folders[0])]
+    own = filled[0] if filled else None
+    if own == folders[0] and folders[2] in filled:
+        raise InputError(
+            f"expected own pictures in one folder, found some in {folders[0]} and in {folders[2]}; remove one of them, "
+            "with crop.json"
+        )
+    video = find_video(subject)
+    if own is not None:
+        if video is not None:
+            get_logger().info("%s is not read: there are pictures in %s", video.name, own)
+        return _of_pictures(own, subject)
+    if video is None:
+        raise InputError(
+            f"expected a video at {subject.video} or pictures in {folders[0]}, found neither; correct --source or "
+            "--name, or put it there"
+        )
+    return of_video(video, fps)
+
+
+def find_video(subject: SubjectFolder) -> Path | None:
+    """NAME.mp4, or the one video that is there. InputError where there are several others."""
+    if subject.video.is_file():
+        return subject.video
+    found = sorted(path for path in subject.path.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
+    found = [path for path in found if path.is_file() and not path.name.startswith(".")]
+    if len(found) > 1:
+        raise InputError(
+            f"expected the video {subject.video.name} in {subject.path}, found {some_names([p.name for p in found])}; "
+            "rename the one that is meant"
+        )
+    return found[0] if found else None
+
+
+def of_video(video: Path, fps: float) -> Source:
+    rate = extraction_rate(probe_video(video), ALL_FRAMES if fps == -1 else fps)
+    return Source(video, True, {**video_source(video), "fps": str(rate)})
+
+
+def _of_pictures(folder: Path, subject: SubjectFolder) -> Source:
+    digests = Provenance(subject.path).digests(list_pictures(folder).values())
+    whole = hashlib.blake2b(" ".join(digests.values()).encode(), digest_size=16).hexdigest()
+    name = ORIGINAL if folder.name == "image" else folder.name
+    return Source(folder, False, {"folder": name, "pictures": len(digests), "digest": whole})
+
+
+def is_prepared(source: Source, has_work: bool) -> bool:
+    """Whether own pictures are a subject's as they are: with a matte as alpha channel, or there is nothing to do.
+
+    has_work: whether opaque pictures would be changed. InputError where some alone have an alpha channel.
+    """
+    if source.is_video or source.path.name == ORIGINAL:
+        return False
+    pictures = list(list_pictures(source.path).values())
+    common_size(pictures)
+    fault = alpha_fault(pictures)
+    if fault is not None and fault.startswith(f"{NONE} in"):
+        raise InputError(
+            f"expected an alpha channel in all pictures of {source.path} or in no one, found {fault}; make the others "
+            "alike"
+        )
+    return fault is None or not has_work
+
+
+def take_as_they_are(subject: SubjectFolder, source: Source) -> None:
+    """Records own pictures as a subject's, whole."""
+    pictures = list_pictures(source.path)
+    size = common_size(list(pictures.values()))
+    names = [path.name for path in pictures.values()]
+    crop = Crop(size, (0, 0, size[1], size[0]), size)
+    write_crop(subject.crop, CropRecord(crop, names, list(names), source={"folder": source.path.name}))
+    get_logger().info(
+        "%d pictures of %dx%d in %s are taken as they are: options have no effect on them",
+        len(names), size[1], size[0], source.path,
+    )  # fmt: skip
+
+
+def is_finished(subject: SubjectFolder, options: Mapping[str, Any], config: CropConfig) -> bool:
+    """Whether crop.json's pictures are there; InputError where they were made with other options, or of another
+    video."""
+    if not subject.crop.is_file():
+        return False
+    record = read_crop(subject.crop)
+    there = {path.name for path in list_pictures(subject.image_folder).values()}
+    if record.options is None:
+        if there != set(record.pictures):
+            return False
+        get_logger().info("the pictures in %s are taken as they are", subject.image_folder)
+        return True
+    _require_same(record, options, subject)
+    _require_source(record, subject, config.fps)
+    folders = [subject.path / "image"]
+    if config.matting and config.keep_masks:
+        folders += [subject.mask_folder, subject.class_folder]
+    return all(_holds(folder, record.pictures) for folder in folders)
+
+
+def _holds(folder: Path, names: list[str]) -> bool:
+    return set(names) <= _readable(folder)
+
+
+def _require_same(record: CropRecord, options: Mapping[str, Any], subject: SubjectFolder) -> None:
+    before = record.options or {}
+    other = [name for name in options if before.get(name) != options[name]]
+    other += [name for name in before if name not in options]
+    if other:
+        had = ", ".join(f"{name} {_text(before.get(name))}" for name in other)
+        given = ", ".join(f"{name} {_text(options.get(name))}" for name in other)
+        raise InputError(
+            f"expected the options of the pictures in {subject.path / 'image'} ({had}), found {given}; give those, or "
+            f"remove image/ and {subject.crop.name} there to make them again"
+        )
+
+
+def _text(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _require_source(record: CropRecord, subject: SubjectFolder, fps: float) -> None:
+    """InputError where what the pictures are made from, or the video's rate, is another one now; it may have gone."""
+    name = record.source.get("video") or record.source.get("folder")
+    path = subject.path / str(name)
+    if path.is_dir() and list_pictures(path):
+        now = _of_pictures(path, subject).record
+    elif path.is_file():
+        now = of_video(path, fps).record
+    else:
+        return
+    if other := [key for key in now if record.source.get(key) != now[key]]:
+        key = "fps" if "fps" in other else "digest"
+        raise InputError(
+            f"expected the pictures in {subject.path / 'image'} to be of {name} with {key} {now[key]}, found "
+            f"{record.source.get(key)}; give that one, or remove image/ and {subject.crop.name} there to make them "
+            "again"
+        )
+
+
+def begin(subject: SubjectFolder, source: Source, options: Mapping[str, Any]) -> tuple[Path, Source]:
+    """The folder of unfinished work, emptied where that was on something else, and the source where it lies now."""
+    work, state = subject.path / WORK, {"source": source.record, "options": dict(options)}
+    if read_cached(work / "state.json", read_json) != state:
+        shutil.rmtree(work, ignore_errors=True)
+        write_json(make_folder(work) / "state.json", state)
+    if not source.is_video and source.path.name == "image":
+        # Own pictures are never changed: those that are made take their place, under its name.
+        source.path.rename(subject.path / ORIGINAL)
+        get_logger().info("own pictures are moved from %s to %s", source.path, subject.path / ORIGINAL)
+        source = replace(source, path=subject.path / ORIGINAL)
+    return work, source
+
+
+def publish(subject: SubjectFolder, work: Path, record: CropRecord, folders: list[str]) -> None:
+    """Moves what is finished in work to its place; what is there stays. crop.json comes first: pictures without it
+    would be a user's own."""
+    if not subject.crop.is_file():
+        write_crop(subject.crop, record)
+    for name in folders:
+        _move(work / name, subject.path / name)
+    shutil.rmtree(work)
+
+
+def _move(source: Path, target: Path) -> None:
+    if not target.exists():
+        source.rename(target)
+        return
+    there = _readable(target)
+    for path in source.iterdir():
+        if path.name not in there:
+            os.replace(path, target / path.name)
+
+
+def _readable(folder: Path) -> set[str]:
+    """Names of pictures that can be read."""
+    names = set()
+    for path in list_pictures(folder).values():
+        try:
+            picture_size(path)
+        except InputError:
+            continue
+        names.add(path.name)
+    return names
