@@ -37,6 +37,8 @@ COMMANDS = {
     "nersemble": "vhap.nersemble_dataset",
     "nersemble-benchmark": "vhap.nersemble_benchmark",
     "demo": "vhap.demo",
+    "demo-reconstruct": "vhap.demo_reconstruct",
+    "optimize": "vhap.optimize",
 }
 ALIASES = {"benchmark": "nersemble-benchmark"}
 
