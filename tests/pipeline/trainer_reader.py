@@ -47,7 +47,12 @@ class Flame:
         return np.einsum("vab,vb->va", blended, np.c_[posed, np.ones(len(posed))])[:, :3]
 
     def static_points(self, vertices: np.ndarray) -> np.ndarray:
-        """(53, 3): the 51 iBUG points inside the face and the two irises, by the file beside the model."""
+        """(53, 3): the 51 iBUG points inside the face and the two irises, that on the image's left first, by the file
+        beside the model."""
+        places, rest = self._marked(vertices), self._marked(self.template)
+        return np.concatenate([places[:51], places[51:][rest[51:, 0].argsort()]])
+
+    def _marked(self, vertices: np.ndarray) -> np.ndarray:
         points = np.load(self.path.parent / "landmark_embedding_with_eyes.npy", allow_pickle=True).item()
         corners = vertices[self.faces[points["full_lmk_faces_idx"].numpy()[0, 17:]]]
         return np.einsum("lc,lcd->ld", points["full_lmk_bary_coords"].numpy()[0, 17:], corners)
