@@ -30,7 +30,7 @@ from vhap.viz.pictures import shrink, write_jpeg
 RUNS = "track"
 """Of a subject: the output folder of tracking."""
 SHOWN, SHOWN_COLUMNS, SHOWN_SIDE = 8, 4, 384
-CLAY_RGB = (0.72, 0.68, 0.64)
+CLAY_RGB = (0.5, 0.66, 0.85)
 
 
 @dataclass(frozen=True)
