@@ -45,6 +45,7 @@ def test_codes_of_a_quick_fit_place_deca_s_head_in_the_face_s_square(subject, fl
         ids = scene.model.regions["face"].numpy()
         ids = ids[ids < len(posed)]
         flat = code.cam[0] * (posed[ids, :2] + code.cam[1:]) * (1, -1)
+        assert np.abs(flat).max() < 1.5
         wanted = scene.camera().project(scene.vertices(row))[0].numpy()[ids]
         # Where the square lies is not in the code: the places agree up to its scale and shift.
         scale = np.linalg.norm(wanted - wanted.mean(0)) / np.linalg.norm(flat - flat.mean(0))

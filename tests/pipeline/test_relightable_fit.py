@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,12 @@ from subject_run import COUNT, FOCAL, SIZE, fake_tracking, write_flame2020, writ
 from trainer_reader import Flame, HravatarReader, imavatar_projected
 
 from vhap import optimize
+from vhap.config.loading import load_config
+from vhap.config.track import LossWeightConfig, TrackConfig
+from vhap.data.results import load_result, save_result
+from vhap.model.load import load_head
 from vhap.pipeline.rendered_frames import RunScene, open_run
-from vhap.relightable.head_files import read_flame_params, read_tracked_params
+from vhap.relightable.head_files import read_flame_params, read_shape_params, read_tracked_params
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +150,93 @@ def test_a_code_that_is_no_code_is_refused(subject, capsys) -> None:
     with pytest.raises(SystemExit):
         optimize.main(["--path", str(subject)])
     assert "expected 1 x 100 numbers as shape" in capsys.readouterr().err
+
+
+def another(subject: Path, name: str) -> Path:
+    return write_subject(subject.parent / name)
+
+
+def test_a_shape_is_shared_by_run_or_by_file(subject) -> None:
+    fit(subject, "--n_shape", "40")
+    shape = read_shape_params(subject / "flame_params.json")
+    for name in ("with_run", "with_file"):
+        other = another(subject, name)
+        if name == "with_file":
+            shutil.rmtree(subject / "track")
+        fit(other, "--shape_from", str(subject))
+        config = load_config(next((other / "track").glob("2*/config.yml")), TrackConfig)
+        assert config.model.fix_shape
+        assert not config.model.fix_texture
+        assert config.model.flame_params_path is not None
+        shared = load_result(config.model.flame_params_path).shape
+        np.testing.assert_allclose(shared, np.pad(shape, (0, 60)), rtol=1e-6)
+
+
+def test_a_shape_of_another_head_is_refused(subject, capsys) -> None:
+    fit(subject)
+    file = next((subject / "track").glob("2*/tracked_flame_params_0.npz"))
+    save_result(file, replace(load_result(file), head_model=np.array("flame2023:0123")))
+    with pytest.raises(SystemExit):
+        optimize.main(["--path", str(another(subject, "other")), "--shape_from", str(subject)])
+    assert "found flame2023:0123" in capsys.readouterr().err
+
+
+def test_a_longer_shape_asks_for_its_length(subject, capsys) -> None:
+    fit(subject, "--n_shape", "60")
+    with pytest.raises(SystemExit):
+        optimize.main(["--path", str(another(subject, "other")), "--shape_from", str(subject), "--n_shape", "50"])
+    assert "give --n_shape 60" in capsys.readouterr().err
+
+
+def test_weights_are_told_against_their_defaults(subject) -> None:
+    fit(subject, "--lambda_translation_diff", "10", "--lambda_pose_diff", "5", "--no-photometric")
+    config = load_config(next((subject / "track").glob("2*/config.yml")), TrackConfig)
+    ours = LossWeightConfig()
+    assert config.w.smooth_trans == 2 * ours.smooth_trans
+    assert config.w.smooth_rot == ours.smooth_rot / 2
+    assert not config.exp.photometric
+    assert not config.model.use_static_offset
+
+
+def test_given_points_masks_and_other_formats(subject, caplog) -> None:
+    matte = np.array(Image.open(subject / "image" / "00000.png"))[..., 3]
+    (subject / "mask").mkdir()
+    points = np.random.default_rng(0).uniform(20, 70, (68, 2)).tolist()
+    for index in range(COUNT):
+        path = subject / "image" / f"{index:05d}.png"
+        Image.open(path).convert("RGB").save(path.with_suffix(".bmp"))
+        Image.fromarray(np.repeat(matte[..., None], 3, 2)).save(subject / "mask" / f"{index:05d}.bmp")
+        path.unlink()
+    (subject / "keypoint.json").write_text(json.dumps({f"{k:05d}.bmp": points for k in range(COUNT)}))
+    scene = fit(subject, "--with_translation")
+    assert scene.config.data.landmark_source == "face-alignment"
+    assert "no irises of 4 of 4 pictures" in caplog.text
+    frame = scene.load(0)
+    np.testing.assert_array_equal((frame.alpha[0] > 0.5).numpy(), matte > 127)
+    assert set(read_tracked_params(subject / "tracked_params.json").frames) == {f"{k:05d}.bmp" for k in range(COUNT)}
+
+
+def test_changed_pictures_are_another_recording(subject) -> None:
+    fit(subject)
+    first = {path.name for path in (subject / ".capture").iterdir()}
+    picture = subject / "image" / "00002.png"
+    Image.fromarray(np.asarray(Image.open(picture))[::-1].copy()).save(picture)
+    shutil.rmtree(subject / "track")
+    fit(subject)
+    assert len({path.name for path in (subject / ".capture").iterdir()} - first) == 1
+
+
+def test_another_head_writes_meshes_beside_its_coefficients(subject, caplog, monkeypatch) -> None:
+    head = load_head("builtin", n_shape=5, n_expr=6)
+    monkeypatch.setattr("vhap.pipeline.heads.load_head", lambda *options, **more: head)
+    fit(subject, "--head", "builtin", "--allow_other_head")
+    assert "readers that pose FLAME show another shape" in caplog.text
+    assert len(read_tracked_params(subject / "tracked_params.json").frames) == COUNT
+    assert len(list((subject / "meshes").glob("frame_*.obj"))) == COUNT
+
+
+def test_flame_of_another_year_is_told(subject, caplog, flame, monkeypatch) -> None:
+    shutil.copytree(flame.parent, subject.parent / "later")
+    later = (subject.parent / "later" / flame.name).rename(subject.parent / "later" / "flame2023.pkl")
+    fit(subject, "--flame_model_path", str(later))
+    assert "the head is flame2023: trainers pose FLAME 2020" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,6 @@ from vhap.pipeline.relightable_files import RUNS, open_subject_run, write_head_f
 from vhap.relightable.head_files import read_codes, read_shape_params
 from vhap.relightable.subject_folder import SubjectFolder
 from vhap.util.errors import InputError
-from vhap.util.files import file_hash
 from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger
 
@@ -148,13 +148,12 @@ def shared_shape(config: OptimizeConfig, subject: SubjectFolder, head: HeadModel
         )
     shape = np.zeros(head.n_shape, np.float32)
     shape[: len(values)] = values[: head.n_shape]
-    file = subject.path / RUNS / SHAPES / f"{other.path.resolve().name}.npz"
-    made = still_head(head, shape)
     # The run's options name the file: one of another shape makes another run.
-    save_result(file, made)
-    named = file.with_name(f"{file.stem}_{file_hash(file)[:8]}.npz")
-    file.replace(named)
-    return named
+    digest = hashlib.sha256(shape.tobytes() + head.identity.encode()).hexdigest()[:8]
+    file = subject.path / SHAPES / f"{other.path.resolve().name}_{digest}.npz"
+    if not file.is_file():
+        save_result(file, still_head(head, shape))
+    return file
 
 
 def still_head(head: HeadModel, shape: np.ndarray) -> TrackResult:
