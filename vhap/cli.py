@@ -40,6 +40,8 @@ COMMANDS = {
     "crop-and-matting": "vhap.crop_and_matting",
     "keypoint-detector": "vhap.keypoint_detector",
     "iris": "vhap.iris",
+    "demo-reconstruct": "vhap.demo_reconstruct",
+    "optimize": "vhap.optimize",
 }
 ALIASES = {"benchmark": "nersemble-benchmark"}
 

@@ -6,9 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vhap.config.ranges import BoxScale, FramesASecondOrOwn, Index, Pixels, Workers
+from vhap.config.ranges import (
+    BoxScale,
+    Count,
+    FocalPixels,
+    FramesASecondOrOwn,
+    Index,
+    Pixels,
+    PrincipalPoint,
+    Weight,
+    Workers,
+)
 
 SubjectMatting = Literal["auto", "mediapipe", "robust_video_matting"]
+HeadName = Literal["auto", "flame", "ict", "builtin"]
 
 
 @dataclass(frozen=True)
@@ -80,3 +91,78 @@ class IrisConfig:
     largest."""
     n_jobs: Workers = 0
     """Detectors that run at the same time; 0 takes one for each core."""
+
+
+@dataclass(frozen=True)
+class OptimizeConfig:
+    """Fits FLAME to a subject's pictures."""
+
+    path: Path
+    """The subject's folder: image/ (or images/) and, where they are, mask/, keypoint.json and iris.json."""
+    shape_from: Path = Path(".")
+    """Folder of another subject of the same person, whose shape is kept; `.` for none."""
+    save_name: str = "flame_params"
+    """Name of the file for IMavatar's readers, without its ending."""
+    fx: FocalPixels | None = None
+    """Focal length in pixels. None solves for it."""
+    fy: FocalPixels | None = None
+    """Vertical focal length in pixels. None takes fx."""
+    cx: PrincipalPoint | None = None
+    """Principal point from the left edge, pixels. None takes the centre, as trainers do."""
+    cy: PrincipalPoint | None = None
+    """Principal point from the top edge, pixels. None takes the centre, as trainers do."""
+    size: Pixels | None = None
+    """Side of the square pictures, which is checked. None takes pictures of any size."""
+    n_shape: Count = 100
+    """Shape coefficients; trainers take 100."""
+    n_expr: Count = 50
+    """Expression coefficients; trainers take 50, unless they are told otherwise."""
+    with_eyelid: bool = False
+    """No effect: lids are written where the head has lid bases, and FLAME's files have none."""
+    with_translation: bool = False
+    """Write the head's translation as such. Off: the movement is in each picture's world_mat."""
+    with_translation_camera: bool = False
+    """No effect: the movement is solved once, and --with_translation says where it is written."""
+    lambda_translation_diff: Weight = 5.0
+    """Change of the translation since the previous picture, against 5, which is our own weight."""
+    lambda_pose_diff: Weight = 10.0
+    """Change of the rotations of head, neck and jaw since the previous picture, against 10, which is our own weight."""
+    photometric: bool = True
+    """Fit to the pictures; without, to landmarks only."""
+    use_keypoints: bool = True
+    """Fit to keypoint.json and iris.json where they are. Off: landmarks are detected anew."""
+    head: HeadName = "auto"
+    """Head model; trainers pose FLAME 2020."""
+    flame_model_path: Path | None = None
+    """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in asset/flame/."""
+    ict_facekit_path: Path | None = None
+    """The FaceXModel folder of ICT-FaceKit. Default: $VHAP_ICT_FACEKIT."""
+    allow_other_head: bool = False
+    """Write the coefficients of another head than FLAME, and its meshes beside them, in meshes/."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: cuda if there."""
+
+
+@dataclass(frozen=True)
+class ReconstructConfig:
+    """Writes DECA's codes of a subject's pictures."""
+
+    inputpath: Path
+    """The subject's pictures, as SUBJECT/image. Also -i."""
+    savefolder: Path
+    """Where runs and pictures go, as SUBJECT/deca; code.json is written beside it, where optimize.py reads it. A folder
+    of another name holds code.json itself. Also -s."""
+    saveCode: bool = True
+    """Write code.json."""
+    saveVis: bool = False
+    """Write each picture with the head over it into savefolder."""
+    sample_step: Count = 1
+    """Every so many pictures."""
+    render_orig: bool = True
+    """Show the head over whole pictures. Off: over the face's square of 224 pixels. See saveVis."""
+    head: HeadName = "auto"
+    """Head model; DECA's codes are FLAME's."""
+    flame_model_path: Path | None = None
+    """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in asset/flame/."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: cuda if there."""

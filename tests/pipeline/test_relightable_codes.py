@@ -1,0 +1,96 @@
+"""demo_reconstruct.py: DECA's codes where its reader looks for them, from whichever fit is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from subject_run import COUNT, SIZE, fake_tracking, write_flame2020, write_subject
+from trainer_reader import Flame
+
+from vhap import demo_reconstruct, optimize
+from vhap.pipeline.rendered_frames import open_run
+from vhap.relightable.head_files import read_codes
+
+
+@pytest.fixture(scope="module")
+def flame(tmp_path_factory) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        return write_flame2020(tmp_path_factory.mktemp("flame"), patch)
+
+
+@pytest.fixture
+def subject(tmp_path, monkeypatch, flame) -> Path:
+    monkeypatch.setenv("VHAP_FLAME_MODEL", str(flame))
+    monkeypatch.setattr("vhap.pipeline.track.run_once", fake_tracking)
+    return write_subject(tmp_path / "decathlon" / "person")
+
+
+def reconstruct(subject: Path, *options: str) -> None:
+    demo_reconstruct.main(["-i", str(subject / "image"), "--savefolder", str(subject / "deca"), *options])
+
+
+def test_codes_of_a_quick_fit_place_deca_s_head_in_the_face_s_square(subject, flame) -> None:
+    reconstruct(subject, "--saveCode", "True", "--saveVis", "False", "--sample_step", "1", "--render_orig", "False")
+    codes = read_codes(subject / "code.json")
+    assert list(codes) == [f"{k:05d}.png" for k in range(COUNT)]
+    scene, reader = open_run(subject / "deca", with_landmarks=False), Flame(flame)
+    assert not scene.config.exp.photometric
+    assert scene.config.data.unordered
+    for row, code in enumerate(codes.values()):
+        full = np.concatenate([code.pose[:3], np.zeros(3), code.pose[3:], np.zeros(6)])
+        posed = reader.vertices(code.shape, code.exp, full)
+        ids = scene.model.regions["face"].numpy()
+        ids = ids[ids < len(posed)]
+        flat = code.cam[0] * (posed[ids, :2] + code.cam[1:]) * (1, -1)
+        assert np.abs(flat).max() < 1.5
+        wanted = scene.camera().project(scene.vertices(row))[0].numpy()[ids]
+        # Where the square lies is not in the code: the places agree up to its scale and shift.
+        scale = np.linalg.norm(wanted - wanted.mean(0)) / np.linalg.norm(flat - flat.mean(0))
+        gaps = wanted - wanted.mean(0) - scale * (flat - flat.mean(0))
+        # The face is 0.1 m deep and 1 m away.
+        assert np.linalg.norm(gaps, axis=1).mean() < 0.04 * np.ptp(wanted[:, 1])
+
+
+def test_a_finished_run_of_the_same_pictures_is_used(subject, monkeypatch) -> None:
+    optimize.main(["--path", str(subject)])
+    monkeypatch.setattr(
+        "vhap.pipeline.relightable_codes.finished_run", lambda made: next(made.exp.output_folder.glob("2*"))
+    )
+    reconstruct(subject)
+    assert not (subject / "deca").exists()
+    assert len(read_codes(subject / "code.json")) == COUNT
+    picture = subject / "image" / "00001.png"
+    Image.fromarray(np.asarray(Image.open(picture))[:, ::-1].copy()).save(picture)
+    reconstruct(subject)
+    assert list((subject / "deca").glob("*/config.yml"))
+
+
+def test_pictures_and_steps(subject) -> None:
+    reconstruct(subject, "--saveVis", "True", "--render_orig", "True", "--sample_step", "3", "--saveCode", "False")
+    assert not (subject / "code.json").exists()
+    names = sorted(path.name for path in (subject / "deca").glob("*.jpg"))
+    assert names == ["00000_vis.jpg", "00003_vis.jpg"]
+    assert Image.open(subject / "deca" / names[0]).size == (SIZE, SIZE)
+    reconstruct(subject, "--saveVis", "True", "--render_orig", "False", "--sample_step", "3")
+    assert Image.open(subject / "deca" / names[0]).size == (224, 224)
+    assert list(read_codes(subject / "code.json")) == ["00000.png", "00003.png"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-i", "film.mp4", "--savefolder", "deca"], "expected a subject's folder of pictures for -i"),
+        (["-i", "{subject}/image", "--savefolder", "deca", "--head", "builtin"], "expected FLAME for code.json"),
+        (["-i", "{subject}/image", "--savefolder", "deca", "--sample_step", "0"], "--sample_step"),
+    ],
+)
+def test_bad_input_ends_in_one_line(subject, capsys, words, message) -> None:
+    with pytest.raises(SystemExit) as stop:
+        demo_reconstruct.main([word.format(subject=subject) for word in words])
+    assert stop.value.code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert message in lines[0]

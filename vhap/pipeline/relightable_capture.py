@@ -1,0 +1,134 @@
+"""A subject's folder as a recording that tracking reads: links to its pictures in a hidden folder of the subject."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from vhap.config.data import LandmarkSource
+from vhap.data.input_alpha import takes_input_alpha
+from vhap.data.landmark_files import save_landmarks
+from vhap.data.pictures import common_size, some_names, unreadable
+from vhap.data.provenance import Provenance
+from vhap.relightable.given_points import read_given_points
+from vhap.relightable.subject_folder import SubjectFolder
+from vhap.util.errors import InputError
+from vhap.util.files import atomic_path, make_folder
+from vhap.util.log import get_logger
+from vhap.util.optional import import_or_explain
+
+FOLDER = ".capture"
+CONVERTED = ".bmp"
+"""What tracking does not read is converted."""
+
+
+@dataclass(frozen=True)
+class SubjectCapture:
+    """path: the recording's folder, which is named after the content of all that it shows: other pictures are another
+    recording. names: file name of the picture of each timestep id. size: (height, width)."""
+
+    path: Path
+    names: dict[str, str]
+    size: tuple[int, int]
+    landmark_source: LandmarkSource
+
+
+def subject_capture(subject: SubjectFolder, use_keypoints: bool = True) -> SubjectCapture:
+    """Makes the recording where it is not there. Files of other names, sizes or formats are InputErrors.
+
+    Mattes are the pictures' alpha channel, else mask/, else there are none. Landmarks are keypoint.json and iris.json,
+    if they are there and wanted; else tracking detects them.
+    """
+    pictures = subject.pictures()
+    size = common_size(list(pictures.values())) if not _to_convert(pictures) else _size_of_any(pictures)
+    mattes = _mattes(subject, pictures)
+    given = [path for path in (subject.keypoints, subject.irises) if use_keypoints and path.is_file()]
+    given = given if subject.keypoints in given else []
+    folder = subject.path / FOLDER / f"{subject.path.resolve().name}_{_digest(subject, pictures, mattes, given)}"
+    names = {Path(name).stem: name for name in pictures}
+    if len(names) < len(pictures):
+        raise InputError(f"expected one picture per name in {subject.image_folder}, found two; remove one")
+    for kind, files in (("images", pictures), ("alpha_maps", mattes)):
+        for name, path in files.items():
+            _place(path, folder / kind / name)
+    if given:
+        irises = subject.irises if subject.irises in given else None
+        landmarks, without = read_given_points(subject.keypoints, irises, list(pictures), size)
+        if not (file := folder / "landmark2d" / "face-alignment.npz").is_file():
+            save_landmarks(file, landmarks)
+        if without:
+            get_logger().warning(
+                "no irises of %d of %d pictures (%s): eyes turn by other pictures and priors there; write them by "
+                "iris.py", len(without), len(pictures), some_names(without),
+            )  # fmt: skip
+    return SubjectCapture(folder, names, size, "face-alignment" if given else "mediapipe")
+
+
+def _mattes(subject: SubjectFolder, pictures: dict[str, Path]) -> dict[str, Path]:
+    """Name in alpha_maps/ -> file whose alpha channel or brightness is the matte."""
+    if takes_input_alpha("auto", {str(subject.image_folder): list(pictures.values())}):
+        return pictures
+    if not subject.mask_folder.is_dir():
+        return {}
+    mattes = {name: subject.mask_folder / name for name in pictures}
+    if missing := [name for name, path in mattes.items() if not path.is_file()]:
+        raise InputError(
+            f"expected a mask for each of {len(pictures)} pictures in {subject.mask_folder}, found none for "
+            f"{len(missing)} ({some_names(missing)}); complete or remove the folder"
+        )
+    return mattes
+
+
+def _digest(subject: SubjectFolder, pictures: dict[str, Path], mattes: dict[str, Path], given: list[Path]) -> str:
+    """8 hex digits of all names and contents."""
+    digests = Provenance(subject.path).digests([*pictures.values(), *mattes.values(), *given])
+    text = "\n".join(f"{path.parent.name}/{path.name} {digest}" for path, digest in digests.items())
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+
+
+def _place(source: Path, target: Path) -> None:
+    """A link at target, a copy where there are no links, a PNG where tracking does not read the format. What is there
+    is right, by the recording's name."""
+    convert = source.suffix.lower() == CONVERTED
+    target = target.with_suffix(".png") if convert else target
+    if target.exists():
+        return
+    make_folder(target.parent)
+    if convert:
+        with atomic_path(target) as temporary:
+            _open_picture(source).save(temporary)
+        return
+    try:
+        target.symlink_to(os.path.relpath(source.resolve(), target.parent.resolve()))
+    except OSError:
+        with atomic_path(target) as temporary:
+            shutil.copyfile(source, temporary)
+
+
+def _to_convert(pictures: dict[str, Path]) -> bool:
+    return any(path.suffix.lower() == CONVERTED for path in pictures.values())
+
+
+def _size_of_any(pictures: dict[str, Path]) -> tuple[int, int]:
+    """As `common_size`, of formats that only Pillow reads."""
+    sizes = {name: _open_picture(path).size for name, path in pictures.items()}
+    first = next(iter(sizes))
+    if odd := [name for name, size in sizes.items() if size != sizes[first]]:
+        raise InputError(
+            f"expected pictures of one size, found {first} with {sizes[first][0]}x{sizes[first][1]} and others in "
+            f"{some_names(odd)}; remove or resize the odd ones"
+        )
+    width, height = sizes[first]
+    return height, width
+
+
+def _open_picture(path: Path):
+    pil = import_or_explain("PIL.Image", "pip install pillow")
+    try:
+        with pil.open(path) as picture:
+            return picture.convert("RGB")
+    except (OSError, SyntaxError, ValueError) as error:
+        raise unreadable(path) from error

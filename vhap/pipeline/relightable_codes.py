@@ -1,0 +1,138 @@
+"""DECA's codes of a subject's pictures: from the run of optimize.py where it is there, else from a quick fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vhap.config.data import DataConfig
+from vhap.config.loading import load_config
+from vhap.config.relightable import ReconstructConfig
+from vhap.config.track import ExperimentConfig, ModelConfig, MonocularTrackConfig, TrackConfig
+from vhap.data.run_order import runs_in
+from vhap.pipeline import track
+from vhap.pipeline.heads import resolved
+from vhap.pipeline.relightable_capture import SubjectCapture, subject_capture
+from vhap.pipeline.relightable_files import RUNS, SubjectRun, open_subject_run, shown_picture
+from vhap.pipeline.run_folder import finished_run
+from vhap.relightable.deca_codes import face_square
+from vhap.relightable.head_files import CODE_SIZES, write_codes
+from vhap.relightable.subject_folder import SubjectFolder
+from vhap.util.errors import InputError
+from vhap.util.lock import folder_lock
+from vhap.util.log import get_logger
+from vhap.util.optional import import_or_explain
+from vhap.util.progress import progress
+from vhap.viz.pictures import write_jpeg
+
+OF_DECA = "deca"
+SQUARE_PX = 224
+
+
+def run(config: ReconstructConfig) -> Path:
+    """Writes code.json and the pictures asked for. Returns code.json, or the savefolder where no code is written."""
+    subject = subject_of(config.inputpath)
+    target = codes_file(config.savefolder)
+    model = model_options(config)
+    with folder_lock(subject.path):
+        capture = subject_capture(subject)
+        folder = current_run(subject, capture, model) or quick_fit(config, capture, model)
+        tracked = open_subject_run(folder, capture.names, with_translation=True)
+        chosen = tracked.written.names[:: config.sample_step]
+        with torch.no_grad():
+            if config.saveVis:
+                write_pictures(config, tracked, chosen)
+            if config.saveCode:
+                codes = tracked.codes()
+                write_codes(target, {name: codes[name] for name in chosen})
+                get_logger().info("%d codes in %s", len(chosen), target)
+    return target if config.saveCode else config.savefolder
+
+
+def subject_of(pictures: Path) -> SubjectFolder:
+    """InputError where these are not the pictures of a subject's folder."""
+    subject = SubjectFolder(pictures.absolute().parent)
+    if not pictures.is_dir() or pictures.resolve() != subject.image_folder.resolve():
+        raise InputError(
+            f"expected a subject's folder of pictures for -i, as SUBJECT/image, found {pictures}; cut a video into one "
+            "by crop_and_matting.py"
+        )
+    return SubjectFolder(pictures.parent)
+
+
+def codes_file(savefolder: Path) -> Path:
+    """DECA removes its name from savefolder's last part, which makes SUBJECT/deca the subject's folder. In the parts
+    above, which may be anybody's, the name stays."""
+    name = savefolder.name.replace(OF_DECA, "")
+    return (savefolder.with_name(name) if name else savefolder.parent) / "code.json"
+
+
+def model_options(config: ReconstructConfig) -> ModelConfig:
+    """Resolved; InputError where the head is not FLAME."""
+    model = resolved(
+        ModelConfig(
+            head=config.head,
+            flame_model_path=config.flame_model_path,
+            n_shape=CODE_SIZES["shape"],
+            n_expr=CODE_SIZES["exp"],
+            use_static_offset=False,
+        )
+    )
+    if model.head != "flame":
+        raise InputError(
+            f"expected FLAME for code.json, whose readers pose FLAME, found the head {model.head}; name FLAME's file "
+            "by --flame_model_path or VHAP_FLAME_MODEL"
+        )
+    return model
+
+
+def current_run(subject: SubjectFolder, capture: SubjectCapture, model: ModelConfig) -> Path | None:
+    """The newest finished run of optimize.py of these pictures by the same head; None where there is none."""
+    for folder in reversed(runs_in(subject.path / RUNS)):
+        try:
+            made = load_config(folder / "config.yml", TrackConfig)
+        except InputError:
+            continue
+        same = made.data.sequence == capture.path.name and made.model.flame_model_path == model.flame_model_path
+        if same and finished_run(made) == folder:
+            get_logger().info("codes of the run %s", folder)
+            return folder
+    return None
+
+
+def quick_fit(config: ReconstructConfig, capture: SubjectCapture, model: ModelConfig) -> Path:
+    """Each picture by its landmarks, nothing taken to move little from one to the next; one shape."""
+    exp = ExperimentConfig(config.savefolder, photometric=False, report=False)
+    data = DataConfig(
+        root_folder=capture.path.parent,
+        sequence=capture.path.name,
+        landmark_source=capture.landmark_source,
+        unordered=True,
+    )
+    return track.run_once(MonocularTrackConfig(data=data, exp=exp, model=model, device=config.device))
+
+
+def write_pictures(config: ReconstructConfig, tracked: SubjectRun, chosen: Sequence[str]) -> None:
+    """savefolder/NAME_vis.jpg: the head over the picture, or over the face's square."""
+    rows = [row for row, name in enumerate(tracked.written.names) if name in set(chosen)]
+    points = tracked.points()
+    for row in progress(rows, "pictures"):
+        picture = shown_picture(tracked, row)
+        if not config.render_orig:
+            picture = cut_square(picture, tracked.written.camera.project(points[row].double())[0].numpy()[:68])
+        name = Path(tracked.written.names[row]).stem
+        write_jpeg(config.savefolder / f"{name}_vis.jpg", picture)
+
+
+def cut_square(picture: np.ndarray, points_px: np.ndarray) -> np.ndarray:
+    """(224, 224, 3): the face's square, black beyond the picture."""
+    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    centre, side = face_square(points_px)
+    scale = SQUARE_PX / side
+    # Pixel centres lie at half integers.
+    shift = SQUARE_PX / 2 - scale * centre + (scale - 1) / 2
+    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+    return cv2.warpAffine(picture, matrix, (SQUARE_PX, SQUARE_PX), flags=cv2.INTER_LINEAR)

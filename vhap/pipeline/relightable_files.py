@@ -1,0 +1,137 @@
+"""A finished run of a subject's pictures as flame_params.json, tracked_params.json and optimize_vis.jpg."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vhap.geometry.cameras import Camera
+from vhap.model.head import HeadModel, HeadParams, landmark_head, landmark_points, pose, yaw_in_camera
+from vhap.pipeline.heads import with_detector_points
+from vhap.pipeline.rendered_frames import RunScene, open_run
+from vhap.relightable.conversion import WrittenHead, flame_params, tracked_params
+from vhap.relightable.deca_codes import deca_code
+from vhap.relightable.head_files import HeadCode, write_flame_params, write_tracked_params
+from vhap.relightable.subject_folder import SubjectFolder
+from vhap.relightable.trainer_camera import TrainerCamera, trainer_camera
+from vhap.render.shading import BAND_1
+from vhap.util.choice import even_choice
+from vhap.util.errors import InputError
+from vhap.util.log import get_logger
+from vhap.viz.grid import image_grid, label
+from vhap.viz.overlay import blend
+from vhap.viz.pictures import shrink, write_jpeg
+
+RUNS = "track"
+"""Of a subject: the output folder of tracking."""
+SHOWN, SHOWN_COLUMNS, SHOWN_SIDE = 8, 4, 384
+CLAY_RGB = (0.5, 0.66, 0.85)
+
+
+@dataclass(frozen=True)
+class SubjectRun:
+    """scene: the run, its head without offsets, for which the files have no place. points_head: the head with its 68
+    iBUG points and irises alone. written: what the files say."""
+
+    scene: RunScene
+    points_head: HeadModel
+    written: WrittenHead
+    fitted: TrainerCamera
+
+    def points(self) -> Tensor:
+        """(T, 70, 3) in the world."""
+        params = self.scene.head_params(list(range(self.scene.n_rows)))
+        return points_of(self.points_head, params, self.written.camera)
+
+    def codes(self) -> dict[str, HeadCode]:
+        """By the pictures' file names."""
+        return {
+            name: deca_code(self.points_head, self.scene.head_params(row), self.written.camera)
+            for row, name in enumerate(self.written.names)
+        }
+
+
+def points_of(head: HeadModel, params: HeadParams, camera: Camera) -> Tensor:
+    yaw = yaw_in_camera(params, camera.T_camera_world[:3, :3].to(params.rotation))
+    return landmark_points(head, pose(head, params), "ibug", yaw)
+
+
+def open_subject_run(folder: Path, names: Mapping[str, str], with_translation: bool) -> SubjectRun:
+    """names: the pictures' file names by timestep. InputError where a picture was not tracked."""
+    scene = open_run(folder, with_landmarks=False)
+    timesteps = [str(name) for name in scene.result.timestep_id]
+    if missing := names.keys() - set(timesteps):
+        raise InputError(
+            f"expected every picture in the run {folder}, found none of {len(missing)} (first: {min(missing)}); track "
+            "them all"
+        )
+    bare = replace(scene, result=replace(scene.result, static_offset=None, dynamic_offset=None, scale=None))
+    points_head = landmark_head(with_detector_points(scene.model, "ibug"), "ibug")
+    with torch.no_grad():
+        every = bare.head_params(list(range(bare.n_rows)))
+        fitted = trainer_camera(scene.camera(), points_of(points_head, every, scene.camera()))
+    written = WrittenHead(bare.result, fitted.camera, [names[name] for name in timesteps], with_translation)
+    return SubjectRun(bare, points_head, written, fitted)
+
+
+@torch.no_grad()
+def write_head_files(run: SubjectRun, subject: SubjectFolder, save_name: str = "flame_params") -> None:
+    """Files that hold the same already are left alone."""
+    tell_camera(run)
+    picture = subject.path / "optimize_vis.jpg"
+    paths = [f"./{subject.image_folder.name}/{name}" for name in run.written.names]
+    changed = write_flame_params(subject.flame_params(save_name), flame_params(run.written, run.points(), paths))
+    if changed:
+        picture.unlink(missing_ok=True)
+    cams = np.stack([code.cam for code in run.codes().values()])
+    if write_tracked_params(subject.tracked_params, tracked_params(run.written, cams)):
+        picture.unlink(missing_ok=True)
+    if not picture.is_file():
+        write_jpeg(picture, shown_frames(run))
+    get_logger().info("%d pictures in %s", len(run.written.names), subject.tracked_params)
+
+
+def tell_camera(run: SubjectRun) -> None:
+    """A line where the trainers' camera is not the one that was fitted."""
+    mean, most = run.fitted.distance_px
+    if most > 0:
+        get_logger().warning(
+            "trainers take one focal length and the principal point in the centre and ignore fy, cx and cy: written is "
+            "fx = fy = %.2f px and a camera turned by %.3f degrees, which place the face %.2f px (at most %.2f) from "
+            "where the given camera does", float(run.fitted.camera.fx), run.fitted.turn_deg, mean, most,
+        )  # fmt: skip
+
+
+def shown_frames(run: SubjectRun) -> np.ndarray:
+    """Some pictures with the head over them."""
+    rows = even_choice(run.scene.n_rows, SHOWN)
+    panels = [label(shrink(shown_picture(run, row), SHOWN_SIDE), run.written.names[row]) for row in rows]
+    return image_grid(panels, min(SHOWN_COLUMNS, len(panels)))
+
+
+def shown_picture(run: SubjectRun, row: int) -> np.ndarray:
+    """(H, W, 3) uint8: a picture with the head over it as the files place it, unpainted, lit from the front."""
+    scene = clay(run.scene)
+    frame = scene.load(row)
+    camera = run.written.camera.to(torch.float32).to(scene.device)
+    drawn = scene.render_vertices(scene.vertices(row), camera, frame.rgb)
+    picture, render = (_as_bytes(value[0]) for value in (frame.rgb, drawn.picture))
+    return blend(picture, render, drawn.raster.mask[0].cpu().numpy(), 0.7)
+
+
+def clay(scene: RunScene) -> RunScene:
+    """The scene with a head of one colour under a light from the front and above."""
+    lights = torch.zeros(9, 3)
+    lights[0] = 0.55 * (4 * torch.pi) ** 0.5
+    lights[1], lights[2] = 0.15 / BAND_1, 0.35 / BAND_1
+    texture = torch.tensor(CLAY_RGB).expand(1, 8, 8, 3).contiguous()
+    return replace(scene, texture=texture.to(scene.device), lights=lights.to(scene.device))
+
+
+def _as_bytes(picture: Tensor) -> np.ndarray:
+    return (picture.clamp(0, 1) * 255).round().byte().cpu().numpy()
