@@ -58,6 +58,12 @@ BACKGROUND_MATTING = WeightsFile(
 STAR_CHECKPOINT = WeightsFile(
     "STAR", ("300W_STARLoss_NME_2_87.pkl",), "VHAP_STAR_WEIGHTS", "https://github.com/ZhenglinZhou/STAR"
 )
+FACE_PARSING = WeightsFile(
+    "face-parsing.PyTorch (MIT)",
+    ("79999_iter.pth",),
+    "VHAP_FACE_PARSING_WEIGHTS",
+    "https://github.com/zllrunning/face-parsing.PyTorch",
+)
 
 ANOTHER_MATTING = "take --matting_method mediapipe, which needs no weights"
 
