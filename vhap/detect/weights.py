@@ -93,6 +93,14 @@ def find_weights(weights: WeightsFile, option: Path | None = None, *, otherwise:
     )
 
 
+def weights_if_there(weights: WeightsFile, option: Path | None = None) -> Path | None:
+    """As `find_weights`, None where none are named or in the cache folder. InputError where a named file is missing."""
+    is_named = option is not None or bool(os.environ.get(weights.variable))
+    if is_named or any((weights_folder() / name).is_file() for name in weights.files):
+        return find_weights(weights, option, otherwise="name none")
+    return None
+
+
 def require_known(weights: WeightsFile, path: Path, content: bytes) -> None:
     """InputError for a file that is none of the published ones, byte for byte."""
     found = hashlib.sha256(content).hexdigest()
