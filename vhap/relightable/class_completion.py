@@ -10,15 +10,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from vhap.relightable.class_maps import FaceClass
 from vhap.util.optional import import_or_explain
 
 SKIN, HAIR, CLOTH = range(3)
-SKIN_CLASSES = (
-    FaceClass.SKIN, FaceClass.NOSE, FaceClass.NECK, FaceClass.LEFT_EAR, FaceClass.RIGHT_EAR,
-)  # fmt: skip
-COLOUR_SPACE_BINS = (16, 20, 20)
+N_COARSE = 3
+MATTE = 128
+"""Alpha from which on a pixel is the person's."""
+
+# Lengths and heights are in distances from the eyes to the chin; heights are above the chin.
+HAIR_TO_CLOTH, ITS_WIDTH = -0.12, 0.12
+"""Height at which, beside the head, hair and clothes are as likely, and over which one gives way to the other."""
+NO_CLOTH, NO_HAIR = 0.1, -1.2
+"""Heights above which clothes, and below which hair, are unlikely."""
+BARE_SHARE = 0.07
+"""Of skin off the known head: ears, shoulders, arms."""
+COLLAR_SHARE, COLLAR_DEPTH = 0.6, 0.7
+"""Of clothes over the known neck: that of its lower end, and where that is below the chin."""
+UNSURE = 0.06
+"""Standard deviation of what is known of the outline of head and hair."""
+LEAST_SHARES = np.array([0.05, 0.05, 0.02], np.float32)
+"""Of skin, hair and clothes anywhere: strands over a face, a hairline other than the head's."""
+INNER_FACE = 0.3
+"""Distance from the face's border from which on nothing is hair, whatever its colour: brows, beards."""
+
+BINS = (16, 20, 20)
 """Of lightness and the two chromaticities of CIE L*a*b*."""
 CHROMA_RANGE = (78, 178)
 """Of 8-bit a and b: what skin, hair and nearly all cloths have; what lies outside counts as the border."""
@@ -28,8 +46,14 @@ UNIFORM_SHARE = 0.02
 MOST_EVIDENCE = 5.0
 """Of colour, in log odds between two classes."""
 ROUNDS = 6
-MATTE = 128
-"""Alpha from which on a pixel is the person's."""
+"""In which classes are told apart by colours, and colours learnt from the classes."""
+HAIR_EXAMPLES, CLOTH_EXAMPLES = 0.4, 0.4
+"""Heights above which hair, and below which clothes, show their colours: hanging hair has those of the hair above."""
+
+EDGE_RADIUS, EDGE_EPSILON = 0.06, 1e-3
+"""Of the guided filter: length, and squares of colours in [0, 1]."""
+SLIVER = 0.015
+"""Standard deviation of the filter that takes slivers away, such as a rim of hair where an ear meets the background."""
 
 
 @dataclass(frozen=True)
@@ -60,54 +84,44 @@ def complete_classes(picture: np.ndarray, alpha: np.ndarray, known: np.ndarray, 
     and the outline of skin and neck follow the colours.
     """
     inside = alpha >= MATTE
-    prior = _prior(known, inside, place)
-    likely = _by_colour(picture, prior, _examples(known, prior, place), inside)
-    smooth = _along_edges(picture, likely, place.size)
-    coarse = _blurred(np.eye(3, dtype=np.float32)[smooth.argmax(-1)] * inside[..., None], 0.015 * place.size).argmax(-1)
-    return _assembled(coarse, known, inside, place)
+    prior = place_shares(known, place)
+    likely = colour_shares(picture, prior, _examples(prior, known, place), inside)
+    coarse = along_edges(picture, likely, place.size).argmax(-1)
+    return assemble(without_slivers(coarse, inside, place.size), known, inside, place)
 
 
-def _prior(known: np.ndarray, inside: np.ndarray, place: FacePlace) -> np.ndarray:
-    """(H, W, 3) probabilities of skin, hair and cloth by place alone."""
-    along, above = place.heights(known.shape)
+def place_shares(known: np.ndarray, place: FacePlace) -> np.ndarray:
+    """(H, W, 3) probabilities of skin, hair and clothes by place alone, of pixels of the person."""
+    along, above = place.heights(_size(known))
     # A head that is tilted tilts its hair; clothes hang straight.
     height = (along + above) / 2
-    on_head = known != FaceClass.BACKGROUND
-    skin = np.isin(known, SKIN_CLASSES).astype(np.float32)
-    hair = (known == FaceClass.HAIR).astype(np.float32)
-    off = (~on_head).astype(np.float32)
-    upper = 1 / (1 + np.exp(-(height + 0.12) / 0.12))
-    stray_skin = np.where(height > -0.3, 0.1, 0.05)
-    neck = known == FaceClass.NECK
-    under = np.clip((-height - 0.1) / 0.6, 0, 1) * neck
-    prior = np.stack(
-        [
-            skin * (1 - 0.6 * under) + off * stray_skin,
-            hair + off * (1 - stray_skin) * upper,
-            skin * 0.6 * under + off * (1 - stray_skin) * (1 - upper),
-        ],
-        -1,
+    off = known == FaceClass.BACKGROUND
+    hair = known == FaceClass.HAIR
+    skin = ~off & ~hair
+    collar = COLLAR_SHARE * np.clip((-height - 0.1) / (COLLAR_DEPTH - 0.1), 0, 1) * (known == FaceClass.NECK)
+    hanging = _step(height - HAIR_TO_CLOTH, ITS_WIDTH)
+    dressed = off * (1 - BARE_SHARE)
+    shares = np.stack(
+        [skin * (1 - collar) + off * BARE_SHARE, hair + dressed * hanging, collar + dressed * (1 - hanging)], -1
     )
-    prior = _blurred(prior.astype(np.float32), 0.06 * place.size)
-    base = np.array([0.05, 0.05, 0.02], np.float32)
-    # Beards and brows have the hair's colour: within the face nothing is hair.
-    core = _core(known, place)
-    prior = prior + base
-    prior[core] = (1, 1e-4, 1e-4)
-    # Nobody wears clothes above the mouth.
-    prior[..., CLOTH] *= 1 / (1 + np.exp((height - 0.1) / 0.08))
-    prior[..., HAIR] *= 0.2 + 0.8 / (1 + np.exp((-height - 1.2) / 0.2))
-    return prior / prior.sum(-1, keepdims=True)
+    shares = _blurred(shares.astype(np.float32), UNSURE * place.size) + LEAST_SHARES
+    shares[_inner_face(known, place)] = (1, 1e-4, 1e-4)
+    shares[..., CLOTH] *= _step(NO_CLOTH - height, 0.08)
+    shares[..., HAIR] *= 0.2 + 0.8 * _step(height - NO_HAIR, 0.2)
+    return shares / shares.sum(-1, keepdims=True)
 
 
-def _core(known: np.ndarray, place: FacePlace) -> np.ndarray:
-    """(H, W) bool: the inner face."""
+def _step(values: np.ndarray, width: float) -> np.ndarray:
+    """From 0 to 1 where the values rise through 0."""
+    return 1 / (1 + np.exp(-np.clip(values / width, -30, 30)))
+
+
+def _inner_face(known: np.ndarray, place: FacePlace) -> np.ndarray:
+    """(H, W) bool."""
     cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
-    not_hair = np.isin(
-        known, (FaceClass.BACKGROUND, FaceClass.HAIR, FaceClass.LEFT_EAR, FaceClass.RIGHT_EAR, FaceClass.NECK)
-    )
-    distance = cv2.distanceTransform((~not_hair).astype(np.uint8), cv2.DIST_L2, 5)
-    return distance > 0.3 * place.size
+    around = (FaceClass.BACKGROUND, FaceClass.HAIR, FaceClass.LEFT_EAR, FaceClass.RIGHT_EAR, FaceClass.NECK)
+    face = (~np.isin(known, around)).astype(np.uint8)
+    return cv2.distanceTransform(face, cv2.DIST_L2, 5) > INNER_FACE * place.size
 
 
 def _blurred(values: np.ndarray, sigma: float) -> np.ndarray:
@@ -115,67 +129,78 @@ def _blurred(values: np.ndarray, sigma: float) -> np.ndarray:
     return cv2.GaussianBlur(values, (0, 0), max(sigma, 0.5))
 
 
-def _examples(known: np.ndarray, prior: np.ndarray, place: FacePlace) -> np.ndarray:
-    """(H, W, 3) bool: where each class shows its colours. Hair has below the chin those that it has above it."""
-    along, _ = place.heights(known.shape)
+def _examples(prior: np.ndarray, known: np.ndarray, place: FacePlace) -> np.ndarray:
+    """(H, W, 3) bool: where skin, hair and clothes show their colours."""
+    along, _ = place.heights(_size(known))
     skin = np.isin(known, (FaceClass.SKIN, FaceClass.NOSE, FaceClass.NECK))
-    return np.stack([skin, (along > 0.4) & (prior[..., HAIR] > 0.3), along < 0.4], -1)
+    return np.stack([skin, (along > HAIR_EXAMPLES) & (prior[..., HAIR] > 0.3), along < CLOTH_EXAMPLES], -1)
 
 
-def _by_colour(picture: np.ndarray, prior: np.ndarray, examples: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """(H, W, 3) probabilities after the colours of the classes, which are learnt from the picture."""
-    bins = _bins(picture)
-    likely = prior
-    for step in range(ROUNDS):
-        weight = (likely * examples)[inside]
-        if step == 0:
-            weight = weight**2
-        densities = np.stack([_density(bins[inside], weight[:, k]) for k in range(3)], -1)
-        evidence = np.log(densities)
-        evidence = evidence - evidence.max(-1, keepdims=True)
-        likely = prior * np.exp(np.maximum(evidence, -MOST_EVIDENCE))[bins]
-        likely = likely / likely.sum(-1, keepdims=True)
-    return likely
+def colour_shares(picture: np.ndarray, prior: np.ndarray, examples: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """(H, W, 3) probabilities after the colours, which are learnt from the examples of this picture; the prior outside.
+
+    picture (H, W, 3) uint8; prior (H, W, 3); examples (H, W, 3) and inside (H, W) bool.
+    """
+    bins, shares, useful = _bins(picture[None, inside])[0], prior[inside], examples[inside]
+    likely = shares
+    for number in range(ROUNDS):
+        weights = likely * useful
+        # At first only what is sure by its place counts.
+        weights = weights**2 if number == 0 else weights
+        evidence = np.log(np.stack([_density(bins, weights[:, k]) for k in range(N_COARSE)], -1))
+        evidence = np.maximum(evidence - evidence.max(-1, keepdims=True), -MOST_EVIDENCE)
+        likely = shares * np.exp(evidence)[bins]
+        likely /= likely.sum(-1, keepdims=True)
+    found = prior.copy()
+    found[inside] = likely
+    return found
 
 
 def _bins(picture: np.ndarray) -> np.ndarray:
-    """(H, W) index of the colour's bin."""
+    """(H, W, 3) uint8 -> (H, W) index of the colour's bin."""
     cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
     lab = cv2.cvtColor(picture, cv2.COLOR_RGB2LAB).astype(np.float32)
     low, high = CHROMA_RANGE
-    lightness = np.minimum(lab[..., 0] / 256 * COLOUR_SPACE_BINS[0], COLOUR_SPACE_BINS[0] - 1).astype(int)
+    lightness = np.minimum(lab[..., 0] / 256 * BINS[0], BINS[0] - 1).astype(int)
     chroma = np.clip((lab[..., 1:] - low) / (high - low), 0, 0.999)
-    a, b = (chroma[..., k] * COLOUR_SPACE_BINS[k + 1] for k in range(2))
-    return np.ravel_multi_index((lightness, a.astype(int), b.astype(int)), COLOUR_SPACE_BINS)
+    a, b = (chroma[..., k] * BINS[k + 1] for k in range(2))
+    return (lightness * BINS[1] + a.astype(int)) * BINS[2] + b.astype(int)
 
 
 def _density(bins: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """(bins,) probability of a colour in a class."""
-    from scipy.ndimage import gaussian_filter
-
-    count = int(np.prod(COLOUR_SPACE_BINS))
-    counts = np.bincount(bins, weight, count).reshape(COLOUR_SPACE_BINS)
+    count = int(np.prod(BINS))
+    counts = np.bincount(bins, weight, count).reshape(BINS)
     smooth = gaussian_filter(counts, BLUR_BINS).ravel()
     total = smooth.sum()
     share = smooth / total if total > 0 else np.full(count, 1 / count)
     return (1 - UNIFORM_SHARE) * share + UNIFORM_SHARE / count
 
 
-def _along_edges(picture: np.ndarray, likely: np.ndarray, unit: float) -> np.ndarray:
+def along_edges(picture: np.ndarray, likely: np.ndarray, unit: float) -> np.ndarray:
+    """(H, W, 3) probabilities smoothed where the picture (H, W, 3) uint8 is smooth. unit: eyes to chin, px."""
     cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
-    radius = max(2, round(0.06 * unit))
     guide = picture.astype(np.float32) / 255
-    return np.stack(
-        [cv2.ximgproc.guidedFilter(guide, likely[..., k].astype(np.float32), radius, 1e-3) for k in range(3)], -1
-    )
+    radius = max(2, round(EDGE_RADIUS * unit))
+    return cv2.ximgproc.guidedFilter(guide, likely.astype(np.float32), radius, EDGE_EPSILON)
 
 
-def _assembled(coarse: np.ndarray, known: np.ndarray, inside: np.ndarray, place: FacePlace) -> np.ndarray:
-    """The final classes: parts of the face where they are skin, neck below the chin, nothing outside of the matte."""
-    along, _ = place.heights(known.shape)
-    other_skin = np.where(along < 0, int(FaceClass.NECK), int(FaceClass.SKIN))
-    is_part = ~np.isin(known, (FaceClass.BACKGROUND, FaceClass.HAIR))
-    skin = np.where(is_part, known, other_skin)
-    skin = np.where((known == FaceClass.NECK) & (along > 0.15), int(FaceClass.NECK), skin)
-    classes = np.choose(coarse, [skin, int(FaceClass.HAIR), int(FaceClass.CLOTH)])
+def without_slivers(coarse: np.ndarray, inside: np.ndarray, unit: float) -> np.ndarray:
+    """(H, W) coarse classes, of which those inside vote around each pixel."""
+    votes = np.eye(N_COARSE, dtype=np.float32)[coarse] * inside[..., None]
+    return _blurred(votes, SLIVER * unit).argmax(-1)
+
+
+def assemble(coarse: np.ndarray, known: np.ndarray, inside: np.ndarray, place: FacePlace) -> np.ndarray:
+    """(H, W) uint8: hair and clothes as they were found; skin as it is known, and elsewhere neck below the chin and the
+    face's skin above it; nothing outside of the matte."""
+    along, _ = place.heights(_size(known))
+    is_known = (known != FaceClass.BACKGROUND) & (known != FaceClass.HAIR)
+    stray = np.where(along > 0, int(FaceClass.SKIN), int(FaceClass.NECK))
+    skin = np.where(is_known, known, stray)
+    classes = np.where(coarse == HAIR, int(FaceClass.HAIR), np.where(coarse == CLOTH, int(FaceClass.CLOTH), skin))
     return np.where(inside, classes, int(FaceClass.BACKGROUND)).astype(np.uint8)
+
+
+def _size(array: np.ndarray) -> tuple[int, int]:
+    return array.shape[0], array.shape[1]
