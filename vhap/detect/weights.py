@@ -58,6 +58,12 @@ BACKGROUND_MATTING = WeightsFile(
 STAR_CHECKPOINT = WeightsFile(
     "STAR", ("300W_STARLoss_NME_2_87.pkl",), "VHAP_STAR_WEIGHTS", "https://github.com/ZhenglinZhou/STAR"
 )
+FACE_PARSING = WeightsFile(
+    "face-parsing.PyTorch (MIT)",
+    ("79999_iter.pth",),
+    "VHAP_FACE_PARSING_WEIGHTS",
+    "https://github.com/zllrunning/face-parsing.PyTorch",
+)
 
 ANOTHER_MATTING = "take --matting_method mediapipe, which needs no weights"
 
@@ -85,6 +91,14 @@ def find_weights(weights: WeightsFile, option: Path | None = None, *, otherwise:
         f"expected the weights of {weights.network} in {folder}, found none; get {' or '.join(weights.files)} from "
         f"{weights.url} and put it there, name it in {weights.variable}, or {otherwise}"
     )
+
+
+def weights_if_there(weights: WeightsFile, option: Path | None = None) -> Path | None:
+    """As `find_weights`, None where none are named or in the cache folder. InputError where a named file is missing."""
+    is_named = option is not None or bool(os.environ.get(weights.variable))
+    if is_named or any((weights_folder() / name).is_file() for name in weights.files):
+        return find_weights(weights, option, otherwise="name none")
+    return None
 
 
 def require_known(weights: WeightsFile, path: Path, content: bytes) -> None:

@@ -1,0 +1,229 @@
+"""Class maps of a subject's pictures: by weights of yours, a tracked head, or MediaPipe's networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypedDict
+
+import numpy as np
+
+from vhap.config.parsing import ParsingMethod
+from vhap.data.pictures import read_alpha, read_rgb, read_stored, require_shape, shrink, some_names
+from vhap.data.results import result_path
+from vhap.detect.face_parsing import ANOTHER_PARSING, FaceParsing
+from vhap.detect.mediapipe_landmarks import MediapipeLandmarks
+from vhap.detect.mediapipe_matting import MediapipeMatting
+from vhap.detect.weights import FACE_PARSING, find_weights, weights_if_there
+from vhap.pipeline.mesh_classes import MeshClasses
+from vhap.pipeline.rendered_frames import RunScene, open_run
+from vhap.relightable.class_completion import complete_classes
+from vhap.relightable.class_maps import FaceClass, write_class_map
+from vhap.relightable.class_outlines import classes_from_points, place_of
+from vhap.relightable.crop import Crop
+from vhap.util.errors import InputError
+from vhap.util.files import file_hash, read_json, write_json
+from vhap.util.lock import folder_lock
+from vhap.util.log import get_logger
+from vhap.util.progress import progress
+
+
+@dataclass(frozen=True)
+class ParsedPicture:
+    """name: file name without suffix. picture (H, W, 3) uint8 RGB. alpha (H, W) uint8, or None: found where it is
+    needed. points (478, 2 or more) px of the face, or None: found where they are needed."""
+
+    name: str
+    picture: np.ndarray
+    alpha: np.ndarray | None = None
+    points: np.ndarray | None = None
+
+
+class Parser(Protocol):
+    """identity: what decides the maps beside the pictures, for the record beside them."""
+
+    identity: str
+
+    def classes(self, parsed: ParsedPicture) -> np.ndarray | None:
+        """(H, W) uint8 class numbers; None where no face is found."""
+        ...
+
+
+class NetworkParser:
+    """BiSeNet, which needs neither a matte nor a face."""
+
+    def __init__(self, weights: Path, device: str = "auto") -> None:
+        self._network = FaceParsing(weights, device)
+        self.identity = f"face-parsing {file_hash(weights)}"
+
+    def classes(self, parsed: ParsedPicture) -> np.ndarray | None:
+        return self._network.classes(parsed.picture)
+
+
+class LandmarkParser:
+    """MediaPipe's face mesh and selfie segmentation; colours tell hair, neck and clothes apart."""
+
+    identity = "mediapipe"
+
+    def __init__(self) -> None:
+        self._landmarks: MediapipeLandmarks | None = None
+        self._matting: MediapipeMatting | None = None
+
+    def classes(self, parsed: ParsedPicture) -> np.ndarray | None:
+        points = self._points(parsed)
+        if points is None:
+            return None
+        known = classes_from_points(points, (parsed.picture.shape[0], parsed.picture.shape[1]))
+        return complete_classes(parsed.picture, self.alpha(parsed), known, place_of(points))
+
+    def alpha(self, parsed: ParsedPicture) -> np.ndarray:
+        """The picture's own, else one found here."""
+        if parsed.alpha is not None:
+            return parsed.alpha
+        self._matting = self._matting or MediapipeMatting()
+        return self._matting.alpha(parsed.picture)
+
+    def _points(self, parsed: ParsedPicture) -> np.ndarray | None:
+        if parsed.points is not None:
+            return parsed.points
+        self._landmarks = self._landmarks or MediapipeLandmarks()
+        return self._landmarks.detect(parsed.picture)
+
+
+@dataclass
+class MeshParser:
+    """A run's head; pictures that are not of the run are parsed as by `LandmarkParser`, and named in `not_in_run`."""
+
+    scene: RunScene
+    crop: Crop | None = None
+    not_in_run: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._other = LandmarkParser()
+        self._mesh = MeshClasses(self.scene)
+        self._rows = {_number(str(name)): row for row, name in enumerate(self.scene.result.timestep_id)}
+        self.identity = f"mesh {file_hash(result_path(self.scene.folder, self.scene.epoch))}"
+        if self.crop is not None:
+            self.identity += f" {self.crop.box} {self.crop.size}"
+
+    def classes(self, parsed: ParsedPicture) -> np.ndarray | None:
+        row = self._rows.get(_number(parsed.name))
+        if row is None:
+            self.not_in_run.append(parsed.name)
+            return self._other.classes(parsed)
+        size = (parsed.picture.shape[0], parsed.picture.shape[1])
+        known, place = self._mesh.classes(row, size, self.crop)
+        return complete_classes(parsed.picture, self._other.alpha(parsed), known, place)
+
+
+def _number(name: str) -> int | str:
+    """Names that count are equal where their numbers are: 00012 and 000012."""
+    return int(name) if name.isdecimal() and name.isascii() else name
+
+
+def open_parser(
+    method: ParsingMethod = "auto",
+    weights: Path | None = None,
+    run: Path | None = None,
+    crop: Crop | None = None,
+    device: str = "auto",
+) -> Parser:
+    """weights: of face-parsing, None: where all weights are looked for. run: a run folder, or an output folder's
+    newest; crop: what the pictures show of the run's. InputError where what a method needs is missing."""
+    if method == "mesh" and run is None:
+        raise InputError("expected a run for --parsing mesh, found none; name one, or take --parsing mediapipe")
+    if method == "face-parsing":
+        return NetworkParser(find_weights(FACE_PARSING, weights, otherwise=ANOTHER_PARSING), device)
+    if method == "auto" and (found := weights_if_there(FACE_PARSING, weights)):
+        return NetworkParser(found, device)
+    if run is not None and method in ("auto", "mesh"):
+        return MeshParser(open_run(run), crop)
+    return LandmarkParser()
+
+
+def class_maps_of(
+    pictures: Mapping[str, Path],
+    folder: Path,
+    method: ParsingMethod = "auto",
+    *,
+    alphas: Mapping[str, Path] | None = None,
+    points: Mapping[str, np.ndarray] | None = None,
+    weights: Path | None = None,
+    run: Path | None = None,
+    crop: Crop | None = None,
+    device: str = "auto",
+) -> dict[str, Path]:
+    """Name without suffix -> class map, folder/NAME.png, of every picture; made where they are missing, or of other
+    pictures, or made in another way (FOLDER.json beside the folder says how).
+
+    pictures: names without suffix -> files. alphas: mattes of these names; else a picture's own alpha channel, unless
+    it is opaque everywhere, else one found here. points: the 478 points px of faces that are known already. weights,
+    run, crop, device: as `open_parser` takes them. Pictures without a face have no classes (all background), and are
+    named in a warning. InputError where something that the method needs is missing or does not fit.
+    """
+    parser = open_parser(method, weights, run, crop, device)
+    maps = {name: folder / f"{name}.png" for name in pictures}
+    with folder_lock(folder.parent):
+        missing = _without_map(pictures, alphas or {}, maps, folder, parser.identity)
+        without_face = []
+        for name in progress(missing, "parsing"):
+            parsed = _opened(name, pictures[name], (alphas or {}).get(name), (points or {}).get(name))
+            classes = parser.classes(parsed)
+            if classes is None:
+                without_face.append(name)
+                classes = np.full(parsed.picture.shape[:2], int(FaceClass.BACKGROUND))
+            write_class_map(maps[name], classes)
+    if isinstance(parser, MeshParser) and parser.not_in_run:
+        get_logger().warning(
+            "%d of %d pictures are not in the run and were parsed without the mesh: %s",
+            len(parser.not_in_run), len(pictures), some_names(parser.not_in_run),
+        )  # fmt: skip
+    if without_face:
+        get_logger().warning(
+            "%d of %d pictures show no face that was found, and their class maps are empty: %s",
+            len(without_face), len(pictures), some_names(without_face),
+        )  # fmt: skip
+    return maps
+
+
+def _without_map(
+    pictures: Mapping[str, Path], alphas: Mapping[str, Path], maps: Mapping[str, Path], folder: Path, identity: str
+) -> list[str]:
+    """Names whose class map is not there; those of other pictures or of another way are removed first.
+
+    The record is written before the maps: what lies there after a kill is what it says.
+    """
+    record = folder.with_name(f"{folder.name}.json")
+    sources = {name: _source(path, alphas.get(name)) for name, path in pictures.items()}
+    old = read_json(record, _Record) if record.is_file() else {"parsing": "", "pictures": {}}
+    for name, path in maps.items():
+        if old["parsing"] != identity or old["pictures"].get(name) != sources[name]:
+            path.unlink(missing_ok=True)
+    new = {"parsing": identity, "pictures": sources}
+    if new != old:
+        write_json(record, new)
+    return [name for name, path in maps.items() if not path.is_file()]
+
+
+class _Record(TypedDict):
+    parsing: str
+    pictures: dict[str, str]
+
+
+def _source(picture: Path, alpha: Path | None) -> str:
+    if not picture.is_file():
+        raise InputError(f"expected a picture at {picture}, found none; restore it")
+    return file_hash(picture) if alpha is None else f"{file_hash(picture)} {file_hash(alpha)}"
+
+
+def _opened(name: str, path: Path, alpha_path: Path | None, points: np.ndarray | None) -> ParsedPicture:
+    picture = read_rgb(path)
+    size = (picture.shape[0], picture.shape[1])
+    if alpha_path is not None:
+        alpha = read_alpha(alpha_path)
+        require_shape((alpha.shape[0], alpha.shape[1]), size, alpha_path.parent)
+        return ParsedPicture(name, picture, shrink(alpha, size), points)
+    stored = read_stored(path)
+    has_alpha = stored.ndim == 3 and stored.shape[2] == 4 and int(stored[..., 3].min()) < np.iinfo(stored.dtype).max
+    return ParsedPicture(name, picture, read_alpha(path) if has_alpha else None, points)
