@@ -1,0 +1,115 @@
+"""Light and albedo told apart: a head that turns under a resting light shows each point of its surface shaded
+differently.
+
+A colour c of a point is its albedo a times the shading s = B(n) l, linear in the light l (nine harmonics per channel).
+For u = 1 / a the residual B(n) l - u c is linear in both. Eliminating u of each point leaves a quadratic form in l alone,
+which is minimised in closed form for a mean shading of 1 (variable projection; Golub and Pereyra 1973). Where the head
+does not turn, points that look alike under one light hold it: skin varies less than its shading does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vhap.render.shading import GOLDEN_ANGLE, sh_basis, uniform_lights
+
+ALIKE = 0.02
+"""How much the likeness of skin counts against what single points say: noise against spread of the albedo, squared."""
+STILL, COLOURLESS = 1e-5, 1e-4
+"""How much the uniform light counts, which decides what no point tells; and one light of all channels for each."""
+OUTLIER = 0.06
+"""Shading from which a residual is shine, a shadow, or something before the skin."""
+ROUNDS = 8
+DARKEST = 0.02
+FACING_NORMALS = 256
+LEAST_SHADING = 0.15
+
+
+@dataclass(frozen=True)
+class PointViews:
+    """Views of surface points in one picture. points (N,) long: which of them; colours (N, 3) in [0, 1]; normals (N, 3)
+    unit, in world axes."""
+
+    points: Tensor
+    colours: Tensor
+    normals: Tensor
+
+
+def separate_light(views: Sequence[PointViews], count: int, skin: Tensor) -> Tensor:
+    """(9, 3) lights that shade the normals towards +z with 1 in the mean, for each channel.
+
+    count: number of points; skin (count,) bool: those of like albedo. Uniform light where there are no views.
+    """
+    if not sum(len(view.points) for view in views):
+        return uniform_lights()
+    points = torch.cat([view.points for view in views])
+    colours = torch.cat([view.colours for view in views]).double()
+    basis = sh_basis(torch.cat([view.normals for view in views]).double())
+    counted = (colours.amax(1) > DARKEST).double()
+    is_skin = skin[points].double()
+    lights = uniform_lights(dtype=torch.float64)
+    for _ in range(ROUNDS):
+        residual = _residuals(points, colours, basis, counted, count, lights)
+        weight = counted / (1 + (residual.abs().amax(1) / OUTLIER) ** 2) ** 2
+        forms = [_form(points, colours[:, k], basis, weight, is_skin, count) for k in range(3)]
+        grey = _least(sum(forms) / 3, STILL, uniform_lights(dtype=torch.float64)[:, 0])
+        lights = torch.stack([_least(form, COLOURLESS, grey) for form in forms], -1)
+    return lights.float()
+
+
+def shading_of(normals: Tensor, lights: Tensor) -> Tensor:
+    """(..., 3) unit normals -> (..., 3) shading, never dark enough to make noise an albedo."""
+    return (sh_basis(normals) @ lights).clamp(min=LEAST_SHADING)
+
+
+def _form(points: Tensor, colours: Tensor, basis: Tensor, weight: Tensor, skin: Tensor, count: int) -> Tensor:
+    """(9, 9) quadratic form of one channel's light: mean square of its residuals."""
+    # Noise of u c grows with u: points count by their brightness.
+    brightness = _per_point(points, weight * colours**2, count) / _per_point(points, weight, count).clamp(min=1e-9)
+    weight = weight * brightness[points]
+    form = _eliminated(points, colours, basis, weight, count)
+    form = form + ALIKE * _eliminated(torch.zeros_like(points), colours, basis, weight * skin, 1)
+    return form / weight.sum().clamp(min=1e-9)
+
+
+def _least(form: Tensor, hold: float, light: Tensor) -> Tensor:
+    """(9,) the minimum of l F l + hold |l - light|^2 with a mean shading of 1."""
+    mean = sh_basis(_facing(form.dtype)).mean(0)
+    held = form + hold * torch.eye(len(form), dtype=form.dtype)
+    free, along = torch.linalg.solve(held, hold * light), torch.linalg.solve(held, mean)
+    return free + along * (1 - mean @ free) / (mean @ along)
+
+
+def _eliminated(points: Tensor, colours: Tensor, basis: Tensor, weight: Tensor, count: int) -> Tensor:
+    """(9, 9): sum over the points of sum w b b' - (sum w c b)(sum w c b)' / sum w c c."""
+    together = (basis * weight[:, None]).T @ basis
+    crossed = basis.new_zeros(count, basis.shape[1]).index_add_(0, points, basis * (weight * colours)[:, None])
+    squares = _per_point(points, weight * colours**2, count).clamp(min=1e-9)
+    return together - (crossed / squares[:, None]).T @ crossed
+
+
+def _residuals(points: Tensor, colours: Tensor, basis: Tensor, weight: Tensor, count: int, lights: Tensor) -> Tensor:
+    """(N, 3): shading less that of each point's best albedo."""
+    shading = basis @ lights
+    columns = []
+    for k in range(3):
+        told = _per_point(points, weight * shading[:, k] * colours[:, k], count)
+        inverse = told / _per_point(points, weight * colours[:, k] ** 2, count).clamp(min=1e-9)
+        columns.append(shading[:, k] - inverse[points] * colours[:, k])
+    return torch.stack(columns, -1)
+
+
+def _per_point(points: Tensor, values: Tensor, count: int) -> Tensor:
+    return values.new_zeros(count).index_add_(0, points, values)
+
+
+def _facing(dtype: torch.dtype) -> Tensor:
+    """(N, 3) unit normals, evenly spread over the half sphere about +z."""
+    rows = torch.arange(FACING_NORMALS, dtype=dtype)
+    height, angle = 1 - (rows + 0.5) / FACING_NORMALS, GOLDEN_ANGLE * rows
+    level = (1 - height * height).sqrt()
+    return torch.stack([level * angle.cos(), level * angle.sin(), height], -1)
