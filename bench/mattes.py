@@ -90,7 +90,7 @@ def cells(scene: str, method: str, values: np.ndarray) -> str:
 
 
 def errors(found: np.ndarray, true: np.ndarray) -> tuple[float, float, float]:
-    """(T, H, W) each -> mean absolute error, the same in the band about alpha = 0.5, and of the temporal differences."""
+    """(T, H, W) each -> mean absolute error, the same in the band about alpha = 0.5, and of temporal differences."""
     import cv2
 
     error, banded = np.abs(found - true), []

@@ -86,13 +86,13 @@ def draw_to_edges(picture: np.ndarray, mask: np.ndarray, smallest: float = SPECK
 
 
 def _sharpened(picture: np.ndarray, mask: np.ndarray, smallest: float) -> np.ndarray:
-    mask = _without_specks_of(mask, smallest)
+    mask = without_specks_of(mask, smallest)
     inside = (mask > 0.5).astype(np.uint8)
     reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_window(mask), _window(mask)))
     at_border = cv2.morphologyEx(inside, cv2.MORPH_GRADIENT, reach) > 0
     # Away from the border a doubtful patch is jewellery, a pattern or a shadow, not a hole in the person.
     sharp = np.where(at_border, _posterior(mask, color_evidence(picture, mask)), inside)
-    return _without_specks_of(sharp, smallest)
+    return without_specks_of(sharp, smallest)
 
 
 def _filtered(picture: np.ndarray, sharp: np.ndarray, radius: int) -> np.ndarray:
@@ -136,7 +136,7 @@ def without_specks(inside: np.ndarray, smallest: float = SPECK_SHARE) -> np.ndar
     return cleaned
 
 
-def _without_specks_of(mask: np.ndarray, smallest: float) -> np.ndarray:
+def without_specks_of(mask: np.ndarray, smallest: float) -> np.ndarray:
     """The same for a soft mask, split at 0.5; specks take the value of what is around them."""
     inside = mask > 0.5
     cleaned = without_specks(inside, smallest)

@@ -59,7 +59,7 @@ STAR_CHECKPOINT = WeightsFile(
     "STAR", ("300W_STARLoss_NME_2_87.pkl",), "VHAP_STAR_WEIGHTS", "https://github.com/ZhenglinZhou/STAR"
 )
 
-ANOTHER_MATTING = "take --matting_method mediapipe, which needs no weights"
+ANOTHER_MATTING = "take --matting_method mediapipe_video, which needs no weights"
 
 
 def find_weights(weights: WeightsFile, option: Path | None = None, *, otherwise: str) -> Path:
