@@ -141,7 +141,7 @@ def test_weights_by_option_then_variable_then_cache(rvm, tmp_path, monkeypatch):
 def test_missing_weights_name_the_method_that_needs_none(method, named, tmp_path, monkeypatch):
     monkeypatch.setenv("VHAP_CACHE", str(tmp_path / "cache"))
     weights = tmp_path / "nowhere.pth" if named else None
-    with pytest.raises(InputError, match="--matting_method mediapipe, which needs no weights"):
+    with pytest.raises(InputError, match="--matting_method mediapipe_video, which needs no weights"):
         make_matting(method, weights, tmp_path / "BACKGROUND", "cpu")
     write_picture(tmp_path / "BACKGROUND" / "image.jpg", np.zeros((8, 8, 3), np.uint8))
     for plate in (tmp_path / "BACKGROUND", tmp_path / "BACKGROUND" / "image.jpg"):
