@@ -54,17 +54,19 @@ def main(args: Sequence[str] | None = None) -> None:
     for scene in config.scenes:
         if len(list((config.output / scene / "images").glob("*.png"))) != config.frames:
             make_scene(config, scene)
-    print(f"{config.frames} pictures a scene; errors of alpha in [0, 1], mean absolute; flicker: of its change in time")
-    print("| scene | method | error | in the band | flicker | seconds a picture |")
-    print("|---|---|---|---|---|---|")
+    print(
+        f"{config.frames} pictures a scene; errors of alpha in [0, 1], mean absolute; flicker: of its change in time;"
+    )
+    print("rim: error of the colours over white in the band, in grey values, as filmed and as exported")
+    print("| scene | method | error | in the band | flicker | rim as filmed | rim as exported | seconds a picture |")
+    print("|---|---|---|---|---|---|---|---|")
     rows = {method: [row(config, scene, method) for scene in config.scenes] for method in config.methods}
     for method in config.methods:
         print(cells("mean", method, np.mean(rows[method], 0)))
 
 
 def row(config: MattesConfig, scene: str, method: MattingMethod) -> np.ndarray:
-    """(4,) error, error in the band, flicker, seconds a picture; printed as a row of the table."""
-    from vhap.data.pictures import list_pictures, read_alpha
+    """(6,) error, error in the band, flicker, two errors of colours, seconds; printed as a row of the table."""
     from vhap.pipeline.preprocess_video import run
 
     folder = config.output / scene
@@ -76,34 +78,67 @@ def row(config: MattesConfig, scene: str, method: MattingMethod) -> np.ndarray:
     kept = config.output / "mattes" / f"{scene}_{method}"
     shutil.rmtree(kept, ignore_errors=True)
     shutil.copytree(folder / "alpha_maps", kept)
-    found, true = (
-        np.stack([read_alpha(path) for path in list_pictures(place).values()]).astype(np.float32) / 255
-        for place in (kept, folder / "truth")
-    )
-    values = np.array([*errors(found, true), seconds])
+    found, true = read(kept), read(folder / "truth")
+    filmed, own = read(folder / "images"), read(folder / "colours")
+    values = np.array([*errors(found, true), *rim_errors(filmed, own, found, true), seconds])
     print(cells(scene, method, values), flush=True)
     return values
 
 
 def cells(scene: str, method: str, values: np.ndarray) -> str:
-    return f"| {scene} | {method} | {values[0]:.4f} | {values[1]:.4f} | {values[2]:.4f} | {values[3]:.2f} |"
+    alphas, others = (
+        " | ".join(f"{value:.{digits}f}" for value in part) for part, digits in ((values[:3], 4), (values[3:], 2))
+    )
+    return f"| {scene} | {method} | {alphas} | {others} |"
 
 
 def errors(found: np.ndarray, true: np.ndarray) -> tuple[float, float, float]:
     """(T, H, W) each -> mean absolute error, the same in the band about alpha = 0.5, and of temporal differences."""
+    error = np.abs(found - true)
+    flicker = np.abs(np.diff(found, axis=0) - np.diff(true, axis=0)).mean()
+    return float(error.mean()), in_band(error, true), float(flicker)
+
+
+def rim_errors(filmed: np.ndarray, own: np.ndarray, found: np.ndarray, true: np.ndarray) -> tuple[float, float]:
+    """Mean absolute error over white in the band, in grey values, of colours as filmed and of those without background.
+
+    filmed, own: (T, H, W, 3), the latter the person's own colours; found, true: alpha (T, H, W).
+    """
+    from vhap.data.foreground import own_colors
+
+    clean = np.stack([own_colors(picture, alpha) for picture, alpha in zip(filmed, found)])
+    expected = over_white(own, true)
+    first, second = (np.abs(over_white(colours, found) - expected).mean(-1) for colours in (filmed, clean))
+    return 255 * in_band(first, true), 255 * in_band(second, true)
+
+
+def over_white(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    return colours * alpha[..., None] + 1 - alpha[..., None]
+
+
+def in_band(error: np.ndarray, true: np.ndarray) -> float:
+    """Mean of an error (T, H, W) in the band about alpha = 0.5; true: alpha (T, H, W)."""
     import cv2
 
-    error, banded = np.abs(found - true), []
-    for index, truth in enumerate(true):
+    means = []
+    for values, truth in zip(error, true):
         inside = (truth > 0.5).astype(np.uint8)
         distances = [cv2.distanceTransform(side, cv2.DIST_L2, 5) for side in (inside, 1 - inside)]
-        banded.append(error[index][np.maximum(*distances) <= BAND_PX / 2].mean())
-    flicker = np.abs(np.diff(found, axis=0) - np.diff(true, axis=0)).mean()
-    return float(error.mean()), float(np.mean(banded)), float(flicker)
+        means.append(values[np.maximum(*distances) <= BAND_PX / 2].mean())
+    return float(np.mean(means))
+
+
+def read(folder: Path) -> np.ndarray:
+    """The pictures of a folder in [0, 1]: (T, H, W, 3), or (T, H, W) where they are grey."""
+    from vhap.data.pictures import list_pictures, read_rgb, read_stored
+
+    paths = list(list_pictures(folder).values())
+    is_grey = read_stored(paths[0]).ndim == 2
+    return np.stack([read_stored(path) if is_grey else read_rgb(path) for path in paths]).astype(np.float32) / 255
 
 
 def make_scene(config: MattesConfig, scene: str) -> None:
-    """A sequence folder with the composed pictures and, beside them, truth/."""
+    """A sequence folder with the composed pictures and, beside them, truth/ (alpha) and colours/ (the person's own)."""
     from vhap.data.pictures import write_picture
 
     person = frames_of(config, "man_greenscreen", config.every)
@@ -114,7 +149,7 @@ def make_scene(config: MattesConfig, scene: str) -> None:
     for index, (picture, back) in enumerate(zip(person, behind)):
         colour, alpha = key(picture)
         mixed = colour * alpha[..., None] + back * (1 - alpha[..., None])
-        for folder, values in (("images", mixed), ("truth", alpha)):
+        for folder, values in (("images", mixed), ("truth", alpha), ("colours", colour)):
             path = config.output / scene / folder / f"{index:06d}.png"
             write_picture(path, (255 * values.clip(0, 1) + 0.5).astype(np.uint8))
 
