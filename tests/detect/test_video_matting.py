@@ -12,7 +12,7 @@ from vhap.detect.clip import Clip
 from vhap.detect.matting import matte_pictures, matting_options
 from vhap.detect.through_time import flow_between, fused, warped
 from vhap.detect.tracked_faces import TrackedFaces
-from vhap.detect.video_matting import OpenClip, guided, has_closed_form, matted
+from vhap.detect.video_matting import OpenClip, drawn, has_closed_form, matted
 
 pytest.importorskip("pymatting")
 SIZE, COUNT, BAND_PX = (150, 190), 8, 5
@@ -245,5 +245,5 @@ def test_nothing_or_everything_is_the_person(share):
 def test_without_pymatting_the_outline_still_follows_the_picture():
     picture, truth = filmed(0).astype(np.float32) / 255, true_alpha(0)
     wide = cv2.GaussianBlur(cv2.dilate(truth, np.ones((5, 5))), (0, 0), 1.5)
-    assert np.abs(guided(picture, wide, 3) - truth).mean() < 0.8 * np.abs(wide - truth).mean()
+    assert np.abs(drawn(picture, wide, 5) - truth).mean() < 0.7 * np.abs(wide - truth).mean()
     assert np.abs(matted(picture, wide, 5) - truth).mean() < 0.5 * np.abs(wide - truth).mean()

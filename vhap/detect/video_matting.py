@@ -15,12 +15,12 @@ import numpy as np
 
 from vhap.data.agreement import detected_points
 from vhap.data.pictures import shrink
-from vhap.detect.alpha_band import disc, solve
+from vhap.detect.alpha_band import solve
 from vhap.detect.clip import Clip
-from vhap.detect.mediapipe_matting import without_specks_of
+from vhap.detect.mediapipe_matting import HIGH, LOW, guided, without_specks_of
 from vhap.detect.mediapipe_networks import started, starting_networks
 from vhap.detect.through_time import OFFSETS, fused_at
-from vhap.detect.tracked_person import SMALL, close_region, keep_person, speck_share
+from vhap.detect.tracked_person import SMALL, Region, close_region, keep_person, region_around, speck_share
 from vhap.util.errors import InputError
 from vhap.util.log import get_logger
 from vhap.util.optional import import_or_explain
@@ -35,14 +35,18 @@ DOUBTFUL_REACH = 3
 """Where the networks are in doubt the band is up to so many times as wide."""
 CERTAIN = 0.8
 """Probability from which, or from 1 minus which, a pixel outside the band is certain."""
-TRUST = 0.01
+TRUST = 0.003
 """Weight of the probability within the band, where colours are to decide."""
+HEAD_REACH, HEAD_SHARE = 1.8, 0.9
+"""The head is looked at closely, so far from the face's centre in its sizes, unless that is most of the picture."""
+LEAST_PX = 8
 NEAR_FACE = 0.2
 """Up to this distance from the face, in its sizes, one network's word leaves a pixel in doubt: ears, hair. Further
 away, where lamps and other people are, both have to see the person."""
 HEARD = 0.5
 """Share that the more generous network has at the face's border."""
-GUIDE_EPSILON = 1e-4
+GUIDE_REACH = 1.6
+"""Radius of the guided filter that takes the place of closed-form matting, in half widths of the band."""
 
 
 class VideoMatting:
@@ -103,7 +107,7 @@ class OpenClip:
         looked_at = size if region is None else (_length(region.rows), _length(region.columns))
         radius = max(2, round(BAND_SHARE * math.hypot(*looked_at)))
         seen = picture.astype(np.float32) / 255
-        alpha = matted(seen, probability, radius) if self.is_closed_form else guided(seen, probability, radius)
+        alpha = matted(seen, probability, radius) if self.is_closed_form else drawn(seen, probability, radius)
         found = (alpha * 255 + 0.5).astype(np.uint8)
         return found if face is None else keep_person(found, face)
 
@@ -115,16 +119,13 @@ class OpenClip:
         work = self._work_size(size)
         small = shrink(picture, work)
         maps = [_asked(network, small) for network in self.networks]
-        region = None if face is None else close_region(face, size)
-        if face is not None and region is not None:
-            weight = np.zeros(size, np.float32)
-            weight[region.rows, region.columns] = region.weight()
-            closely = np.zeros((2, *size), np.float32)
-            part = picture[region.rows, region.columns]
-            for number, network in enumerate(self.networks):
-                closely[number, region.rows, region.columns] = _asked(network, part)
-            share = shrink(weight, work)
-            maps = [share * shrink(near, work) + (1 - share) * far for near, far in zip(closely, maps)]
+        for region in _regions(face, size):
+            part = shrink(picture[region.rows, region.columns], _fitting(region, WORK_DIAGONAL_PX))
+            share = _placed(region, shrink(region.weight(), (part.shape[0], part.shape[1])), size, work)
+            maps = [
+                share * _placed(region, _asked(network, part), size, work) + (1 - share) * far
+                for network, far in zip(self.networks, maps)
+            ]
         near_face = self._near_face(index, work)
         probability = HEARD * near_face * np.maximum(*maps) + (1 - HEARD * near_face) * np.minimum(*maps)
         return probability.astype(np.float32), small.astype(np.float32) / 255
@@ -182,14 +183,43 @@ def matted(picture: np.ndarray, probability: np.ndarray, radius_px: int) -> np.n
     return solve(picture, person & ~unknown, unknown, probability, np.full(mask.shape, TRUST))
 
 
-def guided(picture: np.ndarray, probability: np.ndarray, radius_px: int) -> np.ndarray:
-    """The same by a guided filter."""
-    person = cv2.dilate((probability > 0.5).astype(np.uint8), disc(1)).astype(np.float32)
-    return np.clip(cv2.ximgproc.guidedFilter(picture, person, radius_px, GUIDE_EPSILON), 0, 1)
+def drawn(picture: np.ndarray, probability: np.ndarray, radius_px: int) -> np.ndarray:
+    """The same by a guided filter, without pymatting."""
+    person = (probability > 0.5).astype(np.float32)
+    smooth = guided(picture, person, round(GUIDE_REACH * radius_px))
+    return np.clip((smooth - LOW) / (HIGH - LOW), 0, 1)
 
 
 def _asked(network: Any, picture: np.ndarray) -> np.ndarray:
     return np.array(network.process(np.ascontiguousarray(picture)).segmentation_mask, np.float32)
+
+
+def _regions(face: np.ndarray | None, size: tuple[int, int]) -> list[Region]:
+    """What is looked at closely in a picture of a size, (height, width): the body of a small face, and every head."""
+    if face is None:
+        return []
+    body, head = close_region(face, size), region_around(face, size, (HEAD_REACH, HEAD_REACH, HEAD_REACH))
+    is_smaller = max(_length(head.rows) / size[0], _length(head.columns) / size[1]) < HEAD_SHARE
+    wanted = [body, head if is_smaller else None]
+    return [part for part in wanted if part and min(_length(part.rows), _length(part.columns)) >= LEAST_PX]
+
+
+def _fitting(region: Region, diagonal_px: float) -> tuple[int, int]:
+    """Height and width of a region's picture with at most this diagonal."""
+    size = _length(region.rows), _length(region.columns)
+    factor = min(1.0, diagonal_px / math.hypot(*size))
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def _placed(region: Region, values: np.ndarray, size: tuple[int, int], work: tuple[int, int]) -> np.ndarray:
+    """A map (h, w) of a region of a picture (height, width) in a map of the whole picture, 0 elsewhere."""
+    rows: list[list[float]] = []
+    for axis, (part, count) in enumerate(((region.columns, values.shape[1]), (region.rows, values.shape[0]))):
+        to_work = work[1 - axis] / size[1 - axis]
+        scale = _length(part) / count * to_work
+        rows.append([scale, 0, 0.5 * scale + part.start * to_work - 0.5])
+    rows[1] = [0, rows[1][0], rows[1][2]]
+    return cv2.warpAffine(values, np.array(rows), (work[1], work[0]), flags=cv2.INTER_LINEAR)
 
 
 def _length(part: slice) -> int:
