@@ -220,6 +220,16 @@ def test_the_record_says_how_the_band_was_matted(tmp_path, monkeypatch):
     assert matting_options("auto", None, tmp_path)["band"] == "guided filter"
 
 
+def test_mattes_by_pymatting_stay_where_it_is_missing_and_replace_others_where_it_is_not(film, tmp_path):
+    folder, points = film
+    pictures = dict(list(list_pictures(folder / "images").items())[:2])
+
+    def run(band):
+        return matte_pictures(pictures, tmp_path / "alpha_maps", Matting(), tmp_path, {"band": band})
+
+    assert [run(band) for band in ("guided filter", "closed form", "guided filter")] == [2, 2, 0]
+
+
 def test_flow_leads_to_where_things_have_gone():
     first, second = (filmed(index).astype(np.float32) / 255 for index in (0, 2))
     flow = flow_between(first, second)

@@ -25,6 +25,7 @@ from vhap.util.progress import progress
 
 NEED_BACKGROUND = ("background_difference", "background_matting_v2")
 """Methods that need a picture of the empty scene."""
+CLOSED_FORM = "closed form"
 SINGLE = "single"
 """Says of maps by mediapipe that this method was chosen. Those without it may be of the time when it was the default,
 and do not stand in for those of today's."""
@@ -126,7 +127,7 @@ def matting_options(method: MattingMethod, weights: Path | None, background: Pat
     if options["method"] == "mediapipe_video":
         from vhap.detect.video_matting import VERSION, has_closed_form
 
-        options |= {"version": VERSION, "band": "closed form" if has_closed_form() else "guided filter"}
+        options |= {"version": VERSION, "band": CLOSED_FORM if has_closed_form() else "guided filter"}
     if method in NEED_BACKGROUND:
         options["background"] = content_digest(find_background(background))
     if weights is not None:
@@ -229,15 +230,15 @@ def _finished(
     """Names whose alpha map is there, whose header can be read, and that is not known to be of something else."""
     maps = list_pictures(folder)
     there = {name: maps[name] for name in pictures if name in maps and picture_size(maps[name])}
+    before = made.origins(there)
     options = {name: origin.options for name, origin in wanted.items()}
-    if keep_methods:
-        before = made.origins(there)
-        options = {
-            name: {key: found[key] for key in found if key == PERSON}
-            if name in before and _is_chosen(before[name].options, found)
-            else found
-            for name, found in options.items()
-        }
+    for name, origin in before.items():
+        found = options[name]
+        if keep_methods and _is_chosen(origin.options, found):
+            options[name] = {key: found[key] for key in found if key == PERSON}
+        elif origin.options.get("band") == CLOSED_FORM and "band" in found:
+            # Made where pymatting was installed: no reason to make it worse.
+            options[name] = {**found, "band": CLOSED_FORM}
     if stale := made.stale(there, pictures, options):
         get_logger().info(
             "%d of %d alpha maps in %s were made of other pictures or with other options (%s): matting again",

@@ -37,7 +37,7 @@ CERTAIN = 0.8
 """Probability from which, or from 1 minus which, a pixel outside the band is certain."""
 TRUST = 0.003
 """Weight of the probability within the band, where colours are to decide."""
-HEAD_REACH, HEAD_SHARE = 1.8, 0.9
+HEAD_REACH, HEAD_SHARE = 1.5, 0.8
 """The head is looked at closely, so far from the face's centre in its sizes, unless that is most of the picture."""
 LEAST_PX = 8
 NEAR_FACE = 0.2
@@ -199,7 +199,7 @@ def _regions(face: np.ndarray | None, size: tuple[int, int]) -> list[Region]:
     if face is None:
         return []
     body, head = close_region(face, size), region_around(face, size, (HEAD_REACH, HEAD_REACH, HEAD_REACH))
-    is_smaller = max(_length(head.rows) / size[0], _length(head.columns) / size[1]) < HEAD_SHARE
+    is_smaller = _length(head.rows) * _length(head.columns) < HEAD_SHARE * size[0] * size[1]
     wanted = [body, head if is_smaller else None]
     return [part for part in wanted if part and min(_length(part.rows), _length(part.columns)) >= LEAST_PX]
 
