@@ -127,6 +127,25 @@ def test_islands_that_all_pictures_have_go_where_the_face_is_known(film):
         assert bool(alpha[ISLAND].any()) == expected
 
 
+@pytest.mark.parametrize("rows", [range(0), range(80, 92)])
+def test_a_seen_face_has_no_holes_and_an_unseen_one_is_not_made_up(film, rows):
+    folder, points = film
+    files = list(list_pictures(folder / "images").values())
+
+    class Holed(Network):
+        def process(self, picture):
+            mask = super().process(picture).segmentation_mask
+            hidden = slice(rows[0], rows[-1]) if rows else slice(None)
+            mask[hidden] = 0
+            return SimpleNamespace(segmentation_mask=mask)
+
+    opened = OpenClip(Clip(files, points), (Holed(), Holed()), True)
+    opened._recall = lambda index: (Holed().process(filmed(index)).segmentation_mask, filmed(index) / np.float32(255))
+    row, column = centre(3)
+    assert opened.alpha(3)[row, column] == (255 if rows else 0)
+    assert opened.alpha(3).any() == bool(rows)
+
+
 def test_one_network_alone_is_heard_near_the_face_only(film):
     folder, points = film
     files = list(list_pictures(folder / "images").values())

@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vhap.data.agreement import detected_points
+from vhap.data.agreement import LEAST_COVER, detected_points
 from vhap.data.pictures import shrink
 from vhap.detect.alpha_band import solve
 from vhap.detect.clip import Clip
@@ -131,14 +131,16 @@ class OpenClip:
         return probability.astype(np.float32), small.astype(np.float32) / 255
 
     def _of_person(self, probability: np.ndarray, index: int) -> np.ndarray:
-        """Without specks, and without what does not touch the part with the face; the face itself is certain."""
+        """Without specks, and without what does not touch the part with the face. A face that is seen has no holes."""
         size = probability.shape[0], probability.shape[1]
         face = self.clip.box_px(index, size)
         found = without_specks_of(probability, speck_share(size, face))
         if face is None:
             return found
-        hull = self._face_hull(index, size)
-        found = np.where(hull > 0, 1, found).astype(np.float32)
+        hull = self._face_hull(index, size) > 0
+        # A face where the networks see nobody is a contradiction, which is for the user to hear of.
+        if hull.any() and found[hull].mean() >= LEAST_COVER:
+            found = np.where(hull, 1, found).astype(np.float32)
         kept = keep_person((255 * found).round().astype(np.uint8), face)
         return np.where(kept > 0, found, 0).astype(np.float32)
 
