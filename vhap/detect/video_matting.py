@@ -68,13 +68,19 @@ class VideoMatting:
             self.networks: tuple[Any, ...] = tuple(started(make(model_selection=kind)) for kind in (0, 1))
         self.is_closed_form = has_closed_form()
         if not self.is_closed_form:
-            get_logger().warning(
-                "mattes without closed-form matting, hair will be coarse: pymatting is missing; pip install pymatting"
-            )
+            _warn_once()
 
     def open(self, clip: Clip) -> OpenClip:
         """The maps of one video; its `alpha` may be asked for any picture, in order it looks at each one once."""
         return OpenClip(clip, self.networks, self.is_closed_form)
+
+
+@functools.cache
+def _warn_once() -> None:
+    """Not for every camera of a rig."""
+    get_logger().warning(
+        "mattes without closed-form matting, hair will be coarse: pymatting is missing; pip install pymatting"
+    )
 
 
 def has_closed_form() -> bool:
