@@ -24,7 +24,9 @@ from vhap.util.errors import exits_cleanly
 
 BAND_PX = 10
 """Width of the band along the border, half on each side."""
-Method = Literal["background_difference", "background_matting_v2", "robust_video_matting", "mediapipe"]
+Method = Literal[
+    "background_difference", "background_matting_v2", "robust_video_matting", "mediapipe_video", "mediapipe"
+]
 Scene = Literal[
     "as filmed", "exposure drifted", "noise", "plate moved", "soft shadow", "grey wall", "as the hair", "as the skin"
 ]

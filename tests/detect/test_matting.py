@@ -18,7 +18,7 @@ from vhap.data.video import read_frames
 from vhap.detect import robust_video_matting
 from vhap.detect.background_matting import BackgroundMatting
 from vhap.detect.matting import make_matting, matte_pictures
-from vhap.detect.mediapipe_matting import MediapipeMatting, draw_to_edges, without_specks
+from vhap.detect.mediapipe_matting import MediapipeMatting, draw_to_edges, guided, without_specks
 from vhap.detect.robust_video_matting import RobustVideoMatting
 from vhap.detect.weights import BACKGROUND_MATTING, ROBUST_VIDEO_MATTING
 from vhap.util.errors import InputError
@@ -141,7 +141,7 @@ def test_weights_by_option_then_variable_then_cache(rvm, tmp_path, monkeypatch):
 def test_missing_weights_name_the_method_that_needs_none(method, named, tmp_path, monkeypatch):
     monkeypatch.setenv("VHAP_CACHE", str(tmp_path / "cache"))
     weights = tmp_path / "nowhere.pth" if named else None
-    with pytest.raises(InputError, match="--matting_method mediapipe, which needs no weights"):
+    with pytest.raises(InputError, match="--matting_method mediapipe_video, which needs no weights"):
         make_matting(method, weights, tmp_path / "BACKGROUND", "cpu")
     write_picture(tmp_path / "BACKGROUND" / "image.jpg", np.zeros((8, 8, 3), np.uint8))
     for plate in (tmp_path / "BACKGROUND", tmp_path / "BACKGROUND" / "image.jpg"):
@@ -200,6 +200,13 @@ def test_colours_correct_a_wide_and_soft_mask():
     wrong_before = (coarse(truth) > 0.5) != truth
     wrong_after = (draw_to_edges(picture, coarse(truth)) > 0.5) != truth
     assert wrong_after.mean() < 0.2 * wrong_before.mean()
+
+
+def test_the_guided_filter_keeps_the_picture_s_edges():
+    truth = disc(45).astype(np.float32)
+    picture = np.where(truth[..., None] > 0, [0.6, 0.4, 0.3], [0.5, 0.6, 0.6]).astype(np.float32)
+    blurred = cv2.blur(truth, (13, 13))
+    assert np.abs(guided(picture, truth, 6) - truth).mean() < 0.1 * np.abs(blurred - truth).mean()
 
 
 def test_one_colour_everywhere_leaves_the_mask():

@@ -214,7 +214,8 @@ def test_missing_pictures_are_named(tmp_path: Path, stage) -> None:
 @pytest.mark.parametrize(("colour", "level"), [("white", 255), ("black", 0)])
 def test_background_is_mixed_in_once_from_the_raw_picture(tmp_path: Path, stage, colour: str, level: int) -> None:
     source = make_source(stage, count=1)
-    (frame,) = run(source, tmp_path / "E", stage, background_color=colour, create_mask_from_mesh=False)["frames"]
+    options = {"background_color": colour, "create_mask_from_mesh": False, "clean_rim": False}
+    (frame,) = run(source, tmp_path / "E", stage, **options)["frames"]
     alpha = source.capture.alpha[0, 0][..., None]
     expected = source.capture.rgb[0, 0] * 255 * alpha + level * (1 - alpha)
     shown = picture(tmp_path / "E", frame).astype(float)
@@ -223,6 +224,20 @@ def test_background_is_mixed_in_once_from_the_raw_picture(tmp_path: Path, stage,
     assert edge.sum() > 20
     if colour == "black":
         assert shown[edge].max() < stage.filmed.max() / 2 + 30
+
+
+def test_rim_has_the_person_s_own_colour(tmp_path: Path, stage) -> None:
+    source = make_source(stage, count=1)
+    alpha = source.capture.alpha[0, 0][..., None]
+    expected = stage.filmed * alpha + 255 * (1 - alpha)
+    rim = (alpha[..., 0] > 0.02) & (alpha[..., 0] < 0.98)
+    errors = []
+    for clean in (False, True):
+        options = {"create_mask_from_mesh": False, "clean_rim": clean}
+        (frame,) = run(source, tmp_path / str(clean), stage, **options)["frames"]
+        errors.append(np.abs(picture(tmp_path / str(clean), frame).astype(float) - expected)[rim].mean())
+    assert errors[0] > 8
+    assert errors[1] < 0.2 * errors[0]
 
 
 def test_every_picture_is_read_once(tmp_path: Path, stage) -> None:

@@ -199,5 +199,5 @@ def test_a_rigs_own_pictures_with_alpha_and_one_camera_without(tmp_path, mediapi
     with pytest.raises(InputError, match="camera right"):
         run(tmp_path / "take", "input")
     run(tmp_path / "take")
-    assert set(mediapipe) == {"mediapipe"}
+    assert set(mediapipe) == {"mediapipe_video"}
     assert [line for line in said if "camera right has none" in line]

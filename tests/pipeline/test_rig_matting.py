@@ -103,8 +103,8 @@ def test_mediapipe_where_plates_or_the_package_are_missing(folder, monkeypatch, 
     asked = []
     monkeypatch.setattr(preprocess_rig, "make_matting", lambda method, *rest: asked.append(method))
     run(folder)
-    assert set(asked) == {"mediapipe"}
-    (line,) = [line for line in said if "matting by mediapipe" in line]
+    assert set(asked) == {"mediapipe_video"}
+    (line,) = [line for line in said if "matting by mediapipe_video" in line]
     assert ("empty scene" if lack == "plate" else "pip install") in line
 
 

@@ -27,6 +27,9 @@ class ExportConfig:
     """Scales pictures and intrinsics, on top of the scale that was tracked; above 0, at most 1."""
     background_color: Literal["white", "black"] = "white"
     """What stands behind the person."""
+    clean_rim: bool = True
+    """Give pixels at the matte's rim the person's own colour, so that no bright or dark line of the filmed background
+    surrounds hair and ears. Off: colours as filmed, also where the background shines through."""
     flame_mode: Literal["param", "mesh"] = "param"
     """Head of each timestep as parameters, or as an OBJ mesh with its expression coefficients."""
     create_mask_from_mesh: bool = True

@@ -9,7 +9,14 @@ from typing import Literal
 from vhap.config.ranges import Downsampling, FramesASecond, Workers
 
 MattingMethod = Literal[
-    "auto", "input", "mediapipe", "background_difference", "robust_video_matting", "background_matting_v2", "none"
+    "auto",
+    "input",
+    "mediapipe_video",
+    "mediapipe",
+    "background_difference",
+    "robust_video_matting",
+    "background_matting_v2",
+    "none",
 ]
 PreprocessLandmarks = Literal["mediapipe", "face-alignment", "star", "both", "none"]
 
@@ -32,7 +39,9 @@ class PreprocessConfig:
     matting_method: MattingMethod = "auto"
     """What tells the person from the background. input: the alpha channel of the video or of the pictures in images/.
     auto: input where there is one that is not opaque everywhere, else background_difference for several cameras that
-    all have a picture of the empty scene, else mediapipe; none writes no alpha maps."""
+    all have a picture of the empty scene, else mediapipe_video; none writes no alpha maps. mediapipe_video: MediaPipe's
+    networks fused over neighbouring pictures along their motion, and closed-form matting at the outline (pymatting);
+    mediapipe: one network on each picture by itself, quicker and coarser."""
     matting_weights: Path | None = None
     """Weights of robust_video_matting or background_matting_v2; by default the environment, then the cache folder."""
     allow_unknown_weights: bool = False

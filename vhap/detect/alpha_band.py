@@ -1,4 +1,4 @@
-"""Alpha in the band around an outline: closed-form matting (Levin et al. 2008) by pymatting, background known."""
+"""Alpha in the band around an outline: closed-form matting (Levin et al. 2008) by pymatting."""
 
 from __future__ import annotations
 
@@ -18,20 +18,32 @@ TILE_PX = 128
 def refine(picture: np.ndarray, plate: np.ndarray, person: np.ndarray, radius_px: int, noise: float) -> np.ndarray:
     """(H, W) float32 alpha in [0, 1]. picture, plate: (H, W, 3) float32 in [0, 1]; person: (H, W) bool, to be refined
     within radius_px of its outline."""
+    mask = person.astype(np.uint8)
+    inside = cv2.erode(mask, disc(radius_px)) > 0
+    unknown = (cv2.dilate(mask, disc(radius_px)) > 0) & ~inside
+    share, certainty = mixing_share(picture, plate, mask, radius_px, noise)
+    return solve(picture, inside, unknown, share, DATA_WEIGHT * certainty)
+
+
+def solve(
+    picture: np.ndarray, inside: np.ndarray, unknown: np.ndarray, expected: np.ndarray, weight: np.ndarray
+) -> np.ndarray:
+    """(H, W) float32 alpha in [0, 1]: 1 inside, 0 outside, and where unknown what picture and expectation agree on.
+
+    picture: (H, W, 3) float32 in [0, 1]; inside, unknown: (H, W) bool, apart; expected: (H, W) alpha in [0, 1], which
+    counts by weight, (H, W), 1 and more for certain.
+    """
     from pymatting import cg, ichol
 
-    mask = person.astype(np.uint8)
-    inside = cv2.erode(mask, _disc(radius_px)) > 0
-    unknown = (cv2.dilate(mask, _disc(radius_px)) > 0) & ~inside
     alpha = inside.astype(np.float64)
     if unknown.any():
-        share, certainty = mixing_share(picture, plate, mask, radius_px, noise)
-        weight = DATA_WEIGHT * certainty[unknown].astype(np.float64)
+        trust, guess = (values[unknown].astype(np.float64) for values in (weight, expected))
         laplacian = _band_laplacian(picture, unknown)
         within = laplacian[:, np.flatnonzero(unknown)]
-        system = ((within + within.T) / 2 + sparse.diags(weight)).tocsc()
-        right = weight * share[unknown] - laplacian @ alpha.ravel()
-        alpha[unknown] = np.clip(cg(system.tocsr(), right, M=ichol(system), rtol=1e-4, maxiter=500), 0, 1)
+        system = ((within + within.T) / 2 + sparse.diags(trust)).tocsc()
+        right = trust * guess - laplacian @ alpha.ravel()
+        found = cg(system.tocsr(), right, x0=guess, M=ichol(system), rtol=1e-4, maxiter=500)
+        alpha[unknown] = np.clip(found, 0, 1)
     return alpha.astype(np.float32)
 
 
@@ -42,7 +54,7 @@ def mixing_share(
 
     The person's colour is the mean of those inside the mask nearby.
     """
-    inside = cv2.erode(mask, _disc(2)).astype(np.float32)
+    inside = cv2.erode(mask, disc(2)).astype(np.float32)
 
     def nearby(values: np.ndarray) -> np.ndarray:
         return cv2.GaussianBlur(values, (0, 0), 0.8 * radius_px)
@@ -85,5 +97,6 @@ def _band_laplacian(picture: np.ndarray, unknown: np.ndarray) -> sparse.csr_matr
     return sparse.csr_matrix((values, (rows, columns)), (int(unknown.sum()), height * width))
 
 
-def _disc(radius_px: int) -> np.ndarray:
+def disc(radius_px: int) -> np.ndarray:
+    """(2 r + 1, 2 r + 1) uint8 in {0, 1}, for morphology."""
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1, 2 * radius_px + 1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -14,6 +14,7 @@ from vhap.config.preprocess import MattingMethod
 from vhap.data.pictures import list_pictures, picture_size, read_rgb, some_names, write_picture
 from vhap.data.provenance import Origin, Provenance, content_digest
 from vhap.detect.clean_plate import find_background
+from vhap.detect.clip import Clip
 from vhap.detect.person import PERSON
 from vhap.detect.tracked_faces import TrackedFaces
 from vhap.detect.tracked_person import boxes_through_time, keep_person
@@ -24,6 +25,10 @@ from vhap.util.progress import progress
 
 NEED_BACKGROUND = ("background_difference", "background_matting_v2")
 """Methods that need a picture of the empty scene."""
+CLOSED_FORM = "closed form"
+SINGLE = "single"
+"""Says of maps by mediapipe that this method was chosen. Those without it may be of the time when it was the default,
+and do not stand in for those of today's."""
 
 
 class Matting(Protocol):
@@ -33,6 +38,22 @@ class Matting(Protocol):
 
     def alpha(self, picture: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 RGB, the next of the video -> (H, W) uint8, 255 where the person is."""
+        ...
+
+
+@runtime_checkable
+class MattingThroughTime(Protocol):
+    """Looks at a video's pictures together. reach: how many before and after one its alpha map depends on."""
+
+    is_recurrent: bool
+    reach: int
+
+    def open(self, clip: Clip) -> ClipMatting: ...
+
+
+class ClipMatting(Protocol):
+    def alpha(self, index: int) -> np.ndarray:
+        """(H, W) uint8 of a picture of the video, 255 where the person with the face is."""
         ...
 
 
@@ -51,14 +72,19 @@ def make_matting(
     background_folder: Path,
     device: str = "auto",
     allow_unknown_weights: bool = False,
-) -> Matting | None:
-    """The method, loaded; None for `none`; `auto` is mediapipe here.
+) -> Matting | MattingThroughTime | None:
+    """The method, loaded; None for `none`; `auto` is mediapipe_video here.
 
     allow_unknown_weights: TorchScript files that are not the published ones are loaded, which runs what they hold.
 
     Raises InputError where weights, packages or the background are missing.
     """
-    if method in ("auto", "mediapipe"):
+    if method in ("auto", "mediapipe_video"):
+        import_or_explain("cv2", "pip install opencv-contrib-python")
+        from vhap.detect.video_matting import VideoMatting
+
+        return VideoMatting()
+    if method == "mediapipe":
         import_or_explain("cv2", "pip install opencv-contrib-python")
         from vhap.detect.mediapipe_matting import MediapipeMatting
 
@@ -95,7 +121,13 @@ def require_pymatting() -> None:
 def matting_options(method: MattingMethod, weights: Path | None, background: Path) -> dict[str, str]:
     """What decides alpha maps beside the pictures, for the record. background: picture of the empty scene, or the
     folder with one."""
-    options = {"method": "mediapipe" if method == "auto" else method}
+    options = {"method": "mediapipe_video" if method == "auto" else method}
+    if options["method"] == "mediapipe":
+        options["pictures"] = SINGLE
+    if options["method"] == "mediapipe_video":
+        from vhap.detect.video_matting import VERSION, has_closed_form
+
+        options |= {"version": VERSION, "band": CLOSED_FORM if has_closed_form() else "guided filter"}
     if method in NEED_BACKGROUND:
         options["background"] = content_digest(find_background(background))
     if weights is not None:
@@ -106,7 +138,7 @@ def matting_options(method: MattingMethod, weights: Path | None, background: Pat
 def matte_pictures(
     pictures: dict[str, Path],
     folder: Path,
-    matting: Matting,
+    matting: Matting | MattingThroughTime,
     sequence: Path | None = None,
     options: Mapping[str, str] | None = None,
     keep_methods: bool = False,
@@ -117,30 +149,20 @@ def matte_pictures(
 
     pictures: name -> file, in video order. sequence: the folder with the record of what was made from what; None: the
     parent of folder. options: what decides the maps beside the pictures, the method among it. keep_methods: maps that
-    another method made of these pictures are kept. faces: of these pictures, in their order: the maps hold the person
-    with these faces alone, and what touches that person; None: whatever the method finds. A recurrent network sees the
-    pictures from the first on, also those whose maps are there, so that a pass completed later gives what a single run
-    gives.
+    another method made of these pictures are kept, but for those of a former default. faces: of these pictures, in
+    their order: the maps hold the person with these faces alone, and what touches that person; None: whatever the
+    method finds. A recurrent network sees the pictures from the first on, also those whose maps are there, so that a
+    pass completed later gives what a single run gives.
     """
     made = Provenance(sequence or folder.parent)
     decisive = {**(options or {}), **(faces.options if faces else {})}
-    origins = _origins(made.sources(pictures), decisive, matting.is_recurrent)
+    origins = _origins(made.sources(pictures), decisive, matting)
     done = _finished(pictures, folder, made, origins, keep_methods)
     missing = [name for name in pictures if name not in done]
     if not missing:
         return 0
-    names = list(pictures)
-    points = faces.points if faces else None
-    boxes = None if points is None else boxes_through_time(points)
-    first = 0 if matting.is_recurrent else names.index(missing[0])
-    last = names.index(missing[-1])
-    for name in progress(names[first : last + 1], "matting"):
-        if name in done and not matting.is_recurrent:
-            continue
-        face = None if boxes is None else boxes[names.index(name)]
-        alpha = _person_alpha(matting, read_rgb(pictures[name]), face)
-        if name not in done:
-            made.write(folder / f"{name}.png", origins[name], partial(write_picture, picture=alpha))
+    for name, alpha in _alphas(matting, pictures, missing, faces.points if faces else None):
+        made.write(folder / f"{name}.png", origins[name], partial(write_picture, picture=alpha))
     get_logger().info("alpha maps of %d pictures in %s", len(missing), folder)
     return len(missing)
 
@@ -155,13 +177,51 @@ def _person_alpha(matting: Matting, picture: np.ndarray, face: np.ndarray | None
     return keep_person(matting.alpha_around(picture, box) if around else matting.alpha(picture), box)
 
 
-def _origins(sources: Mapping[str, str], options: Mapping[str, str], is_recurrent: bool) -> dict[str, Origin]:
-    """What the map of each picture is made from; of a recurrent network all pictures before it, too."""
+def _alphas(
+    matting: Matting | MattingThroughTime, pictures: dict[str, Path], missing: list[str], points: np.ndarray | None
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Name and alpha (H, W) uint8 of the pictures that miss one, in order. points: of the face in each picture."""
+    names = list(pictures)
+    if isinstance(matting, MattingThroughTime):
+        opened = matting.open(Clip(list(pictures.values()), points))
+        index_of = {name: index for index, name in enumerate(names)}
+        for name in progress(missing, "matting"):
+            yield name, opened.alpha(index_of[name])
+        return
+    boxes = None if points is None else boxes_through_time(points)
+    wanted = set(missing)
+    first = 0 if matting.is_recurrent else names.index(missing[0])
+    for index in progress(range(first, names.index(missing[-1]) + 1), "matting"):
+        if names[index] not in wanted and not matting.is_recurrent:
+            continue
+        alpha = _person_alpha(matting, read_rgb(pictures[names[index]]), None if boxes is None else boxes[index])
+        if names[index] in wanted:
+            yield names[index], alpha
+
+
+def _origins(
+    sources: Mapping[str, str], options: Mapping[str, str], matting: Matting | MattingThroughTime
+) -> dict[str, Origin]:
+    """What the map of each picture is made from; of a recurrent network all pictures before it, too, and of one that
+    looks through time those around it."""
     past, origins = hashlib.blake2b(digest_size=16), {}
-    for name, source in sources.items():
-        origins[name] = Origin(source, {**options, "past": past.hexdigest()} if is_recurrent else options)
-        past.update(source.rpartition(" ")[2].encode())
+    digests = [source.rpartition(" ")[2] for source in sources.values()]
+    for index, (name, source) in enumerate(sources.items()):
+        decisive = dict(options)
+        if isinstance(matting, MattingThroughTime):
+            around = digests[max(0, index - matting.reach) : index + matting.reach + 1]
+            decisive["around"] = hashlib.blake2b(" ".join(around).encode(), digest_size=16).hexdigest()
+        elif matting.is_recurrent:
+            decisive["past"] = past.hexdigest()
+        origins[name] = Origin(source, decisive)
+        past.update(digests[index].encode())
     return origins
+
+
+def _is_chosen(before: Mapping[str, str], now: Mapping[str, str]) -> bool:
+    """Whether a map was made by another method than now, and not by a former default."""
+    method = before.get("method")
+    return method != now.get("method") and (method != "mediapipe" or before.get("pictures") == SINGLE)
 
 
 def _finished(
@@ -170,15 +230,15 @@ def _finished(
     """Names whose alpha map is there, whose header can be read, and that is not known to be of something else."""
     maps = list_pictures(folder)
     there = {name: maps[name] for name in pictures if name in maps and picture_size(maps[name])}
+    before = made.origins(there)
     options = {name: origin.options for name, origin in wanted.items()}
-    if keep_methods:
-        method = {name: origin.options.get("method") for name, origin in made.origins(there).items()}
-        options = {
-            name: found
-            if method.get(name) == found.get("method")
-            else {key: found[key] for key in found if key == PERSON}
-            for name, found in options.items()
-        }
+    for name, origin in before.items():
+        found = options[name]
+        if keep_methods and _is_chosen(origin.options, found):
+            options[name] = {key: found[key] for key in found if key == PERSON}
+        elif origin.options.get("band") == CLOSED_FORM and "band" in found:
+            # Made where pymatting was installed: no reason to make it worse.
+            options[name] = {**found, "band": CLOSED_FORM}
     if stale := made.stale(there, pictures, options):
         get_logger().info(
             "%d of %d alpha maps in %s were made of other pictures or with other options (%s): matting again",

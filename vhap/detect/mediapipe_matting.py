@@ -23,7 +23,8 @@ COLOR_NOISE = 4e-4
 """Variance added to the colours of a neighbourhood, in squares of [0, 1]."""
 MAX_EVIDENCE = 5.0
 """Most that colour can say, in log odds, against the mask."""
-GUIDE_RADIUS_SHARE, GUIDE_EPSILON = 1 / 200, 1e-3
+GUIDE_RADIUS_SHARE, GUIDE_EPSILON = 1 / 200, 65.0
+"""Radius in picture diagonals, and variance of colours, in squares of 8-bit levels, up to which nothing is an edge."""
 LOW, HIGH = 0.1, 0.9
 """Values of the filtered mask that become 0 and 1: the filter leaves a faint haze on both sides."""
 WORK_DIAGONAL_PX = 800
@@ -86,20 +87,20 @@ def draw_to_edges(picture: np.ndarray, mask: np.ndarray, smallest: float = SPECK
 
 
 def _sharpened(picture: np.ndarray, mask: np.ndarray, smallest: float) -> np.ndarray:
-    mask = _without_specks_of(mask, smallest)
+    mask = without_specks_of(mask, smallest)
     inside = (mask > 0.5).astype(np.uint8)
     reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_window(mask), _window(mask)))
     at_border = cv2.morphologyEx(inside, cv2.MORPH_GRADIENT, reach) > 0
     # Away from the border a doubtful patch is jewellery, a pattern or a shadow, not a hole in the person.
     sharp = np.where(at_border, _posterior(mask, color_evidence(picture, mask)), inside)
-    return _without_specks_of(sharp, smallest)
+    return without_specks_of(sharp, smallest)
 
 
 def _filtered(picture: np.ndarray, sharp: np.ndarray, radius: int) -> np.ndarray:
     """sharp at the picture's size, drawn to its edges by a guided filter."""
     height, width = picture.shape[:2]
     if sharp.shape == (height, width):
-        return cv2.ximgproc.guidedFilter(picture, sharp, radius, GUIDE_EPSILON)
+        return guided(picture, sharp, radius)
     smooth = cv2.resize(sharp, (width, height), interpolation=cv2.INTER_LINEAR)
     coarse = smooth.copy()
     # Two means over the radius stand behind a pixel of the filter's.
@@ -114,10 +115,16 @@ def _filtered(picture: np.ndarray, sharp: np.ndarray, radius: int) -> np.ndarray
             # Values that become 0 or 1 in the end need no edges.
             if near.max() < LOW / 2 or near.min() > (1 + HIGH) / 2:
                 continue
-            found = cv2.ximgproc.guidedFilter(picture[wide], near, radius, GUIDE_EPSILON)
+            found = guided(picture[wide], near, radius)
             own = found[top - wide[0].start :, left - wide[1].start :][:TILE_PX, :TILE_PX]
             smooth[top : top + TILE_PX, left : left + TILE_PX] = own
     return smooth
+
+
+def guided(picture: np.ndarray, values: np.ndarray, radius_px: int) -> np.ndarray:
+    """(H, W) float32 values drawn to the edges of a picture, (H, W, 3) float32 in [0, 1], by a guided filter."""
+    # With a guide in [0, 1] OpenCV's filter knows no edges, whatever its epsilon, and is a plain blur.
+    return cv2.ximgproc.guidedFilter(picture * 255, values, radius_px, GUIDE_EPSILON)
 
 
 def _work_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -136,7 +143,7 @@ def without_specks(inside: np.ndarray, smallest: float = SPECK_SHARE) -> np.ndar
     return cleaned
 
 
-def _without_specks_of(mask: np.ndarray, smallest: float) -> np.ndarray:
+def without_specks_of(mask: np.ndarray, smallest: float) -> np.ndarray:
     """The same for a soft mask, split at 0.5; specks take the value of what is around them."""
     inside = mask > 0.5
     cleaned = without_specks(inside, smallest)

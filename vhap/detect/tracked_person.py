@@ -64,9 +64,18 @@ def close_region(face: np.ndarray, size: tuple[int, int]) -> Region | None:
     extent = face[2:] - face[:2]
     if max(extent[0] / width, extent[1] / height) >= SMALL:
         return None
-    (x, y), length = (face[:2] + face[2:]) / 2, float(extent.max())
-    left, right = int(x - REACH_LEFT_RIGHT * length), int(np.ceil(x + REACH_LEFT_RIGHT * length))
-    top, lower = int(y - REACH_UP * length), int(np.ceil(y + REACH_DOWN * length))
+    return region_around(face, size, (REACH_LEFT_RIGHT, REACH_UP, REACH_DOWN))
+
+
+def region_around(face: np.ndarray, size: tuple[int, int], reach: tuple[float, float, float]) -> Region:
+    """What lies within a reach to both sides, up and down, in face sizes from the face's centre.
+
+    size: (height, width) of the picture."""
+    height, width = size
+    (x, y), length = (face[:2] + face[2:]) / 2, float((face[2:] - face[:2]).max())
+    aside, up, down = reach
+    left, right = int(x - aside * length), int(np.ceil(x + aside * length))
+    top, lower = int(y - up * length), int(np.ceil(y + down * length))
     is_cut = (left > 0, top > 0, right < width, lower < height)
     rows, columns = slice(max(0, top), min(height, lower)), slice(max(0, left), min(width, right))
     return Region(rows, columns, is_cut)

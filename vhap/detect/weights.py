@@ -65,7 +65,7 @@ FACE_PARSING = WeightsFile(
     "https://github.com/zllrunning/face-parsing.PyTorch",
 )
 
-ANOTHER_MATTING = "take --matting_method mediapipe, which needs no weights"
+ANOTHER_MATTING = "take --matting_method mediapipe_video, which needs no weights"
 
 
 def find_weights(weights: WeightsFile, option: Path | None = None, *, otherwise: str) -> Path:

@@ -128,6 +128,7 @@ def picture_writer(
         neck_ids=neck_ids,
         silhouettes=silhouettes,
         wanted=source.shows,
+        is_rim_own=config.clean_rim,
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from vhap.data.foreground import own_colors
 from vhap.data.pictures import write_picture
 from vhap.data.sample import Capture
 from vhap.export.centred_result import CentredTrack
@@ -27,7 +28,7 @@ class PictureWriter:
     the files' names. paddings: one a camera.
     neck_ids: vertex ids for the line below which the mask fades, None for no fading. silhouettes: draws the mask
     where there is no alpha map; None: everything is foreground there. wanted(row, camera): whether that picture is
-    written.
+    written. is_rim_own: whether pixels that an alpha map has as partly the person's get the person's own colour.
     """
 
     folder: Path
@@ -41,6 +42,7 @@ class PictureWriter:
     neck_ids: list[int] | None
     silhouettes: Silhouettes | None
     wanted: Callable[[int, int], bool]
+    is_rim_own: bool
 
     def names(self, row: int, camera: int) -> tuple[str, str]:
         """Paths of picture and mask in the dataset."""
@@ -65,6 +67,8 @@ class PictureWriter:
         batch = self.capture.load([self.timesteps[row]], [self.camera_indices[camera]])
         picture = batch.rgb[0].numpy()
         mask = np.ones(picture.shape[:2], np.float32) if batch.alpha is None else batch.alpha[0].numpy()
+        if self.is_rim_own and batch.alpha is not None:
+            picture = own_colors(picture, mask)
         seen_by = self.track.cameras[camera]
         if vertices is not None and batch.alpha is None and self.silhouettes is not None:
             mask = self.silhouettes.draw(vertices, seen_by)

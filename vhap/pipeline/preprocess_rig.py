@@ -23,6 +23,7 @@ from vhap.detect.matte_check import check_mattes, warn_of
 from vhap.detect.matting import (
     NEED_BACKGROUND,
     Matting,
+    MattingThroughTime,
     make_matting,
     matte_pictures,
     matting_options,
@@ -131,18 +132,18 @@ def require_no_person(person: str | None, cameras: list[str]) -> None:
 
 def _chosen_method(config: PreprocessConfig, folder: Path, cameras: Iterable[str]) -> MattingMethod:
     """What `auto` means without alpha channels: background_difference where it can run for every camera, else
-    mediapipe."""
+    mediapipe_video."""
     if config.matting_method != "auto":
         return config.matting_method
     plates_folder = _plates_folder(config, folder)
     plates = find_rig_backgrounds(plates_folder, cameras)
     if not plates:
-        return "mediapipe"
+        return "mediapipe_video"
     missing = [camera for camera in cameras if camera not in plates]
     reason = f"no picture of the empty scene of {some_names(missing)}" if missing else _reason_against_pymatting()
     if reason:
-        get_logger().info("matting by mediapipe, though %s has clean plates: %s", plates_folder, reason)
-        return "mediapipe"
+        get_logger().info("matting by mediapipe_video, though %s has clean plates: %s", plates_folder, reason)
+        return "mediapipe_video"
     get_logger().info("matting by background_difference with the clean plates in %s", plates_folder)
     return "background_difference"
 
@@ -173,7 +174,7 @@ def _picture_sizes(videos: Mapping[str, Path], recording: RigRecording | None) -
     return {camera: picture_size(next(iter(pictures.values()))) for camera, pictures in images.items()}
 
 
-def _make_matting(config: PreprocessConfig, folder: Path, camera: str) -> Matting | None:
+def _make_matting(config: PreprocessConfig, folder: Path, camera: str) -> Matting | MattingThroughTime | None:
     plate, unknown = _plate(config, folder, camera), config.allow_unknown_weights
     return make_matting(config.matting_method, config.matting_weights, plate, config.device, unknown)
 

@@ -15,7 +15,7 @@ from vhap.data.sequence_folder import find_folder, open_sequence
 from vhap.data.video import extraction_rate, probe_video
 from vhap.detect.landmarks import ensure_landmarks, require_detector
 from vhap.detect.matte_check import check_mattes, warn_of
-from vhap.detect.matting import Matting, make_matting, matte_pictures, matting_options
+from vhap.detect.matting import Matting, MattingThroughTime, make_matting, matte_pictures, matting_options
 from vhap.detect.person import PERSON, person_options
 from vhap.detect.tracked_faces import faces_of_sequence
 from vhap.pipeline.preprocess_rig import preprocess_rig
@@ -50,7 +50,11 @@ def run(config: PreprocessConfig) -> Path:
 
 
 def _complete(
-    config: PreprocessConfig, source: Path, folder: Path, matting: Matting | None, plate: Path | None
+    config: PreprocessConfig,
+    source: Path,
+    folder: Path,
+    matting: Matting | MattingThroughTime | None,
+    plate: Path | None,
 ) -> Path:
     """The pictures, landmarks and alpha maps that a folder lacks. plate: of the empty scene, whether it is there or
     not; None: the alpha maps are the input's own."""
