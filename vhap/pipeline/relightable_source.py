@@ -27,6 +27,7 @@ from vhap.util.log import get_logger
 
 WORK = ".crop"
 ORIGINAL = "original"
+AUTO = "auto"
 ALL_FRAMES = 10_000.0
 """Frames a second that no video has."""
 
@@ -148,7 +149,8 @@ def _holds(folder: Path, names: list[str]) -> bool:
 
 def _require_same(record: CropRecord, options: Mapping[str, Any], subject: SubjectFolder) -> None:
     before = record.options or {}
-    other = [name for name in options if before.get(name) != options[name]]
+    # What `auto` came to is for the record to say.
+    other = [name for name in options if options[name] != AUTO and before.get(name) != options[name]]
     other += [name for name in before if name not in options]
     if other:
         had = ", ".join(f"{name} {_text(before.get(name))}" for name in other)
