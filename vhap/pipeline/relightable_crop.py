@@ -23,8 +23,9 @@ from vhap.data.pictures import common_size, list_pictures, read_alpha, read_rgb,
 from vhap.data.provenance import Provenance
 from vhap.data.sequence_folder import SequenceFolder
 from vhap.detect.clothes import ClothesModel, learn_clothes
-from vhap.detect.ibug import ibug_from_mediapipe
+from vhap.detect.ibug import with_visible_jaw
 from vhap.detect.landmarks import require_detector
+from vhap.detect.matte_check import check_mattes, warn_of
 from vhap.detect.matting import Matting, make_matting, matte_pictures, matting_options
 from vhap.detect.person import person_options
 from vhap.detect.tracked_faces import TrackedFaces, faces_of_sequence
@@ -158,15 +159,15 @@ def _choose_crop(config: CropConfig, faces: Landmarks, region: Box, source_size:
     """InputError where a box is asked for and no picture shows a face."""
     if not config.crop_image:
         return crop_of_whole(region, source_size, config.image_size)
-    points = ibug_from_mediapipe(faces.points[faces.detected])[:, :68, :2]
-    if not len(points):
+    points = [with_visible_jaw(face)[:68, :2] for face in faces.points[faces.detected]]
+    if not points:
         raise InputError(
             f"expected a face in some of {len(faces.points)} pictures of {config.source / config.name}, found none; "
             "check that they show one, or leave --crop_image out"
         )
     if config.crop_box == "first":
         return crop_of_first(points[0], region, source_size, config.image_size, config.bbox_scale)
-    return crop_of_all(list(points), region, source_size, config.image_size, config.bbox_scale)
+    return crop_of_all(points, region, source_size, config.image_size, config.bbox_scale)
 
 
 def _landmarks_of_cut(faces: Landmarks, crop: Crop, pictures: list[Path], job: _Job) -> Landmarks:
@@ -200,6 +201,7 @@ def _compose(job: _Job, record: CropRecord, matting: Matting | Literal["input"] 
     else:
         options = matting_options(config.matting_method, config.matting_weights, Path())
         matte_pictures(pictures, maps, matting, job.sequence, options, faces=faces)
+    warn_of(check_mattes(list(pictures), maps, faces.points), len(pictures), job.subject.path / "image")
     points, inside = _points_px(faces, record.crop), record.crop.inside()
     clothes = _learn(pictures, maps, points)
     for row, (name, path) in enumerate(progress(pictures.items(), "pictures", len(pictures))):
