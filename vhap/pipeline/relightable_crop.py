@@ -42,7 +42,7 @@ from vhap.pipeline.relightable_source import (
 )
 from vhap.relightable.crop import Box, Crop
 from vhap.relightable.crop_file import CropRecord
-from vhap.relightable.head_box import crop_of_all, crop_of_first, crop_of_whole
+from vhap.relightable.head_box import crop_of_all, crop_of_first, crop_of_whole, stands_apart
 from vhap.relightable.subject_folder import SubjectFolder
 from vhap.util.choice import even_choice
 from vhap.util.errors import InputError
@@ -167,6 +167,14 @@ def _choose_crop(config: CropConfig, faces: Landmarks, region: Box, source_size:
         )
     if config.crop_box == "first":
         return crop_of_first(points[0], region, source_size, config.image_size, config.bbox_scale)
+    apart = stands_apart(points)
+    if apart.any():
+        rows = np.flatnonzero(faces.detected)[apart]
+        get_logger().warning(
+            "faces in %d pictures stand apart from those before and after, and do not widen the box: %s",
+            len(rows), some_names([f"{row:05d}.png" for row in rows]),
+        )  # fmt: skip
+        points = [face for face, is_apart in zip(points, apart) if not is_apart]
     return crop_of_all(points, region, source_size, config.image_size, config.bbox_scale)
 
 
