@@ -166,6 +166,17 @@ def test_other_options_on_a_finished_folder_are_named(subject):
     assert state(subject) == before
 
 
+def test_masks_of_an_earlier_crop_are_not_taken_for_those_of_this_one(subject):
+    relightable_crop.run(config(subject, **WHOLE))
+    shutil.rmtree(subject / "image")
+    (subject / "crop.json").unlink()
+    with pytest.raises(InputError, match="no mask/ of other pictures"):
+        relightable_crop.run(config(subject, **{**WHOLE, "bbox_scale": 3.0}))
+    shutil.rmtree(subject / "mask")
+    shutil.rmtree(subject / "seg")
+    relightable_crop.run(config(subject, **{**WHOLE, "bbox_scale": 3.0}))
+
+
 def test_masks_and_lost_pictures_are_completed(subject):
     relightable_crop.run(config(subject, **WHOLE))
     whole = state(subject)

@@ -38,6 +38,7 @@ from vhap.pipeline.relightable_source import (
     is_finished,
     is_prepared,
     publish,
+    require_no_masks,
     take_as_they_are,
 )
 from vhap.relightable.crop import Box, Crop
@@ -69,6 +70,8 @@ def run(config: CropConfig) -> Path:
         if is_prepared(source, config.matting or config.crop_image or config.crop_range is not None):
             take_as_they_are(subject, source)
             return subject.path
+        if config.keep_masks:
+            require_no_masks(subject)
         require_detector("mediapipe")
         matting, options = _matting(config, source, options)
         work, source = begin(subject, source, options)
