@@ -12,7 +12,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from vhap import crop_and_matting
+from vhap import cli, crop_and_matting
 from vhap.config.relightable import CropConfig
 from vhap.data.pictures import list_pictures, read_alpha, read_rgb, read_stored, write_picture
 from vhap.detect.landmark_pass import LandmarkPass
@@ -369,6 +369,12 @@ def test_the_command_word_for_word(subject, capsys):
     options = json.loads((subject / "crop.json").read_text())["options"]
     assert options["mask_clothes"]
     assert options["bbox_scale"] == 2.5
+
+
+@pytest.mark.parametrize(("word", "expected"), [("True", True), ("true", True), ("1", True), ("False", False)])
+def test_clothes_by_a_word(word, expected):
+    words = ["--source", "a", "--name", "b", "--mask_clothes", word, "--matting"]
+    assert cli.parse(CropConfig, None, words) == CropConfig(Path("a"), "b", mask_clothes=expected, matting=True)
 
 
 def test_own_rate_of_the_video(subject):
