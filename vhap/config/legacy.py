@@ -160,8 +160,8 @@ def _is_tracking(kind: Any) -> bool:
 
 
 def _flag(word: Word, known: dict[str, Known], kind: type) -> Found:
-    """--model.use_static_offset False, and --no-model.use_static_offset, as --model.no_use_static_offset; `true` and `1`
-    are words for True."""
+    """--model.use_static_offset False, and --no-model.use_static_offset, as --model.no_use_static_offset. Older tools
+    also write true and 1."""
     option = known.get(word.name)
     if option is None or option.plain is not bool or word.name == "data.use_landmark":
         return None
