@@ -48,8 +48,12 @@ def test_shirt_goes_and_the_person_stays(shirt, long_hair):
         assert (classes[~solid] == 0).all()
 
 
-def test_short_black_hair_does_not_keep_a_black_shirt():
+@pytest.mark.parametrize("seam", [False, True])
+def test_short_black_hair_does_not_keep_a_black_shirt(seam):
     picture, alpha, face, cloth = person(HAIR)
+    if seam:
+        for layer, value in ((picture, HAIR), (alpha, (255,))):
+            cv2.line(layer, (92, 85), (92, 215), value, 2)
     keep = learn_clothes([(picture, alpha, face)]).keep(picture, alpha, face)
     assert keep[cloth].mean() < 0.1
     assert keep[(alpha > 0) & ~cloth].mean() > 0.95

@@ -17,6 +17,7 @@ import pytest
 import rig_files
 import torch
 from fuzz_benchmark import benchmark
+from fuzz_relightable import subject
 from PIL import Image
 
 from vhap.config.data import DataConfig, MultiviewDataConfig, NersembleDataConfig
@@ -49,7 +50,7 @@ HEAD = "flame2023:0123"
 def make_base(folder: Path) -> None:
     for make in (
         results, configs, checkpoints, sequence, faces, rigs, avatar, nersemble, exports, union, evaluation, flame, ict,
-        pictures, videos, texts, benchmark,
+        pictures, videos, texts, benchmark, subject,
     ):  # fmt: skip
         make(folder / make.__name__)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import fuzz_benchmark as use_benchmark
 import fuzz_readers as use
+import fuzz_relightable as use_relightable
 import pickle_files
 from fuzz_base import SERIAL
 from fuzz_mutations import mutated
@@ -23,6 +24,7 @@ from vhap.config.evaluate import EvaluateConfig
 from vhap.config.export import CombineConfig, ExportConfig, MeshExportConfig
 from vhap.config.nersemble import DownloadConfig, ListConfig
 from vhap.config.preprocess import PreprocessConfig
+from vhap.config.relightable import CropConfig, IrisConfig, KeypointConfig
 from vhap.config.report import ReportConfig
 from vhap.config.synthetic import SyntheticConfig
 
@@ -82,6 +84,12 @@ COMMANDS: dict[type, str] = {
     ListConfig: "--participant 30",
     CamerasConfig: "--folder a --participant 388 --sequence GLASSES --timestep 3 --output a.png --view --port 8080",
     ValidateConfig: "--zip a.zip --folder a --benchmark nvs",
+    CropConfig: (
+        "--source a --name b --fps -1 --image_size 512 512 --matting --crop_image --mask_clothes True "
+        "--crop_range 0 9 0 9 --bbox_scale 2.2 --crop_box first"
+    ),
+    KeypointConfig: "--path a --landmark_source mediapipe",
+    IrisConfig: "--path a --person 2",
 }
 
 
@@ -274,6 +282,9 @@ READERS: dict[str, Reader] = {
     "record of downloads": Reader("text", "texts/.nersemble_download.jsonl", use.use_ledger, 3),
     "subset": Reader("text", "texts/subset", use.use_subset, 3),
     "person": Reader("text", "texts/person", use.use_person, 2),
+    "crop.json": Reader("json", "subject/crop.json", use_relightable.use_crop, 3, anywhere=True),
+    "keypoint.json": Reader("json", "subject/keypoint.json", use_relightable.use_keypoints, 3, anywhere=True),
+    "iris.json": Reader("json", "subject/iris.json", use_relightable.use_irises, 3, anywhere=True),
     **{
         f"options of {kind.__name__}": Reader(
             "words",

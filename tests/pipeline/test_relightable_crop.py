@@ -12,7 +12,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from vhap import crop_and_matting
+from vhap import cli, crop_and_matting
 from vhap.config.relightable import CropConfig
 from vhap.data.pictures import list_pictures, read_alpha, read_rgb, read_stored, write_picture
 from vhap.detect.landmark_pass import LandmarkPass
@@ -93,7 +93,7 @@ def config(subject, **options):
     return CropConfig(source=subject.parent, name=subject.name, **{"image_size": (64, 64), **options})
 
 
-WHOLE = {"matting": True, "crop_image": True, "keep_masks": True}
+WHOLE = {"matting": True, "crop_image": True, "keep_masks": True, "mask_clothes": False}
 
 
 def state(folder):
@@ -149,7 +149,7 @@ OTHER = (
     ({"image_size": (32, 64)}, "image_size 64 64"),
     ({"crop_box": "first"}, "crop_box all"),
     ({"premultiplied": True}, "premultiplied False"),
-    ({"mask_clothes": False}, "mask_clothes True"),
+    ({"mask_clothes": True}, "mask_clothes False"),
     ({"crop_image": False}, "crop_image True"),
     ({"fps": 5}, "fps 5"),
     ({"person": "1"}, "person 1"),
@@ -164,6 +164,17 @@ def test_other_options_on_a_finished_folder_are_named(subject):
             relightable_crop.run(config(subject, **{**WHOLE, **options}))
         assert "\n" not in str(caught.value)
     assert state(subject) == before
+
+
+def test_masks_of_an_earlier_crop_are_not_taken_for_those_of_this_one(subject):
+    relightable_crop.run(config(subject, **WHOLE))
+    shutil.rmtree(subject / "image")
+    (subject / "crop.json").unlink()
+    with pytest.raises(InputError, match="no mask/ of other pictures"):
+        relightable_crop.run(config(subject, **{**WHOLE, "bbox_scale": 3.0}))
+    shutil.rmtree(subject / "mask")
+    shutil.rmtree(subject / "seg")
+    relightable_crop.run(config(subject, **{**WHOLE, "bbox_scale": 3.0}))
 
 
 def test_masks_and_lost_pictures_are_completed(subject):
@@ -204,6 +215,34 @@ def test_killed_run_is_completed(subject, monkeypatch, dies_in):
         for path in (twin / folder).iterdir():
             assert (subject / folder / path.name).read_bytes() == path.read_bytes()
     assert not (subject / ".crop").exists()
+
+
+def test_alpha_channel_of_the_video_is_the_matte(subject, tmp_path):
+    """Of VP9, transparent but for the square and 20 px below it, which no matting here would find."""
+    for index in range(COUNT):
+        alpha = np.zeros((HEIGHT, WIDTH), np.uint8)
+        alpha[40:96, 20 + 8 * index : 50 + 8 * index] = 255
+        write_picture(tmp_path / "rgba" / f"{index}.png", np.dstack([frame(index), alpha]))
+    (subject / "anna.mp4").unlink()
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-framerate", "25", "-i", tmp_path / "rgba" / "%d.png"]
+    encoding = ["-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p", "-lossless", "1", "-auto-alt-ref", "0"]
+    subprocess.run([*command, *encoding, subject / "anna.webm"], check=True)
+    relightable_crop.run(config(subject, **WHOLE))
+    record = read_crop(subject / "crop.json")
+    assert record.options is not None
+    assert record.options["matting_method"] == "input"
+    for index in (0, 3, 5):
+        rows, columns = np.nonzero(read_alpha(subject / "image" / record.pictures[index]) > 128)
+        low, high = record.crop.original_points(
+            np.array([[columns.min(), rows.min()], [columns.max() + 1, rows.max() + 1]])
+        )
+        assert np.concatenate([low, high]) == pytest.approx((20 + 8 * index, 40, 50 + 8 * index, 96), abs=2)
+    before = state(subject)
+    relightable_crop.run(config(subject, **WHOLE))
+    relightable_crop.run(config(subject, **WHOLE, matting_method="input"))
+    assert state(subject) == before
+    with pytest.raises(InputError, match="matting_method input"):
+        relightable_crop.run(config(subject, **WHOLE, matting_method="mediapipe"))
 
 
 def test_first_box_and_without_matting(subject):
@@ -281,6 +320,7 @@ def test_prepared_pictures_are_taken_as_they_are(tmp_path, folder, alpha):
         ({"keep_masks": True}, "--matting"),
         ({"person": "third"}, "--person"),
         ({"name": "nobody"}, "subject's folder"),
+        ({"matting": True, "matting_method": "input"}, "alpha channel"),
         ({"crop_image": True, "crop_range": (80, 120, 0, 160)}, "expected a face"),
     ],
 )
@@ -329,6 +369,12 @@ def test_the_command_word_for_word(subject, capsys):
     options = json.loads((subject / "crop.json").read_text())["options"]
     assert options["mask_clothes"]
     assert options["bbox_scale"] == 2.5
+
+
+@pytest.mark.parametrize(("word", "expected"), [("True", True), ("true", True), ("1", True), ("False", False)])
+def test_clothes_by_a_word(word, expected):
+    words = ["--source", "a", "--name", "b", "--mask_clothes", word, "--matting"]
+    assert cli.parse(CropConfig, None, words) == CropConfig(Path("a"), "b", mask_clothes=expected, matting=True)
 
 
 def test_own_rate_of_the_video(subject):

@@ -88,6 +88,24 @@ def test_changed_picture_is_detected_again(subject):
     assert read_irises(file)["00001.png"] is not None
 
 
+class Fan(BrightFace):
+    def faces(self, picture):
+        return [np.add(points[:68], (2, 0, 0)) for points in super().faces(picture)]
+
+    def confidence(self, points):
+        return np.ones(68)
+
+
+def test_points_of_another_detector_replace_those_of_mediapipe(subject, monkeypatch):
+    before = read_keypoints(relightable_points.run_keypoints(KeypointConfig(subject)))
+    monkeypatch.setattr(relightable_faces, "detector_maker", lambda *_: Fan)
+    after = read_keypoints(relightable_points.run_keypoints(KeypointConfig(subject, "face-alignment")))
+    assert after["00001.png"] is None
+    assert before["00000.png"] is not None
+    along = np.arange(68) / 16
+    assert after["00000.png"] == pytest.approx(np.column_stack([12 + along, 8 + along]), abs=2e-3)
+
+
 def test_pictures_of_insta(subject):
     (subject / "image").rename(subject / "images")
     assert len(read_keypoints(relightable_points.run_keypoints(KeypointConfig(subject)))) == 3

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vhap.relightable.crop import Crop
-from vhap.relightable.head_box import crop_of_all, crop_of_first, crop_of_whole, grown
+from vhap.relightable.head_box import crop_of_all, crop_of_first, crop_of_whole, grown, stands_apart
 
 SIZE = (480, 640)
 WHOLE = (0, 0, 640, 480)
@@ -57,6 +57,17 @@ def test_moving_head_stays_inside_with_its_margin():
         assert crop.box[2] >= x1 - 1
         assert crop.box[3] >= y1 - 1
     assert crop.box[2] - crop.box[0] == crop.box[3] - crop.box[1]
+
+
+def test_a_false_face_stands_apart_and_a_head_that_moves_does_not():
+    moving = [face_at(100 + 12 * i, 150 + 3 * i, 80 + i) for i in range(20)]
+    assert not stands_apart(moving).any()
+    assert not stands_apart([face_at(10, 10)]).any()
+    assert not stands_apart([face_at(10, 10), face_at(500, 300)]).any()
+    wrong = [*moving[:7], face_at(500, 400, 20, 20), *moving[7:], face_at(330, 200, 300, 300)]
+    assert np.flatnonzero(stands_apart(wrong)).tolist() == [7, 21]
+    # Most of the pictures of a cut are of one side of it.
+    assert not stands_apart([face_at(50, 50)] * 9 + [face_at(450, 300)] * 9).any()
 
 
 @pytest.mark.parametrize("size", [(512, 512), (300, 512), (640, 480), (97, 101)])

@@ -160,11 +160,13 @@ def _is_tracking(kind: Any) -> bool:
 
 
 def _flag(word: Word, known: dict[str, Known], kind: type) -> Found:
-    """--model.use_static_offset False, and --no-model.use_static_offset, as --model.no_use_static_offset."""
+    """--model.use_static_offset False, and --no-model.use_static_offset, as --model.no_use_static_offset. Older tools
+    also write true and 1."""
     option = known.get(word.name)
     if option is None or option.plain is not bool or word.name == "data.use_landmark":
         return None
-    on = {"True": True, "False": False}.get(" ".join(word.values), None if word.values else True)
+    words = {"true": True, "1": True, "false": False, "0": False}
+    on = words.get(" ".join(word.values).lower(), None if word.values else True)
     if on is None:
         return None
     return [_switch(word.name, on != word.negative)], None

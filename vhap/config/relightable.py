@@ -18,7 +18,7 @@ from vhap.config.ranges import (
     Workers,
 )
 
-SubjectMatting = Literal["auto", "mediapipe", "robust_video_matting"]
+SubjectMatting = Literal["auto", "input", "mediapipe", "mediapipe_video", "robust_video_matting"]
 HeadName = Literal["auto", "flame", "ict", "builtin"]
 
 
@@ -54,7 +54,8 @@ class CropConfig:
     """Whom to follow where several are seen: 2 the second from the left, 640,360 who is at that pixel of the video (of
     --crop_range, where it is given), auto the largest."""
     matting_method: SubjectMatting = "auto"
-    """What tells the person from the background; auto is mediapipe, which needs no weights."""
+    """What tells the person from the background. input: the video's own alpha channel; auto: input where there is one
+    that is not opaque everywhere, else mediapipe, which needs no weights."""
     matting_weights: Path | None = None
     """Weights of robust_video_matting; by default the environment, then the cache folder."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

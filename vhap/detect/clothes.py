@@ -44,6 +44,8 @@ SKIN_FALL, SKIN_WIDE, SKIN_ASIDE = 4.0, 0.4, 2.0
 HAIR_FALL, HAIR_WIDE, HAIR_ASIDE = 3.5, 0.9, 3.0
 """How they fall for each face height below the chin, and for each face width beyond half a width of the neck, or of
 hair that hangs down on both sides."""
+BRIDGE = 0.03
+"""Half the width, in widths of the face, of a dark seam that does not join hair and clothes of its colour."""
 TRINKET = 0.02
 """Share of the face's area below which a patch of another colour is no clothes."""
 GUIDE_SHARE, GUIDE_EPSILON = 1 / 150, 1e-3
@@ -202,16 +204,22 @@ def _bin(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _hanging_together(inside: np.ndarray, is_hair: np.ndarray, position: _Position) -> np.ndarray:
     """What of an area is part of the head, or skin that reaches it, or hair that reaches hair beside it."""
+    width = float(np.ptp(np.flatnonzero(position.is_face.any(0)))) if position.is_face.any() else 0.0
     skin = _reaching(inside & ~(is_hair & ~position.is_head), position.is_head & inside)
     beside = position.is_head & ~position.is_face & is_hair
-    hair = _reaching(inside & (is_hair & ~position.is_face), beside & inside)
+    hair = _reaching(inside & is_hair & ~position.is_face, beside & inside, max(1, round(BRIDGE * width)))
     return skin | hair
 
 
-def _reaching(area: np.ndarray, goal: np.ndarray) -> np.ndarray:
-    """The parts of an area (H, W) that a goal within it touches."""
-    _, labels = cv2.connectedComponents(area.astype(np.uint8), connectivity=8)
-    return np.isin(labels, np.unique(labels[goal & area])) & area
+def _reaching(area: np.ndarray, goal: np.ndarray, bridge: int = 0) -> np.ndarray:
+    """The parts of an area (H, W) that a goal within it touches; a bridge of up to twice that many px in width does
+    not count as touching."""
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * bridge + 1, 2 * bridge + 1))
+    whole = np.asarray(cv2.morphologyEx(area.astype(np.uint8), cv2.MORPH_OPEN, disc)) if bridge else area
+    _, labels = cv2.connectedComponents(whole.astype(np.uint8), connectivity=8)
+    reached = np.isin(labels, np.unique(labels[goal & (whole > 0)])) & (whole > 0)
+    # What the opening took away belongs to the part beside it.
+    return ((np.asarray(cv2.dilate(reached.astype(np.uint8), disc)) > 0) | goal) & area
 
 
 def _closed(kept: np.ndarray, position: _Position, person: np.ndarray, radius: int) -> np.ndarray:

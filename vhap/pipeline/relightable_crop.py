@@ -9,20 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from vhap.config.relightable import CropConfig
 from vhap.data.extraction import extract_pictures
+from vhap.data.input_alpha import takes_input_alpha, write_alpha_maps
 from vhap.data.landmark_files import Landmarks, save_landmarks
 from vhap.data.pictures import common_size, list_pictures, read_alpha, read_rgb, some_names, write_picture
 from vhap.data.provenance import Provenance
 from vhap.data.sequence_folder import SequenceFolder
 from vhap.detect.clothes import ClothesModel, learn_clothes
-from vhap.detect.ibug import ibug_from_mediapipe
+from vhap.detect.ibug import with_visible_jaw
 from vhap.detect.landmarks import require_detector
+from vhap.detect.matte_check import check_mattes, warn_of
 from vhap.detect.matting import Matting, make_matting, matte_pictures, matting_options
 from vhap.detect.person import person_options
 from vhap.detect.tracked_faces import TrackedFaces, faces_of_sequence
@@ -35,11 +38,12 @@ from vhap.pipeline.relightable_source import (
     is_finished,
     is_prepared,
     publish,
+    require_no_masks,
     take_as_they_are,
 )
 from vhap.relightable.crop import Box, Crop
 from vhap.relightable.crop_file import CropRecord
-from vhap.relightable.head_box import crop_of_all, crop_of_first, crop_of_whole
+from vhap.relightable.head_box import crop_of_all, crop_of_first, crop_of_whole, stands_apart
 from vhap.relightable.subject_folder import SubjectFolder
 from vhap.util.choice import even_choice
 from vhap.util.errors import InputError
@@ -49,7 +53,6 @@ from vhap.util.progress import progress
 
 LEARNT_FROM = 24
 """Pictures out of which the colours of clothes are learnt."""
-MEDIAPIPE = 478
 
 
 def run(config: CropConfig) -> Path:
@@ -67,8 +70,10 @@ def run(config: CropConfig) -> Path:
         if is_prepared(source, config.matting or config.crop_image or config.crop_range is not None):
             take_as_they_are(subject, source)
             return subject.path
+        if config.keep_masks:
+            require_no_masks(subject)
         require_detector("mediapipe")
-        matting = _make_matting(config) if config.matting else None
+        matting, options = _matting(config, source, options)
         work, source = begin(subject, source, options)
         job = _Job(config, subject, source, work)
         record = job.record(options)
@@ -91,7 +96,7 @@ def decisive_options(config: CropConfig) -> dict[str, Any]:
     if config.matting:
         options |= {"mask_clothes": config.mask_clothes, "premultiplied": config.premultiplied}
         made_by = matting_options(config.matting_method, config.matting_weights, Path())
-        options |= {"matting_method": made_by["method"]} | {k: v for k, v in made_by.items() if k == "weights"}
+        options |= {"matting_method": config.matting_method} | {k: v for k, v in made_by.items() if k == "weights"}
     return options
 
 
@@ -157,15 +162,23 @@ def _choose_crop(config: CropConfig, faces: Landmarks, region: Box, source_size:
     """InputError where a box is asked for and no picture shows a face."""
     if not config.crop_image:
         return crop_of_whole(region, source_size, config.image_size)
-    points = ibug_from_mediapipe(faces.points[faces.detected])[:, :68, :2]
-    if not len(points):
+    points = [with_visible_jaw(face)[:68, :2] for face in faces.points[faces.detected]]
+    if not points:
         raise InputError(
             f"expected a face in some of {len(faces.points)} pictures of {config.source / config.name}, found none; "
             "check that they show one, or leave --crop_image out"
         )
     if config.crop_box == "first":
         return crop_of_first(points[0], region, source_size, config.image_size, config.bbox_scale)
-    return crop_of_all(list(points), region, source_size, config.image_size, config.bbox_scale)
+    apart = stands_apart(points)
+    if apart.any():
+        rows = np.flatnonzero(faces.detected)[apart]
+        get_logger().warning(
+            "faces in %d pictures stand apart from those before and after, and do not widen the box: %s",
+            len(rows), some_names([f"{row:05d}.png" for row in rows]),
+        )  # fmt: skip
+        points = [face for face, is_apart in zip(points, apart) if not is_apart]
+    return crop_of_all(points, region, source_size, config.image_size, config.bbox_scale)
 
 
 def _landmarks_of_cut(faces: Landmarks, crop: Crop, pictures: list[Path], job: _Job) -> Landmarks:
@@ -185,22 +198,36 @@ def _landmarks_of_cut(faces: Landmarks, crop: Crop, pictures: list[Path], job: _
     return found
 
 
-def _compose(job: _Job, record: CropRecord, matting: Matting | None) -> None:
+def _compose(job: _Job, record: CropRecord, matting: Matting | Literal["input"] | None) -> None:
     """Writes image/, mask/ and seg/ in the folder of work."""
-    pictures = list_pictures(job.sequence / "images")
-    faces = _tracked(job, pictures)
-    maps, config = job.sequence / "alpha_maps", job.config
+    pictures, config = list_pictures(job.sequence / "images"), job.config
     if matting is None:
         for path in progress(list(pictures.values()), "pictures"):
             if not (job.work / "image" / path.name).is_file():
                 write_picture(job.work / "image" / path.name, read_rgb(path))
         return
-    options = matting_options(config.matting_method, config.matting_weights, Path())
-    matte_pictures(pictures, maps, matting, job.sequence, options, faces=faces)
+    faces, maps = _tracked(job, pictures), job.sequence / "alpha_maps"
+    if matting == "input":
+        _cut_input_alpha(job, record, maps)
+    else:
+        options = matting_options(config.matting_method, config.matting_weights, Path())
+        matte_pictures(pictures, maps, matting, job.sequence, options, faces=faces)
+    warn_of(check_mattes(list(pictures), maps, faces.points), len(pictures), job.subject.path / "image")
     points, inside = _points_px(faces, record.crop), record.crop.inside()
     clothes = _learn(pictures, maps, points)
     for row, (name, path) in enumerate(progress(pictures.items(), "pictures", len(pictures))):
         _compose_one(job, path, maps / f"{name}.png", clothes, points[row], inside)
+
+
+def _cut_input_alpha(job: _Job, record: CropRecord, maps: Path) -> None:
+    """The alpha channel of the video, cut as its pictures."""
+    folder = job.work / "frames"
+    frames = list_pictures(folder / "images")
+    fps = Fraction(job.source.record["fps"])
+    write_alpha_maps(frames, folder / "alpha_maps", folder, job.source.path, fps)
+    for name, frame in zip(record.pictures, frames):
+        if not (maps / name).is_file():
+            write_picture(maps / name, record.crop.cut(read_alpha(folder / "alpha_maps" / f"{frame}.png")))
 
 
 def _compose_one(
@@ -240,8 +267,8 @@ def _points_px(faces: TrackedFaces, crop: Crop) -> list[np.ndarray | None]:
     if faces.points is None:
         return [None] * len(faces.pictures)
     found = np.flatnonzero((faces.points[..., 2] > 0).any(1))
-    rows = np.arange(len(faces.points))
-    nearest = found[np.abs(rows[:, None] - found[None]).argmin(1)]
+    middles = (found[:-1] + found[1:]) / 2
+    nearest = found[np.searchsorted(middles, np.arange(len(faces.points)))]
     return list(faces.points[nearest][..., :2] * crop.size[::-1])
 
 
@@ -282,7 +309,20 @@ def _check(config: CropConfig) -> None:
         raise InputError("expected --matting with --keep_masks, found none; give it, or leave --keep_masks out")
 
 
-def _make_matting(config: CropConfig) -> Matting:
-    found = make_matting(config.matting_method, config.matting_weights, Path(), config.device)
-    assert found is not None
-    return found
+def _matting(
+    config: CropConfig, source: Source, options: dict[str, Any]
+) -> tuple[Matting | Literal["input"] | None, dict[str, Any]]:
+    """What makes alpha maps, `input` for the video's alpha channel, and the options with what `auto` came to."""
+    if not config.matting:
+        return None, options
+    if source.is_video and takes_input_alpha(config.matting_method, {source.path.name: source.path}):
+        return "input", options | {"matting_method": "input"}
+    if config.matting_method == "input":
+        raise InputError(
+            f"expected a video with an alpha channel for --matting_method input, found pictures in {source.path} "
+            "without one; choose another --matting_method"
+        )
+    method = "mediapipe" if config.matting_method == "auto" else config.matting_method
+    matting = make_matting(method, config.matting_weights, Path(), config.device)
+    assert matting is not None
+    return matting, options | {"matting_method": method}

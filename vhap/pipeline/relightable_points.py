@@ -9,8 +9,9 @@ import numpy as np
 from vhap.config.relightable import IrisConfig, KeypointConfig
 from vhap.data.landmark_files import Landmarks
 from vhap.data.pictures import common_size, some_names
-from vhap.detect.ibug import ibug_from_mediapipe
+from vhap.detect.ibug import with_visible_jaw
 from vhap.detect.landmarks import require_detector
+from vhap.detect.mediapipe_landmarks import POINT_COUNT
 from vhap.pipeline.relightable_faces import find_faces
 from vhap.relightable.point_files import KEYPOINTS, Points, write_irises, write_keypoints
 from vhap.relightable.subject_folder import SubjectFolder
@@ -56,9 +57,10 @@ def points_of(faces: Landmarks, pictures: dict[str, Path], which: slice | list[i
     faces: rows in the pictures' order, of MediaPipe's 478 points or 68 of iBUG.
     """
     height, width = common_size(list(pictures.values()))
-    points = faces.points if faces.points.shape[1] < 478 else ibug_from_mediapipe(faces.points)
-    pixels = points[:, which, :2] * np.array([width, height])
-    return {name: pixels[row] if faces.detected[row] else None for row, name in enumerate(pictures)}
+    pixels = faces.points[..., :2] * np.array([width, height])
+    if pixels.shape[1] == POINT_COUNT:
+        pixels = np.stack([with_visible_jaw(face) for face in pixels])
+    return {name: pixels[row, which] if faces.detected[row] else None for row, name in enumerate(pictures)}
 
 
 def _require_some(points: Points, subject: SubjectFolder, source: str) -> None:

@@ -27,6 +27,8 @@ from vhap.util.log import get_logger
 
 WORK = ".crop"
 ORIGINAL = "original"
+AGAIN = "remove image/, mask/, seg/ and crop.json there to make them again"
+AUTO = "auto"
 ALL_FRAMES = 10_000.0
 """Frames a second that no video has."""
 
@@ -148,14 +150,15 @@ def _holds(folder: Path, names: list[str]) -> bool:
 
 def _require_same(record: CropRecord, options: Mapping[str, Any], subject: SubjectFolder) -> None:
     before = record.options or {}
-    other = [name for name in options if before.get(name) != options[name]]
+    # What `auto` came to is for the record to say.
+    other = [name for name in options if options[name] != AUTO and before.get(name) != options[name]]
     other += [name for name in before if name not in options]
     if other:
         had = ", ".join(f"{name} {_text(before.get(name))}" for name in other)
         given = ", ".join(f"{name} {_text(options.get(name))}" for name in other)
         raise InputError(
             f"expected the options of the pictures in {subject.path / 'image'} ({had}), found {given}; give those, or "
-            f"remove image/ and {subject.crop.name} there to make them again"
+            f"{AGAIN}"
         )
 
 
@@ -177,9 +180,20 @@ def _require_source(record: CropRecord, subject: SubjectFolder, fps: float) -> N
         key = "fps" if "fps" in other else "digest"
         raise InputError(
             f"expected the pictures in {subject.path / 'image'} to be of {name} with {key} {now[key]}, found "
-            f"{record.source.get(key)}; give that one, or remove image/ and {subject.crop.name} there to make them "
-            "again"
+            f"{record.source.get(key)}; give that one, or {AGAIN}"
         )
+
+
+def require_no_masks(subject: SubjectFolder) -> None:
+    """InputError where mask/ or seg/ are not those of the pictures that crop.json describes: they would stay."""
+    if subject.crop.is_file():
+        return
+    for folder in (subject.mask_folder, subject.class_folder):
+        if list_pictures(folder):
+            raise InputError(
+                f"expected no {folder.name}/ of other pictures in {subject.path} with --keep_masks, found one; move it "
+                "away, or leave --keep_masks out"
+            )
 
 
 def begin(subject: SubjectFolder, source: Source, options: Mapping[str, Any]) -> tuple[Path, Source]:

@@ -13,6 +13,9 @@ from vhap.relightable.crop import Box, Crop
 
 CENTRE_DOWN = 0.2
 """Of the way from the brows to the chin."""
+NEIGHBOURS, APART = 4, 1.5
+"""Pictures before and after with whose faces one is compared, and the distance from their middle, or the change of
+size, in their sizes, from which on it is not the same."""
 
 
 def crop_of_all(
@@ -33,6 +36,21 @@ def crop_of_all(
     right, bottom = np.clip(np.ceil(high), (left + 1, top + 1), (x1, y1)).astype(int)
     box = grown((int(left), int(top), int(right), int(bottom)), size, region)
     return Crop(source_size, box, size, region)
+
+
+def stands_apart(faces: list[np.ndarray]) -> np.ndarray:
+    """(T,) bool: faces, (68, 2) px each, that are elsewhere than those of the pictures before and after: mistakes of a
+    detector, which would widen the box of all pictures."""
+    low, high = (np.array([end(face, axis=0) for face in faces]) for end in (np.min, np.max))
+    middles, sizes = (low + high) / 2, (high - low).max(1)
+    apart = np.zeros(len(faces), bool)
+    for row in range(len(faces)):
+        near = slice(max(0, row - NEIGHBOURS), row + NEIGHBOURS + 1)
+        size = float(np.median(sizes[near]))
+        step = float(np.linalg.norm(middles[row] - np.median(middles[near], axis=0)))
+        apart[row] = step > APART * size or abs(sizes[row] - size) > APART * size
+    # Of a few pictures, or of pictures that have nothing in common, nobody can say which are wrong.
+    return apart & (len(faces) > NEIGHBOURS) & ~apart.all()
 
 
 def crop_of_first(
