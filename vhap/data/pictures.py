@@ -98,10 +98,11 @@ def read_alpha(path: Path) -> np.ndarray:
 
 
 def write_picture(path: Path, picture: np.ndarray) -> None:
-    """Writes (H, W, 3) RGB or (H, W) grey, uint8, atomically; the suffix chooses PNG or JPEG."""
+    """Writes (H, W, 3) RGB, (H, W, 4) RGBA (PNG alone holds it) or (H, W) grey, uint8, atomically; the suffix chooses
+    PNG or JPEG."""
     cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
     if picture.ndim == 3:
-        picture = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+        picture = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR if picture.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix.lower() != ".png" else []
     # OpenCV's own writing reports success on a full disk.
     done, encoded = cv2.imencode(path.suffix.lower(), picture, options)

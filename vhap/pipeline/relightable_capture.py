@@ -13,7 +13,7 @@ from vhap.data.input_alpha import takes_input_alpha
 from vhap.data.landmark_files import save_landmarks
 from vhap.data.pictures import common_size, some_names, unreadable
 from vhap.data.provenance import Provenance
-from vhap.relightable.given_points import read_given_points
+from vhap.relightable.given_points import detections_behind, read_given_points
 from vhap.relightable.subject_folder import SubjectFolder
 from vhap.util.errors import InputError
 from vhap.util.files import atomic_path, make_folder
@@ -54,17 +54,26 @@ def subject_capture(subject: SubjectFolder, use_keypoints: bool = True) -> Subje
     for kind, files in (("images", pictures), ("alpha_maps", mattes)):
         for name, path in files.items():
             _place(path, folder / kind / name)
-    if given:
-        irises = subject.irises if subject.irises in given else None
-        landmarks, without = read_given_points(subject.keypoints, irises, list(pictures), size)
-        if not (file := folder / "landmark2d" / "face-alignment.npz").is_file():
-            save_landmarks(file, landmarks)
-        if without:
-            get_logger().warning(
-                "no irises of %d of %d pictures (%s): eyes turn by other pictures and priors there; write them by "
-                "iris.py", len(without), len(pictures), some_names(without),
-            )  # fmt: skip
-    return SubjectCapture(folder, names, size, "face-alignment" if given else "mediapipe")
+    source = _write_points(subject, given, folder / "landmark2d", list(pictures), size) if given else "mediapipe"
+    return SubjectCapture(folder, names, size, source)
+
+
+def _write_points(
+    subject: SubjectFolder, given: list[Path], folder: Path, names: list[str], size: tuple[int, int]
+) -> LandmarkSource:
+    """The given points as a landmark file; those that they were chosen from, where these are there."""
+    irises = subject.irises if subject.irises in given else None
+    landmarks, without = read_given_points(subject.keypoints, irises, names, size)
+    whole = detections_behind(subject.path / "landmark2d" / "mediapipe.npz", landmarks, size)
+    source: LandmarkSource = "face-alignment" if whole is None else "mediapipe"
+    if not (file := folder / f"{source}.npz").is_file():
+        save_landmarks(file, landmarks if whole is None else whole)
+    if without and whole is None:
+        get_logger().warning(
+            "no irises of %d of %d pictures (%s): eyes turn by other pictures and priors there; write them by iris.py",
+            len(without), len(names), some_names(without),
+        )  # fmt: skip
+    return source
 
 
 def _mattes(subject: SubjectFolder, pictures: dict[str, Path]) -> dict[str, Path]:
