@@ -121,7 +121,12 @@ def test_a_second_run_changes_nothing_and_a_lost_picture_comes_back(subject) -> 
 
 def test_what_trainers_do_not_take_is_told(subject, caplog) -> None:
     fit(subject, "--n_shape", "120", "--n_expr", "60", "--with_eyelid", "--with_translation_camera")
-    for text in ("--n_shape 120: trainers take 100", "--n_expr 60", "--with_eyelid has no", "--with_translation_cam"):
+    for text in (
+        "120 shape coefficients: trainers take 100",
+        "--n_expr 60",
+        "--with_eyelid has no",
+        "--with_translation_cam",
+    ):
         assert text in caplog.text
 
 

@@ -51,6 +51,8 @@ FocalPixels = Annotated[float, Range(0, 1e6, above=True)]
 PrincipalPoint = Annotated[float, Range(-1e5, 1e5)]
 FramesASecond = Annotated[float, Range(0, 10_000, above=True)]
 Degrees = Annotated[float, Range(0, 180)]
+FramesASecondOrOwn = Annotated[float, Range(-1, 10_000)]
+BoxScale = Annotated[float, Range(0.1, 100)]
 
 
 def check_ranges(config: Any, prefix: str = "--") -> None:
