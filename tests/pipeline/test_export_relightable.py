@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from subject_run import moved_result, write_flame2020
+from subject_run import loaded_once, moved_result, write_flame2020
 from trainer_reader import Flame, HravatarReader, imavatar_projected
 
 from vhap import export_as_nerf_dataset
@@ -26,6 +26,11 @@ SIZE, COUNT = (120, 200), 3
 def flame(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         return write_flame2020(tmp_path_factory.mktemp("flame"), patch)
+
+
+@pytest.fixture(autouse=True)
+def one_head(monkeypatch) -> None:
+    monkeypatch.setattr("vhap.pipeline.heads.load_head", loaded_once)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from subject_run import COUNT, FOCAL, SIZE, fake_tracking, write_flame2020, write_subject
+from subject_run import COUNT, FOCAL, SIZE, fake_tracking, loaded_once, write_flame2020, write_subject
 from trainer_reader import Flame, HravatarReader, imavatar_projected
 
 from vhap import optimize
@@ -32,6 +32,7 @@ def flame(tmp_path_factory) -> Path:
 def subject(tmp_path, monkeypatch, flame) -> Path:
     monkeypatch.setenv("VHAP_FLAME_MODEL", str(flame))
     monkeypatch.setattr("vhap.pipeline.relightable_fit.track.run_once", fake_tracking)
+    monkeypatch.setattr("vhap.pipeline.heads.load_head", loaded_once)
     return write_subject(tmp_path / "person")
 
 

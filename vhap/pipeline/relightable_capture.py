@@ -8,19 +8,24 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from vhap.config.data import LandmarkSource
+import numpy as np
+
+from vhap.config.data import BackgroundColor, LandmarkSource
 from vhap.data.input_alpha import takes_input_alpha
 from vhap.data.landmark_files import save_landmarks
-from vhap.data.pictures import common_size, some_names, unreadable
+from vhap.data.pictures import common_size, read_stored, some_names, unreadable
 from vhap.data.provenance import Provenance
 from vhap.relightable.given_points import detections_behind, read_given_points
+from vhap.relightable.premultiplied import is_premultiplied
 from vhap.relightable.subject_folder import SubjectFolder
+from vhap.util.choice import even_choice
 from vhap.util.errors import InputError
 from vhap.util.files import atomic_path, make_folder
 from vhap.util.log import get_logger
 from vhap.util.optional import import_or_explain
 
 FOLDER = ".capture"
+LOOKED_AT = 8
 CONVERTED = ".bmp"
 """What tracking does not read is converted."""
 
@@ -28,12 +33,14 @@ CONVERTED = ".bmp"
 @dataclass(frozen=True)
 class SubjectCapture:
     """path: the recording's folder, which is named after the content of all that it shows: other pictures are another
-    recording. names: file name of the picture of each timestep id. size: (height, width)."""
+    recording. names: file name of the picture of each timestep id. size: (height, width). background: what pictures are
+    put over before they are tracked; None leaves premultiplied ones over their black."""
 
     path: Path
     names: dict[str, str]
     size: tuple[int, int]
     landmark_source: LandmarkSource
+    background: BackgroundColor | None
 
 
 def subject_capture(subject: SubjectFolder, use_keypoints: bool = True) -> SubjectCapture:
@@ -55,7 +62,20 @@ def subject_capture(subject: SubjectFolder, use_keypoints: bool = True) -> Subje
         for name, path in files.items():
             _place(path, folder / kind / name)
     source = _write_points(subject, given, folder / "landmark2d", list(pictures), size) if given else "mediapipe"
-    return SubjectCapture(folder, names, size, source)
+    return SubjectCapture(folder, names, size, source, _background(pictures if mattes is pictures else {}))
+
+
+def _background(pictures: dict[str, Path]) -> BackgroundColor | None:
+    """pictures: those with an alpha channel."""
+    paths = list(pictures.values())
+    stored = (read_stored(paths[index]) for index in even_choice(len(paths), LOOKED_AT))
+    if not is_premultiplied(picture for picture in stored if picture.dtype == np.uint8 and picture.shape[2:] == (4,)):
+        return "white"
+    get_logger().warning(
+        "the pictures' colours are multiplied by alpha already: they are tracked over black, and trainers multiply "
+        "soft edges twice; crop_and_matting.py writes straight ones"
+    )
+    return None
 
 
 def _write_points(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,8 +34,9 @@ def run(config: OptimizeConfig) -> Path:
     """Tracks a subject's pictures and writes flame_params.json, optimize_vis.jpg and tracked_params.json into its
     folder, which is returned."""
     check_options(config)
-    subject = SubjectFolder(config.path)
-    with folder_lock(config.path):
+    # Runs are found again by their options, whatever folder the command is given in.
+    subject = SubjectFolder(Path(os.path.abspath(config.path)))
+    with folder_lock(subject.path):
         model = resolved(model_options(config))
         require_flame(model, config)
         head = configured_head(model)
@@ -182,6 +184,7 @@ def track_config(
             root_folder=capture.path.parent,
             sequence=capture.path.name,
             landmark_source=capture.landmark_source,
+            background_color=capture.background,
             fx=config.fx,
             fy=config.fy,
             cx=config.cx,
