@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from vhap.config.track import TrackConfig
 from vhap.data.results import TrackResult, save_result
 from vhap.data.run_order import runs_in
 from vhap.model.head import HeadModel
+from vhap.model.load import load_head
 from vhap.pipeline.heads import configured_head
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "model"))
@@ -20,6 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "model"))
 import flame_files
 
 COUNT, SIZE, FOCAL = 4, 96, 2.4
+loaded_once = functools.cache(load_head)
+"""Reading the head takes longer than what is tested: in place of `vhap.pipeline.heads.load_head`."""
 
 
 def write_flame2020(folder: Path, monkeypatch) -> Path:

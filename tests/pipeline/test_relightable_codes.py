@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from subject_run import COUNT, SIZE, fake_tracking, write_flame2020, write_subject
+from subject_run import COUNT, SIZE, fake_tracking, loaded_once, write_flame2020, write_subject
 from trainer_reader import Flame
 
 from vhap import demo_reconstruct, optimize
@@ -25,6 +25,7 @@ def flame(tmp_path_factory) -> Path:
 def subject(tmp_path, monkeypatch, flame) -> Path:
     monkeypatch.setenv("VHAP_FLAME_MODEL", str(flame))
     monkeypatch.setattr("vhap.pipeline.track.run_once", fake_tracking)
+    monkeypatch.setattr("vhap.pipeline.heads.load_head", loaded_once)
     return write_subject(tmp_path / "decathlon" / "person")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from subject_run import COUNT, FOCAL, SIZE, fake_tracking, write_flame2020, write_subject
+from subject_run import COUNT, FOCAL, SIZE, fake_tracking, loaded_once, write_flame2020, write_subject
 from trainer_reader import Flame, HravatarReader, imavatar_projected
 
 from vhap import optimize
@@ -32,6 +32,7 @@ def flame(tmp_path_factory) -> Path:
 def subject(tmp_path, monkeypatch, flame) -> Path:
     monkeypatch.setenv("VHAP_FLAME_MODEL", str(flame))
     monkeypatch.setattr("vhap.pipeline.relightable_fit.track.run_once", fake_tracking)
+    monkeypatch.setattr("vhap.pipeline.heads.load_head", loaded_once)
     return write_subject(tmp_path / "person")
 
 
@@ -121,7 +122,12 @@ def test_a_second_run_changes_nothing_and_a_lost_picture_comes_back(subject) -> 
 
 def test_what_trainers_do_not_take_is_told(subject, caplog) -> None:
     fit(subject, "--n_shape", "120", "--n_expr", "60", "--with_eyelid", "--with_translation_camera")
-    for text in ("--n_shape 120: trainers take 100", "--n_expr 60", "--with_eyelid has no", "--with_translation_cam"):
+    for text in (
+        "120 shape coefficients: trainers take 100",
+        "--n_expr 60",
+        "--with_eyelid has no",
+        "--with_translation_cam",
+    ):
         assert text in caplog.text
 
 

@@ -52,10 +52,18 @@ class Flame:
         places, rest = self._marked(vertices), self._marked(self.template)
         return np.concatenate([places[:51], places[51:][rest[51:, 0].argsort()]])
 
-    def _marked(self, vertices: np.ndarray) -> np.ndarray:
+    def marked_px(self, pixels: np.ndarray) -> np.ndarray:
+        """(70, 2): all points of the file, from the projected vertices; perspective inside a face is left out."""
+        return self._marked(pixels, 0)
+
+    def face_ids(self) -> np.ndarray:
+        with open(self.path.parent / "FLAME_masks.pkl", "rb") as file:
+            return np.asarray(_Unpickler(file, encoding="latin1").load()["face"])
+
+    def _marked(self, vertices: np.ndarray, first: int = 17) -> np.ndarray:
         points = np.load(self.path.parent / "landmark_embedding_with_eyes.npy", allow_pickle=True).item()
-        corners = vertices[self.faces[points["full_lmk_faces_idx"].numpy()[0, 17:]]]
-        return np.einsum("lc,lcd->ld", points["full_lmk_bary_coords"].numpy()[0, 17:], corners)
+        corners = vertices[self.faces[points["full_lmk_faces_idx"].numpy()[0, first:]]]
+        return np.einsum("lc,lcd->ld", points["full_lmk_bary_coords"].numpy()[0, first:], corners)
 
 
 class _Unpickler(pickle.Unpickler):

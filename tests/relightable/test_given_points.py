@@ -7,7 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from vhap.relightable.given_points import read_given_points
+from vhap.data.landmark_files import Landmarks, save_landmarks
+from vhap.detect.ibug import ibug_from_mediapipe
+from vhap.relightable.given_points import detections_behind, read_given_points
 from vhap.util.errors import InputError
 
 NAMES, SIZE = ["00000.png", "00001.png", "00002.png"], (200, 100)
@@ -43,15 +45,24 @@ def test_without_irises_all_pictures_are_named(tmp_path) -> None:
     assert without == NAMES
 
 
-@pytest.mark.parametrize(
-    ("faces", "eyes", "message"),
-    [
-        ({"00000.png": [[1, 2]] * 68}, {}, "expected an entry for each of 3 pictures"),
-        (dict.fromkeys(NAMES, [[1, 2]] * 67), {}, "expected 68 x 2 numbers as 00000.png"),
-        (dict.fromkeys(NAMES, [[1, 2]] * 68), {"00001.png": [1, 2, 3]}, "expected 4 numbers as 00001.png"),
-        ([1], {}, "expected an object of pictures' names"),
-    ],
-)
-def test_what_is_no_such_file_is_refused(tmp_path, faces, eyes, message) -> None:
-    with pytest.raises(InputError, match=message):
-        read_given_points(*write(tmp_path, faces, eyes), NAMES, SIZE)
+def test_detections_behind_the_points_say_more(tmp_path) -> None:
+    rng, stems = np.random.default_rng(1), [name[:5] for name in NAMES]
+    points = np.concatenate([rng.uniform(0.1, 0.9, (3, 478, 2)), np.ones((3, 478, 1))], -1)
+    points[1] = (-1, -1, 0)
+    file = tmp_path / "mediapipe.npz"
+    save_landmarks(file, Landmarks(points, np.full((3, 5), -1.0), stems))
+    chosen = np.round(ibug_from_mediapipe(points)[:, :68, :2] * (100, 200), 3)
+    faces = {name: None if row == 1 else chosen[row].tolist() for row, name in enumerate(NAMES)}
+    given, _ = read_given_points(*write(tmp_path, faces), NAMES, SIZE)
+    found = detections_behind(file, given, SIZE)
+    assert found is not None
+    np.testing.assert_allclose(found.points, points, atol=1e-6)
+    faces["00002.png"][30][0] += 0.1
+    given, _ = read_given_points(*write(tmp_path, faces), NAMES, SIZE)
+    assert detections_behind(file, given, SIZE) is None
+    assert detections_behind(tmp_path / "none.npz", given, SIZE) is None
+
+
+def test_a_picture_without_entry_is_refused(tmp_path) -> None:
+    with pytest.raises(InputError, match="expected an entry of every picture"):
+        read_given_points(*write(tmp_path, {"00000.png": face()}), NAMES, SIZE)

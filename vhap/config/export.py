@@ -12,6 +12,7 @@ from vhap.config.ranges import Epoch, FramesASecond, Scale
 MeshFormat = Literal["obj", "ply", "gltf"]
 GltfAnimation = Literal["blendshapes", "frames"]
 World = Literal["given", "tracked"]
+Layout = Literal["nerf", "hravatar", "imavatar"]
 DivisionMode = Literal["random_group", "random_single", "last", "none"]
 
 
@@ -51,6 +52,10 @@ class ExportConfig:
     keep_lost_frames: bool = False
     """Also export pictures that show nothing of the head (black, no face, the head outside, an empty matte), whose
     pose is a neighbour's. They are left out otherwise, and listed as `lost_frames` in transforms.json."""
+    layout: Layout = "nerf"
+    """What is written: transforms.json and all that goes with it; or what trainers of relightable avatars read, of a
+    video tracked with FLAME, cut to the head around the principal point: image/ (RGBA) and tracked_params.json
+    (hravatar), or image/, mask/ and flame_params.json (imavatar)."""
 
 
 @dataclass(frozen=True)

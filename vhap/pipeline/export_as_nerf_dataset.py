@@ -15,10 +15,11 @@ from vhap.data.subset import select_cameras, select_timesteps
 from vhap.export.centred_result import tracked_cameras
 from vhap.export.head_files import is_posed_by_trainers
 from vhap.export.nerf_dataset import ExportSource, export_dataset
-from vhap.export.target import check_target, fingerprint, target_folder
+from vhap.export.target import DATASET, check_target, fingerprint, target_folder
 from vhap.model.head import HeadModel
 from vhap.pipeline.captures import CaptureConfig, given_cameras, read_capture, similarity_of
 from vhap.pipeline.export_lost_frames import without_lost_frames
+from vhap.pipeline.export_relightable import RELIGHTABLE, check_relightable, export_relightable
 from vhap.pipeline.heads import configured_head
 from vhap.render.backend import get_backend
 from vhap.util.errors import InputError
@@ -34,12 +35,16 @@ def run(config: ExportConfig) -> Path:
     file = result_path(folder, config.epoch)
     tracked = load_config(folder / "config.yml", TrackConfig)
     head = configured_head(tracked.model)
+    if config.layout != "nerf":
+        check_relightable(config, tracked, head)
     source = open_source(tracked.data, head, load_result(file, head.identity), config)
     target = target_folder(config)
-    check_target(target)
+    check_target(target, DATASET if config.layout == "nerf" else RELIGHTABLE)
     if not config.keep_lost_frames:
         source = without_lost_frames(source, file, tracked)
     get_logger().info("exporting %d timesteps of %s to %s", len(source.result.timestep_id), file, target)
+    if config.layout != "nerf":
+        return export_relightable(source, config, file, tracked)
     if not is_posed_by_trainers(head):
         get_logger().warning(
             "for trainers that take meshes (mesh_path): the parameters are of the head %s, and trainers that pose "

@@ -38,7 +38,7 @@ def without_lost_frames(source: ExportSource, file: Path, tracked: TrackConfig) 
     said = described(reasons, names, cameras)
     check_enough_is_left(reasons, said, source)
     get_logger().warning(
-        "left out of %d pictures %d that show nothing of the head, see lost_frames in transforms.json: %s",
+        "left out of %d pictures %d that show nothing of the head: %s",
         lost.size,
         int(lost.sum()),
         said,

@@ -8,19 +8,24 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from vhap.config.data import LandmarkSource
+import numpy as np
+
+from vhap.config.data import BackgroundColor, LandmarkSource
 from vhap.data.input_alpha import takes_input_alpha
 from vhap.data.landmark_files import save_landmarks
-from vhap.data.pictures import common_size, some_names, unreadable
+from vhap.data.pictures import common_size, read_stored, some_names, unreadable
 from vhap.data.provenance import Provenance
-from vhap.relightable.given_points import read_given_points
+from vhap.relightable.given_points import detections_behind, read_given_points
+from vhap.relightable.premultiplied import is_premultiplied
 from vhap.relightable.subject_folder import SubjectFolder
+from vhap.util.choice import even_choice
 from vhap.util.errors import InputError
 from vhap.util.files import atomic_path, make_folder
 from vhap.util.log import get_logger
 from vhap.util.optional import import_or_explain
 
 FOLDER = ".capture"
+LOOKED_AT = 8
 CONVERTED = ".bmp"
 """What tracking does not read is converted."""
 
@@ -28,12 +33,14 @@ CONVERTED = ".bmp"
 @dataclass(frozen=True)
 class SubjectCapture:
     """path: the recording's folder, which is named after the content of all that it shows: other pictures are another
-    recording. names: file name of the picture of each timestep id. size: (height, width)."""
+    recording. names: file name of the picture of each timestep id. size: (height, width). background: what pictures are
+    put over before they are tracked; None leaves premultiplied ones over their black."""
 
     path: Path
     names: dict[str, str]
     size: tuple[int, int]
     landmark_source: LandmarkSource
+    background: BackgroundColor | None
 
 
 def subject_capture(subject: SubjectFolder, use_keypoints: bool = True) -> SubjectCapture:
@@ -54,17 +61,39 @@ def subject_capture(subject: SubjectFolder, use_keypoints: bool = True) -> Subje
     for kind, files in (("images", pictures), ("alpha_maps", mattes)):
         for name, path in files.items():
             _place(path, folder / kind / name)
-    if given:
-        irises = subject.irises if subject.irises in given else None
-        landmarks, without = read_given_points(subject.keypoints, irises, list(pictures), size)
-        if not (file := folder / "landmark2d" / "face-alignment.npz").is_file():
-            save_landmarks(file, landmarks)
-        if without:
-            get_logger().warning(
-                "no irises of %d of %d pictures (%s): eyes turn by other pictures and priors there; write them by "
-                "iris.py", len(without), len(pictures), some_names(without),
-            )  # fmt: skip
-    return SubjectCapture(folder, names, size, "face-alignment" if given else "mediapipe")
+    source = _write_points(subject, given, folder / "landmark2d", list(pictures), size) if given else "mediapipe"
+    return SubjectCapture(folder, names, size, source, _background(pictures if mattes is pictures else {}))
+
+
+def _background(pictures: dict[str, Path]) -> BackgroundColor | None:
+    """pictures: those with an alpha channel."""
+    paths = list(pictures.values())
+    stored = (read_stored(paths[index]) for index in even_choice(len(paths), LOOKED_AT))
+    if not is_premultiplied(picture for picture in stored if picture.dtype == np.uint8 and picture.shape[2:] == (4,)):
+        return "white"
+    get_logger().warning(
+        "the pictures' colours are multiplied by alpha already: they are tracked over black, and trainers multiply "
+        "soft edges twice; crop_and_matting.py writes straight ones"
+    )
+    return None
+
+
+def _write_points(
+    subject: SubjectFolder, given: list[Path], folder: Path, names: list[str], size: tuple[int, int]
+) -> LandmarkSource:
+    """The given points as a landmark file; those that they were chosen from, where these are there."""
+    irises = subject.irises if subject.irises in given else None
+    landmarks, without = read_given_points(subject.keypoints, irises, names, size)
+    whole = detections_behind(subject.path / "landmark2d" / "mediapipe.npz", landmarks, size)
+    source: LandmarkSource = "face-alignment" if whole is None else "mediapipe"
+    if not (file := folder / f"{source}.npz").is_file():
+        save_landmarks(file, landmarks if whole is None else whole)
+    if without and whole is None:
+        get_logger().warning(
+            "no irises of %d of %d pictures (%s): eyes turn by other pictures and priors there; write them by iris.py",
+            len(without), len(names), some_names(without),
+        )  # fmt: skip
+    return source
 
 
 def _mattes(subject: SubjectFolder, pictures: dict[str, Path]) -> dict[str, Path]:

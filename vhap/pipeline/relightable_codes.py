@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,13 +55,13 @@ def run(config: ReconstructConfig) -> Path:
 
 def subject_of(pictures: Path) -> SubjectFolder:
     """InputError where these are not the pictures of a subject's folder."""
-    subject = SubjectFolder(pictures.absolute().parent)
+    subject = SubjectFolder(Path(os.path.abspath(pictures)).parent)
     if not pictures.is_dir() or pictures.resolve() != subject.image_folder.resolve():
         raise InputError(
             f"expected a subject's folder of pictures for -i, as SUBJECT/image, found {pictures}; cut a video into one "
             "by crop_and_matting.py"
         )
-    return SubjectFolder(pictures.parent)
+    return subject
 
 
 def codes_file(savefolder: Path) -> Path:
@@ -105,11 +106,12 @@ def current_run(subject: SubjectFolder, capture: SubjectCapture, model: ModelCon
 
 def quick_fit(config: ReconstructConfig, capture: SubjectCapture, model: ModelConfig) -> Path:
     """Each picture by its landmarks, nothing taken to move little from one to the next; one shape."""
-    exp = ExperimentConfig(config.savefolder, photometric=False, report=False)
+    exp = ExperimentConfig(Path(os.path.abspath(config.savefolder)), photometric=False, report=False)
     data = DataConfig(
         root_folder=capture.path.parent,
         sequence=capture.path.name,
         landmark_source=capture.landmark_source,
+        background_color=capture.background,
         unordered=True,
     )
     return track.run_once(MonocularTrackConfig(data=data, exp=exp, model=model, device=config.device))

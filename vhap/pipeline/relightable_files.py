@@ -29,6 +29,8 @@ from vhap.viz.pictures import shrink, write_jpeg
 
 RUNS = "track"
 """Of a subject: the output folder of tracking."""
+TRAINER_SHAPE, TRAINER_EXPR = 100, 50
+TRAINER_FLAME = "flame2020"
 SHOWN, SHOWN_COLUMNS, SHOWN_SIDE = 8, 4, 384
 CLAY_RGB = (0.5, 0.66, 0.85)
 
@@ -46,7 +48,7 @@ class SubjectRun:
     def points(self) -> Tensor:
         """(T, 70, 3) in the world."""
         params = self.scene.head_params(list(range(self.scene.n_rows)))
-        return points_of(self.points_head, params, self.written.camera)
+        return head_points(self.points_head, params, self.written.camera)
 
     def codes(self) -> dict[str, HeadCode]:
         """By the pictures' file names."""
@@ -56,7 +58,7 @@ class SubjectRun:
         }
 
 
-def points_of(head: HeadModel, params: HeadParams, camera: Camera) -> Tensor:
+def head_points(head: HeadModel, params: HeadParams, camera: Camera) -> Tensor:
     yaw = yaw_in_camera(params, camera.T_camera_world[:3, :3].to(params.rotation))
     return landmark_points(head, pose(head, params), "ibug", yaw)
 
@@ -74,15 +76,38 @@ def open_subject_run(folder: Path, names: Mapping[str, str], with_translation: b
     points_head = landmark_head(with_detector_points(scene.model, "ibug"), "ibug")
     with torch.no_grad():
         every = bare.head_params(list(range(bare.n_rows)))
-        fitted = trainer_camera(scene.camera(), points_of(points_head, every, scene.camera()))
+        fitted = trainer_camera(scene.camera(), head_points(points_head, every, scene.camera()))
     written = WrittenHead(bare.result, fitted.camera, [names[name] for name in timesteps], with_translation)
     return SubjectRun(bare, points_head, written, fitted)
+
+
+def flame_lines(head: HeadModel) -> list[str]:
+    """What the log says of a head that trainers do not pose."""
+    if not head.name.startswith("flame"):
+        return [f"the coefficients are of the head {head.name}: readers that pose FLAME show another shape"]
+    if head.name == TRAINER_FLAME:
+        return []
+    return [
+        f"the head is {head.name}: trainers pose FLAME 2020 (generic_model.pkl), whose coefficients mean another "
+        "shape; give them this file, or fit that one by --flame_model_path"
+    ]
+
+
+def coefficient_lines(n_shape: int, n_expr: int) -> list[str]:
+    """What the log says of coefficients that trainers cut off by default."""
+    counts = (("shape", n_shape, TRAINER_SHAPE), ("expr", n_expr, TRAINER_EXPR))
+    return [
+        f"{count} {name} coefficients: trainers take {taken} of them unless they are given --n_{name} {count}; what "
+        "they cut off, the head lacks"
+        for name, count, taken in counts
+        if count > taken
+    ]
 
 
 @torch.no_grad()
 def write_head_files(run: SubjectRun, subject: SubjectFolder, save_name: str = "flame_params") -> None:
     """Files that hold the same already are left alone."""
-    tell_camera(run)
+    tell_camera(run.fitted)
     picture = subject.path / "optimize_vis.jpg"
     paths = [f"./{subject.image_folder.name}/{name}" for name in run.written.names]
     changed = write_flame_params(subject.flame_params(save_name), flame_params(run.written, run.points(), paths))
@@ -96,14 +121,14 @@ def write_head_files(run: SubjectRun, subject: SubjectFolder, save_name: str = "
     get_logger().info("%d pictures in %s", len(run.written.names), subject.tracked_params)
 
 
-def tell_camera(run: SubjectRun) -> None:
+def tell_camera(fitted: TrainerCamera) -> None:
     """A line where the trainers' camera is not the one that was fitted."""
-    mean, most = run.fitted.distance_px
+    mean, most = fitted.distance_px
     if most > 0:
         get_logger().warning(
             "trainers take one focal length and the principal point in the centre and ignore fy, cx and cy: written is "
             "fx = fy = %.2f px and a camera turned by %.3f degrees, which place the face %.2f px (at most %.2f) from "
-            "where the given camera does", float(run.fitted.camera.fx), run.fitted.turn_deg, mean, most,
+            "where the given camera does", float(fitted.camera.fx), fitted.turn_deg, mean, most,
         )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from vhap.model.head import HeadModel
 from vhap.pipeline import export_mesh, track
 from vhap.pipeline.heads import configured_head, resolved
 from vhap.pipeline.relightable_capture import SubjectCapture, subject_capture
-from vhap.pipeline.relightable_files import RUNS, open_subject_run, write_head_files
+from vhap.pipeline.relightable_files import RUNS, coefficient_lines, flame_lines, open_subject_run, write_head_files
 from vhap.relightable.head_files import read_codes, read_shape_params
 from vhap.relightable.subject_folder import SubjectFolder
 from vhap.util.errors import InputError
@@ -25,8 +26,6 @@ from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger
 
 SHAPES, MESHES = ".shapes", "meshes"
-TRAINER_SHAPE, TRAINER_EXPR = 100, 50
-TRAINER_FLAME = "flame2020"
 THEIR_TRANSLATION, THEIR_POSE = 5.0, 10.0
 """What --lambda_translation_diff and --lambda_pose_diff are by default, where our own weights hold."""
 
@@ -35,8 +34,9 @@ def run(config: OptimizeConfig) -> Path:
     """Tracks a subject's pictures and writes flame_params.json, optimize_vis.jpg and tracked_params.json into its
     folder, which is returned."""
     check_options(config)
-    subject = SubjectFolder(config.path)
-    with folder_lock(config.path):
+    # Runs are found again by their options, whatever folder the command is given in.
+    subject = SubjectFolder(Path(os.path.abspath(config.path)))
+    with folder_lock(subject.path):
         model = resolved(model_options(config))
         require_flame(model, config)
         head = configured_head(model)
@@ -103,23 +103,11 @@ def told_lines(config: OptimizeConfig, subject: SubjectFolder, head: HeadModel) 
     if config.with_translation_camera:
         where = "the head's translation" if config.with_translation else "each picture's world_mat"
         lines.append(f"--with_translation_camera has no effect: the movement is solved once, and written as {where}")
-    for name, value, taken in (("shape", config.n_shape, TRAINER_SHAPE), ("expr", config.n_expr, TRAINER_EXPR)):
-        if value > taken:
-            lines.append(
-                f"--n_{name} {value}: trainers take {taken} of them unless they are given the same --n_{name}; what "
-                "they cut off, the head lacks"
-            )
+    lines += coefficient_lines(config.n_shape, config.n_expr)
     if subject.codes.is_file():
         read_codes(subject.codes)
         lines.append(f"{subject.codes.name} is not needed: the first guess comes from landmarks")
-    if not head.name.startswith("flame"):
-        lines.append(f"the coefficients are of the head {head.name}: readers that pose FLAME show another shape")
-    elif head.name != TRAINER_FLAME:
-        lines.append(
-            f"the head is {head.name}: trainers pose FLAME 2020 (generic_model.pkl), whose coefficients mean another "
-            "shape; give them this file, or fit that one by --flame_model_path"
-        )
-    return lines
+    return lines + flame_lines(head)
 
 
 def shared_shape(config: OptimizeConfig, subject: SubjectFolder, head: HeadModel) -> Path | None:
@@ -196,6 +184,7 @@ def track_config(
             root_folder=capture.path.parent,
             sequence=capture.path.name,
             landmark_source=capture.landmark_source,
+            background_color=capture.background,
             fx=config.fx,
             fy=config.fy,
             cx=config.cx,

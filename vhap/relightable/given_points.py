@@ -1,42 +1,34 @@
-"""keypoint.json and iris.json of a subject's folder, whoever wrote them, as landmarks."""
+"""keypoint.json and iris.json of a subject's folder, whoever wrote them, as landmarks for tracking."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from vhap.data.landmark_files import Landmarks
-from vhap.data.pictures import some_names
+from vhap.data.landmark_files import Landmarks, load_landmarks
 from vhap.data.plausible import NO_DETECTION
-from vhap.relightable.head_files import numbers
-from vhap.util.errors import InputError, shown
-from vhap.util.files import read_json
+from vhap.detect.ibug import MEDIAPIPE_OF_IBUG
+from vhap.relightable.point_files import read_irises, read_keypoints
 
 N_FACE = 68
 IMAGE_LEFT, IMAGE_RIGHT = 68, 69
 """The irises among the 70 points. iris.json has the image's right one first."""
-REMEDY = "write it anew by {script}, or remove it"
+ROUNDING_PX = 2e-3
 
 
 def read_given_points(
     keypoints: Path, irises: Path | None, names: Sequence[str], size: tuple[int, int]
 ) -> tuple[Landmarks, list[str]]:
-    """Landmarks of the pictures by their stems, and the pictures whose irises are not known.
+    """Landmarks of the pictures by their stems, and the pictures with a face whose irises are not known.
 
-    names: the pictures' file names, which files may use with or without their endings; size: (height, width). A null
-    means that nothing was found. InputError where a picture has no entry in keypoint.json, or an entry is no list of 68
-    points (4 numbers).
+    names: the pictures' file names; size: (height, width). InputError where `read_keypoints` and `read_irises` have
+    one.
     """
-    faces = _entries(keypoints, names, (N_FACE, 2), REMEDY.format(script="keypoint_detector.py"))
-    if missing := [name for name in names if name not in faces]:
-        raise InputError(
-            f"expected an entry for each of {len(names)} pictures in {keypoints}, found none for "
-            f"{some_names(missing)}; write it anew by keypoint_detector.py, or remove it"
-        )
-    eyes = {} if irises is None else _entries(irises, names, (4,), REMEDY.format(script="iris.py"))
+    faces = read_keypoints(keypoints, names)
+    eyes = {} if irises is None else read_irises(irises, names)
     points = np.zeros((len(names), IMAGE_RIGHT + 1, 3), np.float32)
     sides = np.array([size[1], size[0]], np.float64)
     for row, name in enumerate(names):
@@ -45,7 +37,7 @@ def read_given_points(
             continue
         points[row, :N_FACE] = np.column_stack([face / sides, np.ones(N_FACE)])
         if pair is not None:
-            points[row, [IMAGE_RIGHT, IMAGE_LEFT]] = np.column_stack([pair.reshape(2, 2) / sides, np.ones(2)])
+            points[row, [IMAGE_RIGHT, IMAGE_LEFT]] = np.column_stack([pair / sides, np.ones(2)])
     unseen = points[..., 2] == 0
     points[..., :2][unseen] = NO_DETECTION
     boxes = np.full((len(names), 5), NO_DETECTION, np.float32)
@@ -56,17 +48,21 @@ def read_given_points(
     return Landmarks(points, boxes, [Path(name).stem for name in names]), without
 
 
-def _entries(path: Path, names: Sequence[str], shape: tuple[int, ...], remedy: str) -> dict[str, np.ndarray | None]:
-    """File name -> numbers, or None for null and for an empty list, which old files have."""
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise InputError(f"expected an object of pictures' names in {path}, found {shown(content)}; {remedy}")
-    keys = {name: key for name in names if (key := _key(content, name)) is not None}
-    return {
-        name: None if content[key] in (None, []) else numbers(content, key, shape, str(path), remedy)
-        for name, key in keys.items()
-    }
+def detections_behind(file: Path, given: Landmarks, size: tuple[int, int]) -> Landmarks | None:
+    """MediaPipe's 478 points in a landmark file, if the given 68 are some of them in every picture: they say more. None
+    where there is no such file, or where the given points are others.
 
-
-def _key(content: Mapping[str, Any], name: str) -> str | None:
-    return next((key for key in (name, Path(name).stem) if key in content), None)
+    size: (height, width) of the pictures.
+    """
+    if not file.is_file() or given.timestep_ids is None:
+        return None
+    found = load_landmarks(file)
+    if found.timestep_ids is None or not set(given.timestep_ids) <= set(found.timestep_ids):
+        return None
+    found = load_landmarks(file, given.timestep_ids)
+    chosen = found.points[:, MEDIAPIPE_OF_IBUG[:N_FACE]]
+    seen = given.detected
+    gaps = np.abs(chosen - given.points[:, :N_FACE])[seen, ..., :2] * (size[1], size[0])
+    if not np.array_equal(seen, found.detected) or (gaps.size and gaps.max() > ROUNDING_PX):
+        return None
+    return replace(found, sources=None)

@@ -23,6 +23,7 @@ STILL, COLOURLESS = 1e-5, 1e-4
 """How much the uniform light counts, which decides what no point tells; and one light of all channels for each."""
 OUTLIER = 0.06
 """Shading from which a residual is shine, a shadow, or something before the skin."""
+ROUNDING = 3 / 255
 ROUNDS = 8
 DARKEST = 0.02
 FACING_NORMALS = 256
@@ -49,15 +50,15 @@ def separate_light(views: Sequence[PointViews], count: int, skin: Tensor) -> Ten
     points = torch.cat([view.points for view in views])
     colours = torch.cat([view.colours for view in views]).double()
     basis = sh_basis(torch.cat([view.normals for view in views]).double())
-    counted = (colours.amax(1) > DARKEST).double()
-    is_skin = skin[points].double()
+    brightness, is_skin = colours.mean(1), skin[points].double()
+    weight = (brightness > DARKEST).double()
     lights = uniform_lights(dtype=torch.float64)
     for _ in range(ROUNDS):
-        residual = _residuals(points, colours, basis, counted, count, lights)
-        weight = counted / (1 + (residual.abs().amax(1) / OUTLIER) ** 2) ** 2
         forms = [_form(points, colours[:, k], basis, weight, is_skin, count) for k in range(3)]
         grey = _least(sum(forms) / 3, STILL, uniform_lights(dtype=torch.float64)[:, 0])
         lights = torch.stack([_least(form, COLOURLESS, grey) for form in forms], -1)
+        residual, noise = _residuals(points, brightness, basis @ grey, weight, count)
+        weight = (brightness > DARKEST) / (1 + (residual / noise.clamp(min=OUTLIER)) ** 2) ** 2
     return lights.float()
 
 
@@ -92,15 +93,11 @@ def _eliminated(points: Tensor, colours: Tensor, basis: Tensor, weight: Tensor, 
     return together - (crossed / squares[:, None]).T @ crossed
 
 
-def _residuals(points: Tensor, colours: Tensor, basis: Tensor, weight: Tensor, count: int, lights: Tensor) -> Tensor:
-    """(N, 3): shading less that of each point's best albedo."""
-    shading = basis @ lights
-    columns = []
-    for k in range(3):
-        told = _per_point(points, weight * shading[:, k] * colours[:, k], count)
-        inverse = told / _per_point(points, weight * colours[:, k] ** 2, count).clamp(min=1e-9)
-        columns.append(shading[:, k] - inverse[points] * colours[:, k])
-    return torch.stack(columns, -1)
+def _residuals(points: Tensor, colours: Tensor, shading: Tensor, weight: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """(N,) shading less that of each point's best albedo, and how far rounding to bytes alone may put it."""
+    told = _per_point(points, weight * shading * colours, count)
+    inverse = (told / _per_point(points, weight * colours**2, count).clamp(min=1e-9))[points]
+    return shading - inverse * colours, inverse.abs() * ROUNDING
 
 
 def _per_point(points: Tensor, values: Tensor, count: int) -> Tensor:
