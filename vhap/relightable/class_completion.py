@@ -88,6 +88,8 @@ def complete_classes(picture: np.ndarray, alpha: np.ndarray, known: np.ndarray, 
     and the outline of skin and neck follow the colours.
     """
     inside = alpha >= MATTE
+    if not inside.any():
+        return np.zeros(inside.shape, np.uint8)
     prior = place_shares(known, place)
     likely = colour_shares(picture, prior, colour_examples(prior, known, place), inside)
     coarse = without_slivers(along_edges(picture, likely, inside), inside, place.size)
