@@ -15,13 +15,15 @@ from small_run import COUNT, SIZE, make_result, make_run
 
 from vhap.data.pictures import list_pictures
 from vhap.detect.bisenet import BiSeNet
+from vhap.detect.selfie_classes import PARTS
 from vhap.model.head import HeadModel
 from vhap.model.load import load_head
 from vhap.pipeline import relightable_parsing
 from vhap.pipeline.mesh_classes import MeshClasses
-from vhap.pipeline.relightable_parsing import class_maps_of, open_parser
+from vhap.pipeline.relightable_parsing import LandmarkParser, ParsedPicture, class_maps_of, open_parser
 from vhap.pipeline.rendered_frames import open_run
 from vhap.relightable.class_maps import FaceClass, read_class_map
+from vhap.relightable.class_outlines import FACE_OVAL
 from vhap.relightable.crop import Crop
 from vhap.util.errors import InputError
 
@@ -36,7 +38,8 @@ def head() -> HeadModel:
 def one_head(monkeypatch: pytest.MonkeyPatch, head: HeadModel, tmp_path: Path) -> None:
     monkeypatch.setattr("vhap.pipeline.heads.load_head", lambda *options, **more: head)
     monkeypatch.setenv("VHAP_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("VHAP_FACE_PARSING_WEIGHTS", raising=False)
+    for name in ("VHAP_FACE_PARSING_WEIGHTS", "VHAP_SELFIE_MULTICLASS"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +150,41 @@ def test_a_picture_that_is_not_in_the_run_is_named(
     maps = class_maps_of(named, tmp_path / "seg", "mesh", alphas=mattes, run=root / "out")
     assert read_class_map(maps["00001"]).any()
     assert "1 of 2 pictures are not in the run and were parsed without the mesh: 00099" in warned()
+
+
+def test_the_multiclass_network_decides_what_is_hair_and_clothes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = {"hair": slice(0, 60), "face-skin": slice(60, 120), "clothes": slice(120, 160)}
+    parts = np.zeros((160, 100, len(PARTS)), np.float32)
+    for name, rows in places.items():
+        parts[rows, :, PARTS.index(name)] = 1
+    (tmp_path / "net.tflite").write_bytes(b"its content is the next line's")
+    monkeypatch.setattr(relightable_parsing, "SelfieClasses", lambda path: StandIn(parts))
+    monkeypatch.setenv("VHAP_SELFIE_MULTICLASS", str(tmp_path / "net.tflite"))
+    parser = LandmarkParser()
+    assert parser.identity.startswith("mediapipe ")
+    points = np.full((478, 2), 50.0)
+    points[list(FACE_OVAL)] = np.stack([50 + 30 * np.sin(ANGLE), 80 - 35 * np.cos(ANGLE)], -1)
+    points[[33, 263]] = [[40, 75], [60, 75]]
+    # All of one colour: nothing but the network tells them apart.
+    picture = np.full((160, 100, 3), 128, np.uint8)
+    found = parser.classes(ParsedPicture("a", picture, np.full((160, 100), 255, np.uint8), points))
+    assert found is not None
+    assert (found[:58] == FaceClass.HAIR).all()
+    assert (found[62:118, 30:70] != FaceClass.HAIR).all()
+    assert (found[80, 50], found[122:, :].min(), found[122:, :].max()) == (FaceClass.SKIN, 16, FaceClass.CLOTH)
+
+
+ANGLE = 2 * np.pi * np.arange(len(FACE_OVAL)) / len(FACE_OVAL)
+
+
+class StandIn:
+    def __init__(self, parts: np.ndarray) -> None:
+        self.parts = parts
+
+    def shares(self, picture: np.ndarray) -> np.ndarray:
+        return self.parts
 
 
 class NoFace:

@@ -80,16 +80,22 @@ class FacePlace:
         return along, (self.chin[1] - rows) / self.size
 
 
-def complete_classes(picture: np.ndarray, alpha: np.ndarray, known: np.ndarray, place: FacePlace) -> np.ndarray:
+def complete_classes(
+    picture: np.ndarray, alpha: np.ndarray, known: np.ndarray, place: FacePlace, shares: np.ndarray | None = None
+) -> np.ndarray:
     """(H, W) uint8 classes of the whole person.
 
     picture (H, W, 3) uint8 RGB; alpha (H, W) uint8; known (H, W): classes of what is seen of the head, as far as the
     head's surface or its landmarks tell, BACKGROUND elsewhere. Parts of the face stay as they are known; hair, clothes
-    and the outline of skin and neck follow the colours.
+    and the outline of skin and neck follow the colours. shares (H, W, 3): probabilities of skin, hair and clothes where
+    a network gives them; place and colour are then not asked.
     """
     inside = alpha >= MATTE
     if not inside.any():
         return np.zeros(inside.shape, np.uint8)
+    if shares is not None:
+        coarse = along_edges(picture, shares, inside)
+        return assemble(without_slivers(coarse, inside, place.size), known, inside)
     prior = place_shares(known, place)
     likely = colour_shares(picture, prior, colour_examples(prior, known, place), inside)
     coarse = without_slivers(along_edges(picture, likely, inside), inside, place.size)
