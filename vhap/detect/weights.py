@@ -64,6 +64,12 @@ FACE_PARSING = WeightsFile(
     "VHAP_FACE_PARSING_WEIGHTS",
     "https://github.com/zllrunning/face-parsing.PyTorch",
 )
+SELFIE_MULTICLASS = WeightsFile(
+    "MediaPipe's multiclass selfie segmentation (Apache-2.0)",
+    ("selfie_multiclass_256x256.tflite",),
+    "VHAP_SELFIE_MULTICLASS",
+    "https://ai.google.dev/edge/mediapipe/solutions/vision/image_segmenter",
+)
 
 ANOTHER_MATTING = "take --matting_method mediapipe_video, which needs no weights"
 

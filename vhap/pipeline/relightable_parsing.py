@@ -15,7 +15,8 @@ from vhap.data.results import result_path
 from vhap.detect.face_parsing import ANOTHER_PARSING, FaceParsing
 from vhap.detect.mediapipe_landmarks import MediapipeLandmarks
 from vhap.detect.mediapipe_matting import MediapipeMatting
-from vhap.detect.weights import FACE_PARSING, find_weights, weights_if_there
+from vhap.detect.selfie_classes import SelfieClasses
+from vhap.detect.weights import FACE_PARSING, SELFIE_MULTICLASS, find_weights, weights_if_there
 from vhap.pipeline.mesh_classes import MeshClasses
 from vhap.pipeline.rendered_frames import RunScene, open_run
 from vhap.relightable.class_completion import complete_classes
@@ -62,20 +63,23 @@ class NetworkParser:
 
 
 class LandmarkParser:
-    """MediaPipe's face mesh and selfie segmentation; colours tell hair, neck and clothes apart."""
-
-    identity = "mediapipe"
+    """MediaPipe's face mesh and selfie segmentation. What is hair, neck or clothes its multiclass network says, where
+    its file is found, else places and colours."""
 
     def __init__(self) -> None:
         self._landmarks: MediapipeLandmarks | None = None
         self._matting: MediapipeMatting | None = None
+        path = weights_if_there(SELFIE_MULTICLASS)
+        self._network = None if path is None else SelfieClasses(path)
+        self.identity = "mediapipe" if path is None else f"mediapipe {file_hash(path)}"
 
     def classes(self, parsed: ParsedPicture) -> np.ndarray | None:
         points = self._points(parsed)
         if points is None:
             return None
         known = classes_from_points(points, (parsed.picture.shape[0], parsed.picture.shape[1]))
-        return complete_classes(parsed.picture, self.alpha(parsed), known, place_of(points))
+        shares = None if self._network is None else coarse_shares(self._network.shares(parsed.picture))
+        return complete_classes(parsed.picture, self.alpha(parsed), known, place_of(points), shares)
 
     def alpha(self, parsed: ParsedPicture) -> np.ndarray:
         """The picture's own, else one found here."""
@@ -89,6 +93,14 @@ class LandmarkParser:
             return parsed.points
         self._landmarks = self._landmarks or MediapipeLandmarks()
         return self._landmarks.detect(parsed.picture)
+
+
+def coarse_shares(parts: np.ndarray) -> np.ndarray:
+    """(H, W, 6) probabilities of `selfie_classes.PARTS` -> (H, W, 3) of skin, hair and clothes within the matte.
+    Accessories lie on any of them, and count as all three alike."""
+    _, hair, body, face, clothes, _ = np.moveaxis(parts, -1, 0)
+    shares = np.stack([body + face, hair, clothes], -1) + 1e-3
+    return shares / shares.sum(-1, keepdims=True)
 
 
 @dataclass

@@ -1,8 +1,8 @@
 """From what is known of a face to all of a person: hair, neck and clothes by place and colour.
 
 Every pixel of the matte has, by its place relative to the face, probabilities of being skin, hair or cloth. Colours
-then decide, as in GrabCut (Rother et al. 2004), but between three classes, with histograms for colours, and a guided
-filter (He et al. 2010, OpenCV's) in place of the graph cut.
+then decide, as in GrabCut (Rother et al. 2004), but between three classes, with histograms for colours, and a
+watershed in place of the graph cut.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ HAIR_TO_CLOTH, ITS_WIDTH = -0.12, 0.12
 """Height at which, beside the head, hair and clothes are as likely, and over which one gives way to the other."""
 NO_CLOTH, NO_HAIR = 0.1, -1.2
 """Heights above which clothes, and below which hair, are unlikely."""
-BARE_SHARE = 0.07
+BARE_SHARE = 0.25
 """Of skin off the known head: ears, shoulders, arms."""
 COLLAR_SHARE, COLLAR_DEPTH = 0.6, 0.7
 """Of clothes over the known neck: that of its lower end, and where that is below the chin."""
@@ -43,6 +43,8 @@ CHROMA_RANGE = (78, 178)
 BLUR_BINS = 0.8
 UNIFORM_SHARE = 0.02
 """Of colours that a class has shown nowhere yet."""
+COMMON = 4.0
+"""Density at which a colour counts as skin's or hair's own, in those of all colours of a person alike."""
 MOST_EVIDENCE = 5.0
 """Of colour, in log odds between two classes."""
 ROUNDS = 6
@@ -50,8 +52,10 @@ ROUNDS = 6
 HAIR_EXAMPLES, CLOTH_EXAMPLES = 0.4, 0.4
 """Heights above which hair, and below which clothes, show their colours: hanging hair has those of the hair above."""
 
-EDGE_RADIUS, EDGE_EPSILON = 0.06, 1e-3
-"""Of the guided filter: length, and squares of colours in [0, 1]."""
+GAP = 0.04
+"""Between parts that still hang together."""
+SURE = 0.9
+"""Probability from which on a pixel is a seed of its class."""
 SLIVER = 0.015
 """Standard deviation of the filter that takes slivers away, such as a rim of hair where an ear meets the background."""
 
@@ -76,18 +80,27 @@ class FacePlace:
         return along, (self.chin[1] - rows) / self.size
 
 
-def complete_classes(picture: np.ndarray, alpha: np.ndarray, known: np.ndarray, place: FacePlace) -> np.ndarray:
+def complete_classes(
+    picture: np.ndarray, alpha: np.ndarray, known: np.ndarray, place: FacePlace, shares: np.ndarray | None = None
+) -> np.ndarray:
     """(H, W) uint8 classes of the whole person.
 
     picture (H, W, 3) uint8 RGB; alpha (H, W) uint8; known (H, W): classes of what is seen of the head, as far as the
     head's surface or its landmarks tell, BACKGROUND elsewhere. Parts of the face stay as they are known; hair, clothes
-    and the outline of skin and neck follow the colours.
+    and the outline of skin and neck follow the colours. shares (H, W, 3): probabilities of skin, hair and clothes where
+    a network gives them; place and colour are then not asked.
     """
     inside = alpha >= MATTE
+    if not inside.any():
+        return np.zeros(inside.shape, np.uint8)
+    if shares is not None:
+        coarse = along_edges(picture, shares, inside)
+        return assemble(without_slivers(coarse, inside, place.size), known, inside)
     prior = place_shares(known, place)
-    likely = colour_shares(picture, prior, _examples(prior, known, place), inside)
-    coarse = along_edges(picture, likely, place.size).argmax(-1)
-    return assemble(without_slivers(coarse, inside, place.size), known, inside, place)
+    likely = colour_shares(picture, prior, colour_examples(prior, known, place), inside)
+    coarse = without_slivers(along_edges(picture, likely, inside), inside, place.size)
+    coarse = hanging_together(coarse, likely, known, inside, place)
+    return assemble(coarse, known, inside)
 
 
 def place_shares(known: np.ndarray, place: FacePlace) -> np.ndarray:
@@ -129,7 +142,7 @@ def _blurred(values: np.ndarray, sigma: float) -> np.ndarray:
     return cv2.GaussianBlur(values, (0, 0), max(sigma, 0.5))
 
 
-def _examples(prior: np.ndarray, known: np.ndarray, place: FacePlace) -> np.ndarray:
+def colour_examples(prior: np.ndarray, known: np.ndarray, place: FacePlace) -> np.ndarray:
     """(H, W, 3) bool: where skin, hair and clothes show their colours."""
     along, _ = place.heights(_size(known))
     skin = np.isin(known, (FaceClass.SKIN, FaceClass.NOSE, FaceClass.NECK))
@@ -142,12 +155,17 @@ def colour_shares(picture: np.ndarray, prior: np.ndarray, examples: np.ndarray, 
     picture (H, W, 3) uint8; prior (H, W, 3); examples (H, W, 3) and inside (H, W) bool.
     """
     bins, shares, useful = _bins(picture[None, inside])[0], prior[inside], examples[inside]
+    common = COMMON / len(np.unique(bins))
     likely = shares
     for number in range(ROUNDS):
         weights = likely * useful
         # At first only what is sure by its place counts.
         weights = weights**2 if number == 0 else weights
-        evidence = np.log(np.stack([_density(bins, weights[:, k]) for k in range(N_COARSE)], -1))
+        densities = np.stack([_density(bins, weights[:, k]) for k in range(N_COARSE)], -1)
+        # Colours that skin and hair explain say little about clothes: hair over shoulders, and shoulders, are none.
+        novelty = common / (common + densities[:, HAIR] + densities[:, SKIN])
+        densities[:, CLOTH] = _density(bins, weights[:, CLOTH] * novelty[bins])
+        evidence = np.log(densities)
         evidence = np.maximum(evidence - evidence.max(-1, keepdims=True), -MOST_EVIDENCE)
         likely = shares * np.exp(evidence)[bins]
         likely /= likely.sum(-1, keepdims=True)
@@ -177,12 +195,14 @@ def _density(bins: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return (1 - UNIFORM_SHARE) * share + UNIFORM_SHARE / count
 
 
-def along_edges(picture: np.ndarray, likely: np.ndarray, unit: float) -> np.ndarray:
-    """(H, W, 3) probabilities smoothed where the picture (H, W, 3) uint8 is smooth. unit: eyes to chin, px."""
+def along_edges(picture: np.ndarray, likely: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """(H, W) coarse classes: those that are sure grow along what is smooth in the picture (H, W, 3) uint8 until they
+    meet, by OpenCV's watershed; where they meet, and outside, the likeliest. likely (H, W, 3); inside (H, W) bool."""
     cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
-    guide = picture.astype(np.float32) / 255
-    radius = max(2, round(EDGE_RADIUS * unit))
-    return cv2.ximgproc.guidedFilter(guide, likely.astype(np.float32), radius, EDGE_EPSILON)
+    likeliest = likely.argmax(-1)
+    seeds = np.where(likely.max(-1) > SURE, 1 + likeliest, 0)
+    grown = cv2.watershed(picture, np.where(inside, seeds, 1 + N_COARSE).astype(np.int32))
+    return np.where((grown >= 1) & (grown <= N_COARSE), grown - 1, likeliest)
 
 
 def without_slivers(coarse: np.ndarray, inside: np.ndarray, unit: float) -> np.ndarray:
@@ -191,15 +211,56 @@ def without_slivers(coarse: np.ndarray, inside: np.ndarray, unit: float) -> np.n
     return _blurred(votes, SLIVER * unit).argmax(-1)
 
 
-def assemble(coarse: np.ndarray, known: np.ndarray, inside: np.ndarray, place: FacePlace) -> np.ndarray:
-    """(H, W) uint8: hair and clothes as they were found; skin as it is known, and elsewhere neck below the chin and the
-    face's skin above it; nothing outside of the matte."""
+def hanging_together(
+    coarse: np.ndarray, likely: np.ndarray, known: np.ndarray, inside: np.ndarray, place: FacePlace
+) -> np.ndarray:
+    """(H, W) coarse classes: hair that does not hang together with the hair above, and skin that does not with the
+    head's, become what else is likely there. Shadows of a collar are no hair, and hands before a chest count as
+    clothes: the data set has no class for them."""
     along, _ = place.heights(_size(known))
+    is_head = (known != FaceClass.BACKGROUND) & (known != FaceClass.HAIR)
+    kept = coarse
+    for number, anchor in ((HAIR, along > HAIR_EXAMPLES), (SKIN, is_head)):
+        part = inside & (coarse == number)
+        loose = part & ~_touching(part, part & anchor, round(GAP * place.size))
+        others = likely.copy()
+        others[..., number] = -1
+        kept = np.where(loose, others.argmax(-1), kept)
+    return kept
+
+
+def _touching(part: np.ndarray, anchor: np.ndarray, gap: int) -> np.ndarray:
+    """(H, W) bool: what of the part hangs together with the anchor, across gaps of so many px."""
+    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (gap + 1, gap + 1))
+    _, found = cv2.connectedComponents(cv2.dilate(part.astype(np.uint8), kernel), connectivity=8)
+    labels = np.asarray(found, np.int32)
+    held = np.zeros(int(labels.max()) + 1, bool)
+    held[labels[anchor]] = True
+    return part & held[labels]
+
+
+def assemble(coarse: np.ndarray, known: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """(H, W) uint8: hair and clothes as they were found; skin as it is known, and elsewhere as the nearest skin that is
+    known: face, neck or ear; nothing outside of the matte."""
     is_known = (known != FaceClass.BACKGROUND) & (known != FaceClass.HAIR)
-    stray = np.where(along > 0, int(FaceClass.SKIN), int(FaceClass.NECK))
-    skin = np.where(is_known, known, stray)
+    skin = np.where(is_known, known, _nearest_skin(known))
     classes = np.where(coarse == HAIR, int(FaceClass.HAIR), np.where(coarse == CLOTH, int(FaceClass.CLOTH), skin))
     return np.where(inside, classes, int(FaceClass.BACKGROUND)).astype(np.uint8)
+
+
+def _nearest_skin(known: np.ndarray) -> np.ndarray:
+    """(H, W) class of the nearest pixel that is face, neck or ear; skin where there is none."""
+    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    bare = np.isin(known, (FaceClass.SKIN, FaceClass.NECK, FaceClass.LEFT_EAR, FaceClass.RIGHT_EAR))
+    if not bare.any():
+        return np.full(known.shape, int(FaceClass.SKIN))
+    _, labels = cv2.distanceTransformWithLabels(
+        (~bare).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    of_label = np.zeros(int(labels.max()) + 1, int)
+    of_label[labels[bare]] = known[bare]
+    return of_label[labels]
 
 
 def _size(array: np.ndarray) -> tuple[int, int]:
