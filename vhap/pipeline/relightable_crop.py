@@ -17,6 +17,7 @@ import numpy as np
 
 from vhap.config.relightable import CropConfig
 from vhap.data.extraction import extract_pictures
+from vhap.data.foreground import own_colors
 from vhap.data.input_alpha import takes_input_alpha, write_alpha_maps
 from vhap.data.landmark_files import Landmarks, save_landmarks
 from vhap.data.pictures import common_size, list_pictures, read_alpha, read_rgb, some_names, write_picture
@@ -26,7 +27,7 @@ from vhap.detect.clothes import ClothesModel, learn_clothes
 from vhap.detect.ibug import with_visible_jaw
 from vhap.detect.landmarks import require_detector
 from vhap.detect.matte_check import check_mattes, warn_of
-from vhap.detect.matting import Matting, make_matting, matte_pictures, matting_options
+from vhap.detect.matting import Matting, MattingThroughTime, make_matting, matte_pictures, matting_options
 from vhap.detect.person import person_options
 from vhap.detect.tracked_faces import TrackedFaces, faces_of_sequence
 from vhap.pipeline.relightable_faces import by_stem, find_faces
@@ -51,6 +52,8 @@ from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger
 from vhap.util.progress import progress
 
+AnyMatting = Matting | MattingThroughTime | Literal["input"] | None
+"""What makes alpha maps; input: the alpha channel of the video."""
 LEARNT_FROM = 24
 """Pictures out of which the colours of clothes are learnt."""
 
@@ -198,7 +201,7 @@ def _landmarks_of_cut(faces: Landmarks, crop: Crop, pictures: list[Path], job: _
     return found
 
 
-def _compose(job: _Job, record: CropRecord, matting: Matting | Literal["input"] | None) -> None:
+def _compose(job: _Job, record: CropRecord, matting: AnyMatting) -> None:
     """Writes image/, mask/ and seg/ in the folder of work."""
     pictures, config = list_pictures(job.sequence / "images"), job.config
     if matting is None:
@@ -242,6 +245,10 @@ def _compose_one(
         write_picture(job.work / "mask" / path.name, alpha)
         write_picture(job.work / "seg" / path.name, clothes.classes(picture, alpha, face))
     keep = clothes.keep(picture, alpha, face) if job.config.mask_clothes else 1.0
+    if not job.config.premultiplied:
+        # What older tools wrote was the mixture as filmed; a trainer that composites shows its background as a rim.
+        own = own_colors(picture.astype(np.float32) / 255, alpha.astype(np.float32) / 255)
+        picture = np.round(255 * own).astype(np.uint8)
     write_picture(target, with_alpha(picture, alpha * keep, job.config.premultiplied))
 
 
@@ -309,9 +316,7 @@ def _check(config: CropConfig) -> None:
         raise InputError("expected --matting with --keep_masks, found none; give it, or leave --keep_masks out")
 
 
-def _matting(
-    config: CropConfig, source: Source, options: dict[str, Any]
-) -> tuple[Matting | Literal["input"] | None, dict[str, Any]]:
+def _matting(config: CropConfig, source: Source, options: dict[str, Any]) -> tuple[AnyMatting, dict[str, Any]]:
     """What makes alpha maps, `input` for the video's alpha channel, and the options with what `auto` came to."""
     if not config.matting:
         return None, options
@@ -322,7 +327,5 @@ def _matting(
             f"expected a video with an alpha channel for --matting_method input, found pictures in {source.path} "
             "without one; choose another --matting_method"
         )
-    method = "mediapipe" if config.matting_method == "auto" else config.matting_method
-    matting = make_matting(method, config.matting_weights, Path(), config.device)
-    assert matting is not None
-    return matting, options | {"matting_method": method}
+    method = "mediapipe_video" if config.matting_method == "auto" else config.matting_method
+    return make_matting(method, config.matting_weights, Path(), config.device), options | {"matting_method": method}

@@ -2,9 +2,9 @@
 differently.
 
 A colour c of a point is its albedo a times the shading s = B(n) l, linear in the light l (nine harmonics per channel).
-For u = 1 / a the residual B(n) l - u c is linear in both. Eliminating u of each point leaves a quadratic form in l alone,
-which is minimised in closed form for a mean shading of 1 (variable projection; Golub and Pereyra 1973). Where the head
-does not turn, points that look alike under one light hold it: skin varies less than its shading does.
+For u = 1 / a the residual B(n) l - u c is linear in both. Eliminating u of each point leaves a quadratic form in l
+alone, which is minimised in closed form for a mean shading of 1 (variable projection; Golub and Pereyra 1973). Where
+the head does not turn, points that look alike under one light hold it: skin varies less than its shading does.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def separate_light(views: Sequence[PointViews], count: int, skin: Tensor) -> Ten
     lights = uniform_lights(dtype=torch.float64)
     for _ in range(ROUNDS):
         forms = [_form(points, colours[:, k], basis, weight, is_skin, count) for k in range(3)]
-        grey = _least(sum(forms) / 3, STILL, uniform_lights(dtype=torch.float64)[:, 0])
+        grey = _least(torch.stack(forms).mean(0), STILL, uniform_lights(dtype=torch.float64)[:, 0])
         lights = torch.stack([_least(form, COLOURLESS, grey) for form in forms], -1)
         residual, noise = _residuals(points, brightness, basis @ grey, weight, count)
         weight = (brightness > DARKEST) / (1 + (residual / noise.clamp(min=OUTLIER)) ** 2) ** 2
