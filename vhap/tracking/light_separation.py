@@ -23,7 +23,6 @@ STILL, COLOURLESS = 1e-5, 1e-4
 """How much the uniform light counts, which decides what no point tells; and one light of all channels for each."""
 OUTLIER = 0.06
 """Shading from which a residual is shine, a shadow, or something before the skin."""
-ROUNDING = 3 / 255
 ROUNDS = 8
 DARKEST = 0.02
 FACING_NORMALS = 256
@@ -51,15 +50,18 @@ def separate_light(views: Sequence[PointViews], count: int, skin: Tensor) -> Ten
     colours = torch.cat([view.colours for view in views]).double()
     basis = sh_basis(torch.cat([view.normals for view in views]).double())
     brightness, is_skin = colours.mean(1), skin[points].double()
-    weight = (brightness > DARKEST).double()
-    lights = uniform_lights(dtype=torch.float64)
+    counted = (brightness > DARKEST).double()
+    weight, lights = counted, uniform_lights(dtype=torch.float64)
     for _ in range(ROUNDS):
+        # Noise makes bright shading costly. Its mean is held where there are views, lest it moves to where there are
+        # none.
+        mean = weight @ basis / weight.sum().clamp(min=1e-9)
         forms = [_form(points, colours[:, k], basis, weight, is_skin, count) for k in range(3)]
-        grey = _least(torch.stack(forms).mean(0), STILL, uniform_lights(dtype=torch.float64)[:, 0])
-        lights = torch.stack([_least(form, COLOURLESS, grey) for form in forms], -1)
-        residual, noise = _residuals(points, brightness, basis @ grey, weight, count)
-        weight = (brightness > DARKEST) / (1 + (residual / noise.clamp(min=OUTLIER)) ** 2) ** 2
-    return lights.float()
+        grey = _least(torch.stack(forms).mean(0), STILL, uniform_lights(dtype=torch.float64)[:, 0], mean)
+        lights = torch.stack([_least(form, COLOURLESS, grey, mean) for form in forms], -1)
+        residual = _residuals(points, brightness, basis @ grey, weight, count)
+        weight = counted / (1 + (residual / OUTLIER) ** 2) ** 2
+    return (lights / (sh_basis(_facing(lights.dtype)) @ lights).mean(0)).float()
 
 
 def shading_of(normals: Tensor, lights: Tensor) -> Tensor:
@@ -77,9 +79,8 @@ def _form(points: Tensor, colours: Tensor, basis: Tensor, weight: Tensor, skin: 
     return form / weight.sum().clamp(min=1e-9)
 
 
-def _least(form: Tensor, hold: float, light: Tensor) -> Tensor:
-    """(9,) the minimum of l F l + hold |l - light|^2 with a mean shading of 1."""
-    mean = sh_basis(_facing(form.dtype)).mean(0)
+def _least(form: Tensor, hold: float, light: Tensor, mean: Tensor) -> Tensor:
+    """(9,) the minimum of l F l + hold |l - light|^2 with mean . l = 1."""
     held = form + hold * torch.eye(len(form), dtype=form.dtype)
     free, along = torch.linalg.solve(held, hold * light), torch.linalg.solve(held, mean)
     return free + along * (1 - mean @ free) / (mean @ along)
@@ -93,11 +94,11 @@ def _eliminated(points: Tensor, colours: Tensor, basis: Tensor, weight: Tensor, 
     return together - (crossed / squares[:, None]).T @ crossed
 
 
-def _residuals(points: Tensor, colours: Tensor, shading: Tensor, weight: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """(N,) shading less that of each point's best albedo, and how far rounding to bytes alone may put it."""
+def _residuals(points: Tensor, colours: Tensor, shading: Tensor, weight: Tensor, count: int) -> Tensor:
+    """(N,) shading less that of each point's best albedo."""
     told = _per_point(points, weight * shading * colours, count)
-    inverse = (told / _per_point(points, weight * colours**2, count).clamp(min=1e-9))[points]
-    return shading - inverse * colours, inverse.abs() * ROUNDING
+    inverse = told / _per_point(points, weight * colours**2, count).clamp(min=1e-9)
+    return shading - inverse[points] * colours
 
 
 def _per_point(points: Tensor, values: Tensor, count: int) -> Tensor:
