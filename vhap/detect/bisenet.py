@@ -11,8 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 N_CLASSES = 19
-STRIDE = 32
-"""Sides of pictures are multiples of it."""
 
 
 class BiSeNet(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,9 @@ def _opened(path: Path, content: bytes) -> Any:
             output_category_mask=False,
             output_confidence_masks=True,
         )
-        with starting_networks():
+        with starting_networks(), warnings.catch_warnings():
+            # MediaPipe's own use of protobuf.
+            warnings.filterwarnings("ignore", "MessageFactory class is deprecated", UserWarning)
             return tasks.vision.ImageSegmenter.create_from_options(options)
     # MediaPipe and flatbuffers raise almost any exception on damaged files; all of them mean the same here.
     except Exception as error:
