@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,17 @@ from subject_run import loaded_once, moved_result, write_flame2020
 from trainer_reader import Flame, HravatarReader, imavatar_projected
 
 from vhap import export_as_nerf_dataset
-from vhap.config.data import DataConfig
+from vhap.config.data import DataConfig, MultiviewDataConfig
+from vhap.config.export import ExportConfig
 from vhap.config.loading import save_config
-from vhap.config.track import ExperimentConfig, ModelConfig, TrackConfig
+from vhap.config.track import ExperimentConfig, ModelConfig, MultiviewTrackConfig, TrackConfig
 from vhap.data.results import load_result, save_result
+from vhap.model.builtin import load_builtin
+from vhap.pipeline.export_relightable import check_relightable
 from vhap.pipeline.heads import configured_head
 from vhap.pipeline.rendered_frames import open_run
 from vhap.relightable.head_files import read_flame_params
+from vhap.util.errors import InputError
 
 SIZE, COUNT = (120, 200), 3
 
@@ -91,7 +96,8 @@ def test_pictures_are_straight_and_empty_outside(tmp_path, run_folder, flame) ->
     assert set(np.unique(stored[..., 3])) <= {0, 100, 255}
     soft = stored[stored[..., 3] == 100]
     assert (soft[:, 2] == 100).all()
-    assert (soft[:, 1] >= 90).all()
+    # Premultiplied, rows 90 to 119 would have at most 47.
+    assert (soft[:, 1] > 80).all()
     assert not stored[stored[..., 3] == 0].any()
 
 
@@ -158,3 +164,20 @@ def test_other_heads_and_other_folders_are_refused(tmp_path, run_folder, capsys)
         export(copy.parent, tmp_path / "other", "hravatar")
     assert "expected a run of FLAME for --layout hravatar" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
+
+
+def test_without_mattes_the_head_s_silhouette_is_the_alpha(tmp_path, run_folder) -> None:
+    root = run_folder.parent
+    shutil.copytree(root, tmp_path / "data", ignore=shutil.ignore_patterns("alpha_maps"))
+    config = next((tmp_path / "data" / "out").glob("*/config.yml"))
+    config.write_text(config.read_text().replace(str(root), str(tmp_path / "data")))
+    target = export(tmp_path / "data" / "out", tmp_path / "out", "hravatar")
+    alpha = np.array(Image.open(target / "image" / "00000.png"))[..., 3]
+    assert 0.02 < (alpha > 127).mean() < 0.9
+
+
+def test_a_rig_is_refused() -> None:
+    data = MultiviewDataConfig(root_folder=Path("root"), sequence="person")
+    config = ExportConfig(Path("run"), Path("target"), layout="imavatar")
+    with pytest.raises(InputError, match="found one of a rig"):
+        check_relightable(config, MultiviewTrackConfig(data), load_builtin())

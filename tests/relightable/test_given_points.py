@@ -57,6 +57,9 @@ def test_detections_behind_the_points_say_more(tmp_path) -> None:
     found = detections_behind(file, given, SIZE)
     assert found is not None
     np.testing.assert_allclose(found.points, points, atol=1e-6)
+    faces["00002.png"][5][0] += 1
+    given, _ = read_given_points(*write(tmp_path, faces), NAMES, SIZE)
+    assert detections_behind(file, given, SIZE) is not None
     faces["00002.png"][30][0] += 0.1
     given, _ = read_given_points(*write(tmp_path, faces), NAMES, SIZE)
     assert detections_behind(file, given, SIZE) is None

@@ -13,7 +13,7 @@ from vhap.data.plausible import NO_DETECTION
 from vhap.detect.ibug import MEDIAPIPE_OF_IBUG
 from vhap.relightable.point_files import read_irises, read_keypoints
 
-N_FACE = 68
+N_FACE, N_JAW_LINE = 68, 17
 IMAGE_LEFT, IMAGE_RIGHT = 68, 69
 """The irises among the 70 points. iris.json has the image's right one first."""
 ROUNDING_PX = 2e-3
@@ -49,8 +49,9 @@ def read_given_points(
 
 
 def detections_behind(file: Path, given: Landmarks, size: tuple[int, int]) -> Landmarks | None:
-    """MediaPipe's 478 points in a landmark file, if the given 68 are some of them in every picture: they say more. None
-    where there is no such file, or where the given points are others.
+    """MediaPipe's 478 points in a landmark file, if the given ones inside the face are some of them in every picture:
+    they say more. None where there is no such file, or where the given points are others. The jaw line is not
+    compared: that of keypoint.json may be moved to the visible outline.
 
     size: (height, width) of the pictures.
     """
@@ -60,9 +61,9 @@ def detections_behind(file: Path, given: Landmarks, size: tuple[int, int]) -> La
     if found.timestep_ids is None or not set(given.timestep_ids) <= set(found.timestep_ids):
         return None
     found = load_landmarks(file, given.timestep_ids)
-    chosen = found.points[:, MEDIAPIPE_OF_IBUG[:N_FACE]]
+    chosen = found.points[:, MEDIAPIPE_OF_IBUG[N_JAW_LINE:N_FACE]]
     seen = given.detected
-    gaps = np.abs(chosen - given.points[:, :N_FACE])[seen, ..., :2] * (size[1], size[0])
+    gaps = np.abs(chosen - given.points[:, N_JAW_LINE:N_FACE])[seen, ..., :2] * (size[1], size[0])
     if not np.array_equal(seen, found.detected) or (gaps.size and gaps.max() > ROUNDING_PX):
         return None
     return replace(found, sources=None)
