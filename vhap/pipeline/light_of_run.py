@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -9,11 +10,14 @@ from vhap.geometry.meshes import vertex_normals
 from vhap.pipeline.rendered_frames import RunScene
 from vhap.tracking.light_separation import PointViews, separate_light
 from vhap.util.choice import even_choice
+from vhap.util.optional import import_or_explain
 
 MOST_PICTURES = 60
 SAME_PLACE_M = 0.004
 """Between a vertex and the surface that its pixel shows."""
 LEAST_FACING, LEAST_ALPHA = 0.3, 0.95
+DETAIL = 0.015
+"""Spread of the blur that takes spots and pores out, in sides of a square as large as the head."""
 NOT_SKIN = ("eyeballs", "teeth", "teeth_upper", "teeth_lower", "lip_inside", "hair", "boundary")
 NOT_ALIKE = ("lips_tight", "brows")
 """Of another colour than the rest of the face."""
@@ -53,4 +57,14 @@ def vertices_seen(scene: RunScene, row: int, view: int, wanted: Tensor) -> Point
     if frame.alpha is not None:
         kept &= frame.alpha.reshape(-1)[pixel] > LEAST_ALPHA
     ids = torch.nonzero(kept).flatten()
-    return PointViews(ids.cpu(), frame.rgb.reshape(-1, 3)[pixel[ids]].cpu(), normals[ids].cpu())
+    colours = without_detail(frame.rgb[0].cpu().numpy(), raster.mask[0].cpu().numpy())
+    return PointViews(ids.cpu(), torch.from_numpy(colours).reshape(-1, 3)[pixel[ids].cpu()], normals[ids].cpu())
+
+
+def without_detail(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """(H, W, 3) blurred inside mask (H, W) bool: a pixel beside its point would count as another shading."""
+    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    sigma = DETAIL * float(np.sqrt(mask.sum()))
+    weight = mask.astype(np.float32)
+    total = cv2.GaussianBlur(rgb * weight[..., None], (0, 0), sigma)
+    return total / np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), 1e-6)[..., None]
