@@ -40,6 +40,7 @@ COMMANDS = {
     "crop-and-matting": "vhap.crop_and_matting",
     "keypoint-detector": "vhap.keypoint_detector",
     "iris": "vhap.iris",
+    "extract-albedo": "vhap.extract_albedo",
     "demo-reconstruct": "vhap.demo_reconstruct",
     "optimize": "vhap.optimize",
 }

@@ -22,7 +22,14 @@ from vhap.config.loading import load_config, save_config
 from vhap.config.nersemble import DownloadConfig, ListConfig
 from vhap.config.preprocess import PreprocessConfig
 from vhap.config.ranges import Range, check_ranges, numbers_without_range
-from vhap.config.relightable import CropConfig, IrisConfig, KeypointConfig, OptimizeConfig, ReconstructConfig
+from vhap.config.relightable import (
+    AlbedoConfig,
+    CropConfig,
+    IrisConfig,
+    KeypointConfig,
+    OptimizeConfig,
+    ReconstructConfig,
+)
 from vhap.config.report import ReportConfig
 from vhap.config.synthetic import SyntheticConfig
 from vhap.config.track import (
@@ -62,6 +69,7 @@ REQUIRED = {
     KeypointConfig: ("--path", "s"),
     IrisConfig: ("--path", "s"),
     OptimizeConfig: ("--path", "s"),
+    AlbedoConfig: ("--input_dir", "s/image", "--output_dir", "s/albedo"),
     ReconstructConfig: ("--inputpath", "i", "--savefolder", "s"),
 }
 BAD = ("nan", "inf", "-inf", "1e300", "-1e300", "9" * 400, "9" * 5000, "-7" * 20)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from vhap.config.ranges import (
     BoxScale,
@@ -14,6 +14,7 @@ from vhap.config.ranges import (
     Index,
     Pixels,
     PrincipalPoint,
+    Range,
     Weight,
     Workers,
 )
@@ -165,5 +166,28 @@ class ReconstructConfig:
     """Head model; DECA's codes are FLAME's."""
     flame_model_path: Path | None = None
     """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in asset/flame/."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: cuda if there."""
+
+
+@dataclass(frozen=True)
+class AlbedoConfig:
+    """Takes the light out of a subject's pictures."""
+
+    input_dir: Path
+    """The subject's pictures: SUBJECT/image or SUBJECT/images."""
+    output_dir: Path
+    """Where albedo pictures are written, under the pictures' names: SUBJECT/albedo for trainers."""
+    image_interval: Annotated[int, Range(1, 1_000_000)] = 1
+    """Only pictures whose number is a multiple of this."""
+    method: Literal["picture", "texture"] = "picture"
+    """picture: the picture divided by the shading of the tracked head; texture: the tracked head's texture without
+    light, white where the head model shows nothing."""
+    head: HeadName = "auto"
+    """Head that is fitted where the subject was not tracked before."""
+    flame_model_path: Path | None = None
+    """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in asset/flame/."""
+    ict_facekit_path: Path | None = None
+    """The FaceXModel folder of ICT-FaceKit. Default: $VHAP_ICT_FACEKIT."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: cuda if there."""

@@ -1,0 +1,146 @@
+"""Pictures of a subject without light: each divided by the shading of the tracked head."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vhap.config.relightable import AlbedoConfig, OptimizeConfig
+from vhap.data.pictures import write_picture
+from vhap.data.results import load_result, result_path
+from vhap.data.run_order import runs_in
+from vhap.pipeline import track
+from vhap.pipeline.heads import resolved
+from vhap.pipeline.light_of_run import light_of_run
+from vhap.pipeline.relightable_capture import SubjectCapture, subject_capture
+from vhap.pipeline.relightable_files import RUNS
+from vhap.pipeline.relightable_fit import model_options, track_config
+from vhap.pipeline.rendered_frames import RunScene, open_run
+from vhap.relightable.subject_folder import SubjectFolder
+from vhap.tracking.light_separation import shading_of
+from vhap.util.errors import InputError
+from vhap.util.lock import folder_lock
+from vhap.util.log import get_logger
+from vhap.util.optional import import_or_explain
+from vhap.util.progress import progress
+
+SMOOTH_SHARE = 0.01
+"""Spread of the blur of the shading, in sides of a square as large as the head: normals of the mesh have facets."""
+
+
+@torch.no_grad()
+def run(config: AlbedoConfig) -> Path:
+    """Writes the albedo pictures that are missing and returns their folder. InputError where there are no pictures.
+
+    The subject's newest run of these pictures is taken, whatever its head; else they are tracked.
+    """
+    subject = subject_of(config.input_dir)
+    with folder_lock(subject.path):
+        capture = subject_capture(subject)
+        wanted = wanted_names(list(capture.names.values()), config.image_interval)
+        missing = [name for name in wanted if not target_of(config, name).is_file()]
+        if not missing:
+            get_logger().info("complete already: %s", config.output_dir)
+            return config.output_dir
+        scene = open_run(run_of(config, subject, capture), with_landmarks=False)
+        rows = {capture.names[str(name)]: row for row, name in enumerate(scene.result.timestep_id)}
+        # Not the light of the fit, whose texture holds much of it.
+        lights = light_of_run(scene)
+        make = albedo_of_picture if config.method == "picture" else albedo_of_texture
+        for name in progress(missing, "albedo"):
+            write_picture(target_of(config, name), make(scene, rows[name], lights))
+    return config.output_dir
+
+
+def subject_of(input_dir: Path) -> SubjectFolder:
+    """The subject whose pictures these are. InputError where they are not named as trainers want them."""
+    subject = SubjectFolder(input_dir.absolute().parent)
+    if not input_dir.is_dir() or subject.image_folder.resolve() != input_dir.resolve():
+        raise InputError(
+            f"expected a subject's pictures, SUBJECT/image, at --input_dir {input_dir}, found "
+            f"{'another folder' if input_dir.is_dir() else 'nothing'}; correct it"
+        )
+    return subject
+
+
+def wanted_names(names: list[str], interval: int) -> list[str]:
+    """Those whose number is a multiple of interval. InputError where they are asked for and have no numbers."""
+    if interval == 1:
+        return names
+    numbers = {name: re.fullmatch(r"\d+", Path(name).stem) for name in names}
+    if odd := [name for name, number in numbers.items() if number is None]:
+        raise InputError(
+            f"expected pictures named by numbers for --image_interval {interval}, found {odd[0]}; leave it out"
+        )
+    return [name for name in names if int(Path(name).stem) % interval == 0]
+
+
+def target_of(config: AlbedoConfig, name: str) -> Path:
+    """PNG under the picture's name, as trainers look for it."""
+    return config.output_dir / (name if name.lower().endswith(".png") else f"{Path(name).stem}.png")
+
+
+def run_of(config: AlbedoConfig, subject: SubjectFolder, capture: SubjectCapture) -> Path:
+    """The newest run of all these pictures, else a new one."""
+    for folder in reversed(runs_in(subject.path / RUNS)):
+        try:
+            names = {str(name) for name in load_result(result_path(folder)).timestep_id}
+        except InputError:
+            continue
+        if names == set(capture.names) and capture.path.name in (folder / "config.yml").read_text(encoding="utf-8"):
+            return folder
+    options = OptimizeConfig(
+        subject.path,
+        head=config.head,
+        flame_model_path=config.flame_model_path,
+        ict_facekit_path=config.ict_facekit_path,
+        device=config.device,
+        allow_other_head=True,
+    )
+    return track.run_once(track_config(options, subject, capture, resolved(model_options(options)), None))
+
+
+def albedo_of_picture(scene: RunScene, row: int, lights: Tensor) -> np.ndarray:
+    """(H, W, 3) uint8: the picture divided by the shading, in the colours' own values, as tracking models it; over
+    white. Beside the head the shading goes on as it is at the head's rim."""
+    rendering, frame = scene.render(row)
+    mask = rendering.raster.mask[0].cpu().numpy()
+    shading = np.ones((*mask.shape, 3), np.float32)
+    shading.reshape(-1, 3)[rendering.raster.pixels.cpu().numpy()] = shading_of(rendering.normals, lights).cpu()
+    shading = carried_on(shading, mask)
+    picture = frame.rgb[0].cpu().numpy()
+    alpha = np.ones(mask.shape, np.float32) if frame.alpha is None else frame.alpha[0].cpu().numpy()
+    # The capture has put the person over white already, which no light shades.
+    person = picture - (1 - alpha[..., None])
+    return to_bytes(person / shading + (1 - alpha[..., None]))
+
+
+def albedo_of_texture(scene: RunScene, row: int, lights: Tensor) -> np.ndarray:
+    """(H, W, 3) uint8: the head as it was fitted, texture times the fit's light, divided by the shading; over white."""
+    rendering, frame = scene.render(row)
+    picture = torch.ones_like(frame.rgb)
+    fitted = rendering.albedo * rendering.shading
+    picture.view(-1, 3)[rendering.raster.pixels] = fitted / shading_of(rendering.normals, lights)
+    return to_bytes(picture[0].cpu().numpy())
+
+
+def carried_on(shading: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """(H, W, 3) the shading inside mask (H, W), smoothed, and outside that of the nearest pixel inside."""
+    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    if not mask.any():
+        return np.ones_like(shading)
+    _, labels = cv2.distanceTransformWithLabels(
+        (~mask).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    of_label = np.zeros((labels.max() + 1, 3), np.float32)
+    of_label[labels[mask]] = shading[mask]
+    sigma = SMOOTH_SHARE * float(np.sqrt(mask.sum()))
+    return cv2.GaussianBlur(of_label[labels], (0, 0), max(sigma, 0.5))
+
+
+def to_bytes(picture: np.ndarray) -> np.ndarray:
+    return np.round(255 * picture.clip(0, 1)).astype(np.uint8)
