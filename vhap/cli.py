@@ -43,6 +43,7 @@ COMMANDS = {
     "extract-albedo": "vhap.extract_albedo",
     "demo-reconstruct": "vhap.demo_reconstruct",
     "optimize": "vhap.optimize",
+    "preprocess-relightable": "vhap.preprocess_relightable",
 }
 ALIASES = {"benchmark": "nersemble-benchmark"}
 

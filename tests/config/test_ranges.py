@@ -29,6 +29,7 @@ from vhap.config.relightable import (
     KeypointConfig,
     OptimizeConfig,
     ReconstructConfig,
+    RelightableConfig,
 )
 from vhap.config.report import ReportConfig
 from vhap.config.synthetic import SyntheticConfig
@@ -69,6 +70,7 @@ REQUIRED = {
     KeypointConfig: ("--path", "s"),
     IrisConfig: ("--path", "s"),
     OptimizeConfig: ("--path", "s"),
+    RelightableConfig: ("--source", "s", "--name", "n"),
     AlbedoConfig: ("--input_dir", "s/image", "--output_dir", "s/albedo"),
     ReconstructConfig: ("--inputpath", "i", "--savefolder", "s"),
 }

@@ -191,3 +191,36 @@ class AlbedoConfig:
     """The FaceXModel folder of ICT-FaceKit. Default: $VHAP_ICT_FACEKIT."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: cuda if there."""
+
+
+@dataclass(frozen=True)
+class RelightableConfig:
+    """SOURCE/NAME holds NAME.mp4, or pictures of your own in image/; after it everything that trainers read."""
+
+    source: Path
+    """Folder of subjects."""
+    name: str
+    """The subject: its folder's name in --source, and that of its video."""
+    fps: FramesASecondOrOwn = -1
+    """Pictures taken from each second of video, at most as many as it has; -1: all."""
+    image_size: tuple[Pixels, Pixels] = (512, 512)
+    """Height and width of the pictures that are written."""
+    mask_clothes: bool = True
+    """Make clothes transparent."""
+    image_interval: Annotated[int, Range(1, 1_000_000)] = 3
+    """Albedo of the pictures whose number is a multiple of this."""
+    person: str | None = None
+    """Whom to follow where several are seen: 2 the second from the left, 640,360 who is at that pixel, auto the
+    largest."""
+    shape_from: Path = Path(".")
+    """Folder of another subject of the same person, whose shape is kept; `.` for none."""
+    head: HeadName = "flame"
+    """Head that is fitted; trainers read FLAME's numbers only."""
+    allow_other_head: bool = False
+    """With another --head: go on without tracked_params.json's meaning, and write meshes beside it."""
+    flame_model_path: Path | None = None
+    """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in asset/flame/."""
+    ict_facekit_path: Path | None = None
+    """The FaceXModel folder of ICT-FaceKit. Default: $VHAP_ICT_FACEKIT."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: cuda if there."""

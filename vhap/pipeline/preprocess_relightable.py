@@ -1,0 +1,86 @@
+"""The steps that prepare a relightable avatar's subject, one after the other. Each completes what is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vhap.config.relightable import (
+    AlbedoConfig,
+    CropConfig,
+    IrisConfig,
+    KeypointConfig,
+    OptimizeConfig,
+    ReconstructConfig,
+    RelightableConfig,
+)
+from vhap.config.report import ReportConfig
+from vhap.data.results import newest_run
+from vhap.pipeline import (
+    relightable_albedo,
+    relightable_codes,
+    relightable_crop,
+    relightable_fit,
+    relightable_points,
+    report,
+)
+from vhap.pipeline.heads import resolved
+from vhap.pipeline.relightable_files import RUNS
+from vhap.relightable.subject_folder import SubjectFolder
+
+
+def run(config: RelightableConfig) -> Path:
+    """Returns the page of the fit. InputError, before anything is written, where the head cannot be used."""
+    subject = SubjectFolder(config.source / config.name)
+    optimize = OptimizeConfig(
+        subject.path,
+        shape_from=config.shape_from,
+        n_shape=100,
+        n_expr=50,
+        with_translation=True,
+        head=config.head,
+        allow_other_head=config.allow_other_head,
+        flame_model_path=config.flame_model_path,
+        ict_facekit_path=config.ict_facekit_path,
+        device=config.device,
+    )
+    relightable_fit.require_flame(resolved(relightable_fit.model_options(optimize)), optimize)
+    relightable_crop.run(
+        CropConfig(
+            config.source,
+            config.name,
+            fps=config.fps,
+            image_size=config.image_size,
+            matting=True,
+            crop_image=True,
+            mask_clothes=config.mask_clothes,
+            person=config.person,
+            device=config.device,
+        )
+    )
+    relightable_points.run_keypoints(KeypointConfig(subject.path, device=config.device))
+    relightable_points.run_irises(IrisConfig(subject.path))
+    relightable_fit.run(optimize)
+    images = subject.image_folder
+    if config.head == "flame":
+        relightable_codes.run(
+            ReconstructConfig(
+                images,
+                subject.path / "deca",
+                head=config.head,
+                flame_model_path=config.flame_model_path,
+                device=config.device,
+            )
+        )
+    relightable_albedo.run(
+        AlbedoConfig(
+            images,
+            subject.albedo_folder,
+            image_interval=config.image_interval,
+            head=config.head,
+            flame_model_path=config.flame_model_path,
+            ict_facekit_path=config.ict_facekit_path,
+            device=config.device,
+        )
+    )
+    page = newest_run(subject.path / RUNS) / "report.html"
+    return page if page.is_file() else report.run(ReportConfig(subject.path / RUNS))
