@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from vhap.config.loading import save_config
@@ -117,3 +118,17 @@ def test_shading_goes_on_beside_the_head():
     shading = np.where(mask[..., None], np.float32(0.5), np.float32(9)) * np.ones(3, np.float32)
     assert np.abs(relightable_albedo.carried_on(shading, mask) - 0.5).max() < 1e-5
     assert np.array_equal(relightable_albedo.carried_on(shading, mask & False), np.ones((20, 20, 3), np.float32))
+
+
+def test_a_subject_without_a_run_is_tracked_first(config, monkeypatch):
+    run = next((config.input_dir.parent / "track").iterdir())
+    kept = run.rename(config.input_dir.parent / "kept")
+
+    def tracked(options):
+        assert torch.is_grad_enabled()
+        assert options.model.head == "builtin"
+        return kept.rename(run)
+
+    monkeypatch.setattr(relightable_albedo.track, "run_once", tracked)
+    relightable_albedo.run(replace(config, image_interval=4))
+    assert len(list(config.output_dir.iterdir())) == 2

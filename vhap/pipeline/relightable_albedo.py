@@ -32,7 +32,6 @@ SMOOTH_SHARE = 0.01
 """Spread of the blur of the shading, in sides of a square as large as the head: normals of the mesh have facets."""
 
 
-@torch.no_grad()
 def run(config: AlbedoConfig) -> Path:
     """Writes the albedo pictures that are missing and returns their folder. InputError where there are no pictures.
 
@@ -48,11 +47,12 @@ def run(config: AlbedoConfig) -> Path:
             return config.output_dir
         scene = open_run(run_of(config, subject, capture), with_landmarks=False)
         rows = {capture.names[str(name)]: row for row, name in enumerate(scene.result.timestep_id)}
-        # Not the light of the fit, whose texture holds much of it.
-        lights = light_of_run(scene)
         make = albedo_of_picture if config.method == "picture" else albedo_of_texture
-        for name in progress(missing, "albedo"):
-            write_picture(target_of(config, name), make(scene, rows[name], lights))
+        with torch.no_grad():
+            # Not the light of the fit, whose texture holds much of it.
+            lights = light_of_run(scene)
+            for name in progress(missing, "albedo"):
+                write_picture(target_of(config, name), make(scene, rows[name], lights))
     return config.output_dir
 
 
