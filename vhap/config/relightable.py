@@ -51,6 +51,12 @@ class CropConfig:
     """Write colours times alpha, as older tools did; trainers that composite count soft edges twice then."""
     keep_masks: bool = False
     """With --matting: keep alpha maps in mask/ and class maps in seg/."""
+    parsing: Literal["auto", "mediapipe", "face-parsing"] = "auto"
+    """With --matting: what tells the 19 classes of seg/. face-parsing: BiSeNet with weights of yours, which tells
+    clothes as well; mediapipe: landmarks and colours; auto: face-parsing where its weights are found, else
+    mediapipe."""
+    parsing_weights: Path | None = None
+    """Weights of face-parsing (79999_iter.pth); by default the environment, then the cache folder."""
     person: str | None = None
     """Whom to follow where several are seen: 2 the second from the left, 640,360 who is at that pixel of the video (of
     --crop_range, where it is given), auto the largest."""

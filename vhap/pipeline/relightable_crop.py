@@ -21,7 +21,7 @@ from vhap.data.foreground import own_colors
 from vhap.data.input_alpha import takes_input_alpha, write_alpha_maps
 from vhap.data.landmark_files import Landmarks, save_landmarks
 from vhap.data.pictures import common_size, list_pictures, read_alpha, read_rgb, some_names, write_picture
-from vhap.data.provenance import Provenance
+from vhap.data.provenance import Provenance, content_digest
 from vhap.data.sequence_folder import SequenceFolder
 from vhap.detect.clothes import ClothesModel, learn_clothes
 from vhap.detect.ibug import with_visible_jaw
@@ -30,7 +30,9 @@ from vhap.detect.matte_check import check_mattes, warn_of
 from vhap.detect.matting import Matting, MattingThroughTime, make_matting, matte_pictures, matting_options
 from vhap.detect.person import person_options
 from vhap.detect.tracked_faces import TrackedFaces, faces_of_sequence
+from vhap.pipeline.parsed_clothes import ParsedClothes
 from vhap.pipeline.relightable_faces import by_stem, find_faces
+from vhap.pipeline.relightable_parsing import NetworkParser, open_parser
 from vhap.pipeline.relightable_source import (
     ALL_FRAMES,
     Source,
@@ -98,6 +100,9 @@ def decisive_options(config: CropConfig) -> dict[str, Any]:
         options |= {"crop_box": config.crop_box, "bbox_scale": config.bbox_scale}
     if config.matting:
         options |= {"mask_clothes": config.mask_clothes, "premultiplied": config.premultiplied}
+        options |= {"parsing": config.parsing}
+        if config.parsing_weights is not None:
+            options |= {"parsing_weights": content_digest(config.parsing_weights)}
         made_by = matting_options(config.matting_method, config.matting_weights, Path())
         options |= {"matting_method": config.matting_method} | {k: v for k, v in made_by.items() if k == "weights"}
     return options
@@ -217,7 +222,9 @@ def _compose(job: _Job, record: CropRecord, matting: AnyMatting) -> None:
         matte_pictures(pictures, maps, matting, job.sequence, options, faces=faces)
     warn_of(check_mattes(list(pictures), maps, faces.points), len(pictures), job.subject.path / "image")
     points, inside = _points_px(faces, record.crop), record.crop.inside()
-    clothes = _learn(pictures, maps, points)
+    parser = open_parser(config.parsing, config.parsing_weights, device=config.device)
+    learned = None if isinstance(parser, NetworkParser) else _learn(pictures, maps, points)
+    clothes = ParsedClothes(parser, learned)
     for row, (name, path) in enumerate(progress(pictures.items(), "pictures", len(pictures))):
         _compose_one(job, path, maps / f"{name}.png", clothes, points[row], inside)
 
@@ -312,6 +319,8 @@ def _check(config: CropConfig) -> None:
             raise InputError(
                 f"expected --crop_range y0 y1 x0 x1 with y0 < y1 and x0 < x1, found {y0} {y1} {x0} {x1}; correct it"
             )
+    if config.parsing_weights is not None and not config.parsing_weights.expanduser().is_file():
+        raise InputError(f"expected weights at --parsing_weights {config.parsing_weights}, found none; correct it")
     if config.keep_masks and not config.matting:
         raise InputError("expected --matting with --keep_masks, found none; give it, or leave --keep_masks out")
 
