@@ -15,7 +15,9 @@ from vhap.config.relightable import AlbedoConfig, OptimizeConfig
 from vhap.config.synthetic import SyntheticConfig
 from vhap.data.pictures import read_alpha, read_rgb
 from vhap.data.results import load_result, save_result
+from vhap.data.run_order import runs_in
 from vhap.pipeline import relightable_albedo
+from vhap.pipeline.captures import read_capture
 from vhap.pipeline.heads import resolved
 from vhap.pipeline.make_synthetic_capture import run as make_capture
 from vhap.pipeline.relightable_capture import subject_capture
@@ -61,7 +63,9 @@ def made(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def config(made, tmp_path) -> AlbedoConfig:
+def config(made, tmp_path, monkeypatch) -> AlbedoConfig:
+    # Runs that are the truth have no checkpoint.
+    monkeypatch.setattr(relightable_albedo, "finished_run", lambda made: runs_in(made.exp.output_folder)[-1])
     shutil.copytree(made, tmp_path / "S", symlinks=True)
     run = next((tmp_path / "S" / "track").iterdir()) / "config.yml"
     run.write_text(run.read_text().replace(str(made.parent), str(tmp_path)))
@@ -100,6 +104,32 @@ def test_a_second_run_changes_nothing_and_the_interval_chooses(config):
     relightable_albedo.run(config)
     assert len(list(config.output_dir.iterdir())) == FRAMES
     assert all((config.output_dir / name).stat().st_mtime_ns == time for name, time in before.items())
+
+
+def test_albedo_of_another_way_or_picture_is_made_again_and_that_of_others_is_kept(config, caplog):
+    config.output_dir.mkdir()
+    own = config.output_dir / "00000.png"
+    Image.new("RGB", (SIZE, SIZE)).save(own)
+    relightable_albedo.run(replace(config, image_interval=4))
+    assert "1 pictures in" in caplog.text
+    assert not np.asarray(Image.open(own)).any()
+    before = (config.output_dir / "00004.png").read_bytes()
+    relightable_albedo.run(replace(config, image_interval=4, method="texture"))
+    assert (config.output_dir / "00004.png").read_bytes() != before
+    assert not np.asarray(Image.open(own)).any()
+
+
+def test_pictures_over_black_get_the_same_albedo(config):
+    """Premultiplied colours are tracked over black."""
+    relightable_albedo.run(config)
+    scene = open_run(config.input_dir.parent / "track", with_landmarks=False)
+    lights = uniform_lights()
+    white = relightable_albedo.albedo_of_picture(scene, 0, lights)
+    data = replace(scene.config.data, background_color=None)
+    capture = read_capture(replace(data, background_color="black"))
+    black = replace(scene, config=replace(scene.config, data=data), capture=capture)
+    found = relightable_albedo.albedo_of_picture(black, 0, lights)
+    assert np.abs(found.astype(int) - white.astype(int)).max() <= 2
 
 
 def test_other_folders_are_one_line(config, tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from vhap.config.data import LandmarkSource
-from vhap.config.ranges import CountOrNone, Downsampling, Index, Range, Seed
+from vhap.config.ranges import CountOrNone, Index, Range, Seed
 from vhap.config.track import ModelConfig
 
 Benchmark = Literal["nvs", "mono_flame_avatar", "svfr"]
@@ -63,6 +63,8 @@ class ValidateConfig:
     """Which benchmark it is for; left out, its files say so."""
     participant: tuple[str, ...] = ("all",)
     """all, or the numbers of those whom a part of the submission is of; what the others lack is no fault then."""
+    sequence: tuple[str, ...] = ("all",)
+    """all, or the names of the sequences that a part is of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +83,7 @@ class BenchmarkTrackingConfig:
     """The head, as in every tracking command."""
     landmark_source: LandmarkSource = "mediapipe"
     """Landmark detector."""
-    n_downsample_rgb: Downsampling | None = None
+    n_downsample_rgb: Literal[2, 4, 8] | None = None
     """Track on smaller copies of the pictures, which are made where they are missing."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: cuda if there."""

@@ -18,6 +18,7 @@ import numpy as np
 
 from vhap.data.landmark_files import Landmarks, save_landmarks
 from vhap.data.pictures import common_size, read_rgb, some_names
+from vhap.data.plausible import FaceError
 from vhap.data.provenance import Provenance
 from vhap.detect.person import AUTO, PERSON, faces_as_text, find_face, follow_person, fullest_frame, parse_person
 from vhap.util.cached import read_cached
@@ -85,7 +86,7 @@ class LandmarkPass:
         chosen = self._chosen_faces(faces, (height, width), detectors)
         seen = [points for points in chosen if points is not None]
         if not seen and self.points_if_unseen is None:
-            raise InputError(
+            raise FaceError(
                 f"expected a face in some of {len(files)} pictures in {files[0].parent}, found none by {label}; "
                 "check that the video shows one, or choose another landmark_source"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from vhap.data.pictures import same_shape
 from vhap.data.provenance import content_digest
 from vhap.data.results import result_path
 from vhap.data.rig_capture import RigCapture
+from vhap.data.video import frame_times
 from vhap.geometry.cameras import Camera
 from vhap.nersemble.benchmark.constants import BENCHMARK_NVS_HOLD_OUT_SERIALS
 from vhap.nersemble.benchmark.mesh_submission import SVFRSubmissionDataWriter
@@ -39,14 +41,16 @@ CHECKED_PICTURES = 8
 def run(config: BenchmarkRunConfig) -> dict[str, list[Any]] | None:
     """What is wrong with the submission, by kind: nothing, unless an earlier one of the same name held more. None of a
     dry run."""
-    output = config.output_folder or config.zip.with_name(f"{config.zip.name}.runs")
+    output = Path(os.path.abspath(config.output_folder or config.zip.with_name(f"{config.zip.name}.runs")))
     sequences = chosen_sequences(config)
     if config.dry_run:
         benchmark_estimate.describe(sequences, config)
         return None
     (make_videos if config.benchmark == "nvs" else make_meshes)(sequences, config, output)
     folder = config.folder if config.benchmark == "nvs" else None
-    return benchmark_validate.run(ValidateConfig(config.zip, folder, config.benchmark, config.participant))
+    return benchmark_validate.run(
+        ValidateConfig(config.zip, folder, config.benchmark, config.participant, config.sequence)
+    )
 
 
 def make_videos(sequences: list[BenchmarkSequence], config: BenchmarkRunConfig, output: Path) -> None:
@@ -54,28 +58,30 @@ def make_videos(sequences: list[BenchmarkSequence], config: BenchmarkRunConfig, 
     so are those of other participants in an archive of that name."""
     metadata = NVSMetadata.load(config.folder)
     for sequence in sequences:
-        expected_length(metadata, sequence.participant, sequence.name)
+        require_length(sequence, expected_length(metadata, sequence.participant, sequence.name))
     with NVSSubmissionDataWriter(config.zip, metadata=metadata) as writer:
         writer.keep_packed()
         for sequence in sequences:
             folder = track_sequence(sequence, config, output)
-            records = Rendered(folder, config.zip)
+            records, key = Rendered(folder), (sequence.participant, sequence.name)
             missing = [
                 serial
                 for serial in BENCHMARK_NVS_HOLD_OUT_SERIALS
-                if not (records.is_current(serial) and writer.has_video(sequence.participant, sequence.name, serial))
+                if not (
+                    writer.has_video(sequence.participant, sequence.name, serial)
+                    and records.is_current(serial, writer.path_of(get_video_path(*key, serial)))
+                )
             ]
             if not missing:
                 get_logger().info("rendered already: %s", sequence.folder_name)
                 continue
             scene = open_run(folder, device=track.choose_device(config.device), with_landmarks=False)
-            require_every_frame(scene, expected_length(metadata, sequence.participant, sequence.name))
             report_left_out(scene, sequence)
             for serial in missing:
                 name = get_video_path(sequence.participant, sequence.name, serial)
                 frames = hold_out_frames(scene, hold_out_camera(scene, serial), name)
                 writer.add_video(sequence.participant, sequence.name, serial, frames)
-                records.note(serial)
+                records.note(serial, writer.path_of(name))
 
 
 def make_meshes(pictures: list[BenchmarkSequence], config: BenchmarkRunConfig, output: Path) -> None:
@@ -118,12 +124,13 @@ def hold_out_frames(scene: RunScene, camera: Camera, description: str) -> Iterat
         yield (picture[0].clamp(0, 1) * 255).round().byte().cpu().numpy()
 
 
-def require_every_frame(scene: RunScene, count: int) -> None:
-    if scene.n_rows != count:
-        raise InputError(
-            f"expected a timestep for each of the {count} frames in the metadata, found {scene.n_rows} in "
-            f"{scene.folder}; download the videos again, and remove {scene.sequence_folder / 'images'}/*.jpg"
-        )
+def require_length(sequence: BenchmarkSequence, count: int) -> None:
+    """InputError where a video has not as many frames as the metadata say."""
+    for path in sorted((sequence.source / "images").glob("*.mp4")):
+        if (found := len(frame_times(path)[0])) != count:
+            raise InputError(
+                f"expected {count} frames in {path}, as the metadata say, found {found}; download it again"
+            )
 
 
 def report_left_out(scene: RunScene, sequence: BenchmarkSequence) -> None:
@@ -147,22 +154,18 @@ def report_left_out(scene: RunScene, sequence: BenchmarkSequence) -> None:
 
 @dataclass(frozen=True)
 class Rendered:
-    """Which tracking the videos of an archive show, kept in the run folder."""
+    """Which videos show the tracking of a run folder, kept there."""
 
     run: Path
-    zip: Path
 
-    def is_current(self, serial: str) -> bool:
-        return self._read().get(self._key(serial)) == self._digest()
+    def is_current(self, serial: str, video: Path) -> bool:
+        return self._read().get(serial) == self._digest(video)
 
-    def note(self, serial: str) -> None:
-        write_json(self.run / RENDERED, {**self._read(), self._key(serial): self._digest()})
+    def note(self, serial: str, video: Path) -> None:
+        write_json(self.run / RENDERED, {**self._read(), serial: self._digest(video)})
 
-    def _key(self, serial: str) -> str:
-        return f"{self.zip.absolute()}:{serial}"
-
-    def _digest(self) -> str:
-        return content_digest(result_path(self.run))
+    def _digest(self, video: Path) -> str:
+        return f"{content_digest(result_path(self.run))} {content_digest(video)}"
 
     def _read(self) -> dict[str, str]:
         path = self.run / RENDERED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from vhap.config.benchmark import Benchmark, BenchmarkTrackConfig, BenchmarkTrac
 from vhap.config.data import DataConfig, NersembleV2DataConfig
 from vhap.config.preprocess import PreprocessConfig
 from vhap.config.track import ExperimentConfig, LogConfig, MonocularTrackConfig, NersembleV2TrackConfig, TrackConfig
-from vhap.data.results import result_epochs, save_result
+from vhap.data.results import TrackResult, load_result, result_epochs, result_path, save_result
 from vhap.data.run_order import runs_in
 from vhap.nersemble.benchmark import assets
 from vhap.nersemble.benchmark.constants import (
@@ -23,7 +24,7 @@ from vhap.nersemble.benchmark.flame_tracking import FlameTracking
 from vhap.pipeline import preprocess_video, track
 from vhap.pipeline.captures import read_capture
 from vhap.pipeline.heads import configured_head
-from vhap.pipeline.run_folder import start_run_folder
+from vhap.pipeline.run_folder import same_options, start_run_folder
 from vhap.util.errors import InputError
 from vhap.util.files import read_bytes, write_bytes
 from vhap.util.lock import folder_lock
@@ -58,10 +59,10 @@ def run(config: BenchmarkTrackConfig) -> list[Path]:
             f"expected mono_flame_avatar for --tracking given, found {config.benchmark}, which comes with no tracking; "
             "leave it out"
         )
-    chosen = chosen_sequences(config)
+    chosen, output = chosen_sequences(config), Path(os.path.abspath(config.output_folder))
     if config.tracking == "given":
-        return [run_of_given_tracking(sequence, config, config.output_folder) for sequence in chosen]
-    return [track_sequence(sequence, config, config.output_folder) for sequence in chosen]
+        return [run_of_given_tracking(sequence, config, output) for sequence in chosen]
+    return [track_sequence(sequence, config, output) for sequence in chosen]
 
 
 def chosen_sequences(config: BenchmarkTrackingConfig) -> list[BenchmarkSequence]:
@@ -86,11 +87,13 @@ def chosen_sequences(config: BenchmarkTrackingConfig) -> list[BenchmarkSequence]
             "expected sequences with videos, found test sequences alone, of which mono_flame_avatar gives none; choose "
             "others with --sequence"
         )
-    missing = [sequence for sequence in found if not sequence.source.exists()]
-    if missing:
-        participants = " ".join(str(number) for number in sorted({sequence.participant for sequence in missing}))
+    wanted = ("images",) if benchmark == "svfr" else ("calibration", "images", "alpha_maps")
+    paths = assets.list_files(replace(selection, assets=wanted))
+    if missing := [path for path in paths if not (folder / benchmark / path).is_file()]:
+        participants = " ".join(dict.fromkeys(str(int(path.split("/")[0])) for path in missing))
         raise InputError(
-            f"expected {missing[0].source}, found nothing (and so {len(missing)} of {len(found)}); download them by "
+            f"expected {folder / benchmark / missing[0]}, found nothing (and so {len(missing)} of {len(paths)} files); "
+            "download them by "
             f"`vhap benchmark download {folder} {benchmark} --participant {participants}`, or choose with --participant"
         )
     return found
@@ -98,7 +101,8 @@ def chosen_sequences(config: BenchmarkTrackingConfig) -> list[BenchmarkSequence]
 
 def track_sequence(sequence: BenchmarkSequence, config: BenchmarkTrackingConfig, output: Path) -> Path:
     """The run folder, in output/BENCHMARK/388_GLASSES; one that is finished with the same options is taken as it is."""
-    return track.run_once(tracking_options(prepared(sequence, config, output), config, output))
+    capture = prepared(sequence, config, output)
+    return track.run_once(tracking_options(capture, config, output), newest_change_ns(capture.source))
 
 
 def prepared(sequence: BenchmarkSequence, config: BenchmarkTrackingConfig, output: Path) -> BenchmarkSequence:
@@ -124,9 +128,21 @@ def preprocess(source: Path, config: BenchmarkTrackingConfig, target: Path | Non
     scales = () if config.n_downsample_rgb is None else (config.n_downsample_rgb,)
     preprocess_video.run(
         PreprocessConfig(
-            source, target, EVERY_FRAME_FPS, downsample_scales=scales, landmark_source=config.landmark_source
+            source,
+            target,
+            EVERY_FRAME_FPS,
+            downsample_scales=scales,
+            landmark_source=config.landmark_source,
+            device=config.device,
         )
     )
+
+
+def newest_change_ns(capture: Path) -> int:
+    """When a picture, matte or landmark file last took its place in a sequence folder."""
+    tops = [top for pattern in ("images*", "alpha_maps", "landmark2d") for top in capture.glob(pattern)]
+    folders = [path for top in tops for path in (top, *top.rglob("*")) if path.is_dir()]
+    return max((path.stat().st_mtime_ns for path in folders), default=0)
 
 
 def tracking_options(sequence: BenchmarkSequence, config: BenchmarkTrackingConfig, output: Path) -> TrackConfig:
@@ -180,10 +196,18 @@ def run_of_given_tracking(sequence: BenchmarkSequence, config: BenchmarkTracking
         )
     names = np.array([capture.timestep_ids[index] for index in result.timestep_index.tolist()])
     with folder_lock(options.exp.output_folder):
+        result = replace(result, timestep_id=names)
         for made in reversed(runs_in(options.exp.output_folder)):
-            if result_epochs(made):
+            if result_epochs(made) and same_options(made, options) and is_saved(made, result):
                 return made
         made = start_run_folder(options)
-        save_result(made / "tracked_flame_params_0.npz", replace(result, timestep_id=names))
+        save_result(made / "tracked_flame_params_0.npz", result)
     get_logger().info("the given tracking of %s as a run: %s", sequence.folder_name, made)
     return made
+
+
+def is_saved(run: Path, result: TrackResult) -> bool:
+    """Whether the run folder's result has the same motion."""
+    saved = load_result(result_path(run))
+    pairs = [(getattr(saved, name), getattr(result, name)) for name in ("rotation", "translation", "expr", "shape")]
+    return all(a.shape == b.shape and np.allclose(a, b, atol=1e-6) for a, b in pairs)

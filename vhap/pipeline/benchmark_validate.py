@@ -26,10 +26,11 @@ def run(config: ValidateConfig) -> dict[str, list[Any]]:
     """What is wrong with the submission, or with a part of it, by kind; empty where nothing is. InputError where it
     cannot be checked."""
     benchmark = config.benchmark or find_benchmark(config.zip)
-    participants = assets.select(benchmark, participants=config.participant).participants
+    selection = assets.select(benchmark, participants=config.participant, sequences=config.sequence)
+    participants, sequences = selection.participants, selection.sequences
     if benchmark == "svfr":
         with SVFRSubmissionDataReader(config.zip) as reader:
-            return reader.validate_submission(participants)
+            return reader.validate_submission(participants, sequences)
     if config.folder is None:
         raise InputError(
             f"expected the benchmark's folder, whose {benchmark}/metadata.json give the lengths of the videos, found "
@@ -37,7 +38,7 @@ def run(config: ValidateConfig) -> dict[str, list[Any]]:
         )
     kind = NVSSubmissionDataReader if benchmark == "nvs" else MonoFlameAvatarSubmissionDataReader
     with kind(config.zip, config.folder) as reader:
-        return reader.validate_submission(participants)
+        return reader.validate_submission(participants, sequences)
 
 
 def find_benchmark(zip_path: Path) -> assets.Benchmark:

@@ -64,6 +64,8 @@ def vertices_seen(scene: RunScene, row: int, view: int, wanted: Tensor) -> Point
 def without_detail(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """(H, W, 3) blurred inside mask (H, W) bool: a pixel beside its point would count as another shading."""
     cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    if not mask.any():
+        return rgb
     sigma = DETAIL * float(np.sqrt(mask.sum()))
     weight = mask.astype(np.float32)
     total = cv2.GaussianBlur(rgb * weight[..., None], (0, 0), sigma)

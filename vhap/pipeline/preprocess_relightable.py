@@ -1,4 +1,5 @@
-"""The steps that prepare a relightable avatar's subject, one after the other. Each completes what is missing."""
+"""The steps that prepare a relightable avatar's subject, one after the other. Each completes what is missing; points
+and codes that others made are kept."""
 
 from __future__ import annotations
 
@@ -43,7 +44,8 @@ def run(config: RelightableConfig) -> Path:
         ict_facekit_path=config.ict_facekit_path,
         device=config.device,
     )
-    relightable_fit.require_flame(resolved(relightable_fit.model_options(optimize)), optimize)
+    model = resolved(relightable_fit.model_options(optimize))
+    relightable_fit.require_flame(model, optimize)
     relightable_crop.run(
         CropConfig(
             config.source,
@@ -57,11 +59,14 @@ def run(config: RelightableConfig) -> Path:
             device=config.device,
         )
     )
-    relightable_points.run_keypoints(KeypointConfig(subject.path, device=config.device))
-    relightable_points.run_irises(IrisConfig(subject.path))
+    is_ours = (subject.path / "landmark2d" / "mediapipe.npz").is_file()
+    if is_ours or not subject.keypoints.is_file():
+        relightable_points.run_keypoints(KeypointConfig(subject.path, device=config.device))
+    if is_ours or not subject.irises.is_file():
+        relightable_points.run_irises(IrisConfig(subject.path))
     relightable_fit.run(optimize)
     images = subject.image_folder
-    if config.head == "flame":
+    if model.head == "flame" and not subject.codes.is_file():
         relightable_codes.run(
             ReconstructConfig(
                 images,

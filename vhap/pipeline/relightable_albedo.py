@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from vhap.config.loading import load_config
 from vhap.config.relightable import AlbedoConfig, OptimizeConfig
+from vhap.config.track import TrackConfig
 from vhap.data.pictures import write_picture
-from vhap.data.results import load_result, result_path
+from vhap.data.results import result_path
 from vhap.data.run_order import runs_in
 from vhap.pipeline import track
 from vhap.pipeline.heads import resolved
@@ -20,9 +23,11 @@ from vhap.pipeline.relightable_capture import SubjectCapture, subject_capture
 from vhap.pipeline.relightable_files import RUNS
 from vhap.pipeline.relightable_fit import model_options, track_config
 from vhap.pipeline.rendered_frames import RunScene, open_run
+from vhap.pipeline.run_folder import finished_run
 from vhap.relightable.subject_folder import SubjectFolder
 from vhap.tracking.light_separation import shading_of
 from vhap.util.errors import InputError
+from vhap.util.files import file_hash, read_json, write_json
 from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger
 from vhap.util.optional import import_or_explain
@@ -33,19 +38,26 @@ SMOOTH_SHARE = 0.01
 
 
 def run(config: AlbedoConfig) -> Path:
-    """Writes the albedo pictures that are missing and returns their folder. InputError where there are no pictures.
+    """Writes the albedo pictures that are missing, or of other pictures or another fit, and returns their folder.
+    InputError where there are no pictures. What another tool made is kept.
 
-    The subject's newest run of these pictures is taken, whatever its head; else they are tracked.
+    The subject's newest finished run of these pictures is taken, whatever its head; else they are tracked.
     """
     subject = subject_of(config.input_dir)
     with folder_lock(subject.path):
         capture = subject_capture(subject)
         wanted = wanted_names(list(capture.names.values()), config.image_interval)
-        missing = [name for name in wanted if not target_of(config, name).is_file()]
+        folder = run_of(config, subject, capture)
+        missing = without_albedo(config, wanted, f"{config.method} {file_hash(result_path(folder))}", subject)
         if not missing:
             get_logger().info("complete already: %s", config.output_dir)
             return config.output_dir
-        scene = open_run(run_of(config, subject, capture), with_landmarks=False)
+        scene = open_run(folder, device=track.choose_device(config.device), with_landmarks=False)
+        if config.method == "texture" and scene.result.albedo is None and scene.result.tex_extra is None:
+            raise InputError(
+                f"expected a run with a texture for --method texture, found {folder} fitted to landmarks only; take "
+                "--method picture"
+            )
         rows = {capture.names[str(name)]: row for row, name in enumerate(scene.result.timestep_id)}
         make = albedo_of_picture if config.method == "picture" else albedo_of_texture
         with torch.no_grad():
@@ -54,6 +66,31 @@ def run(config: AlbedoConfig) -> Path:
             for name in progress(missing, "albedo"):
                 write_picture(target_of(config, name), make(scene, rows[name], lights))
     return config.output_dir
+
+
+class _Record(TypedDict):
+    """made_by: method and fit. pictures: what each albedo picture was made of, by name."""
+
+    made_by: str
+    pictures: dict[str, str]
+
+
+def without_albedo(config: AlbedoConfig, names: list[str], made_by: str, subject: SubjectFolder) -> list[str]:
+    """Names whose albedo is not there. Those that were made in another way, or of other pictures, are removed; the
+    record of what is ours lies beside the folder, and is written before the pictures."""
+    path = config.output_dir.with_name(f"{config.output_dir.name}.json")
+    record: _Record = read_json(path, _Record) if path.is_file() else {"made_by": made_by, "pictures": {}}
+    sources = {name: file_hash(subject.image_folder / name) for name in names}
+    for name, source in record["pictures"].items():
+        if record["made_by"] != made_by or (name in sources and sources[name] != source):
+            target_of(config, name).unlink(missing_ok=True)
+    ours = {name: source for name, source in record["pictures"].items() if record["made_by"] == made_by}
+    missing = [name for name in names if not target_of(config, name).is_file()]
+    foreign = [name for name in names if name not in missing and name not in record["pictures"]]
+    if foreign:
+        get_logger().warning("%d pictures in %s are of another tool and kept", len(foreign), config.output_dir)
+    write_json(path, {"made_by": made_by, "pictures": {**ours, **{name: sources[name] for name in missing}}})
+    return missing
 
 
 def subject_of(input_dir: Path) -> SubjectFolder:
@@ -80,18 +117,18 @@ def wanted_names(names: list[str], interval: int) -> list[str]:
 
 
 def target_of(config: AlbedoConfig, name: str) -> Path:
-    """PNG under the picture's name, as trainers look for it."""
-    return config.output_dir / (name if name.lower().endswith(".png") else f"{Path(name).stem}.png")
+    """Under the picture's name, as trainers look for it."""
+    return config.output_dir / name
 
 
 def run_of(config: AlbedoConfig, subject: SubjectFolder, capture: SubjectCapture) -> Path:
-    """The newest run of all these pictures, else a new one."""
+    """The newest finished run of these pictures, else a new one."""
     for folder in reversed(runs_in(subject.path / RUNS)):
         try:
-            names = {str(name) for name in load_result(result_path(folder)).timestep_id}
+            made = load_config(folder / "config.yml", TrackConfig)
         except InputError:
             continue
-        if names == set(capture.names) and capture.path.name in (folder / "config.yml").read_text(encoding="utf-8"):
+        if made.data.sequence == capture.path.name and finished_run(made) == folder:
             return folder
     options = OptimizeConfig(
         subject.path,
@@ -114,9 +151,10 @@ def albedo_of_picture(scene: RunScene, row: int, lights: Tensor) -> np.ndarray:
     shading = carried_on(shading, mask)
     picture = frame.rgb[0].cpu().numpy()
     alpha = np.ones(mask.shape, np.float32) if frame.alpha is None else frame.alpha[0].cpu().numpy()
-    # The capture has put the person over white already, which no light shades.
-    person = picture - (1 - alpha[..., None])
-    return to_bytes(person / shading + (1 - alpha[..., None]))
+    white = 1 - alpha[..., None]
+    # Tracking has put the person over white already, unless colours came times alpha; no light shades that.
+    under = 0 if scene.config.data.background_color is None else white
+    return to_bytes((picture - under) / shading + white)
 
 
 def albedo_of_texture(scene: RunScene, row: int, lights: Tensor) -> np.ndarray:

@@ -32,7 +32,7 @@ from vhap.detect.person import person_options
 from vhap.detect.tracked_faces import TrackedFaces, faces_of_sequence
 from vhap.pipeline.parsed_clothes import ParsedClothes
 from vhap.pipeline.relightable_faces import by_stem, find_faces
-from vhap.pipeline.relightable_parsing import NetworkParser, open_parser
+from vhap.pipeline.relightable_parsing import NetworkParser, Parser, open_parser
 from vhap.pipeline.relightable_source import (
     ALL_FRAMES,
     Source,
@@ -79,10 +79,14 @@ def run(config: CropConfig) -> Path:
             require_no_masks(subject)
         require_detector("mediapipe")
         matting, options = _matting(config, source, options)
+        parser = None
+        if config.matting:
+            parser = open_parser(config.parsing, config.parsing_weights, device=config.device)
+            options |= {"parsing": "face-parsing" if isinstance(parser, NetworkParser) else "mediapipe"}
         work, source = begin(subject, source, options)
         job = _Job(config, subject, source, work)
         record = job.record(options)
-        _compose(job, record, matting)
+        _compose(job, record, matting, parser)
         publish(subject, work, record, [name for name in ("image", "mask", "seg") if (work / name).is_dir()])
         get_logger().info(
             "%d pictures of %dx%d in %s", len(record.pictures), *config.image_size[::-1], subject.path / "image"
@@ -206,7 +210,7 @@ def _landmarks_of_cut(faces: Landmarks, crop: Crop, pictures: list[Path], job: _
     return found
 
 
-def _compose(job: _Job, record: CropRecord, matting: AnyMatting) -> None:
+def _compose(job: _Job, record: CropRecord, matting: AnyMatting, parser: Parser | None) -> None:
     """Writes image/, mask/ and seg/ in the folder of work."""
     pictures, config = list_pictures(job.sequence / "images"), job.config
     if matting is None:
@@ -222,7 +226,7 @@ def _compose(job: _Job, record: CropRecord, matting: AnyMatting) -> None:
         matte_pictures(pictures, maps, matting, job.sequence, options, faces=faces)
     warn_of(check_mattes(list(pictures), maps, faces.points), len(pictures), job.subject.path / "image")
     points, inside = _points_px(faces, record.crop), record.crop.inside()
-    parser = open_parser(config.parsing, config.parsing_weights, device=config.device)
+    assert parser is not None
     learned = None if isinstance(parser, NetworkParser) else _learn(pictures, maps, points)
     clothes = ParsedClothes(parser, learned)
     for row, (name, path) in enumerate(progress(pictures.items(), "pictures", len(pictures))):

@@ -208,6 +208,11 @@ def _without_map(
     """
     record = folder.with_name(f"{folder.name}.json")
     sources = {name: _source(path, alphas.get(name)) for name, path in pictures.items()}
+    if not record.is_file() and (own := [name for name, path in maps.items() if path.is_file()]):
+        raise InputError(
+            f"expected {record} beside class maps, found none, and {len(own)} maps of another tool in {folder}; move "
+            "them away, or name another folder"
+        )
     old = read_json(record, _Record) if record.is_file() else {"parsing": "", "pictures": {}}
     for name, path in maps.items():
         if old["parsing"] != identity or old["pictures"].get(name) != sources[name]:

@@ -27,7 +27,7 @@ from vhap.util.log import get_logger
 
 WORK = ".crop"
 ORIGINAL = "original"
-AGAIN = "remove image/, mask/, seg/ and crop.json there to make them again"
+AGAIN = "remove image/, mask/, seg/, albedo/ and crop.json there to make them again"
 AUTO = "auto"
 ALL_FRAMES = 10_000.0
 """Frames a second that no video has."""

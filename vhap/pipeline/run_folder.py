@@ -38,7 +38,7 @@ def unfinished_run(config: TrackConfig, views: tuple[int, int], device: torch.de
     if asked != "auto":
         return _named_run(Path(asked), config, views, device)
     for folder in reversed(runs_in(config.exp.output_folder)):
-        if checkpoint_in(folder) and _same(folder, config):
+        if checkpoint_in(folder) and same_options(folder, config):
             try:
                 checkpoint = _checkpoint(folder, views, device)
             except OtherVersionError:
@@ -51,18 +51,25 @@ def unfinished_run(config: TrackConfig, views: tuple[int, int], device: torch.de
     return None
 
 
-def finished_run(config: TrackConfig) -> Path | None:
+def finished_run(config: TrackConfig, changed_ns: int = 0) -> Path | None:
     """The newest run folder with an equal config that was tracked to its end; whether it has its page is no matter.
 
-    config: as `start_run_folder` writes it.
+    config: as `start_run_folder` writes it. changed_ns: when its pictures were last changed; older runs do not count.
     """
     for folder in reversed(runs_in(config.exp.output_folder)):
-        if checkpoint_in(folder) and _same(folder, config) and result_epochs(folder):
+        if checkpoint_in(folder) and same_options(folder, config) and result_epochs(folder):
+            if _began_ns(folder) < changed_ns:
+                return None
             try:
                 return folder if load_checkpoint(folder, torch.device("cpu")).finished else None
             except (InputError, OtherVersionError):
                 return None
     return None
+
+
+def _began_ns(folder: Path) -> int:
+    """When the run's options were written."""
+    return (folder / "config.yml").stat().st_mtime_ns
 
 
 def _named_run(
@@ -72,7 +79,7 @@ def _named_run(
         raise InputError(
             f"expected a run folder with {CHECKPOINT} at {folder} for --exp.resume, found none; name one, or take auto"
         )
-    if not _same(folder, config):
+    if not same_options(folder, config):
         raise InputError(
             f"expected the options of {folder / 'config.yml'} for --exp.resume, found other ones; give the same options"
         )
@@ -93,7 +100,7 @@ def _complete(folder: Path, config: TrackConfig, checkpoint: Checkpoint) -> bool
     return checkpoint.finished and (not config.exp.report or (folder / "report.html").is_file())
 
 
-def _same(folder: Path, config: TrackConfig) -> bool:
+def same_options(folder: Path, config: TrackConfig) -> bool:
     """Whether a run folder was made with these options, those aside that only say where to continue."""
     try:
         made = load_config(folder / "config.yml", TrackConfig)

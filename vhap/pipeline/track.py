@@ -105,10 +105,11 @@ def spelt_out(config: TrackConfig) -> TrackConfig:
     return with_known_occlusions(replace(config, model=resolved(config.model)))
 
 
-def run_once(config: TrackConfig) -> Path:
-    """As `run`; a run with the same options that is finished is returned as it is."""
+def run_once(config: TrackConfig, changed_ns: int = 0) -> Path:
+    """As `run`; a run with the same options that is finished is returned as it is. changed_ns: when the pictures were
+    last changed; a run that began before does not count."""
     check_options(config)
-    return finished_run(spelt_out(config)) or run(config)
+    return finished_run(spelt_out(config), changed_ns) or run(config)
 
 
 def check_options(config: TrackConfig) -> None:

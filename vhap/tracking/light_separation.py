@@ -51,6 +51,8 @@ def separate_light(views: Sequence[PointViews], count: int, skin: Tensor) -> Ten
     basis = sh_basis(torch.cat([view.normals for view in views]).double())
     brightness, is_skin = colours.mean(1), skin[points].double()
     counted = (brightness > DARKEST).double()
+    if not counted.any():
+        return uniform_lights()
     weight, lights = counted, uniform_lights(dtype=torch.float64)
     for _ in range(ROUNDS):
         # Noise makes bright shading costly. Its mean is held where there are views, lest it moves to where there are

@@ -18,6 +18,7 @@ from typing import TypeVar
 from vhap.util.errors import InputError, shown
 from vhap.util.files import MOST_INFLATED_BYTES, UNFINISHED, atomic_path
 from vhap.util.lock import LOCK_FILE, folder_lock
+from vhap.util.log import get_logger
 
 UNFINISHED_SUFFIX = ".unfinished"
 MAX_BYTES_READ = 1 << 20
@@ -93,6 +94,13 @@ class _Unfinished:
         if self.has_failed or getattr(sys, "last_value", None) is not None or not self.present():
             self.release()
             return
+        if self.zip_path.is_file() and _names_in(self.zip_path) - set(self.present()):
+            get_logger().warning(
+                "%s was not closed, and holds less than the archive of that name, which stays: see %s",
+                self.zip_path, self.folder,
+            )  # fmt: skip
+            self.release()
+            return
         self.pack()
 
 
@@ -122,14 +130,19 @@ class SubmissionDataWriter:
     def keep_packed(self) -> None:
         """Takes over what the archive that is to be replaced holds, where nothing else was written in its place.
 
-        InputError where that archive is damaged.
+        InputError where that archive is damaged, or holds files that are none of this submission's.
         """
         zip_path = self._unfinished.zip_path
         if not zip_path.is_file():
             return
         with SubmissionDataReader(zip_path) as reader:
-            for name in set(reader.list_files()) & set(self._unfinished.names):
-                target = self._target(name)
+            if foreign := sorted(set(reader.list_files()) - set(self._unfinished.names)):
+                raise InputError(
+                    f"expected a submission to this benchmark at {zip_path}, found {shown(foreign[0])} in it; name "
+                    "another zip, or remove it"
+                )
+            for name in reader.list_files():
+                target = self.path_of(name)
                 if not target.is_file():
                     with atomic_path(target) as temporary:
                         reader.extract(name, temporary)
@@ -139,7 +152,7 @@ class SubmissionDataWriter:
         if self._unfinished.is_open:
             self._unfinished.pack()
 
-    def _target(self, name: str) -> Path:
+    def path_of(self, name: str) -> Path:
         """Where a file of the archive is written."""
         if not self._unfinished.is_open:
             raise InputError(f"expected an open {self._unfinished.zip_path}, found it closed; open a writer again")
@@ -206,6 +219,15 @@ class SubmissionDataReader:
     def _damaged(self, error: Exception) -> InputError:
         reason = shown(f"{type(error).__name__}: {error}")
         return InputError(f"expected a whole zip at {self._zip_path}, found damage ({reason}); pack it again")
+
+
+def _names_in(zip_path: Path) -> set[str]:
+    """None of a damaged archive."""
+    try:
+        with zipfile.ZipFile(zip_path) as archive:
+            return set(archive.namelist())
+    except DAMAGE:
+        return set()
 
 
 def _is_safe(name: str) -> bool:

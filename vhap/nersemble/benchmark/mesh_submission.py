@@ -42,13 +42,16 @@ def get_landmarks_path(participant_id: int, sequence_name: str, timestep: int, s
     return f"{participant_id:03d}/{sequence_name}_{timestep:03d}_{serial}/landmarks_{task}.npy"
 
 
-def svfr_paths(task: Task, participants: Collection[int] | None = None) -> list[tuple[str, str]]:
-    """Mesh and landmarks of each picture, of all participants or these, in the official order."""
+def svfr_paths(
+    task: Task, participants: Collection[int] | None = None, sequences: Collection[str] | None = None
+) -> list[tuple[str, str]]:
+    """Mesh and landmarks of each picture, of all participants and sequences or these, in the official order."""
     return [
         (get_mesh_path(p, *key, task), get_landmarks_path(p, *key, task))
         for p, keys in BENCHMARK_SVFR_IMAGE_KEYS.items()
         if participants is None or p in participants
         for key in keys
+        if sequences is None or key[0] in sequences
     ]
 
 
@@ -85,16 +88,28 @@ class SVFRSubmissionDataWriter(SubmissionDataWriter):
         """As `add_posed_mesh`."""
         self._add((participant_id, sequence_name, timestep, serial), mesh, "neutral", now_landmarks)
 
+    def keep_packed(self) -> None:
+        """As `SubmissionDataWriter.keep_packed`; a mesh that was written anew keeps no landmarks of the old one."""
+        made_anew = [
+            landmarks
+            for task in TASKS
+            for mesh, landmarks in svfr_paths(task)
+            if self.path_of(mesh).is_file() and not self.path_of(landmarks).is_file()
+        ]
+        super().keep_packed()
+        for name in made_anew:
+            self.path_of(name).unlink(missing_ok=True)
+
     def has_mesh(self, participant_id: int, sequence_name: str, timestep: int, serial: str, task: Task) -> bool:
         """Whether it was added, by this run or one that was stopped."""
-        return self._target(get_mesh_path(participant_id, sequence_name, timestep, serial, task)).is_file()
+        return self.path_of(get_mesh_path(participant_id, sequence_name, timestep, serial, task)).is_file()
 
     def _add(self, key: tuple[int, str, int, str], mesh: Mesh, task: Task, landmarks: np.ndarray | None) -> None:
         with self._noting_failure():
             if key[1:] not in BENCHMARK_SVFR_IMAGE_KEYS.get(key[0], []):
                 raise InputError(f"expected a picture of the benchmark, found {shown(key)}; see its list of keys")
             checked = _checked_mesh(mesh, landmarks is not None, get_mesh_path(*key, task))
-            landmarks_path = self._target(get_landmarks_path(*key, task))
+            landmarks_path = self.path_of(get_landmarks_path(*key, task))
             # The mesh comes last: where it is, its landmarks are.
             if landmarks is None:
                 landmarks_path.unlink(missing_ok=True)
@@ -102,7 +117,7 @@ class SVFRSubmissionDataWriter(SubmissionDataWriter):
                 stream = io.BytesIO()
                 np.save(stream, _checked_landmarks(landmarks, landmarks_path), allow_pickle=False)
                 write_bytes(landmarks_path, stream.getvalue())
-            write_bytes(self._target(get_mesh_path(*key, task)), export_ply(checked, vertex_normal=False))
+            write_bytes(self.path_of(get_mesh_path(*key, task)), export_ply(checked, vertex_normal=False))
 
 
 class SVFRSubmissionDataReader(SubmissionDataReader):
@@ -126,14 +141,17 @@ class SVFRSubmissionDataReader(SubmissionDataReader):
     def has_neutral_reconstructions(self) -> bool:
         return self._has_task("neutral")
 
-    def validate_submission(self, participants: Collection[int] | None = None) -> dict[str, list[Any]]:
+    def validate_submission(
+        self, participants: Collection[int] | None = None, sequences: Collection[str] | None = None
+    ) -> dict[str, list[Any]]:
         """Empty where all is right, else the official kit's keys, and invalid_{task}_meshes and
         invalid_{task}_landmarks [(path, why)]: damaged ones, of which the kit raises an error, and numbers that are
-        not finite, which it lets pass beside landmarks. participants: whose meshes are looked at; None: all."""
+        not finite, which it lets pass beside landmarks. participants, sequences: of which
+        meshes are looked at; None: all."""
         tasks: list[Task] = [task for task in TASKS if self._has_task(task)]
         issues: dict[str, list[Any]] = {}
         for task in tasks:
-            for kind, found in self._issues_of(task, participants).items():
+            for kind, found in self._issues_of(task, svfr_paths(task, participants, sequences)).items():
                 issues[kind] = found
         expected = {name for task in tasks for names in svfr_paths(task) for name in names}
         if unexpected := [name for name in self._names if name not in expected]:
@@ -142,10 +160,10 @@ class SVFRSubmissionDataReader(SubmissionDataReader):
             issues["missing_svfr_tasks"] = list(TASKS)
         return issues
 
-    def _issues_of(self, task: Task, participants: Collection[int] | None) -> dict[str, list[Any]]:
+    def _issues_of(self, task: Task, paths: list[tuple[str, str]]) -> dict[str, list[Any]]:
         issues: dict[str, list[Any]] = {}
         present = set(self._names)
-        for mesh_path, landmarks_path in svfr_paths(task, participants):
+        for mesh_path, landmarks_path in paths:
             if mesh_path not in present:
                 issues.setdefault(f"missing_{task}_meshes", []).append(mesh_path)
                 continue

@@ -80,7 +80,7 @@ class _VideoWriter(SubmissionDataWriter):
         """
         with self._noting_failure():
             count = self._expected_length(participant_id, sequence_name, serial)
-            target = self._target(get_video_path(participant_id, sequence_name, serial))
+            target = self.path_of(get_video_path(participant_id, sequence_name, serial))
             with atomic_path(target) as temporary:
                 written = _encode(temporary, self._checked(frames, count, target), self._size, self._fps)
                 require_frames(temporary, written, target)
@@ -88,7 +88,7 @@ class _VideoWriter(SubmissionDataWriter):
     def has_video(self, participant_id: int, sequence_name: str, serial: str) -> bool:
         """Whether it was added, by this run or one that was stopped, and has as many frames as the metadata ask."""
         count = self._expected_length(participant_id, sequence_name, serial)
-        path = self._target(get_video_path(participant_id, sequence_name, serial))
+        path = self.path_of(get_video_path(participant_id, sequence_name, serial))
         return path.is_file() and (count is None or len(frame_times(path)[0]) == count)
 
     def _expected_length(self, participant_id: int, sequence_name: str, serial: str) -> int | None:
@@ -203,12 +203,19 @@ class _VideoReader(SubmissionDataReader):
         """Width, height."""
         return self._size
 
-    def validate_submission(self, participants: Collection[int] | None = None) -> dict[str, list[Any]]:
+    def validate_submission(
+        self, participants: Collection[int] | None = None, sequences: Collection[str] | None = None
+    ) -> dict[str, list[Any]]:
         """Empty where all is right, else the official kit's keys: missing_files, wrong_frame_counts and
-        wrong_resolutions; and unreadable_files, of which the kit raises an error. participants: whose
-        videos are looked at; None: all. InputError where the metadata lack a sequence that there are videos of."""
+        wrong_resolutions; and unreadable_files, of which the kit raises an error. participants,
+        sequences: of which videos are looked at; None: all. InputError where the metadata lack a sequence that there
+        are videos of."""
         issues: dict[str, list[Any]] = {}
-        for key in self._keys if participants is None else [key for key in self._keys if key[0] in participants]:
+        for key in self._keys:
+            if (participants is not None and key[0] not in participants) or (
+                sequences is not None and key[1] not in sequences
+            ):
+                continue
             name = get_video_path(*key)
             if name not in self._names:
                 issues.setdefault("missing_files", []).append(name)
