@@ -113,7 +113,7 @@ class BenchmarkRunConfig(BenchmarkTrackingConfig):
     output_folder: Path | None = None
     """Where captures and run folders are made; by default beside the zip, in OUT.zip.runs."""
     dry_run: bool = False
-    """Try on one moment how long it will take, and how much it will write; then stop."""
+    """Try on one moment how long preprocessing and tracking take, and how much they write; then stop."""
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,9 @@ def without_albedo(config: AlbedoConfig, names: list[str], made_by: str, subject
     foreign = [name for name in names if name not in missing and name not in record["pictures"]]
     if foreign:
         get_logger().warning("%d pictures in %s are of another tool and kept", len(foreign), config.output_dir)
-    write_json(path, {"made_by": made_by, "pictures": {**ours, **{name: sources[name] for name in missing}}})
+    new: _Record = {"made_by": made_by, "pictures": {**ours, **{name: sources[name] for name in missing}}}
+    if new != record or not path.is_file():
+        write_json(path, new)
     return missing
 
 
