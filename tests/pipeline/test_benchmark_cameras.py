@@ -188,6 +188,8 @@ def test_the_page_is_served_until_ctrl_c(whole):
         server = subprocess.Popen(
             [*words, "--port", str(port)], env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=whole, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            # A shell's background job ignores Ctrl-C, and so would what it starts.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
         try:
             assert server.stdout is not None
