@@ -16,7 +16,7 @@ from vhap.config.synthetic import SyntheticConfig
 from vhap.data.pictures import read_alpha, read_rgb
 from vhap.data.results import load_result, save_result
 from vhap.data.run_order import runs_in
-from vhap.pipeline import relightable_albedo
+from vhap.pipeline import relightable_albedo, relightable_runs
 from vhap.pipeline.captures import read_capture
 from vhap.pipeline.heads import resolved
 from vhap.pipeline.make_synthetic_capture import run as make_capture
@@ -65,7 +65,7 @@ def made(tmp_path_factory) -> Path:
 @pytest.fixture
 def config(made, tmp_path, monkeypatch) -> AlbedoConfig:
     # Runs that are the truth have no checkpoint.
-    monkeypatch.setattr(relightable_albedo, "finished_run", lambda made: runs_in(made.exp.output_folder)[-1])
+    monkeypatch.setattr(relightable_runs, "finished_run", lambda made: runs_in(made.exp.output_folder)[-1])
     shutil.copytree(made, tmp_path / "S", symlinks=True)
     run = next((tmp_path / "S" / "track").iterdir()) / "config.yml"
     run.write_text(run.read_text().replace(str(made.parent), str(tmp_path)))
@@ -133,7 +133,7 @@ def test_pictures_over_black_get_the_same_albedo(config):
 
 
 def test_other_folders_are_one_line(config, tmp_path):
-    with pytest.raises(InputError, match="expected a subject's pictures, SUBJECT/image"):
+    with pytest.raises(InputError, match="expected a subject's folder of pictures for --input_dir"):
         relightable_albedo.run(replace(config, input_dir=tmp_path / "nothing"))
     with pytest.raises(InputError, match="found another folder"):
         relightable_albedo.run(replace(config, input_dir=tmp_path))

@@ -58,7 +58,7 @@ def test_codes_of_a_quick_fit_place_deca_s_head_in_the_face_s_square(subject, fl
 def test_a_finished_run_of_the_same_pictures_is_used(subject, monkeypatch) -> None:
     optimize.main(["--path", str(subject)])
     monkeypatch.setattr(
-        "vhap.pipeline.relightable_codes.finished_run", lambda made: next(made.exp.output_folder.glob("2*"))
+        "vhap.pipeline.relightable_runs.finished_run", lambda made: next(made.exp.output_folder.glob("2*"))
     )
     reconstruct(subject)
     assert not (subject / "deca").exists()

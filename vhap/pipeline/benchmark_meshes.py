@@ -12,6 +12,7 @@ from trimesh import Trimesh
 from vhap.config.benchmark import BenchmarkRunConfig
 from vhap.data.plausible import FaceError
 from vhap.model.head import HeadModel, HeadParams, landmark_points, pose, zero_params
+from vhap.nersemble.benchmark.flame_tracking import without_teeth
 from vhap.nersemble.benchmark.mesh_submission import FLAME_VERTICES, SVFRSubmissionDataWriter
 from vhap.pipeline.benchmark_track import BenchmarkSequence, track_sequence
 from vhap.pipeline.heads import configured_head
@@ -50,9 +51,9 @@ def submitted(model: HeadModel, params: HeadParams) -> tuple[Trimesh, np.ndarray
     last, are left out."""
     with torch.no_grad():
         vertices = pose(model, params)
-    faces, count = model.faces, model.n_vertices - len(model.regions.get("teeth", ()))
+    count, faces = without_teeth(model)
     if count == FLAME_VERTICES:
-        return Trimesh(vertices[:count].numpy(), faces[(faces < count).all(1)].numpy(), process=False), None
+        return Trimesh(vertices[:count].numpy(), faces, process=False), None
     points, ids = landmark_points(model, vertices, "ibug"), model.landmarks["ibug"].detector_ids.tolist()
     landmarks = points[[ids.index(number) for number in NOW_POINTS]]
-    return Trimesh(vertices.numpy(), faces.numpy(), process=False), landmarks.numpy()
+    return Trimesh(vertices.numpy(), model.faces.numpy(), process=False), landmarks.numpy()

@@ -25,7 +25,7 @@ from vhap.export.target import TargetKind, fingerprint, finish_target, open_targ
 from vhap.geometry.cameras import Camera
 from vhap.model.head import HeadModel, landmark_head
 from vhap.pipeline.heads import with_detector_points
-from vhap.pipeline.relightable_files import coefficient_lines, flame_lines, head_points, tell_camera
+from vhap.pipeline.relightable_files import coefficient_lines, flame_lines, head_points, report_camera
 from vhap.pipeline.rendered_frames import result_head_params
 from vhap.relightable.conversion import WrittenHead, flame_params, tracked_params
 from vhap.relightable.deca_codes import deca_code
@@ -169,7 +169,7 @@ def write_head(source: ExportSource, config: ExportConfig, target: Path, camera:
     points_head = landmark_head(with_detector_points(head, "ibug"), "ibug")
     params = result_head_params(result, list(range(len(result.timestep_id))))
     fitted = trainer_camera(camera, head_points(points_head, params, camera))
-    tell_camera(fitted)
+    report_camera(fitted)
     names = [f"{row:05d}.png" for row in range(len(result.timestep_id))]
     written = WrittenHead(result, fitted.camera, names, with_translation=config.layout == "hravatar")
     if config.layout == "hravatar":

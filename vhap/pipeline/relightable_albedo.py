@@ -10,20 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vhap.config.loading import load_config
 from vhap.config.relightable import AlbedoConfig, OptimizeConfig
-from vhap.config.track import TrackConfig
 from vhap.data.pictures import write_picture
 from vhap.data.results import result_path
-from vhap.data.run_order import runs_in
 from vhap.pipeline import track
 from vhap.pipeline.heads import resolved
 from vhap.pipeline.light_of_run import light_of_run
 from vhap.pipeline.relightable_capture import SubjectCapture, subject_capture
-from vhap.pipeline.relightable_files import RUNS
 from vhap.pipeline.relightable_fit import model_options, track_config
+from vhap.pipeline.relightable_runs import finished_subject_run, subject_of_pictures
 from vhap.pipeline.rendered_frames import RunScene, open_run
-from vhap.pipeline.run_folder import finished_run
 from vhap.relightable.subject_folder import SubjectFolder
 from vhap.tracking.light_separation import shading_of
 from vhap.util.errors import InputError
@@ -43,7 +39,7 @@ def run(config: AlbedoConfig) -> Path:
 
     The subject's newest finished run of these pictures is taken, whatever its head; else they are tracked.
     """
-    subject = subject_of(config.input_dir)
+    subject = subject_of_pictures(config.input_dir, "--input_dir")
     with folder_lock(subject.path):
         capture = subject_capture(subject)
         wanted = wanted_names(list(capture.names.values()), config.image_interval)
@@ -95,17 +91,6 @@ def without_albedo(config: AlbedoConfig, names: list[str], made_by: str, subject
     return missing
 
 
-def subject_of(input_dir: Path) -> SubjectFolder:
-    """The subject whose pictures these are. InputError where they are not named as trainers want them."""
-    subject = SubjectFolder(input_dir.absolute().parent)
-    if not input_dir.is_dir() or subject.image_folder.resolve() != input_dir.resolve():
-        raise InputError(
-            f"expected a subject's pictures, SUBJECT/image, at --input_dir {input_dir}, found "
-            f"{'another folder' if input_dir.is_dir() else 'nothing'}; correct it"
-        )
-    return subject
-
-
 def wanted_names(names: list[str], interval: int) -> list[str]:
     """Those whose number is a multiple of interval. InputError where they are asked for and have no numbers."""
     if interval == 1:
@@ -125,13 +110,9 @@ def target_of(config: AlbedoConfig, name: str) -> Path:
 
 def run_of(config: AlbedoConfig, subject: SubjectFolder, capture: SubjectCapture) -> Path:
     """The newest finished run of these pictures, else a new one."""
-    for folder in reversed(runs_in(subject.path / RUNS)):
-        try:
-            made = load_config(folder / "config.yml", TrackConfig)
-        except InputError:
-            continue
-        if made.data.sequence == capture.path.name and finished_run(made) == folder:
-            return folder
+    found = finished_subject_run(subject, capture)
+    if found is not None:
+        return found
     options = OptimizeConfig(
         subject.path,
         head=config.head,

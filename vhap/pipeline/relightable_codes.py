@@ -10,18 +10,15 @@ import numpy as np
 import torch
 
 from vhap.config.data import DataConfig
-from vhap.config.loading import load_config
 from vhap.config.relightable import ReconstructConfig
-from vhap.config.track import ExperimentConfig, ModelConfig, MonocularTrackConfig, TrackConfig
-from vhap.data.run_order import runs_in
+from vhap.config.track import ExperimentConfig, ModelConfig, MonocularTrackConfig
 from vhap.pipeline import track
 from vhap.pipeline.heads import resolved
 from vhap.pipeline.relightable_capture import SubjectCapture, subject_capture
-from vhap.pipeline.relightable_files import RUNS, SubjectRun, open_subject_run, shown_picture
-from vhap.pipeline.run_folder import finished_run
+from vhap.pipeline.relightable_files import SubjectRun, open_subject_run, shown_picture
+from vhap.pipeline.relightable_runs import finished_subject_run, subject_of_pictures
 from vhap.relightable.deca_codes import face_square
 from vhap.relightable.head_files import CODE_SIZES, write_codes
-from vhap.relightable.subject_folder import SubjectFolder
 from vhap.util.errors import InputError
 from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger
@@ -35,12 +32,15 @@ SQUARE_PX = 224
 
 def run(config: ReconstructConfig) -> Path:
     """Writes code.json and the pictures asked for. Returns code.json, or the savefolder where no code is written."""
-    subject = subject_of(config.inputpath)
+    subject = subject_of_pictures(config.inputpath, "-i")
     target = codes_file(config.savefolder)
     model = model_options(config)
     with folder_lock(subject.path):
         capture = subject_capture(subject)
-        folder = current_run(subject, capture, model) or quick_fit(config, capture, model)
+        folder = finished_subject_run(subject, capture, model)
+        if folder is not None:
+            get_logger().info("codes of the run %s", folder)
+        folder = folder or quick_fit(config, capture, model)
         tracked = open_subject_run(folder, capture.names, with_translation=True)
         chosen = tracked.written.names[:: config.sample_step]
         with torch.no_grad():
@@ -51,17 +51,6 @@ def run(config: ReconstructConfig) -> Path:
                 write_codes(target, {name: codes[name] for name in chosen})
                 get_logger().info("%d codes in %s", len(chosen), target)
     return target if config.saveCode else config.savefolder
-
-
-def subject_of(pictures: Path) -> SubjectFolder:
-    """InputError where these are not the pictures of a subject's folder."""
-    subject = SubjectFolder(Path(os.path.abspath(pictures)).parent)
-    if not pictures.is_dir() or pictures.resolve() != subject.image_folder.resolve():
-        raise InputError(
-            f"expected a subject's folder of pictures for -i, as SUBJECT/image, found {pictures}; cut a video into one "
-            "by crop_and_matting.py"
-        )
-    return subject
 
 
 def codes_file(savefolder: Path) -> Path:
@@ -88,20 +77,6 @@ def model_options(config: ReconstructConfig) -> ModelConfig:
             "by --flame_model_path or VHAP_FLAME_MODEL"
         )
     return model
-
-
-def current_run(subject: SubjectFolder, capture: SubjectCapture, model: ModelConfig) -> Path | None:
-    """The newest finished run of optimize.py of these pictures by the same head; None where there is none."""
-    for folder in reversed(runs_in(subject.path / RUNS)):
-        try:
-            made = load_config(folder / "config.yml", TrackConfig)
-        except InputError:
-            continue
-        same = made.data.sequence == capture.path.name and made.model.flame_model_path == model.flame_model_path
-        if same and finished_run(made) == folder:
-            get_logger().info("codes of the run %s", folder)
-            return folder
-    return None
 
 
 def quick_fit(config: ReconstructConfig, capture: SubjectCapture, model: ModelConfig) -> Path:

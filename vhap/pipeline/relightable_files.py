@@ -107,7 +107,7 @@ def coefficient_lines(n_shape: int, n_expr: int) -> list[str]:
 @torch.no_grad()
 def write_head_files(run: SubjectRun, subject: SubjectFolder, save_name: str = "flame_params") -> None:
     """Files that hold the same already are left alone."""
-    tell_camera(run.fitted)
+    report_camera(run.fitted)
     picture = subject.path / "optimize_vis.jpg"
     paths = [f"./{subject.image_folder.name}/{name}" for name in run.written.names]
     changed = write_flame_params(subject.flame_params(save_name), flame_params(run.written, run.points(), paths))
@@ -121,7 +121,7 @@ def write_head_files(run: SubjectRun, subject: SubjectFolder, save_name: str = "
     get_logger().info("%d pictures in %s", len(run.written.names), subject.tracked_params)
 
 
-def tell_camera(fitted: TrainerCamera) -> None:
+def report_camera(fitted: TrainerCamera) -> None:
     """A line where the trainers' camera is not the one that was fitted."""
     mean, most = fitted.distance_px
     if most > 0:

@@ -42,7 +42,7 @@ def run(config: OptimizeConfig) -> Path:
         head = configured_head(model)
         capture = subject_capture(subject, config.use_keypoints)
         check_size(config, capture)
-        for line in told_lines(config, subject, head):
+        for line in log_lines(config, subject, head):
             get_logger().warning(line)
         shape = shared_shape(config, subject, head)
         folder = track.run_once(track_config(config, subject, capture, model, shape))
@@ -95,7 +95,7 @@ def require_flame(model: ModelConfig, config: OptimizeConfig) -> None:
         )
 
 
-def told_lines(config: OptimizeConfig, subject: SubjectFolder, head: HeadModel) -> list[str]:
+def log_lines(config: OptimizeConfig, subject: SubjectFolder, head: HeadModel) -> list[str]:
     """What the log says of options without effect, and of what trainers leave out."""
     lines = []
     if config.with_eyelid:

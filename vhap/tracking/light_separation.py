@@ -98,8 +98,8 @@ def _eliminated(points: Tensor, colours: Tensor, basis: Tensor, weight: Tensor, 
 
 def _residuals(points: Tensor, colours: Tensor, shading: Tensor, weight: Tensor, count: int) -> Tensor:
     """(N,) shading less that of each point's best albedo."""
-    told = _per_point(points, weight * shading * colours, count)
-    inverse = told / _per_point(points, weight * colours**2, count).clamp(min=1e-9)
+    crossed = _per_point(points, weight * shading * colours, count)
+    inverse = crossed / _per_point(points, weight * colours**2, count).clamp(min=1e-9)
     return shading - inverse[points] * colours
 
 

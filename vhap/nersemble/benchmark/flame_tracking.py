@@ -166,10 +166,7 @@ class FlameProvider:
         _require_flame(head)
         self._tracking, self._head = flame_tracking, head
         self._rotation = flame_tracking._rotation()
-        # Teeth are the last vertices.
-        self._count = head.n_vertices - len(head.regions.get("teeth", ()))
-        faces = head.faces.cpu().numpy()
-        self.faces = faces[(faces < self._count).all(axis=1)]
+        self._count, self.faces = without_teeth(head)
 
     def has_mesh(self, timestep: int) -> bool:
         return 0 <= timestep < len(self._tracking.frames)
@@ -261,6 +258,13 @@ def _load_once(path: Path | None, changed_ns: int) -> HeadModel:
     from vhap.model.load import load_head
 
     return load_head("flame", path, add_teeth=False)
+
+
+def without_teeth(head: HeadModel) -> tuple[int, np.ndarray]:
+    """How many vertices come before the teeth, which are the last ones, and the faces (F, 3) among them."""
+    count = head.n_vertices - len(head.regions.get("teeth", ()))
+    faces = head.faces.cpu().numpy()
+    return count, faces[(faces < count).all(axis=1)]
 
 
 def _check(arrays: dict[str, np.ndarray], path: str | Path) -> None:

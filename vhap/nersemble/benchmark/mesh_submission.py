@@ -100,10 +100,6 @@ class SVFRSubmissionDataWriter(SubmissionDataWriter):
         for name in made_anew:
             self.path_of(name).unlink(missing_ok=True)
 
-    def has_mesh(self, participant_id: int, sequence_name: str, timestep: int, serial: str, task: Task) -> bool:
-        """Whether it was added, by this run or one that was stopped."""
-        return self.path_of(get_mesh_path(participant_id, sequence_name, timestep, serial, task)).is_file()
-
     def _add(self, key: tuple[int, str, int, str], mesh: Mesh, task: Task, landmarks: np.ndarray | None) -> None:
         with self._noting_failure():
             if key[1:] not in BENCHMARK_SVFR_IMAGE_KEYS.get(key[0], []):
