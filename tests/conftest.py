@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+import vhap  # noqa: F401  Before torch, which test files load first: else its threads spin (see vhap/__init__.py).
+
 SECONDS = 90
 WATCH = """<script>
 const errors = [];

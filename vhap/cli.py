@@ -12,9 +12,9 @@ from typing import TypeVar
 
 import tyro
 
+from vhap.api import track
 from vhap.config.legacy import translated
 from vhap.config.ranges import check_ranges
-from vhap.config.report import ReportConfig
 from vhap.config.track import TrackConfig
 from vhap.util.errors import as_one_line, exits_cleanly
 from vhap.util.log import get_logger
@@ -72,15 +72,13 @@ def parse_with_lines(kind: type[C], description: str | None, args: Sequence[str]
     return config, lines
 
 
-def run_tracking(
-    kind: type[TrackConfig], description: str | None, args: Sequence[str] | None, pipeline: str = "track"
-) -> None:
-    """What every tracking script does: options, the run of a pipeline file, its page; prints where they are."""
+def run_tracking(kind: type[TrackConfig], description: str | None, args: Sequence[str] | None) -> None:
+    """What every tracking script does: options, the run and its page; prints where they are."""
     config, lines = parse_with_lines(kind, description, args)
-    folder = importlib.import_module(f"vhap.pipeline.{pipeline}").run(config, lines)
+    folder = track(config, notes=lines)
     print(folder)
     if config.exp.report and not config.dry_run:
-        print(importlib.import_module("vhap.pipeline.report").run(ReportConfig(folder)))
+        print(folder / "report.html")
 
 
 def one_line(box: str) -> str:

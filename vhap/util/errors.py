@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
+from vhap.util.log import log_to_stderr
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -56,11 +58,12 @@ def as_one_line(text: str) -> str:
 
 def exits_cleanly(main: Callable[P, R]) -> Callable[P, R]:
     """Turns bad input, and what the machine refuses (disk, rights, memory), into one line on stderr and exit status 2;
-    other errors keep their traceback."""
+    other errors keep their traceback. The log goes to stderr."""
 
     @functools.wraps(main)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         _print_any_name()
+        log_to_stderr()
         try:
             return main(*args, **kwargs)
         except KeyboardInterrupt:
