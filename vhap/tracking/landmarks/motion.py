@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import torch
-from scipy.linalg import solveh_banded
 from torch import Tensor
 
 from vhap.config.track import LossWeightConfig
+from vhap.tracking.landmarks.block_band import BlockBand
 
 N_MOTION = 18
 """Unknowns of a frame before its expression: rotation, translation, neck, jaw (3 each) and both eyes (6)."""
@@ -120,17 +120,6 @@ def motion_of(prior: MotionPrior, local: Tensor, timesteps: Tensor, expr_names: 
 
 
 def solve_chain(blocks: Tensor, motion: Motion, right: Tensor) -> Tensor:
-    """Solves (blocks + motion) x = right: blocks (B, P, P) of single frames, symmetric; right (B, P, K) -> (B, P, K).
-
-    Only neighbours meet, so the matrix has a narrow band: banded Cholesky (LAPACK), linear in the number of frames.
-    """
-    frames, width, _ = blocks.shape
-    band = torch.zeros(2 * width + 1, frames, width, dtype=torch.double)
-    for below in range(width):
-        band[below, :, : width - below] = blocks.diagonal(-below, 1, 2)
-    band[0] += motion.own.cpu()
-    band[width] += motion.next_frame.cpu()
-    band[2 * width] += motion.after_next.cpu()
-    columns = right.double().cpu().reshape(frames * width, -1)
-    solved = solveh_banded(band.flatten(1).numpy(), columns.numpy(), lower=True, overwrite_ab=True, check_finite=False)
-    return torch.from_numpy(solved).view(frames, width, -1).to(right)
+    """Solves (blocks + motion) x = right (B, P, K); blocks (B, P, P) of single frames, symmetric."""
+    with_motion = blocks.double() + torch.diag_embed(motion.own.double())
+    return BlockBand.of(with_motion, motion.next_frame, motion.after_next).solve(right)

@@ -44,7 +44,7 @@ def solve_landmarks(
     anchor, damping = local.clone(), 1e-3
     cost = _cost(problem, common, local, sigma, anchor, smooth)
     for _ in range(iterations):
-        system, free = hold(normal_equations(problem, common, local, sigma, anchor), params, names)
+        system, free, _ = hold(normal_equations(problem, common, local, sigma, anchor), params, names)
         motion = _motion(problem, local).only(free) if smooth else None
         improved = False
         for _ in range(6):
@@ -213,10 +213,12 @@ def free_unknowns(params: TrackParams, names: Sequence[str], n_lights: int = 0) 
     return free[0], free[1]
 
 
-def hold(equations: NormalEquations, params: TrackParams, names: Sequence[str]) -> tuple[NormalEquations, Tensor]:
-    """The equations with the unknowns that are not in names kept where they are, and 1 for each of a frame's own (P,)
-    that is free."""
-    own, common = free_unknowns(params, names)
+def hold(
+    equations: NormalEquations, params: TrackParams, names: Sequence[str], n_lights: int = 0
+) -> tuple[NormalEquations, Tensor, Tensor]:
+    """The equations with the unknowns that are not in names kept where they are, and 1 for each that is free: of a
+    frame's own (P,), of the shared ones."""
+    own, common = free_unknowns(params, names, n_lights)
     held = NormalEquations(
         local=equations.local * torch.outer(own, own) + torch.diag(1 - own),
         coupling=equations.coupling * torch.outer(own, common),
@@ -224,7 +226,7 @@ def hold(equations: NormalEquations, params: TrackParams, names: Sequence[str]) 
         right_local=equations.right_local * own,
         right_shared=equations.right_shared * common,
     )
-    return held, own
+    return held, own, common
 
 
 def solve_step(

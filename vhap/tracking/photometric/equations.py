@@ -3,41 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from vhap.tracking.landmarks.motion import Motion
-from vhap.tracking.landmarks.solver import NormalEquations, empty_equations, free_unknowns, normal_equations
-from vhap.tracking.params import TrackParams, as_vectors
+from vhap.tracking.landmarks.solver import NormalEquations, empty_equations, hold, normal_equations
+from vhap.tracking.params import as_vectors
 from vhap.tracking.photometric.outlines import Outline
 from vhap.tracking.photometric.point_albedo import difference_weight
 from vhap.tracking.photometric.problem import State, Task, for_each_place, light_change, outline_distance
 from vhap.tracking.photometric.surface_points import Glance, outline_columns, point_columns
+from vhap.tracking.photometric.system import System
 
 N_LIGHT = 9
 """Coefficients of a light's change, the same in all colours."""
-BLOCK = 512
-"""Columns whose products are formed at once."""
-
-
-@dataclass(frozen=True)
-class System:
-    """matrix (D, D) and right-hand side (D,) of what all frames share, then of every frame's own unknowns."""
-
-    matrix: Tensor
-    right: Tensor
-    n_shared: int
 
 
 def equations_of(task: Task, now: State, names: Sequence[str]) -> System:
     """Equations of pictures, landmarks, priors and motion, without the points' albedo."""
     common, local = as_vectors(now.params.rows(task.rows))
-    n_shared, n_own, frames = len(common) + N_LIGHT, local.shape[1], len(task.rows)
+    n_shared, n_own, frames, count = len(common) + N_LIGHT, local.shape[1], len(task.rows), len(task.points.grey)
     sums = empty_equations(frames, n_own, n_shared, local.device)
-    size = n_shared + frames * n_own
-    through = torch.zeros(len(task.points.grey), size, device=local.device)
+    by_shared = torch.zeros(count, n_shared, device=local.device)
+    by_frame = torch.zeros(frames, count, n_own, device=local.device)
     sure = now.albedo.held.clone()
 
     @torch.no_grad()
@@ -48,31 +36,18 @@ def equations_of(task: Task, now: State, names: Sequence[str]) -> System:
 
     places = list(now.glances)
     for (frame, camera), (told, *outline) in zip(places, for_each_place(columns, places, local.device)):
-        seen, (by_shared, by_own, by_albedo, weight, residual) = now.glances[frame, camera], told
-        shared, own = _add_rows(sums, frame, by_shared, by_own, weight, residual)
-        first = n_shared + frame * n_own
-        through[seen.index, :n_shared] += shared * by_albedo[:, None]
-        through[seen.index, first : first + n_own] += own * by_albedo[:, None]
+        seen, (moved_by_shared, moved_by_own, by_albedo, weight, residual) = now.glances[frame, camera], told
+        shared, own = _add_rows(sums, frame, moved_by_shared, moved_by_own, weight, residual)
+        by_shared[seen.index] += shared * by_albedo[:, None]
+        by_frame[frame].index_add_(0, seen.index, own * by_albedo[:, None])
         sure.index_add_(0, seen.index, weight * by_albedo.square())
         for equations in outline:
             _add_rows(sums, frame, *equations)
     _add_landmarks(task, now, sums)
-    matrix, right = _dense(sums, task.motion(now.params))
-    matrix -= _products(through / sure.sqrt()[:, None])
-    free = _free(now.params, names, frames).to(matrix)
-    matrix = matrix * free[:, None] * free + torch.diag(1 - free)
-    return System(matrix, right * free, n_shared)
-
-
-def _products(columns: Tensor) -> Tensor:
-    """columns (M, D) -> (D, D): all products of two of them, each formed once, as doubles."""
-    size = columns.shape[1]
-    products = columns.new_empty(size, size, dtype=torch.double)
-    for first in range(0, size, BLOCK):
-        block = columns[:, first : first + BLOCK].T @ columns[:, first:]
-        products[first : first + BLOCK, first:] = block
-        products[first:, first : first + BLOCK] = block.T
-    return products
+    scale = sure.rsqrt()[:, None]
+    held, own, shared = hold(sums, now.params, names, N_LIGHT)
+    by_frame.mul_(scale * own.float())
+    return System(held, task.motion(now.params).only(own), by_shared * scale * shared.float(), by_frame)
 
 
 def _outline_columns(task: Task, now: State, frame: int, camera: int, outline: Outline) -> tuple[Tensor, ...]:
@@ -123,27 +98,3 @@ def _add_landmarks(task: Task, now: State, sums: NormalEquations) -> None:
     light = task.problem.prior.light
     sums.shared.diagonal()[-N_LIGHT:] += 1 / light**2
     sums.right_shared[-N_LIGHT:] -= light_change(task, now.params).double() / light
-
-
-def _dense(sums: NormalEquations, motion: Motion) -> tuple[Tensor, Tensor]:
-    """The arrow-shaped equations with the motion's neighbours, as one matrix."""
-    frames, n_own, n_shared = sums.coupling.shape
-    size = n_shared + frames * n_own
-    matrix = sums.local.new_zeros(size, size)
-    matrix[:n_shared, :n_shared] = sums.shared
-    matrix[n_shared:, :n_shared] = sums.coupling.reshape(-1, n_shared)
-    matrix[:n_shared, n_shared:] = matrix[n_shared:, :n_shared].T
-    place = torch.arange(n_shared, size, device=matrix.device).view(frames, n_own)
-    matrix[place[:, :, None], place[:, None, :]] = sums.local
-    matrix[place, place] += motion.own.double()
-    for apart, mixed in ((1, motion.next_frame), (2, motion.after_next)):
-        above, below = place[:-apart], place[apart:]
-        matrix[above, below] += mixed[:-apart].double()
-        matrix[below, above] += mixed[:-apart].double()
-    return matrix, torch.cat([sums.right_shared, (sums.right_local - motion.gradient).flatten()])
-
-
-def _free(params: TrackParams, names: Sequence[str], frames: int) -> Tensor:
-    """(D,) 1 for each unknown that may move."""
-    own, shared = free_unknowns(params, names, N_LIGHT)
-    return torch.cat([shared, own.repeat(frames)])

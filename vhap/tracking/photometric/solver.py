@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vhap.tracking.params import CAMERA, PER_FRAME, TrackParams, as_vectors, from_vectors
 from vhap.tracking.photometric.design_effect import design_effect
-from vhap.tracking.photometric.equations import N_LIGHT, System, equations_of
+from vhap.tracking.photometric.equations import N_LIGHT, equations_of
 from vhap.tracking.photometric.point_albedo import strange_frames, told_by_pictures
 from vhap.tracking.photometric.problem import (
     KnownPoints,
@@ -29,6 +29,7 @@ from vhap.tracking.photometric.problem import (
     with_rows,
 )
 from vhap.tracking.photometric.surface_points import choose_points
+from vhap.tracking.photometric.system import System
 from vhap.util.log import get_logger
 
 FIRST_DAMPING, LEAST_DAMPING, RAISED, LOWERED, TRIES = 1e-3, 1e-6, 10.0, 0.1, 5
@@ -136,12 +137,10 @@ def _open(
 
 def _step(task: Task, now: State, system: System, damping: float) -> State | None:
     """The state after a damped step, None where the system is singular."""
-    damped = system.matrix + torch.diag(damping * system.matrix.diagonal())
-    factor, failed = torch.linalg.cholesky_ex(damped)
-    if int(failed):
+    step = system.solve(damping)
+    if step is None:
         return None
-    step = torch.cholesky_solve(system.right[:, None], factor)[:, 0].float()
-    shared, own = step[: system.n_shared], step[system.n_shared :].view(len(task.rows), -1)
+    shared, own = step.shared.float(), step.frames.float()
     params, part = now.params, now.params.rows(task.rows)
     common, local = as_vectors(part)
     moved = from_vectors(part, common + shared[:-N_LIGHT], local + own)

@@ -1,0 +1,75 @@
+"""Cholesky factorisation of equations in which each frame meets the two that follow it.
+
+Two frames make one block, so that the matrix is block tridiagonal: the time is linear in the number of frames, and all
+of it is spent in products of small dense matrices (Golub and Van Loan, Matrix Computations, section 4.5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class BlockBand:
+    """The lower factor of a symmetric positive definite matrix of T frames with P unknowns each.
+
+    factors (N, 2 P, 2 P): lower triangles of pairs of frames; below (N - 1, 2 P, 2 P): what stands under each of them;
+    N = (T + 1) // 2.
+    """
+
+    factors: Tensor
+    below: Tensor
+    frames: int
+
+    @classmethod
+    def of(cls, blocks: Tensor, next_frame: Tensor, after_next: Tensor) -> BlockBand:
+        """blocks (T, P, P) of single frames; next_frame, after_next (T, P): the diagonals of the blocks that join a
+        frame with the one and the two after it; those of the last frame (two frames) are not read.
+
+        Raises torch.linalg.LinAlgError where the matrix is not positive definite.
+        """
+        frames, width, _ = blocks.shape
+        paired = blocks.double()
+        joined, across = next_frame.double(), after_next.double()
+        if frames % 2:
+            # A frame of its own, which meets no other.
+            paired = torch.cat([paired, torch.eye(width).to(paired)[None]])
+            joined, across = (torch.cat([part, torch.zeros_like(part[:1])]) for part in (joined, across))
+            joined[frames - 1] = across[frames - 1] = across[frames - 2] = 0
+        first, second = slice(0, width), slice(width, 2 * width)
+        diagonal = paired.new_zeros(len(paired) // 2, 2 * width, 2 * width)
+        diagonal[:, first, first], diagonal[:, second, second] = paired[::2], paired[1::2]
+        inner = torch.diag_embed(joined[::2])
+        diagonal[:, first, second] = diagonal[:, second, first] = inner
+        below = torch.zeros_like(diagonal[1:])
+        below[:, first, first] = torch.diag_embed(across[:-2:2])
+        below[:, second, second] = torch.diag_embed(across[1:-1:2])
+        below[:, first, second] = torch.diag_embed(joined[1:-1:2])
+        factors = torch.empty_like(diagonal)
+        for place in range(len(diagonal)):
+            if place:
+                # X = E L^-T of the pair before, whose square leaves this pair's block.
+                above = torch.linalg.solve_triangular(factors[place - 1], below[place - 1].mT, upper=False).mT
+                below[place - 1] = above
+                diagonal[place] -= above @ above.mT
+            factors[place] = torch.linalg.cholesky(diagonal[place])
+        return cls(factors, below, frames)
+
+    def solve(self, right: Tensor) -> Tensor:
+        """right (T, P, K) -> (T, P, K), in the kind of number of `right`."""
+        frames, width, count = right.shape
+        solved = right.double()
+        if frames % 2:
+            solved = torch.cat([solved, torch.zeros_like(solved[:1])])
+        solved = solved.reshape(-1, 2 * width, count).clone()
+        last = len(solved) - 1
+        for place in range(last + 1):
+            part = solved[place] - self.below[place - 1] @ solved[place - 1] if place else solved[place]
+            solved[place] = torch.linalg.solve_triangular(self.factors[place], part, upper=False)
+        for place in range(last, -1, -1):
+            part = solved[place] - self.below[place].mT @ solved[place + 1] if place < last else solved[place]
+            solved[place] = torch.linalg.solve_triangular(self.factors[place].mT, part, upper=True)
+        return solved.reshape(-1, width, count)[:frames].to(right)
