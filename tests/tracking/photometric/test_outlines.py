@@ -12,7 +12,15 @@ from tracked_heads import builtin_head, frame_batch, scene, still_params
 from vhap.model.head import pose
 from vhap.render.types import Raster
 from vhap.tracking.params import TrackParams
-from vhap.tracking.photometric.outlines import EDGE, FURTHEST_PX, Outline, OutlinePrior, beyond_matte, find_outline
+from vhap.tracking.photometric.outlines import (
+    EDGE,
+    FURTHEST_PX,
+    Outline,
+    OutlinePrior,
+    beyond_matte,
+    find_outline,
+    matte_border,
+)
 
 SIZE, TEXTURE, COUNT = (128, 128), 64, 1000
 
@@ -49,7 +57,7 @@ def matte() -> Tensor:
 
 
 def outline_of(params: TrackParams, count: int = COUNT, fixed: Tensor | None = None) -> Outline:
-    found = find_outline(builtin_head().faces, raster_of(params), beyond_matte(matte()), count, fixed)
+    found = find_outline(builtin_head().faces, raster_of(params), matte_border(matte()), count, fixed)
     assert found is not None
     return found
 
@@ -126,7 +134,7 @@ def test_fixed_vertices_have_no_outline():
     assert not neck[free.corners].any()
     assert 100 < len(free.distance) < len(every.distance)
     nothing = torch.ones_like(neck)
-    assert find_outline(builtin_head().faces, raster_of(head_params()), matte(), COUNT, nothing) is None
+    assert find_outline(builtin_head().faces, raster_of(head_params()), matte_border(matte()), COUNT, nothing) is None
 
 
 def test_the_edge_of_the_picture_is_no_outline():

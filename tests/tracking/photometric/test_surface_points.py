@@ -16,7 +16,7 @@ from vhap.geometry.meshes import vertex_normals
 from vhap.model.head import pose
 from vhap.render.shading import shade
 from vhap.tracking.params import CAMERA, N_CAMERA, PER_FRAME, TrackParams
-from vhap.tracking.photometric.outlines import Outline
+from vhap.tracking.photometric.outlines import MatteBorder, Outline
 from vhap.tracking.photometric.surface_points import (
     GREY,
     Glance,
@@ -25,9 +25,11 @@ from vhap.tracking.photometric.surface_points import (
     choose_points,
     glance,
     grey_pictures,
+    grey_planes,
     outline_columns,
     point_columns,
 )
+from vhap.tracking.photometric.surface_slopes import picture_slopes
 from vhap.tracking.scene import Scene
 
 SIZE, TEXTURE, COUNT = (96, 96), 64, 400
@@ -54,9 +56,9 @@ def pixel_centres() -> Tensor:
 
 def picture(grey: Tensor | None = None, inside: Tensor | None = None, camera: int = 0) -> GreyPicture:
     return GreyPicture(
-        grey=waves(pixel_centres()) if grey is None else grey,
+        planes=grey_planes(waves(pixel_centres()) if grey is None else grey),
         inside=torch.ones(SIZE, dtype=torch.bool) if inside is None else inside,
-        beyond=from_disc(pixel_centres()),
+        border=MatteBorder(distance := from_disc(pixel_centres()), picture_slopes(distance)),
         cameras=torch.tensor([camera]),
     )
 
@@ -230,7 +232,7 @@ def near_params() -> TrackParams:
 def large_picture() -> tuple[Scene, GreyPicture]:
     stage = scene((384, 384), TEXTURE)
     everywhere = torch.ones(stage.size, dtype=torch.bool)
-    return stage, GreyPicture(torch.zeros(stage.size), everywhere, None, torch.zeros(1, dtype=torch.long))
+    return stage, GreyPicture(grey_planes(torch.zeros(stage.size)), everywhere, None, torch.zeros(1, dtype=torch.long))
 
 
 def test_points_behind_a_lid_are_not_seen():
@@ -343,4 +345,4 @@ def test_pictures_of_the_head_have_the_points_colours():
     assert torch.equal(shown.inside, batch.alpha[0] > 0.5)
     (plain,) = grey_pictures(replace(batch, alpha=None), [0])
     assert plain.inside.all()
-    assert plain.beyond is None
+    assert plain.border is None

@@ -76,7 +76,7 @@ def grow_hair(
     hair = _hair_of(scene, params, fixed, prior)
     if hair is None or params.static_offset is None:
         return params
-    shown = [(row, picture) for row, picture in sights if picture.beyond is not None]
+    shown = [(row, picture) for row, picture in sights if picture.border is not None]
     base, length = params.static_offset, np.zeros(len(hair.vertices))
     for _ in range(ROUNDS):
         offset = base.index_add(0, hair.vertices, torch.from_numpy(length).to(base)[:, None] * hair.direction)
@@ -143,10 +143,10 @@ def _equations(
 
 def _outline(scene: Scene, row: TrackParams, picture: GreyPicture, still: Tensor, count: int) -> Outline | None:
     """Of a picture, where it is hair's."""
-    assert picture.beyond is not None
+    assert picture.border is not None
     clip = camera_of(scene, row, picture).to_clip(pose(scene.head, row.head()))
     raster = scene.backend.rasterize(clip, scene.topology, *scene.size)
-    return find_outline(scene.topology.faces, raster, picture.beyond, count, still)
+    return find_outline(scene.topology.faces, raster, picture.border, count, still)
 
 
 def _moves(scene: Scene, row: TrackParams, picture: GreyPicture, outline: Outline, hair: _Hair) -> Tensor:

@@ -56,6 +56,20 @@ class Outline:
     share: float
 
 
+@dataclass(frozen=True)
+class MatteBorder:
+    """distance (H, W) px to the border of a matte, positive outside; slope (H, W, 2): its change by x and y."""
+
+    distance: Tensor
+    slope: Tensor
+
+
+def matte_border(alpha: Tensor) -> MatteBorder:
+    """Of alpha (H, W)."""
+    distance = beyond_matte(alpha)
+    return MatteBorder(distance, picture_slopes(distance))
+
+
 def beyond_matte(alpha: Tensor) -> Tensor:
     """(H, W) alpha -> (H, W) px: distance to the border of the matte, positive outside, right to a part of a pixel."""
     values, furthest = alpha.cpu().numpy(), max(FURTHEST_PX, FURTHEST * max(alpha.shape))
@@ -69,33 +83,37 @@ def beyond_matte(alpha: Tensor) -> Tensor:
     return torch.from_numpy(distance.clip(-furthest, furthest)).to(alpha)
 
 
-def find_outline(faces: Tensor, raster: Raster, beyond: Tensor, count: int, fixed: Tensor | None) -> Outline | None:
-    """Of one picture. faces (F, 3); beyond (H, W): see beyond_matte; fixed (V,) bool: vertices whose outline moves
-    nothing. None where there is no outline."""
+def find_outline(faces: Tensor, raster: Raster, matte: MatteBorder, count: int, fixed: Tensor | None) -> Outline | None:
+    """Of one picture. faces (F, 3); fixed (V,) bool: vertices whose outline moves nothing. None where there is no
+    outline."""
     mask = raster.mask[0]
-    around = F.pad(mask.float()[None, None], (1, 1, 1, 1))
-    # A covered pixel one of whose four neighbours is not.
-    cross = mask.new_tensor([[0, 1, 0], [1, 0, 1], [0, 1, 0]], dtype=torch.float)[None, None]
-    border = mask & (F.conv2d(around, cross)[0, 0] < 4)
-    for along in (border, border.T):
-        along[:EDGE], along[-EDGE:] = False, False
-    corners = faces[raster.face_id.flatten()[raster.pixels].long()]
-    kept = border.flatten()[raster.pixels]
+    # A covered pixel one of whose four neighbours is not; not along the picture's edge.
+    height, width = (length - 2 * EDGE for length in mask.shape)
+
+    def moved(down: int, right: int) -> Tensor:
+        return mask[EDGE + down :, EDGE + right :][:height, :width]
+
+    border = torch.zeros_like(mask)
+    enclosed = moved(-1, 0) & moved(1, 0) & moved(0, -1) & moved(0, 1)
+    border[EDGE:-EDGE, EDGE:-EDGE] = moved(0, 0) & ~enclosed
+    rows = torch.searchsorted(raster.pixels, torch.nonzero(border.flatten()).flatten())
+    corners = faces[raster.face_id.flatten()[raster.pixels[rows]].long()]
     if fixed is not None:
-        kept = kept & ~fixed[corners].any(-1)
-    rows = torch.nonzero(kept).flatten()
+        kept = ~fixed[corners].any(-1)
+        rows, corners = rows[kept], corners[kept]
     if len(rows) == 0:
         return None
     share = max(1.0, len(rows) / count)
-    chosen = rows[(torch.arange(int(len(rows) / share), device=rows.device) * share).long()]
+    some = (torch.arange(int(len(rows) / share), device=rows.device) * share).long()
+    chosen = rows[some]
     pixels = raster.pixels[chosen]
-    slope = picture_slopes(beyond).flatten(0, 1)[pixels]
+    slope = matte.slope.flatten(0, 1)[pixels]
     # The outline lies between the centres of a covered pixel and of the next one in the row or column.
     inset = F.normalize(slope, dim=-1).abs().amax(-1) / 2
     return Outline(
-        corners=corners[chosen],
+        corners=corners[some],
         barycentrics=raster.barycentrics[chosen],
-        distance=beyond.flatten()[pixels] + inset,
+        distance=matte.distance.flatten()[pixels] + inset,
         slope=slope,
         share=share,
     )

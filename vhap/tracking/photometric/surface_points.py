@@ -19,17 +19,14 @@ from vhap.model.head import pose
 from vhap.render.shading import sh_basis, shade
 from vhap.render.types import Raster
 from vhap.tracking.params import TrackParams
-from vhap.tracking.photometric.outlines import Outline, beyond_matte, find_outline
+from vhap.tracking.photometric.outlines import MatteBorder, Outline, find_outline, matte_border
 from vhap.tracking.photometric.surface_slopes import picture_slopes, shading_slopes, surface_columns
+from vhap.tracking.photometric.visibility import BORDER_PX, visible_points
 from vhap.tracking.scene import Scene
 
 GREY = (0.299, 0.587, 0.114)
 OPAQUE = 0.98
 FEWEST_POINTS = 64
-HIDDEN_UV = 0.01
-"""A picture shows another part of the surface than a point's from this distance on, in texture coordinates."""
-JUMP_UV = 0.04
-"""So far parts of the surface lie apart that only look like neighbours."""
 LEAST_FACING = 0.05
 """A surface counts as seen under this cosine at least."""
 GOLDEN = 0.618
@@ -38,12 +35,15 @@ GOLDEN = 0.618
 
 @dataclass(frozen=True)
 class GreyPicture:
-    """One camera's picture at one timestep. grey (H, W), smoothed; inside (H, W) bool: pixels of the matte; beyond (H,
-    W): see `beyond_matte`, None without a matte; cameras (1,): which camera."""
+    """One camera's picture at one timestep, with what is derived from it once.
 
-    grey: Tensor
+    planes (1, 3, H, W): grey, smoothed, and its slopes by x and y; inside (H, W) bool: pixels of the matte; border: see
+    `matte_border`, None without a matte; cameras (1,): which camera.
+    """
+
+    planes: Tensor
     inside: Tensor
-    beyond: Tensor | None
+    border: MatteBorder | None
     cameras: Tensor
 
 
@@ -107,13 +107,18 @@ def grey_pictures(batch: FrameBatch, chosen: Sequence[int]) -> list[GreyPicture]
     everywhere = torch.ones(batch.rgb.shape[1:3], dtype=torch.bool, device=batch.rgb.device)
     return [
         GreyPicture(
-            grey=_smooth(batch.rgb[index] @ batch.rgb.new_tensor(GREY)),
+            planes=grey_planes(_smooth(batch.rgb[index] @ batch.rgb.new_tensor(GREY))),
             inside=everywhere if batch.alpha is None else batch.alpha[index] > OPAQUE,
-            beyond=None if batch.alpha is None else beyond_matte(batch.alpha[index]),
+            border=None if batch.alpha is None else matte_border(batch.alpha[index]),
             cameras=batch.cameras[index : index + 1],
         )
         for index in chosen
     ]
+
+
+def grey_planes(grey: Tensor) -> Tensor:
+    """(H, W) grey values -> (1, 3, H, W) with their slopes."""
+    return torch.cat([grey[None], picture_slopes(grey).permute(2, 0, 1)])[None].contiguous()
 
 
 def _smooth(picture: Tensor) -> Tensor:
@@ -154,9 +159,9 @@ def camera_of(scene: Scene, params: TrackParams, picture: GreyPicture) -> Camera
 
 
 def _away_from_borders(raster: Raster, picture: GreyPicture) -> Tensor:
-    """(H, W) bool: head and matte, but for two pixels along their borders, where colours mix."""
+    """(H, W) bool: head and matte, but for the pixels along their borders, where colours mix."""
     outside = ~(raster.mask[0] & picture.inside)
-    return _largest_around(outside.to(torch.uint8), 2) == 0
+    return _largest_around(outside.to(torch.uint8), BORDER_PX) == 0
 
 
 def _largest_around(values: Tensor, reach: int) -> Tensor:
@@ -186,20 +191,17 @@ def glance(
     vertices = pose(scene.head, params.head())
     camera = camera_of(scene, params, picture)
     raster = scene.backend.rasterize(camera.to_clip(vertices), scene.topology, *scene.size)
-    usable = _away_from_borders(raster, picture)
-    if not bool(usable.any()):
-        return None
     surface = surface_at(points, vertices[0])
     place = camera.project(surface[None])[0][0]
-    index = torch.nonzero(_seen(scene, raster, usable, place, points.uv)).flatten()
+    index = visible_points(scene, raster, picture.inside, place, points.uv)
     if len(index) < FEWEST_POINTS:
         return None
     normals = surface_at(points, vertex_normals(vertices, scene.topology.faces)[0])
     facing = F.cosine_similarity(normals, camera.centre() - surface, dim=-1)
-    sampled = _between_pixels(torch.cat([picture.grey[..., None], picture_slopes(picture.grey)], -1), place[index])
+    sampled = _between_pixels(picture.planes, place[index])
     outline = None
-    if picture.beyond is not None and outline_points:
-        outline = find_outline(scene.topology.faces, raster, picture.beyond, outline_points, fixed_outline)
+    if picture.border is not None and outline_points:
+        outline = find_outline(scene.topology.faces, raster, picture.border, outline_points, fixed_outline)
     return Glance(
         index=index,
         counts=Counts(len(index), 0.0 if outline is None else outline.share * len(outline.distance), facing),
@@ -217,39 +219,12 @@ def surface_at(points: SurfacePoints | Outline, values: Tensor) -> Tensor:
     return (values[points.corners] * points.barycentrics[..., None]).sum(1)
 
 
-def _seen(scene: Scene, raster: Raster, usable: Tensor, place: Tensor, uv: Tensor) -> Tensor:
-    """(M,) bool: whether the usable pixel (H, W) at a place (M, 2) shows the same part of the surface, uv (M, 2)."""
-    height, width = scene.size
-    shown = torch.full((height, width, 2), torch.inf, device=uv.device)
-    shown.view(-1, 2)[raster.pixels] = scene.backend.interpolate(scene.head.uvs[None], scene.topology.uv_faces, raster)
-    slopes = torch.zeros(height, width, 2, 2, device=uv.device)
-    found = scene.backend.attribute_slopes(scene.head.uvs[None], scene.topology.uv_faces, raster)
-    slopes.view(-1, 2, 2)[raster.pixels] = found
-    corner = place.new_tensor([width, height])
-    pixel = place.floor().clamp(min=0).minimum(corner - 1)
-    column, row = pixel.long().unbind(-1)
-    here = shown[row, column] + (slopes[row, column] @ (place - pixel - 0.5)[..., None])[..., 0]
-    in_picture = ((place > 0) & (place < corner)).all(-1)
-    usable = usable & _connected(shown, slopes)
-    return in_picture & usable[row, column] & ((here - uv).abs().amax(-1) < HIDDEN_UV)
-
-
-def _connected(shown: Tensor, slopes: Tensor) -> Tensor:
-    """(H, W) bool: pixels around which the surface, shown (H, W, 2), does not jump, as from a lid to the eye: it
-    changes by what its slopes (H, W, 2, 2) say."""
-    planes = shown.permute(2, 0, 1).contiguous()
-    span = _largest_around(planes, 1) + _largest_around(-planes, 1)
-    smooth = 2 * slopes.abs().sum(-1).permute(2, 0, 1)
-    return (span < smooth + JUMP_UV).all(0)
-
-
 def _between_pixels(planes: Tensor, place: Tensor) -> Tensor:
-    """planes (H, W, C) at places (n, 2) px, bilinear: (n, C)."""
-    height, width, _ = planes.shape
+    """planes (1, C, H, W) at places (n, 2) px, bilinear: (n, C)."""
+    height, width = planes.shape[2:]
     grid = 2 * place / place.new_tensor([width, height]) - 1
-    return F.grid_sample(planes.permute(2, 0, 1)[None], grid[None, None], padding_mode="border", align_corners=False)[
-        0, :, 0
-    ].T
+    found = F.grid_sample(planes, grid[None, None], padding_mode="border", align_corners=False)
+    return found[0, :, 0].T
 
 
 def select(points: SurfacePoints, index: Tensor) -> SurfacePoints:
