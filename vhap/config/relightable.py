@@ -158,7 +158,7 @@ class ReconstructConfig:
     inputpath: Path
     """The subject's pictures, as SUBJECT/image. Also -i."""
     savefolder: Path
-    """Where runs and pictures go, as SUBJECT/deca; code.json is written beside it, where optimize.py reads it. A folder
+    """Where runs and pictures go, as SUBJECT/deca; code.json is written beside it, where optimize reads it. A folder
     of another name holds code.json itself. Also -s."""
     saveCode: bool = True
     """Write code.json."""
