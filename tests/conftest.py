@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import queue
 import shutil
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -67,6 +69,25 @@ def page_server() -> Iterator[PageServer]:
         yield server
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def skips_where_mediapipe_is_missing() -> Iterator[None]:
+    """Where MediaPipe does not install, tests that come to ask for its networks are skipped."""
+    if importlib.util.find_spec("mediapipe") is not None:
+        yield
+        return
+    from vhap.detect import mediapipe_networks
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mediapipe_networks, "mediapipe_module", skip_for_mediapipe)
+        for module in ("selfie_classes", "visibility"):
+            patch.setattr(f"vhap.detect.{module}.mediapipe_module", skip_for_mediapipe)
+        yield
+
+
+def skip_for_mediapipe(name: str = "mediapipe") -> NoReturn:
+    pytest.skip(f"MediaPipe is not installed, and {name} is needed")
 
 
 @pytest.fixture
