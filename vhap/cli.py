@@ -53,6 +53,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "extract-albedo": "Takes the light out of a subject's pictures",
     },
     "Quality, tests, help": {
+        "doctor": "Checks the installation: versions, devices, heads, networks' weights, folders, and what is missing",
         "evaluate-tracking": "Measures how well a tracking run explains its pictures and, where it is known, the truth",
         "report": "Makes the page to look at after a tracking run",
         "detect-landmarks": "Detects the landmarks of a sequence folder's pictures",

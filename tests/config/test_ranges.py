@@ -15,6 +15,7 @@ from vhap.config import benchmark
 from vhap.config.data import DataConfig
 from vhap.config.demo import DemoConfig
 from vhap.config.detect import DetectConfig
+from vhap.config.doctor import DoctorConfig
 from vhap.config.evaluate import EvaluateConfig
 from vhap.config.export import CombineConfig, ExportConfig, MeshExportConfig
 from vhap.config.legacy import options_of
@@ -66,6 +67,7 @@ REQUIRED = {
     benchmark.ValidateConfig: ("--zip", "z"),
     benchmark.CamerasConfig: ("--folder", "f", "--participant", "388"),
     DemoConfig: (),
+    DoctorConfig: (),
     CropConfig: ("--source", "s", "--name", "n"),
     KeypointConfig: ("--path", "s"),
     IrisConfig: ("--path", "s"),
