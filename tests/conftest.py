@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 SECONDS = 90
+BROWSERS = ("chromium-headless-shell", "chromium", "google-chrome", "chromium-browser")
 WATCH = """<script>
 const errors = [];
 addEventListener('error', event => errors.push(String(event.message)));
@@ -69,9 +70,9 @@ def page_server() -> Iterator[PageServer]:
 
 @pytest.fixture
 def browser() -> str:
-    found = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
-        pytest.skip("no Chromium on this machine")
+        pytest.skip("no Chromium on this machine; .ci/browser installs one on Debian")
     return found
 
 

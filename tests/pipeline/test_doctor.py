@@ -75,7 +75,7 @@ def test_a_broken_package_is_a_finding(monkeypatch, tmp_path, module, text):
     assert text in problem.text
     assert ("cache" in by_name(findings)) == ("its check" not in text)
     assert re.search("PROBLEM +ffmpeg", as_text(findings))
-    assert as_text(findings).splitlines()[-1].startswith("1 problem: ffmpeg;")
+    assert as_text(findings).splitlines()[-1].startswith("1 problem: ffmpeg; 0 parts")
 
 
 def test_a_head_whose_file_is_damaged_is_a_problem_and_the_status_says_so(monkeypatch, tmp_path, capsys):

@@ -86,8 +86,10 @@ def as_text(findings: Sequence[Finding]) -> str:
         if finding.section != section:
             section = finding.section
             lines += ["", section]
-        head = f"  {MARKS[finding.state]:9}{finding.name:{NAME_WIDTH}} "
-        rest = " " * (12 + NAME_WIDTH)
+        head, rest = f"  {MARKS[finding.state]:9}{finding.name:{NAME_WIDTH}} ", " " * (12 + NAME_WIDTH)
+        if len(finding.name) > NAME_WIDTH:
+            lines.append(head.rstrip())
+            head = rest
         text = finding.text.replace(str(Path.home()), "~")
         lines += textwrap.wrap(
             text, WIDTH, initial_indent=head, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
@@ -96,14 +98,10 @@ def as_text(findings: Sequence[Finding]) -> str:
 
 
 def summary(findings: Sequence[Finding]) -> str:
-    broken, missing = problems(findings), [finding.name for finding in findings if finding.state == "missing"]
+    broken, missing = problems(findings), sum(finding.state == "missing" for finding in findings)
     names = ", ".join(finding.name for finding in broken)
-    return "; ".join(
-        [
-            f"{len(broken)} problem{'s' if len(broken) > 1 else ''}: {names}" if broken else "no problems",
-            f"missing, and not needed by everyone: {', '.join(missing)}" if missing else "nothing is missing",
-        ]
-    )
+    found = f"{len(broken)} problem{'s' if len(broken) > 1 else ''}: {names}" if broken else "no problems"
+    return f"{found}; {missing} parts are missing that not everyone needs"
 
 
 def make_checks(group: str) -> None:
