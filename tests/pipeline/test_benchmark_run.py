@@ -100,7 +100,9 @@ def videos(config: BenchmarkRunConfig) -> dict[str, list[np.ndarray]]:
 
 def test_hold_out_videos_show_what_the_hidden_cameras_saw(finished, made):
     truth = made / "nvs/388/sequences/GLASSES/ground_truth"
-    for serial, frames in videos(finished).items():
+    found = videos(finished)
+    assert list(found) == list(BENCHMARK_NVS_HOLD_OUT_SERIALS)
+    for serial, frames in found.items():
         assert len(frames) == FRAMES
         for t, frame in enumerate(frames):
             assert frame.shape == (1604, 1100, 3)

@@ -390,7 +390,9 @@ def test_real_clip(tmp_path, monkeypatch):
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(Path(CLIPS or "") / "man_gray.mp4")]
     subprocess.run([*command, "-frames:v", "3", "-an", str(folder / "man.mp4")], check=True)
     relightable_crop.run(CropConfig(tmp_path, "man", image_size=(256, 256), matting=True, crop_image=True))
-    for path in (folder / "image").iterdir():
+    paths = sorted((folder / "image").iterdir())
+    assert len(paths) == 3
+    for path in paths:
         alpha = read_alpha(path)
         # Face and neck stay; the wall goes, and so does the pullover in the lower corners.
         assert alpha[100:200, 110:150].min() == 255

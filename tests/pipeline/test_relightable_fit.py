@@ -62,6 +62,7 @@ def test_a_reader_places_the_mesh_where_it_was_tracked(subject, flame) -> None:
 def test_without_translation_the_movement_is_in_the_camera(subject, flame) -> None:
     scene = fit(subject)
     reader = HravatarReader(subject, Flame(flame))
+    assert len(reader.paths) == COUNT
     for row, path in enumerate(reader.paths):
         assert "translation" not in reader.entry(path)
         found = reader.projected(path)
@@ -73,9 +74,9 @@ def test_a_reader_finds_the_keypoints_on_its_own_head(subject, flame) -> None:
     params = read_flame_params(subject / "mine.json")
     reader = Flame(flame)
     count = len(reader.template)
-    for row, (frame, (file_path, outside)) in enumerate(
-        zip(params.frames, imavatar_projected(subject, reader, "mine.json"))
-    ):
+    seen = list(imavatar_projected(subject, reader, "mine.json"))
+    assert len(params.frames) == len(seen) == COUNT
+    for row, (frame, (file_path, outside)) in enumerate(zip(params.frames, seen)):
         assert file_path == frame.file_path == f"./image/{row:05d}.png"
         np.testing.assert_allclose((outside[:count] + 1) * SIZE / 2, projected(scene, row)[:count], atol=1e-3)
         np.testing.assert_allclose(frame.flame_keypoints[17:], outside[count:], atol=2e-5)
@@ -104,6 +105,7 @@ def test_a_given_camera_is_obeyed_and_written_as_the_trainer_takes_it(subject, f
 def test_a_principal_point_beside_the_centre_becomes_a_turn(subject, flame) -> None:
     scene = fit(subject, "--fx", "231", "--cx", "50", "--cy", "46", "--with_translation")
     reader = HravatarReader(subject, Flame(flame))
+    assert len(reader.paths) == COUNT
     for row, path in enumerate(reader.paths):
         found = reader.projected(path)
         assert np.abs(found - projected(scene, row)[: len(found)]).max() < 0.1

@@ -142,7 +142,7 @@ class OptimizeConfig:
     head: HeadName = "auto"
     """Head model; trainers pose FLAME 2020."""
     flame_model_path: Path | None = None
-    """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in asset/flame/."""
+    """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in flame/ of the asset folders."""
     ict_facekit_path: Path | None = None
     """The FaceXModel folder of ICT-FaceKit. Default: $VHAP_ICT_FACEKIT."""
     allow_other_head: bool = False
@@ -158,7 +158,7 @@ class ReconstructConfig:
     inputpath: Path
     """The subject's pictures, as SUBJECT/image. Also -i."""
     savefolder: Path
-    """Where runs and pictures go, as SUBJECT/deca; code.json is written beside it, where optimize.py reads it. A folder
+    """Where runs and pictures go, as SUBJECT/deca; code.json is written beside it, where optimize reads it. A folder
     of another name holds code.json itself. Also -s."""
     saveCode: bool = True
     """Write code.json."""
@@ -171,7 +171,7 @@ class ReconstructConfig:
     head: HeadName = "auto"
     """Head model; DECA's codes are FLAME's."""
     flame_model_path: Path | None = None
-    """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in asset/flame/."""
+    """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in flame/ of the asset folders."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: cuda if there."""
 
@@ -192,7 +192,7 @@ class AlbedoConfig:
     head: HeadName = "auto"
     """Head that is fitted where the subject was not tracked before."""
     flame_model_path: Path | None = None
-    """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in asset/flame/."""
+    """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in flame/ of the asset folders."""
     ict_facekit_path: Path | None = None
     """The FaceXModel folder of ICT-FaceKit. Default: $VHAP_ICT_FACEKIT."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -225,7 +225,7 @@ class RelightableConfig:
     allow_other_head: bool = False
     """With another --head: go on without tracked_params.json's meaning, and write meshes beside it."""
     flame_model_path: Path | None = None
-    """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in asset/flame/."""
+    """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in flame/ of the asset folders."""
     ict_facekit_path: Path | None = None
     """The FaceXModel folder of ICT-FaceKit. Default: $VHAP_ICT_FACEKIT."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -18,7 +18,7 @@ class SyntheticConfig:
     head: Literal["auto", "flame", "ict", "builtin"] = "builtin"
     """Head model that is filmed."""
     flame_model_path: Path | None = None
-    """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in asset/flame/."""
+    """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in flame/ of the asset folders."""
     ict_facekit_path: Path | None = None
     """The FaceXModel folder of ICT-FaceKit. Default: $VHAP_ICT_FACEKIT."""
     layout: Literal[

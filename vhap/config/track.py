@@ -24,7 +24,7 @@ class ModelConfig:
     head: Literal["auto", "flame", "ict", "builtin"] = "auto"
     """Head model; auto takes FLAME if its file is there, else ICT-FaceKit, else the built-in head."""
     flame_model_path: Path | None = None
-    """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in asset/flame/."""
+    """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in flame/ of the asset folders."""
     ict_facekit_path: Path | None = None
     """The FaceXModel folder of ICT-FaceKit. Default: $VHAP_ICT_FACEKIT."""
     n_shape: Count = 300

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vhap.util.commands import command
 from vhap.util.errors import InputError
 from vhap.util.files import read_bytes, write_bytes
 from vhap.util.optional import import_or_explain
@@ -139,7 +140,7 @@ def require_shape(alpha_size: tuple[int, int], size: tuple[int, int], folder: Pa
     if not same_shape(alpha_size, size):
         raise InputError(
             f"expected alpha maps of the pictures' shape ({_as_text(size)}) in {folder}, found "
-            f"{_as_text(alpha_size)}; remove the folder and run preprocess_video.py again"
+            f"{_as_text(alpha_size)}; remove the folder and run `{command('preprocess-video')}` again"
         )
 
 

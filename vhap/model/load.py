@@ -18,11 +18,11 @@ from vhap.model.ict_facekit import load_ict_facekit
 from vhap.model.regions import complete_regions, faces_of_region
 from vhap.util.errors import InputError
 from vhap.util.log import get_logger
-from vhap.util.paths import ASSET_FOLDER
+from vhap.util.paths import asset_folders
 
 HEADS = ("auto", "flame", "ict", "builtin")
 FLAME_NAMES = ("flame2023.pkl", "flame2023_Open.pkl", "FLAME2023.pkl", "generic_model.pkl", "flame2020.pkl")
-"""Looked for in asset/flame, the first one found is taken."""
+"""Looked for in `flame` of the asset folders, the first one found is taken."""
 ICT_PLACES = ("ict_facekit/FaceXModel", "ict_facekit", "FaceXModel")
 FLAME_VARIABLE, ICT_VARIABLE = "VHAP_FLAME_MODEL", "VHAP_ICT_FACEKIT"
 
@@ -40,8 +40,8 @@ def load_head(
 
     head: flame, ict, builtin, or auto (FLAME where its file is found, else ICT-FaceKit, else the built-in one).
     Files come from the option, else from VHAP_FLAME_MODEL (a .pkl) or VHAP_ICT_FACEKIT (the folder FaceXModel), else
-    from the asset folder. add_teeth concerns FLAME, the others have teeth. remove_lip_inside drops the faces
-    inside the mouth.
+    from the asset folders (`util.paths.asset_folders`). add_teeth concerns FLAME, the others have teeth.
+    remove_lip_inside drops the faces inside the mouth.
     Raises InputError for an unknown name and for missing files, saying where to get them and where to put them.
     """
     flame, ict = find_flame(flame_model_path), find_ict(ict_facekit_path)
@@ -68,18 +68,18 @@ def choose_head(head: str, flame: Path | None, ict: Path | None) -> Literal["fla
 
 
 def find_flame(option: str | Path | None = None) -> Path | None:
-    """The FLAME pickle that the option, the environment or the asset folder names; None where there is none."""
+    """The FLAME pickle that the option or the environment names, else of the asset folders; None without one."""
     if named := option or os.environ.get(FLAME_VARIABLE):
         return Path(named).expanduser()
-    places = [ASSET_FOLDER / "flame" / name for name in FLAME_NAMES]
+    places = [folder / "flame" / name for folder in asset_folders() for name in FLAME_NAMES]
     return next((place for place in places if place.is_file()), None)
 
 
 def find_ict(option: str | Path | None = None) -> Path | None:
-    """The folder FaceXModel that the option, the environment or the asset folder names; None where there is none."""
+    """The folder FaceXModel that the option or the environment names, else of the asset folders; None without one."""
     if named := option or os.environ.get(ICT_VARIABLE):
         return Path(named).expanduser()
-    places = [ASSET_FOLDER / place for place in ICT_PLACES]
+    places = [folder / place for folder in asset_folders() for place in ICT_PLACES]
     return next((place for place in places if (place / "vertex_indices.json").is_file()), None)
 
 
@@ -100,13 +100,18 @@ def drop_lip_inside(model: HeadModel) -> HeadModel:
 
 def _missing_flame() -> Path:
     raise InputError(
-        f"expected a FLAME model ({', '.join(FLAME_NAMES)}), found none; download it from {FLAME_SOURCE} and put it "
-        f"into {ASSET_FOLDER / 'flame'}, or name it by --model.flame_model_path or {FLAME_VARIABLE}"
+        f"expected a FLAME model ({', '.join(FLAME_NAMES)}), found none in {_searched('flame')}; download it from "
+        f"{FLAME_SOURCE} and put it into one of them, or name it by --model.flame_model_path or {FLAME_VARIABLE}"
     )
 
 
 def _missing_ict() -> Path:
     raise InputError(
-        f"expected ICT-FaceKit's folder FaceXModel, found none; get it from {ICT_SOURCE} and put it into "
-        f"{ASSET_FOLDER / ICT_PLACES[0]}, or name it by --model.ict_facekit_path or {ICT_VARIABLE}"
+        f"expected ICT-FaceKit's folder FaceXModel, found none at {_searched(ICT_PLACES[0])}; get it from {ICT_SOURCE} "
+        f"and put it at one of them, or name it by --model.ict_facekit_path or {ICT_VARIABLE}"
     )
+
+
+def _searched(place: str) -> str:
+    """`place` in every asset folder, as words."""
+    return ", ".join(str(folder / place) for folder in asset_folders())

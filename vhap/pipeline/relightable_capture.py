@@ -19,6 +19,7 @@ from vhap.relightable.given_points import detections_behind, read_given_points
 from vhap.relightable.premultiplied import is_premultiplied
 from vhap.relightable.subject_folder import SubjectFolder
 from vhap.util.choice import even_choice
+from vhap.util.commands import command
 from vhap.util.errors import InputError
 from vhap.util.files import atomic_path, make_folder
 from vhap.util.log import get_logger
@@ -73,7 +74,8 @@ def _background(pictures: dict[str, Path]) -> BackgroundColor | None:
         return "white"
     get_logger().warning(
         "the pictures' colours are multiplied by alpha already: they are tracked over black, and trainers multiply "
-        "soft edges twice; crop_and_matting.py writes straight ones"
+        "soft edges twice; `%s` writes straight ones",
+        command("crop-and-matting"),
     )
     return None
 
@@ -90,8 +92,8 @@ def _write_points(
         save_landmarks(file, landmarks if whole is None else whole)
     if without and whole is None:
         get_logger().warning(
-            "no irises of %d of %d pictures (%s): eyes turn by other pictures and priors there; write them by iris.py",
-            len(without), len(names), some_names(without),
+            "no irises of %d of %d pictures (%s): eyes turn by other pictures and priors there; write them by `%s`",
+            len(without), len(names), some_names(without), command("iris"),
         )  # fmt: skip
     return source
 

@@ -21,6 +21,7 @@ from vhap.pipeline.relightable_capture import SubjectCapture, subject_capture
 from vhap.pipeline.relightable_files import RUNS, coefficient_lines, flame_lines, open_subject_run, write_head_files
 from vhap.relightable.head_files import read_codes, read_shape_params
 from vhap.relightable.subject_folder import SubjectFolder
+from vhap.util.commands import command
 from vhap.util.errors import InputError
 from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger
@@ -69,7 +70,7 @@ def check_size(config: OptimizeConfig, capture: SubjectCapture) -> None:
     if config.size is not None and (config.size, config.size) != capture.size:
         raise InputError(
             f"expected pictures of {config.size}x{config.size} in {config.path}, as --size says, found "
-            f"{width}x{height}; leave --size out, or crop them by crop_and_matting.py"
+            f"{width}x{height}; leave --size out, or crop them by `{command('crop-and-matting')}`"
         )
 
 

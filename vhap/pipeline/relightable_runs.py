@@ -11,6 +11,7 @@ from vhap.pipeline.relightable_capture import SubjectCapture
 from vhap.pipeline.relightable_files import RUNS
 from vhap.pipeline.run_folder import finished_run
 from vhap.relightable.subject_folder import SubjectFolder
+from vhap.util.commands import command
 from vhap.util.errors import InputError
 
 
@@ -21,7 +22,7 @@ def subject_of_pictures(pictures: Path, option: str) -> SubjectFolder:
         found = "another folder" if pictures.is_dir() else "no folder"
         raise InputError(
             f"expected a subject's folder of pictures for {option}, as SUBJECT/image, found {found} at {pictures}; cut "
-            "a video into one by crop_and_matting.py"
+            f"a video into one by `{command('crop-and-matting')}`"
         )
     return subject
 

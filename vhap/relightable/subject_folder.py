@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vhap.data.pictures import natural_order
+from vhap.util.commands import command
 from vhap.util.errors import InputError
 
 PICTURES = (".png", ".jpg", ".bmp")
@@ -80,7 +81,7 @@ class SubjectFolder:
         pictures = {name: path for name, path in pictures.items() if not name.startswith(".")}
         if not pictures:
             raise InputError(
-                f"expected pictures in {folder}, found none; make them by crop_and_matting.py, or name the subject's "
-                "folder"
+                f"expected pictures in {folder}, found none; make them by `{command('crop-and-matting')}`, or "
+                "name the subject's folder"
             )
         return pictures

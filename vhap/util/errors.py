@@ -86,6 +86,10 @@ def explained(error: Exception) -> str | None:
     """The line for an error that is no fault of the program; None for all others."""
     if isinstance(error, InputError):
         return str(error)
+    if isinstance(error, ImportError):
+        from vhap.util.optional import failed_import
+
+        return failed_import(error)
     if isinstance(error, OSError) and error.errno is not None:
         at = f" at {error.filename}" if error.filename else ""
         return f"expected the system to allow it, found {error.strerror} (errno {error.errno}){at}; {_remedy(error)}"
