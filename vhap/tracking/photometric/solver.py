@@ -29,7 +29,7 @@ from vhap.tracking.photometric.problem import (
     with_rows,
 )
 from vhap.tracking.photometric.surface_points import choose_points
-from vhap.tracking.photometric.system import System
+from vhap.tracking.photometric.system import Vector
 from vhap.util.log import get_logger
 
 FIRST_DAMPING, LEAST_DAMPING, RAISED, LOWERED, TRIES = 1e-3, 1e-6, 10.0, 0.1, 5
@@ -79,12 +79,17 @@ def _descend(
         tell(0, torch.tensor(now.cost))
     for index in rounds:
         system, tried = equations_of(task, now, names), damping
+        trial = None
         for _ in range(TRIES):
-            trial = _step(task, now, system, tried)
+            step = system.solve(tried)
+            trial = None if step is None else _moved(task, now, step)
             if trial is not None and trial.better_than(now):
                 break
-            tried *= RAISED
-        else:
+            # Shorter steps would gain even less.
+            if step is not None and system.gain(step) < CONVERGED_GAIN * now.cost:
+                return now.params, index - rounds.start, damping
+            trial, tried = None, tried * RAISED
+        if trial is None:
             return now.params, index - rounds.start, damping
         gain, now, damping = (now.cost - trial.cost) / now.cost, trial, max(tried * LOWERED, LEAST_DAMPING)
         tell(index + 1, torch.tensor(now.cost))
@@ -135,11 +140,8 @@ def _open(
     return replace(task, problem=replace(problem, prior=prior), counts=counts)
 
 
-def _step(task: Task, now: State, system: System, damping: float) -> State | None:
-    """The state after a damped step, None where the system is singular."""
-    step = system.solve(damping)
-    if step is None:
-        return None
+def _moved(task: Task, now: State, step: Vector) -> State:
+    """The state after a step."""
     shared, own = step.shared.float(), step.frames.float()
     params, part = now.params, now.params.rows(task.rows)
     common, local = as_vectors(part)

@@ -80,6 +80,10 @@ class System:
         shared = shared - (moved @ self.by_shared).double()
         return Vector(shared, frames - (moved @ self.by_frame).double())
 
+    def gain(self, step: Vector) -> float:
+        """By how much a step lowers the cost, a sum of squares, where the equations hold."""
+        return float(2 * self.right.dot(step) - step.dot(self.product(step)))
+
     def solve(self, damping: float) -> Vector | None:
         """The step of A + damping diag(A), by preconditioned conjugate gradients; None where rounding has made the
         equations indefinite."""
