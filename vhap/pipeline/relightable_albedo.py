@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict
 
@@ -18,7 +19,7 @@ from vhap.pipeline.heads import resolved
 from vhap.pipeline.light_of_run import light_of_run
 from vhap.pipeline.relightable_capture import SubjectCapture, subject_capture
 from vhap.pipeline.relightable_fit import model_options, track_config
-from vhap.pipeline.relightable_runs import finished_subject_run, subject_of_pictures
+from vhap.pipeline.relightable_runs import ALBEDO_RUNS, finished_subject_run, subject_of_pictures
 from vhap.pipeline.rendered_frames import RunScene, open_run
 from vhap.relightable.subject_folder import SubjectFolder
 from vhap.tracking.light_separation import shading_of
@@ -109,7 +110,7 @@ def target_of(config: AlbedoConfig, name: str) -> Path:
 
 
 def run_of(config: AlbedoConfig, subject: SubjectFolder, capture: SubjectCapture) -> Path:
-    """The newest finished run of these pictures, else a new one."""
+    """The newest finished run of these pictures, else a new one, where readers of optimize.py's do not find it."""
     found = finished_subject_run(subject, capture)
     if found is not None:
         return found
@@ -121,7 +122,8 @@ def run_of(config: AlbedoConfig, subject: SubjectFolder, capture: SubjectCapture
         device=config.device,
         allow_other_head=True,
     )
-    return track.run_once(track_config(options, subject, capture, resolved(model_options(options)), None))
+    made = track_config(options, subject, capture, resolved(model_options(options)), None)
+    return track.run_once(replace(made, exp=replace(made.exp, output_folder=subject.path / ALBEDO_RUNS)))
 
 
 def albedo_of_picture(scene: RunScene, row: int, lights: Tensor) -> np.ndarray:
