@@ -14,6 +14,7 @@ from unittest.mock import patch
 import killed_commands
 import pytest
 import subject_run
+import torch
 from subject_run import fake_tracking, loaded_once
 from test_relightable_crop import RedFace, RedMatting, frame
 
@@ -79,6 +80,12 @@ COMMANDS: dict[str, Callable[[Path], object]] = {
     "extract_albedo": lambda root: albedo(root, "new"),
     "extract_albedo of a run": lambda root: albedo(root, "fitted"),
     "extract_albedo of changed pictures": lambda root: albedo(root, "changed"),
+    "extract_albedo by a network": lambda root: relightable_albedo.run(
+        AlbedoConfig(
+            root / "new/image", root / "new/albedo", model_dir=root / "network", allow_unknown_weights=True,
+            model_size=32, batch_size=3, device="cpu",
+        )
+    ),
     "preprocess_relightable": lambda root: preprocess_relightable.run(
         RelightableConfig(root, "film", image_size=(SIDE, SIDE), mask_clothes=False)
     ),
@@ -88,7 +95,14 @@ COMMANDS: dict[str, Callable[[Path], object]] = {
     "export imavatar": lambda root: export_as_nerf_dataset.run(
         ExportConfig(root / "fitted" / "track", root / "imavatar", layout="imavatar")
     ),
-}
+}  # fmt: skip
+
+
+class Noisy(torch.nn.Module):
+    """In place of a diffusion network: what it gives depends on random numbers."""
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        return pictures / 2 + torch.rand_like(pictures) / 4
 
 
 def write_page(config: ReportConfig) -> Path:
@@ -115,6 +129,8 @@ def make_inputs(root: Path) -> None:
     shutil.copytree(root / "new", root / "changed")
     relightable_fit.run(OptimizeConfig(root / "changed"))
     albedo(root, "changed")
+    (root / "network").mkdir()
+    torch.jit.script(Noisy()).save(str(root / "network" / "albedo.pt"))
     picture = root / "changed" / "image" / "00001.png"
     write_picture(picture, read_stored(picture)[..., [1, 0, 2, 3]])
 

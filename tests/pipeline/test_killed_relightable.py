@@ -12,7 +12,7 @@ PROGRAM = Path(__file__).with_name("killed_relightable.py")
 COMMANDS = (
     "crop_and_matting", "keypoint_detector", "iris", "optimize", "optimize changed pictures", "demo_reconstruct",
     "demo_reconstruct of a run", "extract_albedo", "extract_albedo of a run", "extract_albedo of changed pictures",
-    "preprocess_relightable", "export hravatar", "export imavatar",
+    "extract_albedo by a network", "preprocess_relightable", "export hravatar", "export imavatar",
 )  # fmt: skip
 KILLS_BY_TIME, KILLS_AT_RENAMES = 2, 3
 

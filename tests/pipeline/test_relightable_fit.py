@@ -19,7 +19,14 @@ from vhap.config.track import LossWeightConfig, TrackConfig
 from vhap.data.results import load_result, save_result
 from vhap.model.load import load_head
 from vhap.pipeline.rendered_frames import RunScene, open_run
-from vhap.relightable.head_files import read_flame_params, read_shape_params, read_tracked_params
+from vhap.relightable.head_files import (
+    CODE_SIZES,
+    HeadCode,
+    codes_text,
+    read_flame_params,
+    read_shape_params,
+    read_tracked_params,
+)
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +163,21 @@ def test_a_code_that_is_no_code_is_refused(subject, capsys) -> None:
     with pytest.raises(SystemExit):
         optimize.main(["--path", str(subject)])
     assert "expected 1 x 100 numbers as shape" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("spread", [0, 5])
+def test_codes_change_neither_the_run_nor_its_files(subject, spread) -> None:
+    fit(subject)
+    before = {path: path.stat().st_mtime_ns for path in subject.rglob("*") if path.is_file()}
+    values = np.random.default_rng(0)
+    codes = {
+        f"{k:05d}.png": HeadCode(*(spread * values.standard_normal(size) for size in CODE_SIZES.values()))
+        for k in range(COUNT)
+    }
+    (subject / "code.json").write_text(codes_text(codes))
+    fit(subject)
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    assert len(list((subject / "track").iterdir())) == 1
 
 
 def another(subject: Path, name: str) -> Path:

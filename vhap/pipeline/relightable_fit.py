@@ -111,6 +111,7 @@ def log_lines(config: OptimizeConfig, subject: SubjectFolder, head: HeadModel) -
     lines += coefficient_lines(config.n_shape, config.n_expr)
     if subject.codes.is_file():
         read_codes(subject.codes)
+        # Measured (doc/relightable.md): the fit to landmarks ends in the same place, wherever it begins.
         lines.append(f"{subject.codes.name} is not needed: the first guess comes from landmarks")
     return lines + flame_lines(head)
 
