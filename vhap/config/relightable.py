@@ -189,6 +189,17 @@ class AlbedoConfig:
     method: Literal["picture", "texture"] = "picture"
     """picture: the picture divided by the shading of the tracked head; texture: the tracked head's texture without
     light, white where the head model shows nothing."""
+    model_dir: Path | None = None
+    """Folder with a network of yours, albedo.pt, which takes the place of --method; doc/relightable.md says how."""
+    allow_unknown_weights: bool = False
+    """Load albedo.pt. TorchScript is a program: a file from elsewhere can write files and run operators on this machine
+    while it is loaded."""
+    model_size: Pixels = 256
+    """With --model_dir: side of the square pictures that the network takes."""
+    batch_size: Count = 1
+    """With --model_dir: pictures that the network is given at once."""
+    ddim: Count | None = None
+    """No effect: a network of --model_dir holds its own steps."""
     head: HeadName = "auto"
     """Head that is fitted where the subject was not tracked before."""
     flame_model_path: Path | None = None

@@ -66,7 +66,7 @@ def run(config: RelightableConfig) -> Path:
         relightable_points.run_irises(IrisConfig(subject.path))
     relightable_fit.run(optimize)
     images = subject.image_folder
-    if model.head == "flame" and not subject.codes.is_file():
+    if model.head == "flame" and not relightable_codes.has_codes(subject):
         relightable_codes.run(
             ReconstructConfig(
                 images,

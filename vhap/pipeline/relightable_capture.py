@@ -25,7 +25,8 @@ from vhap.util.files import atomic_path, make_folder
 from vhap.util.log import get_logger
 from vhap.util.optional import import_or_explain
 
-FOLDER = ".capture"
+FOLDER, DETECTED = ".capture", "detected"
+"""Of a subject: recordings, by the points that they are tracked by: those that tracking detects, or given ones."""
 LOOKED_AT = 8
 CONVERTED = ".bmp"
 """What tracking does not read is converted."""
@@ -33,9 +34,10 @@ CONVERTED = ".bmp"
 
 @dataclass(frozen=True)
 class SubjectCapture:
-    """path: the recording's folder, which is named after the content of all that it shows: other pictures are another
-    recording. names: file name of the picture of each timestep id. size: (height, width). background: what pictures are
-    put over before they are tracked; None leaves premultiplied ones over their black."""
+    """path: the recording's folder, which is named after the content of pictures and mattes: other pictures are another
+    recording. The folder that holds it is named after the points, so that runs by other points have other options and
+    yet are of the same pictures. names: file name of the picture of each timestep id. size: (height, width).
+    background: what pictures are put over before they are tracked; None leaves premultiplied ones over their black."""
 
     path: Path
     names: dict[str, str]
@@ -55,7 +57,8 @@ def subject_capture(subject: SubjectFolder, use_keypoints: bool = True) -> Subje
     mattes = _mattes(subject, pictures)
     given = [path for path in (subject.keypoints, subject.irises) if use_keypoints and path.is_file()]
     given = given if subject.keypoints in given else []
-    folder = subject.path / FOLDER / f"{subject.path.resolve().name}_{_digest(subject, pictures, mattes, given)}"
+    name = f"{subject.path.resolve().name}_{_digest(subject, [*pictures.values(), *mattes.values()])}"
+    folder = subject.path / FOLDER / (f"points_{_digest(subject, given)}" if given else DETECTED) / name
     names = {Path(name).stem: name for name in pictures}
     if len(names) < len(pictures):
         raise InputError(f"expected one picture per name in {subject.image_folder}, found two; remove one")
@@ -113,9 +116,9 @@ def _mattes(subject: SubjectFolder, pictures: dict[str, Path]) -> dict[str, Path
     return mattes
 
 
-def _digest(subject: SubjectFolder, pictures: dict[str, Path], mattes: dict[str, Path], given: list[Path]) -> str:
+def _digest(subject: SubjectFolder, files: list[Path]) -> str:
     """8 hex digits of all names and contents."""
-    digests = Provenance(subject.path).digests([*pictures.values(), *mattes.values(), *given])
+    digests = Provenance(subject.path).digests(files)
     text = "\n".join(f"{path.parent.name}/{path.name} {digest}" for path, digest in digests.items())
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
 

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from vhap.config.loading import load_config
-from vhap.config.track import ModelConfig, TrackConfig
+from vhap.config.track import TrackConfig
+from vhap.data.results import load_result, result_path
 from vhap.data.run_order import runs_in
-from vhap.pipeline.relightable_capture import SubjectCapture
+from vhap.pipeline.relightable_capture import FOLDER, SubjectCapture
 from vhap.pipeline.relightable_files import RUNS
-from vhap.pipeline.run_folder import finished_run
+from vhap.pipeline.run_folder import is_finished
 from vhap.relightable.subject_folder import SubjectFolder
 from vhap.util.commands import command
 from vhap.util.errors import InputError
 
+ALBEDO_RUNS = "albedo_track"
+"""Of a subject: the output folder of tracking where extract_albedo.py finds no run. Readers of optimize.py's look
+elsewhere."""
+
 
 def subject_of_pictures(pictures: Path, option: str) -> SubjectFolder:
     """option: which names the folder of pictures. InputError where it is not that of a subject."""
-    subject = SubjectFolder(pictures.absolute().parent)
+    # Runs are found again by their options, whatever folder the command is given in.
+    subject = SubjectFolder(Path(os.path.abspath(pictures)).parent)
     if not pictures.is_dir() or subject.image_folder.resolve() != pictures.resolve():
         found = "another folder" if pictures.is_dir() else "no folder"
         raise InputError(
@@ -27,16 +35,23 @@ def subject_of_pictures(pictures: Path, option: str) -> SubjectFolder:
     return subject
 
 
-def finished_subject_run(
-    subject: SubjectFolder, capture: SubjectCapture, model: ModelConfig | None = None
-) -> Path | None:
-    """The newest finished run of these pictures, by the FLAME file of model where that is given; None without one."""
-    for folder in reversed(runs_in(subject.path / RUNS)):
-        try:
-            made = load_config(folder / "config.yml", TrackConfig)
-        except InputError:
-            continue
-        is_head = model is None or made.model.flame_model_path == model.flame_model_path
-        if is_head and made.data.sequence == capture.path.name and finished_run(made) == folder:
-            return folder
+def finished_subject_run(subject: SubjectFolder, capture: SubjectCapture, head: str | None = None) -> Path | None:
+    """The newest finished run of these pictures, by whatever points, of a head with this identity where one is given;
+    None without one. Those of optimize.py come before that of extract_albedo.py."""
+    recordings = (subject.path / FOLDER).resolve()
+    for output in (RUNS, ALBEDO_RUNS):
+        for folder in finished_runs(subject.path / output):
+            try:
+                data = load_config(folder / "config.yml", TrackConfig).data
+            except InputError:
+                continue
+            shown = (Path(data.root_folder) / data.sequence).resolve()
+            is_these = shown.is_dir() and shown.name == capture.path.name and shown.parent.parent == recordings
+            if is_these and (head is None or load_result(result_path(folder)).head_identity == head):
+                return folder
     return None
+
+
+def finished_runs(output: Path) -> Iterator[Path]:
+    """The finished runs in an output folder of tracking, the newest first."""
+    return (folder for folder in reversed(runs_in(output)) if is_finished(folder))
