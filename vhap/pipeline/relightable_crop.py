@@ -38,7 +38,8 @@ from vhap.pipeline.relightable_source import (
     Source,
     begin,
     find_source,
-    is_finished,
+    finished_pictures,
+    holds,
     is_prepared,
     publish,
     require_no_masks,
@@ -69,29 +70,41 @@ def run(config: CropConfig) -> Path:
     subject = SubjectFolder(subject.path.resolve())
     options = decisive_options(config)
     with folder_lock(subject.path):
-        if is_finished(subject, options, config):
-            return subject.path
-        source = find_source(subject, config.fps)
-        if is_prepared(source, config.matting or config.crop_image or config.crop_range is not None):
-            take_as_they_are(subject, source)
-            return subject.path
-        if config.keep_masks:
-            require_no_masks(subject)
-        require_detector("mediapipe")
-        matting, options = _matting(config, source, options)
-        parser = None
-        if config.matting:
-            parser = open_parser(config.parsing, config.parsing_weights, device=config.device)
-            options |= {"parsing": "face-parsing" if isinstance(parser, NetworkParser) else "mediapipe"}
-        work, source = begin(subject, source, options)
-        job = _Job(config, subject, source, work)
-        record = job.record(options)
-        _compose(job, record, matting, parser)
-        publish(subject, work, record, [name for name in ("image", "mask", "seg") if (work / name).is_dir()])
-        get_logger().info(
-            "%d pictures of %dx%d in %s", len(record.pictures), *config.image_size[::-1], subject.path / "image"
-        )
+        record = finished_pictures(subject, options, config)
+        if record is None or lacks_masks(subject, record, config):
+            record = _make(subject, options, config)
     return subject.path
+
+
+def _make(subject: SubjectFolder, options: dict[str, Any], config: CropConfig) -> CropRecord:
+    """Makes what is missing of the pictures and their masks."""
+    source = find_source(subject, config.fps)
+    if is_prepared(source, config):
+        return take_as_they_are(subject, source, config)
+    if config.keep_masks:
+        require_no_masks(subject)
+    require_detector("mediapipe")
+    matting, options = _matting(config, source, options)
+    parser = None
+    if config.matting:
+        parser = open_parser(config.parsing, config.parsing_weights, device=config.device)
+        options |= {"parsing": "face-parsing" if isinstance(parser, NetworkParser) else "mediapipe"}
+    work, source = begin(subject, source, options)
+    job = _Job(config, subject, source, work)
+    record = job.record(options)
+    _compose(job, record, matting, parser)
+    publish(subject, work, record, [name for name in ("image", "mask", "seg") if (work / name).is_dir()])
+    get_logger().info(
+        "%d pictures of %dx%d in %s", len(record.pictures), *config.image_size[::-1], subject.path / "image"
+    )
+    return record
+
+
+def lacks_masks(subject: SubjectFolder, record: CropRecord, config: CropConfig) -> bool:
+    """Whether masks are asked for that are not there; those of pictures taken as they are are none of these."""
+    if not config.keep_masks or record.options is None:
+        return False
+    return not all(holds(folder, record.pictures) for folder in (subject.mask_folder, subject.class_folder))
 
 
 def decisive_options(config: CropConfig) -> dict[str, Any]:
