@@ -17,6 +17,7 @@ from vhap.data.pictures import common_size, list_pictures, picture_size, some_na
 from vhap.data.provenance import Provenance
 from vhap.data.rig_extraction import VIDEO_SUFFIXES
 from vhap.data.video import extraction_rate, probe_video
+from vhap.pipeline.class_map_record import begin_maps, recorded_parsing
 from vhap.relightable.crop import Crop
 from vhap.relightable.crop_file import CropRecord, read_crop, write_crop
 from vhap.relightable.subject_folder import TRAINERS_READ, SubjectFolder
@@ -240,14 +241,25 @@ def begin(subject: SubjectFolder, source: Source, options: Mapping[str, Any]) ->
     return work, source
 
 
-def publish(subject: SubjectFolder, work: Path, record: CropRecord, folders: list[str]) -> None:
-    """Moves what is finished in work to its place; what is there stays. crop.json comes first: pictures without it
-    would be a user's own."""
+def publish(subject: SubjectFolder, work: Path, record: CropRecord, folders: list[str], made_by: str | None) -> None:
+    """Moves what is finished in work to its place; what is there stays, but for class maps that were made in another
+    way than made_by says. crop.json comes first: pictures without it would be a user's own."""
     if not subject.crop.is_file():
         write_crop(subject.crop, record)
     for name in folders:
+        if name == "seg" and made_by is not None:
+            _record_class_maps(subject, record, made_by)
         _move(work / name, subject.path / name)
     shutil.rmtree(work)
+
+
+def _record_class_maps(subject: SubjectFolder, record: CropRecord, made_by: str) -> None:
+    """image/ and mask/ are in their places. Maps that nothing is recorded of are another tool's, and stay so."""
+    folder = subject.class_folder
+    if recorded_parsing(folder) is None and list_pictures(folder):
+        return
+    pictures = {Path(name).stem: subject.path / "image" / name for name in record.pictures}
+    begin_maps(pictures, {name: subject.mask_folder / f"{name}.png" for name in pictures}, folder, made_by)
 
 
 def _move(source: Path, target: Path) -> None:
