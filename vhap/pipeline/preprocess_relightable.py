@@ -3,6 +3,7 @@ and codes that others made are kept."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from vhap.config.relightable import (
@@ -46,25 +47,30 @@ def run(config: RelightableConfig) -> Path:
     )
     model = resolved(relightable_fit.model_options(optimize))
     relightable_fit.require_flame(model, optimize)
-    relightable_crop.run(
-        CropConfig(
-            config.source,
-            config.name,
-            fps=config.fps,
-            image_size=config.image_size,
-            matting=True,
-            crop_image=True,
-            mask_clothes=config.mask_clothes,
-            person=config.person,
-            device=config.device,
-        )
+    crop = CropConfig(
+        config.source,
+        config.name,
+        fps=config.fps,
+        image_size=config.image_size,
+        matting=True,
+        crop_image=True,
+        mask_clothes=config.mask_clothes,
+        keep_masks=config.keep_masks,
+        parsing=config.parsing,
+        person=config.person,
+        device=config.device,
     )
+    relightable_crop.check_options(crop)
+    # A head to parse by is there only after the fit.
+    relightable_crop.run(replace(crop, parsing="auto") if config.parsing == "mesh" else crop)
     is_ours = (subject.path / "landmark2d" / "mediapipe.npz").is_file()
     if is_ours or not subject.keypoints.is_file():
         relightable_points.run_keypoints(KeypointConfig(subject.path, device=config.device))
     if is_ours or not subject.irises.is_file():
         relightable_points.run_irises(IrisConfig(subject.path))
     relightable_fit.run(optimize)
+    if config.keep_masks:
+        relightable_crop.run(crop)
     images = subject.image_folder
     if model.head == "flame" and not relightable_codes.has_codes(subject):
         relightable_codes.run(
