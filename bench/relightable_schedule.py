@@ -4,9 +4,9 @@ python bench/relightable_schedule.py --output OUT [--ict FaceXModel] [--seeds 0 
 
 Every row fits the same pictures and the same noisy landmarks, and writes tracked_params.json, which the tests' outside
 reader places by the trainer's formulas. The head is ICT-FaceKit's, else the built-in one, in FLAME's files. Seconds are
-those of whole commands, one after the other in one run; on a machine with other work compare the processor's. The
-schedule starts from our own code.json, as it starts from
-DECA's; the time of making it is not counted.
+those of whole commands, one after the other in one run; on a machine with other work compare the processor's,
+under OMP_NUM_THREADS=1, without which waiting threads count. The schedule starts from our own code.json, as it starts
+from DECA's; the time of making it is not counted.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ COLUMNS = (
     "fit",
     "landmarks, %",
     "face in the picture, %",
-    "shape, mm",
+    "shape / but for its size, mm",
     "expression, mm",
     "coefficients",
     "seconds",
@@ -82,8 +82,10 @@ def main() -> None:
         rows = []
         for name, command in commands(film).items():
             if options.only is None or any(part in name for part in options.only):
-                seconds = seconds_of(name, command)
+                seconds = seconds_of(command)
                 rows.append([name, *measure(film), *seconds])
+                shutil.copy(film.subject / FILE, film.subject / f"row{len(rows)}.json")
+                print("; ".join(rows[-1]), file=sys.stderr, flush=True)
         print(markdown_table(COLUMNS, rows), flush=True)
 
 
@@ -137,18 +139,17 @@ def commands(film: Film) -> dict[str, list[str]]:
     centre = str(film.size / 2)
     camera = ["--fx", true, "--fy", true, "--cx", centre, "--cy", centre]
     return {
-        "1500 steps of Adam, true camera": [*adam, "--fx", true],
-        "the same, vertices of landmarks only": [*adam, "--fx", true, "--points_only"],
-        "1500 steps of Adam, --fx as by default": [*adam, "--fx", str(THEIR_FOCAL * film.size)],
+        "Adam, true camera, landmarks' vertices alone": [*adam, "--fx", true, "--points_only"],
         "optimize.py --no-photometric, true camera": [*ours, *camera, "--no-photometric"],
         "optimize.py --no-photometric": [*ours, "--no-photometric"],
+        "Adam, true camera": [*adam, "--fx", true],
+        "Adam, --fx as by default": [*adam, "--fx", str(THEIR_FOCAL * film.size)],
         "optimize.py, true camera": [*ours, *camera],
         "optimize.py": ours,
-        "1500 steps of Adam, true camera, again": [*adam, "--fx", true],
     }
 
 
-def seconds_of(name: str, command: list[str]) -> list[str]:
+def seconds_of(command: list[str]) -> list[str]:
     """Cells: on the clock, and of all processors, of a command that begins anew: no run of ours is found again."""
     subject = Path(command[command.index("--path") + 1])
     for left in ("track", ".capture"):
@@ -156,7 +157,6 @@ def seconds_of(name: str, command: list[str]) -> list[str]:
     (subject / FILE).unlink(missing_ok=True)
     started, used = time.monotonic(), used_seconds()
     run(*command)
-    print(f"{name}: done", file=sys.stderr, flush=True)
     return [number(time.monotonic() - started, 1), number(used_seconds() - used, 1)]
 
 
@@ -183,14 +183,15 @@ def measure(film: Film) -> list[str]:
         side = np.linalg.norm(true[EYE_CORNERS[0]] - true[EYE_CORNERS[1]])
         marks.append(np.linalg.norm(reader.flame.marked_px(placed) - true, axis=1)[:68].mean() / side)
         face.append(np.linalg.norm(placed[reader.flame.face_ids()] - film.face[path.name], axis=1).mean() / side)
-    shape_mm, expression_mm, coefficients = coefficient_errors(film, reader)
+    shape, expression_mm, coefficients = coefficient_errors(film, reader)
     cells = [number(100 * float(np.mean(marks)), 3), number(100 * float(np.mean(face)), 3)]
-    return [*cells, number(shape_mm, 3), number(expression_mm, 3), coefficients]
+    return [*cells, shape, number(expression_mm, 3), coefficients]
 
 
-def coefficient_errors(film: Film, reader: HravatarReader) -> tuple[float, float, str]:
-    """Mean error of the face's vertices by the shape alone (moved rigidly onto the truth's) and by the expressions
-    alone, in mm; rms error of the coefficients of both against the rms of the true ones."""
+def coefficient_errors(film: Film, reader: HravatarReader) -> tuple[str, float, str]:
+    """Mean error of the face's vertices by the shape alone (moved rigidly onto the truth's, and scaled as well: one
+    camera does not show a head's size) and by the expressions alone, in mm; rms error of the coefficients of both
+    against the rms of the true ones."""
     directions, ids = reader.flame.directions[reader.flame.face_ids()], reader.flame.face_ids()
     template = reader.flame.template[ids]
     true_shape = np.asarray(film.result.shape, np.float64).reshape(-1)[:N_SHAPE]
@@ -199,20 +200,24 @@ def coefficient_errors(film: Film, reader: HravatarReader) -> tuple[float, float
     moving = np.abs(directions[..., 300 : 300 + N_EXPR]).max((0, 1)) > 0
     shaped = template + directions[..., :N_SHAPE] @ reader.shape[0]
     true_shaped = template + directions[..., :N_SHAPE] @ true_shape
-    shape_mm = 1000 * np.linalg.norm(moved_onto(shaped, true_shaped) - true_shaped, axis=1).mean()
+    shape_mm = [
+        number(1000 * np.linalg.norm(moved_onto(shaped, true_shaped, scaled) - true_shaped, axis=1).mean(), 3)
+        for scaled in (False, True)
+    ]
     moved = np.einsum("vce,te->tvc", directions[..., 300 : 300 + N_EXPR], exp - true_exp)
     off = (exp - true_exp)[:, moving]
     texts = [f"{rms(reader.shape[0] - true_shape):.2f} of {rms(true_shape):.2f}"]
     texts.append(f"{rms(off):.2f} of {rms(true_exp[:, moving]):.2f}")
-    return float(shape_mm), float(1000 * np.linalg.norm(moved, axis=-1).mean()), ", ".join(texts)
+    return " / ".join(shape_mm), float(1000 * np.linalg.norm(moved, axis=-1).mean()), ", ".join(texts)
 
 
-def moved_onto(points: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(N, 3) points after the rigid motion that takes them nearest to the others (Kabsch)."""
+def moved_onto(points: np.ndarray, others: np.ndarray, scaled: bool) -> np.ndarray:
+    """(N, 3) points after the rigid motion, or similarity, that takes them nearest to the others (Umeyama 1991)."""
     a, b = points - points.mean(0), others - others.mean(0)
-    u, _, vt = np.linalg.svd(a.T @ b)
-    flip = np.diag([1, 1, np.sign(np.linalg.det(u @ vt))])
-    return a @ (u @ flip @ vt) + others.mean(0)
+    u, values, vt = np.linalg.svd(a.T @ b)
+    flip = np.array([1, 1, np.sign(np.linalg.det(u @ vt))])
+    scale = (values * flip).sum() / np.square(a).sum() if scaled else 1.0
+    return scale * a @ (u * flip @ vt) + others.mean(0)
 
 
 def rms(values: np.ndarray) -> float:
