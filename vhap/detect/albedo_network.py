@@ -73,10 +73,11 @@ class AlbedoNetwork:
     def albedo(self, squares: np.ndarray) -> np.ndarray:
         """(B, S, S, 3) float32 in [0, 1] -> the same. Noise that the network draws is the same for every batch.
         InputError where it fails or gives something else."""
-        torch.manual_seed(0)
         given = torch.from_numpy(squares).to(self._device).permute(0, 3, 1, 2).contiguous()
         try:
-            made = self._module(given)
+            with torch.random.fork_rng():
+                torch.manual_seed(0)
+                made = self._module(given)
         # Whatever a user's program raises.
         except Exception as error:
             reason = shown(f"{type(error).__name__}: {error}".strip().splitlines()[-1])

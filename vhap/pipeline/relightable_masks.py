@@ -37,6 +37,7 @@ from vhap.relightable.class_completion import MATTE
 from vhap.relightable.class_maps import FaceClass
 from vhap.relightable.crop_file import CropRecord
 from vhap.relightable.subject_folder import SubjectFolder
+from vhap.util.commands import command
 from vhap.util.errors import InputError
 
 NETWORK = "face-parsing"
@@ -72,7 +73,7 @@ def _has_network(record: CropRecord, config: CropConfig) -> bool:
 def _without_run(subject: SubjectFolder) -> InputError:
     return InputError(
         f"expected a finished run of the pictures in {subject.image_folder} for --parsing mesh, found none in "
-        f"{subject.path / RUNS}; run optimize.py --path {subject.path} first, or take --parsing auto"
+        f"{subject.path / RUNS}; run `{command('optimize')} --path {subject.path}` first, or take --parsing auto"
     )
 
 
