@@ -21,7 +21,7 @@ from vhap.geometry.meshes import barycentric_points
 from vhap.model.head import HeadModel, HeadParams, pose
 from vhap.model.load import load_head
 from vhap.relightable.head_files import TrackedFrame, TrackedParams, read_codes, write_tracked_params
-from vhap.relightable.point_files import read_irises, read_keypoints
+from vhap.relightable.point_files import Points, read_irises, read_keypoints
 
 FLAME_SCALE = 4.0
 ALL_STEPS, EYE_STEPS = 1000, 500
@@ -57,7 +57,7 @@ def main() -> None:
     head = load_head("flame", options.flame, n_shape=100, n_expr=100, add_teeth=False)
     points = read_keypoints(options.path / "keypoint.json")
     irises = read_irises(options.path / "iris.json")
-    pixels = np.stack([np.concatenate([points[name], irises[name][::-1]]) for name in points])
+    pixels = np.stack([np.concatenate([known(points, name), known(irises, name)[::-1]]) for name in points])
     target = torch.from_numpy(2 * pixels / options.size - 1).float()
     unknowns = start(head, options.path, len(points))
     if options.points_only:
@@ -67,6 +67,13 @@ def main() -> None:
         fitted = head, head.faces[marks.face_ids], marks.barycentrics
     fit(fitted, unknowns, target, options.fx / options.size)
     write(options.path / "tracked_params.json", list(points), unknowns, options.fx, options.size)
+
+
+def known(points: Points, name: str) -> np.ndarray:
+    found = points[name]
+    if found is None:
+        raise SystemExit(f"expected landmarks of every picture, found none of {name}")
+    return found
 
 
 def start(head: HeadModel, subject: Path, count: int) -> Unknowns:
