@@ -103,7 +103,9 @@ def test_another_network_makes_them_again(subject, tmp_path):
     extract(subject, model(tmp_path / "net", 0), TRUSTED)
     first = pictures(subject)
     extract(subject, model(tmp_path / "net", 0.2), TRUSTED)
-    assert all((found != first[name]).any() for name, found in pictures(subject).items())
+    again = pictures(subject)
+    assert len(again) == len(first) == COUNT
+    assert all((found != first[name]).any() for name, found in again.items())
 
 
 @pytest.mark.parametrize(
