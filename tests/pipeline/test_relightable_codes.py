@@ -84,6 +84,10 @@ def test_pictures_and_steps(subject) -> None:
     names = sorted(path.name for path in (subject / "deca").glob("*.jpg"))
     assert names == ["00000_vis.jpg", "00003_vis.jpg"]
     assert Image.open(subject / "deca" / names[0]).size == (SIZE, SIZE)
+    before = (subject / "deca" / names[0]).stat().st_mtime_ns
+    reconstruct(subject, "--saveVis", "True", "--render_orig", "True", "--sample_step", "1", "--saveCode", "False")
+    assert len(list((subject / "deca").glob("*.jpg"))) == COUNT
+    assert (subject / "deca" / names[0]).stat().st_mtime_ns == before
     reconstruct(subject, "--saveVis", "True", "--render_orig", "False", "--sample_step", "3")
     assert Image.open(subject / "deca" / names[0]).size == (224, 224)
     assert list(read_codes(subject / "code.json")) == ["00000.png", "00003.png"]

@@ -49,11 +49,11 @@ def pictures(subject: Path) -> dict[str, np.ndarray]:
     return {path.name: np.asarray(Image.open(path)) for path in sorted((subject / "albedo").iterdir())}
 
 
-def test_the_old_command_in_its_words(subject, tmp_path, capsys):
+def test_the_old_command_in_its_words(subject, tmp_path, caplog, capsys):
     extract(
         subject, model(tmp_path / "net", 0), "--ddim", "100", "--batch_size", "10", "--image_interval", "3", TRUSTED
     )
-    assert "--ddim 100 has no effect" in capsys.readouterr().err
+    assert "--ddim 100 has no effect" in caplog.text + capsys.readouterr().err
     made = pictures(subject)
     assert list(made) == ["00000.png", "00003.png"]
     for name, albedo in made.items():
@@ -103,7 +103,9 @@ def test_another_network_makes_them_again(subject, tmp_path):
     extract(subject, model(tmp_path / "net", 0), TRUSTED)
     first = pictures(subject)
     extract(subject, model(tmp_path / "net", 0.2), TRUSTED)
-    assert all((found != first[name]).any() for name, found in pictures(subject).items())
+    again = pictures(subject)
+    assert len(again) == len(first) == COUNT
+    assert all((found != first[name]).any() for name, found in again.items())
 
 
 @pytest.mark.parametrize(

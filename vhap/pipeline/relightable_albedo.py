@@ -45,7 +45,7 @@ def run(config: AlbedoConfig) -> Path:
     check_options(config)
     subject = subject_of_pictures(config.input_dir, "--input_dir")
     with folder_lock(subject.path):
-        capture = subject_capture(subject)
+        capture = subject_capture(subject, use_keypoints=config.model_dir is None)
         wanted = wanted_names(list(capture.names.values()), config.image_interval)
         if config.model_dir is not None:
             write_network_albedo(config, subject, capture, wanted)

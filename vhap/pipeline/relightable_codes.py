@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +51,7 @@ def run(config: ReconstructConfig) -> Path:
         chosen = tracked.written.names[:: config.sample_step]
         with torch.no_grad():
             if config.saveVis:
-                write_pictures(config, tracked, chosen)
+                write_pictures(config, subject, tracked, chosen)
             if config.saveCode:
                 codes = tracked.codes()
                 keep_codes(subject, target, {name: codes[name] for name in chosen}, Origin(capture.path.name))
@@ -121,16 +123,21 @@ def quick_fit(config: ReconstructConfig, capture: SubjectCapture, model: ModelCo
     return track.run_once(MonocularTrackConfig(data=data, exp=exp, model=model, device=config.device))
 
 
-def write_pictures(config: ReconstructConfig, tracked: SubjectRun, chosen: Sequence[str]) -> None:
-    """savefolder/NAME_vis.jpg: the head over the picture, or over the face's square."""
-    rows = [row for row, name in enumerate(tracked.written.names) if name in set(chosen)]
+def write_pictures(
+    config: ReconstructConfig, subject: SubjectFolder, tracked: SubjectRun, chosen: Sequence[str]
+) -> None:
+    """savefolder/NAME_vis.jpg: the head over the picture, or over the face's square. Those of this run are left."""
+    record = Provenance(subject.path)
+    made_from = replace(tracked.origin(), options={"whole": str(config.render_orig)})
+    targets = {name: config.savefolder / f"{Path(name).stem}_vis.jpg" for name in chosen}
+    done = record.origins({name: path for name, path in targets.items() if path.is_file()})
+    rows = [row for row, name in enumerate(tracked.written.names) if name in targets and done.get(name) != made_from]
     points = tracked.points()
     for row in progress(rows, "pictures"):
         picture = shown_picture(tracked, row)
         if not config.render_orig:
             picture = cut_square(picture, tracked.written.camera.project(points[row].double())[0].numpy()[:68])
-        name = Path(tracked.written.names[row]).stem
-        write_jpeg(config.savefolder / f"{name}_vis.jpg", picture)
+        record.write(targets[tracked.written.names[row]], made_from, partial(write_jpeg, picture=picture))
 
 
 def cut_square(picture: np.ndarray, points_px: np.ndarray) -> np.ndarray:

@@ -53,6 +53,11 @@ class SubjectRun:
         params = self.scene.head_params(list(range(self.scene.n_rows)))
         return head_points(self.points_head, params, self.written.camera)
 
+    def origin(self) -> Origin:
+        """What pictures of this run are made from: the recording, and the result."""
+        result = result_path(self.scene.folder, self.scene.epoch)
+        return Origin(f"{self.scene.config.data.sequence}/{self.scene.folder.name} {file_hash(result)}")
+
     def codes(self) -> dict[str, HeadCode]:
         """By the pictures' file names."""
         return {
@@ -116,9 +121,8 @@ def write_head_files(run: SubjectRun, subject: SubjectFolder, save_name: str = "
     cams = np.stack([code.cam for code in run.codes().values()])
     write_tracked_params(subject.tracked_params, tracked_params(run.written, cams))
     picture, record = subject.path / "optimize_vis.jpg", Provenance(subject.path)
-    result = result_path(run.scene.folder, run.scene.epoch)
-    made_from = Origin(f"{run.scene.config.data.sequence}/{run.scene.folder.name} {file_hash(result)}")
-    if not picture.is_file() or record.origins({"": picture}).get("") != made_from:
+    made_from = run.origin()
+    if record.origins({"": picture} if picture.is_file() else {}).get("") != made_from:
         record.write(picture, made_from, lambda path: write_jpeg(path, shown_frames(run)))
     get_logger().info("%d pictures in %s", len(run.written.names), subject.tracked_params)
 

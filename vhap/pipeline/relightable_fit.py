@@ -144,13 +144,14 @@ def shared_shape(config: OptimizeConfig, subject: SubjectFolder, head: HeadModel
 def shape_of(subject: SubjectFolder, head: HeadModel, save_name: str) -> np.ndarray:
     """(S,) of the subject's newest finished run of this head; where there is no finished run, of its JSON file, which
     does not say of which head it is. InputError where there is neither, or where all runs are of other heads."""
-    files = [result_path(folder) for folder in finished_runs(subject.path / RUNS)]
-    for file in files:
-        result = load_result(file)
+    newest: Path | None = None
+    for folder in finished_runs(subject.path / RUNS):
+        newest = newest or result_path(folder)
+        result = load_result(result_path(folder))
         if result.head_identity in (head.identity, "unknown"):
             return result.shape.reshape(-1)
-    if files:
-        return load_result(files[0], head.identity).shape
+    if newest is not None:
+        return load_result(newest, head.identity).shape
     if subject.flame_params(save_name).is_file():
         return read_shape_params(subject.flame_params(save_name))
     raise InputError(

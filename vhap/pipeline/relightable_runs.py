@@ -39,17 +39,22 @@ def finished_subject_run(subject: SubjectFolder, capture: SubjectCapture, head: 
     """The newest finished run of these pictures, by whatever points, of a head with this identity where one is given;
     None without one. Those of optimize.py come before that of extract_albedo.py."""
     recordings = (subject.path / FOLDER).resolve()
-    for output in (RUNS, ALBEDO_RUNS):
-        for folder in finished_runs(subject.path / output):
-            try:
-                data = load_config(folder / "config.yml", TrackConfig).data
-            except InputError:
-                continue
-            shown = (Path(data.root_folder) / data.sequence).resolve()
-            is_these = shown.is_dir() and shown.name == capture.path.name and shown.parent.parent == recordings
-            if is_these and (head is None or load_result(result_path(folder)).head_identity == head):
-                return folder
+    for folder in (folder for output in (RUNS, ALBEDO_RUNS) for folder in reversed(runs_in(subject.path / output))):
+        shown = _recording(folder)
+        is_these = shown is not None and shown.name == capture.path.name and shown.parent.parent == recordings
+        if is_these and is_finished(folder) and head in (None, load_result(result_path(folder)).head_identity):
+            return folder
     return None
+
+
+def _recording(run: Path) -> Path | None:
+    """What a run shows; None where it is not there, or where no run is."""
+    try:
+        data = load_config(run / "config.yml", TrackConfig).data
+    except InputError:
+        return None
+    path = (Path(data.root_folder) / data.sequence).resolve()
+    return path if path.is_dir() else None
 
 
 def finished_runs(output: Path) -> Iterator[Path]:
