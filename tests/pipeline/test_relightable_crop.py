@@ -462,3 +462,24 @@ def test_another_video_in_place_of_the_one_that_has_gone(subject):
     (subject.parent / "elsewhere.mp4").rename(subject / "anna.mkv")
     with pytest.raises(InputError, match=r"of the video that is there, anna\.mkv, found them to be of anna\.mp4"):
         relightable_crop.run(config(subject, **WHOLE))
+
+
+def test_masks_asked_for_after_a_kill_without_them(subject, monkeypatch):
+    monkeypatch.setattr(relightable_crop, "publish", lambda *_: pytest.fail("killed"))
+    with pytest.raises(pytest.fail.Exception):
+        relightable_crop.run(config(subject, **{**WHOLE, "keep_masks": False}))
+    monkeypatch.setattr(relightable_crop, "publish", relightable_source.publish)
+    relightable_crop.run(config(subject, **WHOLE))
+    for folder in ("image", "mask", "seg"):
+        assert len(list_pictures(subject / folder)) == COUNT
+
+
+def test_options_without_the_one_they_belong_to_are_named(tmp_path):
+    lines = relightable_crop.lines_without_effect(CropConfig(tmp_path, "a", bbox_scale=3.0, premultiplied=True))
+    assert lines == [
+        "--premultiplied has no effect without --matting",
+        "--bbox_scale has no effect without --crop_image",
+    ]
+    assert not relightable_crop.lines_without_effect(
+        CropConfig(tmp_path, "a", matting=True, crop_image=True, bbox_scale=3.0)
+    )

@@ -15,7 +15,7 @@ import numpy as np
 from vhap.config.relightable import CropConfig
 from vhap.data.input_alpha import write_alpha_maps
 from vhap.data.landmark_files import changed_pictures, load_landmarks
-from vhap.data.pictures import common_size, read_alpha
+from vhap.data.pictures import common_size, list_pictures, read_alpha
 from vhap.data.provenance import Provenance
 from vhap.data.run_order import runs_in
 from vhap.detect.mediapipe_landmarks import POINT_COUNT
@@ -39,6 +39,7 @@ from vhap.relightable.crop_file import CropRecord
 from vhap.relightable.subject_folder import SubjectFolder
 from vhap.util.commands import command
 from vhap.util.errors import InputError
+from vhap.util.log import get_logger
 
 NETWORK = "face-parsing"
 
@@ -91,9 +92,14 @@ def complete_masks(subject: SubjectFolder, record: CropRecord, config: CropConfi
         parser = open_parser(config.parsing, config.parsing_weights, device=config.device)
         write_class_maps(parser, pictures, subject.class_folder, alphas, {})
         return
-    of_mesh = mesh_identity(run)
-    # What `auto` came to before is kept: a map by the head alone was asked for.
-    with_networks = config.parsing == "auto" and recorded_parsing(subject.class_folder) != of_mesh
+    before = recorded_parsing(subject.class_folder)
+    if config.parsing == "auto" and before is None and list_pictures(subject.class_folder):
+        get_logger().warning(
+            "class maps of another tool in %s are kept: move them away to have them made", subject.class_folder
+        )
+        return
+    # What `auto` came to before is kept: maps by the head alone were asked for.
+    with_networks = config.parsing == "auto" and before != mesh_identity(run)
     identity = mesh_identity(run, with_networks)
     if not stale_maps(pictures, alphas, subject.class_folder, identity):
         return
