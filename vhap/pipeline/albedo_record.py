@@ -40,7 +40,7 @@ class AlbedoWork:
 
 def albedo_work(config: AlbedoConfig, names: list[str], made_by: str, subject: SubjectFolder) -> AlbedoWork:
     """names: of the pictures that are wanted. Changes nothing."""
-    file = config.output_dir.with_name(f"{config.output_dir.name}.json")
+    file = _record_of(config)
     record: _Record = read_json(file, _Record) if file.is_file() else {"made_by": made_by, "pictures": {}}
     sources = {name: file_hash(subject.image_folder / name) for name in names}
     is_ours = record["made_by"] == made_by
@@ -57,6 +57,16 @@ def albedo_work(config: AlbedoConfig, names: list[str], made_by: str, subject: S
     new: _Record = {"made_by": made_by, "pictures": {**kept, **{name: sources[name] for name in missing}}}
     is_written = new == record and file.is_file()
     return AlbedoWork(missing, outdated, None if is_written else new, file)
+
+
+def is_made_otherwise(config: AlbedoConfig) -> bool:
+    """Whether the folder's pictures were asked for by another method than that of config, or by a network."""
+    file = _record_of(config)
+    return file.is_file() and not read_json(file, _Record)["made_by"].startswith(f"{config.method} ")
+
+
+def _record_of(config: AlbedoConfig) -> Path:
+    return config.output_dir.with_name(f"{config.output_dir.name}.json")
 
 
 def target_of(config: AlbedoConfig, name: str) -> Path:

@@ -16,7 +16,6 @@ from vhap.config.relightable import (
     RelightableConfig,
 )
 from vhap.config.report import ReportConfig
-from vhap.data.results import newest_run
 from vhap.pipeline import (
     relightable_albedo,
     relightable_codes,
@@ -25,9 +24,12 @@ from vhap.pipeline import (
     relightable_points,
     report,
 )
-from vhap.pipeline.heads import resolved
-from vhap.pipeline.relightable_files import RUNS
+from vhap.pipeline.albedo_record import is_made_otherwise
+from vhap.pipeline.heads import configured_head, resolved
+from vhap.pipeline.relightable_capture import subject_capture
+from vhap.pipeline.relightable_runs import finished_subject_run
 from vhap.relightable.subject_folder import SubjectFolder
+from vhap.util.log import get_logger
 
 
 def run(config: RelightableConfig) -> Path:
@@ -82,16 +84,20 @@ def run(config: RelightableConfig) -> Path:
                 device=config.device,
             )
         )
-    relightable_albedo.run(
-        AlbedoConfig(
-            images,
-            subject.albedo_folder,
-            image_interval=config.image_interval,
-            head=config.head,
-            flame_model_path=config.flame_model_path,
-            ict_facekit_path=config.ict_facekit_path,
-            device=config.device,
-        )
+    albedo = AlbedoConfig(
+        images,
+        subject.albedo_folder,
+        image_interval=config.image_interval,
+        head=config.head,
+        flame_model_path=config.flame_model_path,
+        ict_facekit_path=config.ict_facekit_path,
+        device=config.device,
     )
-    page = newest_run(subject.path / RUNS) / "report.html"
-    return page if page.is_file() else report.run(ReportConfig(subject.path / RUNS))
+    if is_made_otherwise(albedo):
+        get_logger().warning("%s was made by another method and is kept", subject.albedo_folder)
+    else:
+        relightable_albedo.run(albedo)
+    fit = finished_subject_run(subject, subject_capture(subject), configured_head(model).identity)
+    assert fit is not None, subject.path
+    page = fit / "report.html"
+    return page if page.is_file() else report.run(ReportConfig(fit))

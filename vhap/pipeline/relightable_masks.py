@@ -17,7 +17,6 @@ from vhap.data.input_alpha import write_alpha_maps
 from vhap.data.landmark_files import changed_pictures, load_landmarks
 from vhap.data.pictures import common_size, list_pictures, read_alpha
 from vhap.data.provenance import Provenance
-from vhap.data.run_order import runs_in
 from vhap.detect.mediapipe_landmarks import POINT_COUNT
 from vhap.detect.weights import FACE_PARSING, weights_if_there
 from vhap.pipeline.class_map_record import recorded_parsing, stale_maps
@@ -31,7 +30,7 @@ from vhap.pipeline.relightable_parsing import (
     open_parser,
     write_class_maps,
 )
-from vhap.pipeline.relightable_runs import finished_subject_run
+from vhap.pipeline.relightable_runs import finished_subject_run, has_runs
 from vhap.pipeline.rendered_frames import open_run
 from vhap.relightable.class_completion import MATTE
 from vhap.relightable.class_maps import FaceClass
@@ -46,7 +45,7 @@ NETWORK = "face-parsing"
 
 def require_run(subject: SubjectFolder) -> None:
     """InputError where no run can be there, as --parsing mesh needs one."""
-    if not runs_in(subject.path / RUNS):
+    if not has_runs(subject):
         raise _without_run(subject)
 
 
@@ -57,8 +56,7 @@ def run_of_classes(subject: SubjectFolder, record: CropRecord, config: CropConfi
         return None
     if config.parsing == "auto" and _has_network(record, config):
         return None
-    is_tracked = bool(runs_in(subject.path / RUNS))
-    run = finished_subject_run(subject, subject_capture(subject)) if is_tracked else None
+    run = finished_subject_run(subject, subject_capture(subject)) if has_runs(subject) else None
     if run is None and config.parsing == "mesh":
         raise _without_run(subject)
     return run

@@ -35,6 +35,11 @@ def subject_of_pictures(pictures: Path, option: str) -> SubjectFolder:
     return subject
 
 
+def has_runs(subject: SubjectFolder) -> bool:
+    """Whether there is any run of the subject, finished or not."""
+    return any(runs_in(subject.path / output) for output in (RUNS, ALBEDO_RUNS))
+
+
 def finished_subject_run(subject: SubjectFolder, capture: SubjectCapture, head: str | None = None) -> Path | None:
     """The newest finished run of these pictures, by whatever points, of a head with this identity where one is given;
     None without one. Those of optimize.py come before that of extract_albedo.py."""
