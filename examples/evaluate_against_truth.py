@@ -16,7 +16,7 @@ from vhap.api import evaluate, track
 def main(folder: Path = FOLDER, frames: int = 2, size: int = 128, quick: bool = True) -> float:
     """quick: landmarks only. Returns the mean error of the face's vertices in millimetres."""
     sequence = film(folder, f"truth_{frames}_{size}", frames, size)
-    options = QUICK if quick else {"head": "builtin", "landmark_source": "face-alignment"}
+    options = QUICK if quick else {name: QUICK[name] for name in ("head", "landmark_source")}
     done = track(sequence, output_folder=folder / f"truth_run_{frames}_{size}_{quick}", **options)
     values = evaluate(done)
     for name, value in sorted(values.items()):

@@ -37,19 +37,15 @@ def commands(page: Path) -> Iterator[list[str]]:
 
 
 def found(kind: str) -> list[Any]:
-    """Commands of one kind, without what comes before them (variables) and their own first words."""
+    """Commands of one kind (vhap, bench, make), without variables before them and without their first word."""
     cases = []
     for page in PAGES:
         for words in commands(page):
             while re.fullmatch(r"[A-Z_]+=.*", words[0]):
                 words = words[1:]
-            name = f"{page.name}: {' '.join(words)}"
-            if kind == "vhap" and words[0] == "vhap":
-                cases.append(pytest.param(words[1:], id=name))
-            elif words[0] == "python" and len(words) > 1 and words[1].startswith(f"{kind}/"):
-                cases.append(pytest.param(words[1:], id=name))
-            elif kind == "make" and words[0] == "make":
-                cases.append(pytest.param(words[1:], id=name))
+            is_script = words[0] == "python" and len(words) > 1 and words[1].startswith(f"{kind}/")
+            if is_script or words[0] == kind:
+                cases.append(pytest.param(words[1:], id=f"{page.name}: {' '.join(words)}"))
     return cases
 
 
