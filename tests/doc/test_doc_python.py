@@ -51,7 +51,8 @@ def test_the_library_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert names["events"]
     assert names["given"] is None
     assert (tmp_path / names["dataset"] / "transforms_train.json").is_file()
-    assert api.open_run(names["own"]).head.name == "anna"
+    assert api.load_head("file", head_path=names["path"]).name == "anna"
+    assert len(api.open_run(tmp_path / "output" / "first")) == 1
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
