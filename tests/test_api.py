@@ -42,9 +42,9 @@ def test_importing_loads_no_large_library() -> None:
     assert done.returncode == 0, done.stderr[-500:]
 
 
-def test_all_that_is_public_is_there_and_documented() -> None:
-    for name in api.__all__:
-        assert getattr(api, name).__doc__, name
+@pytest.mark.parametrize("name", api.__all__)
+def test_all_that_is_public_is_there_and_documented(name: str) -> None:
+    assert getattr(api, name).__doc__
 
 
 def test_a_run_has_the_truth_of_its_film(film: Path, run: Path) -> None:

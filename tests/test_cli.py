@@ -169,6 +169,11 @@ def test_bash_completes_every_command(bash_script):
     assert set(done.stdout.splitlines()) == {*cli.COMMANDS, "-h", "--help"}
 
 
+def test_completion_for_tcsh_asks_for_the_package_that_writes_it(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert "pip install shtab" in wrong(capsys, cli.main, "--print-completion", "tcsh")
+
+
 def test_completion_is_written_for_zsh_and_for_no_unknown_shell(capsys):
     cli.main(["--print-completion", "zsh"])
     said = capsys.readouterr().out

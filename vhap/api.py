@@ -228,8 +228,8 @@ def open_run(run: StrPath, *, epoch: int = -1, device: str = "cpu") -> Run:
 
 
 def load_head(head: str = "auto", **options: Any) -> HeadModel:
-    """A head model on the CPU: auto, flame, ict or builtin; options as those of `vhap.model.load.load_head`, `n_shape`,
-    `n_expr` and the files' paths among them. `vhap.model.head.pose` moves it."""
+    """A head model on the CPU: auto, flame, ict, builtin or file; options as those of `vhap.model.load.load_head`,
+    `n_shape`, `n_expr` and the files' paths among them. `vhap.model.head.pose` moves it."""
     from vhap.model import load
 
     return load.load_head(head, **options)

@@ -115,6 +115,8 @@ def test_values_are_shortened_and_harmless() -> None:
     for value in ("a" * 10_000, ["a" * 1000] * 1000, {"k" * 500: [1] * 1000}, 10**400, np.zeros((50, 50))):
         assert len(shown(value)) <= 2 * 80
         assert "\n" not in shown(value)
+    assert shown(np.float64(0.5)) == "0.5"
+    assert shown([np.int64(3), np.float32(0.5), np.str_("a")]) == "[3, 0.5, 'a']"
     assert "\x1b" not in shown("\x1b[2J\u202e")
     assert as_one_line("a\x1b[2Jb\x00\n c") == "a\\x1b[2Jb\\x00 c"
     assert len(as_one_line("word " * 10_000)) <= LONGEST_LINE

@@ -54,7 +54,7 @@ def open_sequence(root_folder: Path, sequence: str, n_downsample_rgb: int | None
     images = list_pictures(images_folder)
     if not images:
         raise InputError(
-            f"expected pictures (png or jpg) in {images_folder}, found {_what_is_there(folder)}; "
+            f"expected pictures in {images_folder}, found {_what_is_there(folder)}; "
             f"run `{command('preprocess-video')}` on the video, with --downsample_scales for images_N"
         )
     full_size = list_pictures(folder / "images") or images

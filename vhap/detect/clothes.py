@@ -97,7 +97,10 @@ class Clothes:
         cleaned = _closed(_hanging_together(inside, hair > skin, position), position, alpha > 0, radius)
         soft = np.clip(SOFT * (smooth - 0.5) + 0.5, 0, 1)
         near = cv2.dilate(cleaned.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        return np.where(cleaned == inside, soft * near, cleaned).astype(np.float32)
+        # A filled earring leaves the soft border of its colours within what is kept.
+        reach = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
+        deep = cv2.erode((cleaned | (alpha == 0)).astype(np.uint8), reach) > 0
+        return np.where((cleaned == inside) & ~deep, soft * near, cleaned).astype(np.float32)
 
 
 def _averaged(values: np.ndarray, radius: int) -> np.ndarray:

@@ -82,10 +82,10 @@ class FlameParams:
     frames: tuple[FlameFrame, ...]
 
 
-def write_codes(path: Path, codes: Mapping[str, HeadCode]) -> bool:
-    """As `write_if_changed`. codes: by the pictures' file names."""
+def codes_text(codes: Mapping[str, HeadCode]) -> str:
+    """A code.json. codes: by the pictures' file names."""
     content = {name: {key: [_list(getattr(code, key))] for key in CODE_SIZES} for name, code in codes.items()}
-    return write_if_changed(path, content)
+    return json.dumps(content, allow_nan=False) + "\n"
 
 
 def read_codes(path: Path) -> dict[str, HeadCode]:

@@ -32,7 +32,16 @@ LESS_MEMORY = (
 )
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "Insufficient memory", "out of memory")
 
-_short = reprlib.Repr()
+
+class _Short(reprlib.Repr):
+    def repr1(self, x: Any, level: int) -> str:
+        # numpy 2 writes np.float64(0.5), which is no value that a user typed or a file holds.
+        if type(x).__module__ == "numpy" and getattr(x, "shape", None) == ():
+            x = x.item()
+        return super().repr1(x, level)
+
+
+_short = _Short()
 _short.maxstring = _short.maxother = _short.maxlong = LONGEST_VALUE
 _short.maxlist = _short.maxtuple = _short.maxdict = _short.maxset = 6
 _short.maxlevel = 3
