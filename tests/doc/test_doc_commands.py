@@ -71,8 +71,7 @@ def test_options_are_those_of_the_command(words: list[str]) -> None:
         words = [Path(words[0]).stem.replace("_", "-"), *words[1:]]
     words = [PLACEHOLDERS.get(word, word) for word in words]
     if words[0].startswith("--"):
-        # Of `vhap` itself.
-        cli.main(words)
+        assert words[0] in ("--help", "--version", "--print-completion")
         return
     with pytest.raises(Parsed):
         cli.main(words)
