@@ -9,11 +9,11 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from vhap.config.data import DataConfig
-from vhap.config.track import TrackConfig
+from vhap.config.track import TrackConfig, holds_light
 
 Trait = Literal[
     "landmarks only", "with pictures", "second order only", "given cameras",
-    "told texture", "no offset", "no static offset", "no dynamic offset", "constant light",
+    "told texture", "no offset", "no static offset", "no dynamic offset", "held light",
     "not FLAME", "not ICT-FaceKit",
 ]  # fmt: skip
 
@@ -48,7 +48,11 @@ NO_EFFECT = (
         ("lr.static_offset", "pipeline.rgb_init_offset.*"), "see --model.use_static_offset", ("no static offset",)
     ),
     NoEffect(("w.reg_offset*",), "see --model.use_static_offset", ("no offset",)),
-    NoEffect(("lr.light", "w.reg_light", "w.reg_diffuse"), "see --render.lighting_type", ("constant light",)),
+    NoEffect(
+        ("lr.light", "w.reg_light", "w.reg_diffuse"),
+        "the light is solved in closed form, given or constant",
+        ("held light",),
+    ),
     NoEffect(
         ("pipeline.lmk_sequential_tracking.*", "pipeline.lmk_global_tracking.*"),
         "rgb_sequential_tracking and rgb_global_tracking run; the lmk ones do by --exp.no_photometric",
@@ -106,7 +110,7 @@ def traits_of(config: TrackConfig) -> set[Trait]:
         "no offset": not static and not dynamic,
         "no static offset": not static,
         "no dynamic offset": not dynamic,
-        "constant light": config.render.lighting_type == "constant",
+        "held light": rgb and holds_light(config),
         "not FLAME": model.head != "flame",
         "not ICT-FaceKit": model.head != "ict",
     }

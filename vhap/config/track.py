@@ -50,6 +50,9 @@ class ModelConfig:
     """Keep its offsets as well. None: where the shape is kept."""
     fix_texture: bool | None = None
     """Keep its texture as well. None: where the shape is kept."""
+    light_path: Path | None = None
+    """A light.json whose light is kept, of an earlier run or of a studio. Without it the light is separated from the
+    albedo, unless the texture is kept."""
     tex_clusters: tuple[str, ...] = ("skin", "hair", "boundary", "lips_tight", "teeth", "sclerae", "irises")
     """Regions of similar colour, for the appearance prior."""
     occluded: tuple[str, ...] = ()
@@ -384,6 +387,13 @@ class NersembleV2TrackConfig(NersembleTrackConfig):
     """A sequence of version 2 of the NeRSemble dataset."""
 
     data: NersembleV2DataConfig
+
+
+def holds_light(config: TrackConfig) -> bool:
+    """Whether no first-order step moves the light: it is given, separated from the albedo, or constant."""
+    model = config.model
+    kept_texture = model.fix_shape if model.fix_texture is None else model.fix_texture
+    return config.render.lighting_type == "constant" or model.light_path is not None or not kept_texture
 
 
 def hidden_regions(model: ModelConfig) -> tuple[str, ...]:

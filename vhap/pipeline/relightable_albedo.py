@@ -57,7 +57,6 @@ def run(config: AlbedoConfig) -> Path:
         rows = {capture.names[str(name)]: row for row, name in enumerate(scene.result.timestep_id)}
         make = albedo_of_picture if config.method == "picture" else albedo_of_texture
         with torch.no_grad():
-            # Not the light of the fit, whose texture holds much of it.
             lights = light_of_run(scene)
             for name in progress(missing, "albedo"):
                 write_picture(target_of(config, name), make(scene, rows[name], lights))

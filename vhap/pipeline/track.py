@@ -43,12 +43,21 @@ from vhap.render.backend import get_backend
 from vhap.render.shading import uniform_lights
 from vhap.render.topology import build_topology
 from vhap.tracking.albedo import tex_extra_of
-from vhap.tracking.callbacks import Checkpoints, ResultWriter, StageProgress, StageTimes, TensorBoard, TrainPictures
+from vhap.tracking.callbacks import (
+    Checkpoints,
+    LightWriter,
+    ResultWriter,
+    StageProgress,
+    StageTimes,
+    TensorBoard,
+    TrainPictures,
+)
 from vhap.tracking.checkpoint import CHECKPOINT, Checkpoint
 from vhap.tracking.history import LossHistory
 from vhap.tracking.landmarks.first_guess import FirstGuess, guess_from_landmarks
 from vhap.tracking.landmarks.motion import Spreads
 from vhap.tracking.landmarks.problem import LandmarkProblem, landmark_prior
+from vhap.tracking.light_file import LIGHT_FILE, LightOrigin, light_in_tracked_axes, read_light, write_light
 from vhap.tracking.loop import Tracker
 from vhap.tracking.params import TrackParams, initial_params, to_result
 from vhap.tracking.scene import Scene, emphasis
@@ -124,6 +133,13 @@ def check_options(config: TrackConfig) -> None:
     if not config.data.use_landmark:
         raise InputError("expected landmarks, from which tracking starts, found --data.no-use-landmark; leave it out")
     model = config.model
+    if model.light_path is not None:
+        if config.render.lighting_type == "constant" or not config.exp.photometric:
+            raise InputError(
+                "expected harmonics fitted to pictures with --model.light_path, found --render.lighting_type constant "
+                "or --exp.no_photometric; leave one of them out"
+            )
+        read_light(model.light_path)
     if (model.fix_shape or model.fix_offset or model.fix_texture) and model.flame_params_path is None:
         raise InputError(
             "expected --model.flame_params_path with --model.fix_shape, fix_offset or fix_texture, found none; "
@@ -245,9 +261,12 @@ def track_into(
         TensorBoard(folder, config.log),
         TrainPictures(folder / "train", config.log),
         LossHistory(folder / "losses.json", tracker.energy.weight_of),
+        LightWriter(folder / LIGHT_FILE, tracker.scene.T_tracked_given),
         ResultWriter(save),
         Checkpoints(folder / CHECKPOINT),
     )
+    if config.model.light_path is not None:
+        write_light(folder / LIGHT_FILE, tracker.params.lights, LightOrigin("given"), tracker.scene.T_tracked_given)
     times.tell()
     tracker.run(stages)
     if result_epochs(folder):
@@ -299,6 +318,9 @@ def build_tracker(
         params = with_person_of(params, saved)
         if config.begin_stage is not None:
             params = with_motion_of(params, saved, capture.timestep_ids)
+    if config.model.light_path is not None:
+        lights = light_in_tracked_axes(config.model.light_path, T_tracked_given)
+        params = replace(params, lights=lights.to(params.lights))
     tracker = Tracker(
         config=config,
         scene=scene,
