@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from vhap.config.data import DataConfig
-from vhap.config.track import TrackConfig, holds_light
+from vhap.config.track import TrackConfig, separates_light
 
 Trait = Literal[
     "landmarks only", "with pictures", "second order only", "given cameras",
@@ -50,7 +50,7 @@ NO_EFFECT = (
     NoEffect(("w.reg_offset*",), "see --model.use_static_offset", ("no offset",)),
     NoEffect(
         ("lr.light", "w.reg_light", "w.reg_diffuse"),
-        "the light is solved in closed form, given or constant",
+        "the light is constant, given, or separated from the albedo in closed form",
         ("held light",),
     ),
     NoEffect(
@@ -97,8 +97,9 @@ def traits_of(config: TrackConfig) -> set[Trait]:
     """model.head is decided."""
     data, model, rgb, plan = config.data, config.model, config.exp.photometric, config.pipeline
     by_rates = set(plan.rgb_global_tracking.optimizable_params)
-    if plan.rgb_init_offset.num_steps != 0:
-        by_rates |= set(plan.rgb_init_offset.optimizable_params)
+    offset = set(plan.rgb_init_offset.optimizable_params) if plan.rgb_init_offset.num_steps != 0 else set()
+    by_rates |= offset
+    constant, known = config.render.lighting_type == "constant", model.light_path is not None
     static, dynamic = model.use_static_offset, model.use_dynamic_offset
     film = isinstance(data, DataConfig)
     holds: dict[Trait, bool] = {
@@ -110,7 +111,7 @@ def traits_of(config: TrackConfig) -> set[Trait]:
         "no offset": not static and not dynamic,
         "no static offset": not static,
         "no dynamic offset": not dynamic,
-        "held light": rgb and holds_light(config),
+        "held light": rgb and (constant or known or (separates_light(config) and "lights" not in offset)),
         "not FLAME": model.head != "flame",
         "not ICT-FaceKit": model.head != "ict",
     }

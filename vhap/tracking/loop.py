@@ -138,7 +138,7 @@ class Tracker:
         if stage.hair:
             self._grow_hair(stage)
         if stage.light:
-            self.separate_light(self.frames_painted() if stage.bake == "all" else self.together.tolist())
+            self.separate_light(self.frames_painted())
         self.bake_texture(stage.bake)
         if stage.sequential and stage.newton:
             self._bring_others(stage, self.together)
@@ -156,6 +156,8 @@ class Tracker:
             return self._fit_landmarks(stage)
         if stage.newton:
             return self._advance_window(stage) if stage.sequential else self._solve_together(stage)
+        if not self._names(stage):
+            return self._rest(stage)
         if stage.sequential:
             return self._advance_batch(stage)
         if stage.epochs is not None:
@@ -367,6 +369,14 @@ class Tracker:
             self._sharpen_texture()
         self._tell_epoch(epoch + 1)
         return last
+
+    def _rest(self, stage: Stage) -> bool:
+        """Nothing moves: the texture alone is taken anew, in what counts as one epoch."""
+        if stage.bake == "all":
+            self._sharpen_texture()
+        if stage.epochs is not None:
+            self._tell_epoch(1)
+        return True
 
     def _tell_epoch(self, epoch: int) -> None:
         for callback in self.callbacks:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from vhap.config.track import EpochStageConfig, ParamGroup, StepStageConfig, TrackConfig, hidden_regions, holds_light
+from vhap.config.track import (
+    EpochStageConfig,
+    ParamGroup,
+    StepStageConfig,
+    TrackConfig,
+    hidden_regions,
+    separates_light,
+)
 
 LANDMARK_STEPS, INIT_STEPS, TRACKING_STEPS, MAX_EPOCHS = 10, 500, 50, 30
 ENOUGH_BATCHES, FEWEST_EPOCHS = 40, 3
@@ -83,19 +90,20 @@ def build_stages(config: TrackConfig) -> list[Stage]:
     coarse = _stage("rgb_init_texture", plan.rgb_init_texture, config, JOINT_ROUNDS, rgb, coarse=True, newton=True)
     fine = _stage("rgb_init_all", plan.rgb_init_all, config, JOINT_ROUNDS, rgb, newton=True)
     offset = _stage("rgb_init_offset", plan.rgb_init_offset, config, INIT_STEPS, rgb, coarse=True, bake="init")
-    separated = config.render.lighting_type == "SH" and config.model.light_path is None and holds_light(config)
     grows = "static_offset" in offset.groups and config.w.silhouette > 0
     followed = _stage("rgb_sequential_tracking", sequential, config, REFINING_ROUNDS, rgb, sequential=True, newton=True)
     moving = _stage("rgb_sequential_offset", sequential, config, TRACKING_STEPS, rgb, sequential=True)
-    globally = _stage("rgb_global_tracking", everything, config, 1, rgb, temporal=True, bake="all")
+    globally = _stage(
+        "rgb_global_tracking", everything, config, 1, rgb, temporal=True, bake="all", light=separates_light(config)
+    )
     return [
         *landmarks,
         coarse,
         fine,
-        *([replace(offset, hair=grows, light=separated)] if config.model.use_static_offset else []),
-        replace(followed, light=separated and not config.model.use_static_offset),
+        *([replace(offset, hair=grows)] if config.model.use_static_offset else []),
+        followed,
         *([replace(moving, groups=("dynamic_offset",))] if config.model.use_dynamic_offset else []),
-        replace(globally, light=separated),
+        globally,
     ]
 
 
@@ -110,6 +118,7 @@ def _stage(
     sequential: bool = False,
     bake: Bake = "keep",
     newton: bool = False,
+    light: bool = False,
 ) -> Stage:
     """A stage from its options. Stages of epochs make one step on each batch, at a tenth of the rates."""
     by_epochs = isinstance(options, EpochStageConfig)
@@ -122,7 +131,7 @@ def _stage(
         "static_offset": model.use_static_offset and not fixed_offset,
         "dynamic_offset": model.use_dynamic_offset,
         "texture": not fixed_texture,
-        "lights": model.light_path is None and (newton or not holds_light(config)),
+        "lights": model.light_path is None and not light,
     }
     groups: tuple[ParamGroup, ...] = tuple(group for group in options.optimizable_params if moves.get(group, True))
     asked = options.num_epochs if by_epochs else options.num_steps
@@ -143,6 +152,7 @@ def _stage(
         bake="keep" if fixed_texture else bake,
         rate_factor=GLOBAL_RATE_FACTOR if by_epochs else 1.0,
         newton=newton,
+        light=light and count > 0,
     )
 
 
