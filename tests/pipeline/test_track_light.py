@@ -25,7 +25,7 @@ from vhap.pipeline.make_synthetic_capture import run as make_capture
 from vhap.pipeline.rendered_frames import open_run
 from vhap.tracking.light_file import LIGHT_FILE, read_light
 from vhap.util.errors import InputError
-from vhap.util.files import read_json
+from vhap.util.files import read_json, write_json
 
 PLACE = ("pose", "joints", "expr")
 
@@ -80,7 +80,7 @@ def test_a_given_light_stays(config, run, tmp_path):
     studio = tmp_path / "studio.json"
     told = read_json(run / LIGHT_FILE)
     told["coefficients"][3] = [0.7, 0.6, 0.5]
-    studio.write_text(str(told).replace("'", '"'))
+    write_json(studio, told)
     known = replace(config, model=replace(config.model, light_path=studio), exp=ExperimentConfig(tmp_path / "out"))
     known = replace(known, exp=replace(known.exp, report=False))
     folder = track.run(known)
