@@ -156,12 +156,11 @@ class Tracker:
             return self._fit_landmarks(stage)
         if stage.newton:
             return self._advance_window(stage) if stage.sequential else self._solve_together(stage)
+        advance = self._advance_batch if stage.sequential else self._advance_epoch
         if not self._names(stage):
             return self._rest(stage)
-        if stage.sequential:
-            return self._advance_batch(stage)
-        if stage.epochs is not None:
-            return self._advance_epoch(stage)
+        if stage.sequential or stage.epochs is not None:
+            return advance(stage)
         rows = torch.tensor(self.init_frames)
         self._descend(stage, rows, self._load(rows), RowAdam(), 0, stage.steps)
         return True
@@ -293,8 +292,8 @@ class Tracker:
 
     def separate_light(self, frames: list[int]) -> None:
         """The light in closed form, from pictures of these rows as the head stands."""
-        scene, cameras = self.scene, range(len(self.capture.camera_ids))
-        places = [(row, camera) for row in frames for camera in cameras]
+        scene = self.scene
+        places = [(row, camera) for row in frames for camera in range(len(self.capture.camera_ids))]
         chosen = (places[index] for index in even_choice(len(places), MOST_PICTURES))
         light = light_of_pictures(scene.head, scene.backend, scene.topology, (self._posed(*place) for place in chosen))
         self.params.lights = light.lights
@@ -302,8 +301,8 @@ class Tracker:
             callback.on_light(light)
 
     def _posed(self, row: int, camera: int) -> PosedPicture:
-        one, frame = self.params.rows(torch.tensor([row])), self.capture.load([row], [camera])
-        frame = frame.to(self.params.rotation.device)
+        one = self.params.rows(torch.tensor([row]))
+        frame = self.capture.load([row], [camera]).to(one.rotation.device)
         cameras = one.cameras(self.scene.given, self.scene.size, frame.cameras)
         return PosedPicture(pose(self.scene.head, one.head())[0], cameras, frame)
 
@@ -372,9 +371,8 @@ class Tracker:
 
     def _rest(self, stage: Stage) -> bool:
         """Nothing moves: the texture alone is taken anew, in what counts as one epoch."""
-        if stage.bake == "all":
-            self._sharpen_texture()
         if stage.epochs is not None:
+            self._sharpen_texture() if stage.bake == "all" else None
             self._tell_epoch(1)
         return True
 
