@@ -1,11 +1,13 @@
-# `make venv` sets up .venv, `make demo` runs the whole chain, `make test` runs the tests.
+# `make venv` sets up .venv, `make demo` runs the whole chain, `make test` runs the tests, `make test-quick` those that
+# take less than some 20 seconds each, `make lint` format, lint and types; `make test-wheel` builds the package and uses
+# it in fresh environments.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 HEAD ?= builtin
 OUTPUT ?= output/demo
 
-.PHONY: venv demo test lint
+.PHONY: venv demo test test-quick test-wheel lint
 
 venv: $(VENV)/.ready
 
@@ -23,6 +25,12 @@ $(VENV)/.tests-ready: $(VENV)/.ready tests/requirements.txt
 
 test: $(VENV)/.tests-ready
 	$(BIN)/python -m pytest -n 2 -q
+
+test-quick: $(VENV)/.tests-ready
+	$(BIN)/python -m pytest -n 2 -q -m "not slow"
+
+test-wheel: venv
+	.ci/test_wheel $(BIN)/python
 
 lint: venv
 	$(BIN)/ruff format --check .

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
 import queue
 import shutil
 import subprocess
@@ -10,10 +12,23 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+import vhap  # noqa: F401  Before torch, which test files load first: else its threads spin (see vhap/__init__.py).
+
+# Each process of pytest-xdist has its share of the cores: threads of one would wait for those of another.
+SHARE = (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+os.environ.setdefault("OMP_NUM_THREADS", str(max(SHARE, 1)))
+
+SLOW_S, LONGEST_UNMARKED_S = 20.0, 60.0
+"""Seconds of processor time, with that of a test's processes: other work on the machine does not count. From the first
+on a test is to be marked slow; beyond the second it fails in CI without the mark."""
+PROCESSOR_SECONDS = "processor_seconds"
+
 SECONDS = 90
+BROWSERS = ("chromium-headless-shell", "chromium", "google-chrome", "chromium-browser")
 WATCH = """<script>
 const errors = [];
 addEventListener('error', event => errors.push(String(event.message)));
@@ -26,6 +41,37 @@ addEventListener('load', async () => {
   fetch('/', { method: 'POST', body: JSON.stringify({ errors, value }) });
 });
 </script></body>"""
+
+
+def processor_seconds() -> float:
+    """Of this process and of all that it started and that have ended."""
+    return sum(os.times()[:4])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    started = processor_seconds()
+    yield
+    seconds = processor_seconds() - started
+    if "slow" not in item.keywords:
+        item.user_properties.append((PROCESSOR_SECONDS, seconds))
+        if seconds > LONGEST_UNMARKED_S and os.environ.get("CI"):
+            pytest.fail(f"took {seconds:.0f} s of processor time: make it quicker, or mark it slow", pytrace=False)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Names the tests that should be marked slow."""
+    reports = [report for found in terminalreporter.stats.values() for report in found if hasattr(report, "when")]
+    unmarked = {
+        report.nodeid: seconds
+        for report in reports
+        for name, seconds in report.user_properties
+        if name == PROCESSOR_SECONDS and seconds > SLOW_S
+    }
+    if unmarked:
+        terminalreporter.section("to be marked slow")
+        for name, seconds in sorted(unmarked.items()):
+            terminalreporter.write_line(f"{seconds:5.0f} s of processor time: {name}")
 
 
 class PageServer(HTTPServer):
@@ -67,11 +113,30 @@ def page_server() -> Iterator[PageServer]:
         thread.join()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def skips_where_mediapipe_is_missing() -> Iterator[None]:
+    """Where MediaPipe does not install, tests that come to ask for its networks are skipped."""
+    if importlib.util.find_spec("mediapipe") is not None:
+        yield
+        return
+    from vhap.detect import mediapipe_networks
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mediapipe_networks, "mediapipe_module", skip_for_mediapipe)
+        for module in ("selfie_classes", "visibility"):
+            patch.setattr(f"vhap.detect.{module}.mediapipe_module", skip_for_mediapipe)
+        yield
+
+
+def skip_for_mediapipe(name: str = "mediapipe") -> NoReturn:
+    pytest.skip(f"MediaPipe is not installed, and {name} is needed")
+
+
 @pytest.fixture
 def browser() -> str:
-    found = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
-        pytest.skip("no Chromium on this machine")
+        pytest.skip("no Chromium on this machine; .ci/browser installs one on Debian")
     return found
 
 

@@ -22,7 +22,7 @@ LAYERS = (
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 # config describes options in terms of util's files and errors; nothing else in the lowest layer is shared.
 ALLOWED_WITHIN_LAYER = {("config", "util")}
-SCRIPTS = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem not in ("__init__", "cli"))
+SCRIPTS = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem not in ("__init__", "api", "cli"))
 
 
 def imported_rooms(path: Path) -> set[str]:
@@ -44,16 +44,13 @@ def test_imports_run_one_way(path: Path) -> None:
     room = path.relative_to(PACKAGE).parts[0]
     if room not in LEVEL:
         return
-    for name in imported_rooms(path):
-        parts = name.split(".")
-        if parts[0] != "vhap" or len(parts) < 2 or parts[1] not in LEVEL or parts[1] == room:
-            assert not (parts[0] == "vhap" and len(parts) > 1 and parts[1] not in LEVEL), f"{path} imports {name}"
-            continue
-        lower = LEVEL[parts[1]] < LEVEL[room]
-        assert lower or (room, parts[1]) in ALLOWED_WITHIN_LAYER, f"{path} imports {name}"
+    ours = {name.split(".")[1] for name in imported_rooms(path) if name.startswith("vhap.")} - {room}
+    higher = {other for other in ours if other not in LEVEL or LEVEL[other] >= LEVEL[room]}
+    assert not {other for other in higher if (room, other) not in ALLOWED_WITHIN_LAYER}
 
 
 def test_heavy_and_guarded_libraries_stay_in_their_rooms() -> None:
+    assert len(modules()) > 200
     for path in modules():
         names = {name.split(".")[0] for name in imported_rooms(path)}
         relative = path.relative_to(PACKAGE)
@@ -79,7 +76,7 @@ def test_help_does_not_load_torch(script: str) -> None:
 def test_every_weight_has_a_loss_and_every_loss_a_weight() -> None:
     from vhap.config.no_effect import NO_EFFECT
     from vhap.config.track import LossWeightConfig
-    from vhap.tracking import energy, losses
+    from vhap.tracking import losses
 
     silent = {name.removeprefix("w.") for entry in NO_EFFECT if not entry.traits for name in entry.options}
     rules = {"always_enable_jawline_landmarks"} | silent
@@ -96,10 +93,10 @@ def test_every_weight_has_a_loss_and_every_loss_a_weight() -> None:
     used = {node.attr for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute)}
     terms = {name for name in functions if not name.endswith("residual")}
     assert terms <= used, f"losses without a weight: {terms - used}"
-    assert energy.Energy
 
 
 def test_sizes_stay_readable() -> None:
+    assert len(modules()) > 200
     for path in modules():
         text = path.read_text(encoding="utf-8")
         assert len(text.splitlines()) <= 450, f"{path} has over 450 lines"

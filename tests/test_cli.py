@@ -1,17 +1,23 @@
 """The way in: every command under one name, options spelled either way, one line for what is wrong."""
 
+import ast
 import importlib
+import re
+import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
+import vhap
 from vhap import cli
 from vhap.config.data import DataConfig
 from vhap.config.evaluate import EvaluateConfig
 from vhap.config.track import MonocularTrackConfig
 
+PACKAGE = Path(vhap.__file__).parent
 REQUIRED = ["--data.root-folder", "root", "--data.sequence", "clip", "--exp.output-folder", "out"]
 
 
@@ -72,12 +78,109 @@ def test_every_command_answers_for_help_and_for_wrong_options(capsys, command):
     assert script.with_name(f"{command.replace('-', '_')}.py").is_file()
 
 
-def test_commands_are_listed_and_unknown_ones_named(capsys):
+def test_commands_are_listed_a_line_each(capsys):
     for arguments in ([], ["--help"], ["-h"]):
         cli.main(arguments)
-        said = capsys.readouterr().out
-        assert all(command in said for command in [*cli.COMMANDS, *cli.ALIASES])
-    assert "'trak'" in wrong(capsys, cli.main, "trak")
+        lines = capsys.readouterr().out.splitlines()
+        for name, line in cli.HELP.items():
+            assert [said.split(maxsplit=1) for said in lines].count([name, line]) == 1
+        assert all(any(line.split() == [*pair] for line in lines) for pair in cli.ALIASES.items())
+
+
+def test_every_entry_script_is_in_the_list():
+    scripts = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "cli"}
+    modules = {module.removeprefix("vhap.") for module in cli.COMMANDS.values()}
+    assert modules <= scripts
+    # api.py is the library. nersemble.py is what other trackers' scripts call; the package beside it has its name.
+    assert scripts - modules == {"api", "nersemble"}
+    assert len(cli.COMMANDS) == sum(map(len, cli.GROUPS.values()))
+    assert cli.ALIASES.keys().isdisjoint(cli.COMMANDS)
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_the_line_in_the_list_is_how_the_script_describes_itself(command):
+    script = PACKAGE / f"{cli.COMMANDS[command].removeprefix('vhap.')}.py"
+    described, line = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or "", cli.HELP[command]
+    assert described.startswith(line)
+    assert re.match(r"[.,:;]|,? (with|from|\()", described[len(line) :])
+
+
+def test_unknown_commands_are_named_with_the_nearest(capsys):
+    line = wrong(capsys, cli.main, "trak")
+    assert "'trak'" in line
+    assert "did you mean track" in line
+    assert "did you mean benchmark" in wrong(capsys, cli.main, "benchmrak")
+    assert "did you mean" not in wrong(capsys, cli.main, "xyzzy")
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    cli.main(["--version"])
+    assert capsys.readouterr().out == f"vhap {metadata.version('vhap')}\n"
+
+
+def test_usage_is_what_was_typed(capsys):
+    for words in (["track"], ["nersemble_benchmark", "cameras"]):
+        with pytest.raises(SystemExit):
+            cli.main([*words, "--help"])
+        assert f"usage: vhap {' '.join(words).replace('_', '-')} " in capsys.readouterr().out
+    script = str(PACKAGE / "track.py")
+    done = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"usage: python {script} ")
+
+
+ASK = """
+source "$1"; shift
+COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+read -r _ _ function _ <<< "$(complete -p vhap)"
+$function
+IFS=$'\\n'; echo "${COMPREPLY[*]}"
+"""
+
+
+@pytest.fixture(scope="module")
+def bash_script(tmp_path_factory) -> Path:
+    if shutil.which("bash") is None:
+        pytest.skip("no bash on this machine")
+    path = tmp_path_factory.mktemp("completion") / "vhap.bash"
+    path.write_text(cli.completion_script("bash"))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["repo"], {"report"}),
+        (["track-s"], {"track-single-frame"}),
+        (["track", "--data.root"], {"--data.root-folder"}),
+        (["track", "--model.head", ""], {"auto", "flame", "ict", "builtin"}),
+        (["nersemble", ""], {"list", "download", "-h", "--help"}),
+        (["nersemble-benchmark", "cameras", "--o"], {"--output"}),
+        (["nothing-of-the-kind"], {""}),
+    ],
+)
+def test_bash_completes_commands_options_and_values(bash_script, words, expected):
+    done = subprocess.run(["bash", "-c", ASK, "bash", bash_script, "vhap", *words], capture_output=True, text=True)
+    assert done.stderr == ""
+    assert set(done.stdout.splitlines()) == expected
+
+
+def test_bash_completes_every_command(bash_script):
+    done = subprocess.run(["bash", "-c", ASK, "bash", bash_script, "vhap", ""], capture_output=True, text=True)
+    assert set(done.stdout.splitlines()) == {*cli.COMMANDS, "-h", "--help"}
+
+
+def test_completion_for_tcsh_asks_for_the_package_that_writes_it(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert "pip install shtab" in wrong(capsys, cli.main, "--print-completion", "tcsh")
+
+
+def test_completion_is_written_for_zsh_and_for_no_unknown_shell(capsys):
+    cli.main(["--print-completion", "zsh"])
+    said = capsys.readouterr().out
+    assert said.startswith("#compdef vhap\n")
+    assert all(f"'{command}'" in said for command in cli.COMMANDS)
+    for words in (["--print-completion"], ["--print_completion", "powershell"]):
+        assert "bash, zsh, tcsh" in wrong(capsys, cli.main, *words)
 
 
 @pytest.mark.parametrize("alias", cli.ALIASES)

@@ -3,49 +3,80 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import importlib
 import io
 import re
 import sys
 from collections.abc import Sequence
-from typing import TypeVar
+from contextvars import ContextVar
+from typing import Annotated, TypeVar, Union
 
 import tyro
 
+import vhap
+from vhap.api import track
 from vhap.config.legacy import translated
 from vhap.config.ranges import check_ranges
-from vhap.config.report import ReportConfig
 from vhap.config.track import TrackConfig
-from vhap.util.errors import as_one_line, exits_cleanly
+from vhap.util.errors import InputError, as_one_line, exits_cleanly, shown
 from vhap.util.log import get_logger
+from vhap.util.optional import import_or_explain
+from vhap.util.versions import versions
 
 C = TypeVar("C")
-COMMANDS = {
-    "preprocess-video": "vhap.preprocess_video",
-    "track": "vhap.track",
-    "track-nersemble": "vhap.track_nersemble",
-    "track-nersemble-v2": "vhap.track_nersemble_v2",
-    "track-multiview": "vhap.track_multiview",
-    "track-single-frame": "vhap.track_single_frame",
-    "export-as-nerf-dataset": "vhap.export_as_nerf_dataset",
-    "export-mesh": "vhap.export_mesh",
-    "combine-nerf-datasets": "vhap.combine_nerf_datasets",
-    "make-synthetic-capture": "vhap.make_synthetic_capture",
-    "evaluate-tracking": "vhap.evaluate_tracking",
-    "report": "vhap.report",
-    "detect-landmarks": "vhap.detect_landmarks",
-    "nersemble": "vhap.nersemble_dataset",
-    "nersemble-benchmark": "vhap.nersemble_benchmark",
-    "demo": "vhap.demo",
-    "crop-and-matting": "vhap.crop_and_matting",
-    "keypoint-detector": "vhap.keypoint_detector",
-    "iris": "vhap.iris",
-    "extract-albedo": "vhap.extract_albedo",
-    "demo-reconstruct": "vhap.demo_reconstruct",
-    "optimize": "vhap.optimize",
-    "preprocess-relightable": "vhap.preprocess_relightable",
+
+
+GROUPS: dict[str, dict[str, str]] = {
+    "From a video to a dataset": {
+        "preprocess-video": "Makes a sequence folder from a video: pictures, alpha maps and landmarks",
+        "track": "Fits a head to every frame of a preprocessed video",
+        "export-as-nerf-dataset": "Exports a tracking run as a NeRF / 3D Gaussian dataset with the head's parameters",
+        "export-mesh": "Exports a tracking run as meshes: one a frame (OBJ, PLY), or an animated head in one file",
+        "combine-nerf-datasets": "Combines exported sequences of one person into one dataset",
+    },
+    "Several calibrated cameras": {
+        "track-multiview": "Fits a head to every timestep of a recording by calibrated, synchronised cameras",
+        "track-single-frame": "Fits a head to a static avatar: pictures of one moment from all around",
+        "track-nersemble": "Fits a head to every timestep of a sequence of the NeRSemble dataset",
+        "track-nersemble-v2": "Fits a head to every timestep of a sequence of version 2 of the NeRSemble dataset",
+        "nersemble": "Lists and downloads the NeRSemble dataset, version 2",
+        "nersemble-benchmark": "The NeRSemble benchmark: downloads and tracks its data, shows its cameras",
+    },
+    "Relightable avatars": {
+        "preprocess-relightable": "Everything that trainers of relightable avatars read of a subject",
+        "crop-and-matting": "Pictures of a subject's head, cut from a video, without background and clothes",
+        "keypoint-detector": "Facial landmarks of a subject's pictures: keypoint.json",
+        "iris": "Iris centres of a subject's pictures: iris.json",
+        "optimize": "Fits FLAME to a subject's pictures, for trainers of relightable avatars",
+        "demo-reconstruct": "Writes DECA's codes (code.json) of a subject's pictures",
+        "extract-albedo": "Takes the light out of a subject's pictures",
+    },
+    "Quality, tests, help": {
+        "doctor": "Checks the installation: versions, devices, heads, networks' weights, folders, and what is missing",
+        "evaluate-tracking": "Measures how well a tracking run explains its pictures and, where it is known, the truth",
+        "report": "Makes the page to look at after a tracking run",
+        "detect-landmarks": "Detects the landmarks of a sequence folder's pictures",
+        "make-synthetic-capture": "Makes a recording with known truth, ready to track",
+        "demo": "The whole chain on one video: preprocess, track, export, combine",
+    },
 }
+"""The one table of commands: name, and its line in the list, with which the script's docstring begins."""
+
+MODULES = {"nersemble": "vhap.nersemble_dataset"}
+"""Entry scripts of another name than the command's."""
+
+HELP = {name: line for group in GROUPS.values() for name, line in group.items()}
+COMMANDS = {name: MODULES.get(name, f"vhap.{name.replace('-', '_')}") for name in HELP}
 ALIASES = {"benchmark": "nersemble-benchmark"}
+SHELLS = ("bash", "zsh", "tcsh")
+
+_program: ContextVar[str | None] = ContextVar("program", default=None)
+_asks_for_options: ContextVar[bool] = ContextVar("asks_for_options", default=False)
+
+
+class OptionsFound(Exception):
+    """Ends an entry script where it would parse its options, for `options_of`. args: their type."""
 
 
 def parse(kind: type[C], description: str | None, args: Sequence[str] | None = None) -> C:
@@ -59,11 +90,13 @@ def parse(kind: type[C], description: str | None, args: Sequence[str] | None = N
 
 def parse_with_lines(kind: type[C], description: str | None, args: Sequence[str] | None = None) -> tuple[C, list[str]]:
     """As parse, with the lines for the log: what was not taken as it was typed."""
+    if _asks_for_options.get():
+        raise OptionsFound(kind)
     words, lines = translated(sys.argv[1:] if args is None else args, kind)
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            config = tyro.cli(kind, args=words, description=description)
+            config = tyro.cli(kind, prog=program_name(), args=words, description=description)
     except SystemExit as stop:
         if stop.code:
             print(f"error: {one_line(complaint.getvalue())}", file=sys.stderr)
@@ -72,15 +105,13 @@ def parse_with_lines(kind: type[C], description: str | None, args: Sequence[str]
     return config, lines
 
 
-def run_tracking(
-    kind: type[TrackConfig], description: str | None, args: Sequence[str] | None, pipeline: str = "track"
-) -> None:
-    """What every tracking script does: options, the run of a pipeline file, its page; prints where they are."""
+def run_tracking(kind: type[TrackConfig], description: str | None, args: Sequence[str] | None) -> None:
+    """What every tracking script does: options, the run and its page; prints where they are."""
     config, lines = parse_with_lines(kind, description, args)
-    folder = importlib.import_module(f"vhap.pipeline.{pipeline}").run(config, lines)
+    folder = track(config, notes=lines)
     print(folder)
     if config.exp.report and not config.dry_run:
-        print(importlib.import_module("vhap.pipeline.report").run(ReportConfig(folder)))
+        print(folder / "report.html")
 
 
 def one_line(box: str) -> str:
@@ -89,16 +120,80 @@ def one_line(box: str) -> str:
     return as_one_line(re.sub(r"(\S{40})\S{60,}", r"\1...", words))
 
 
+def program_name() -> str | None:
+    """What the user typed to start this command, for its usage line; None where that is unknown."""
+    script = sys.argv[0]
+    return _program.get() or (f"python {script}" if script.endswith(".py") else None)
+
+
+def list_of_commands() -> str:
+    width = max(map(len, [*COMMANDS, *ALIASES]))
+    lines = ["usage: vhap <command> [options]", "", str(vhap.__doc__)]
+    for heading, group in GROUPS.items():
+        lines += ["", f"{heading}:", *(f"  {name:{width}}  {line}" for name, line in group.items())]
+    lines += ["", "Short names:", *(f"  {alias:{width}}  {name}" for alias, name in ALIASES.items())]
+    lines += [
+        "",
+        "vhap <command> --help                        the options of a command",
+        "vhap --version                               the version",
+        f"vhap --print-completion {'|'.join(SHELLS)}        a script that completes commands and options in that shell",
+    ]
+    return "\n".join(lines)
+
+
+def options_of(command: str) -> type:
+    """The type of a command's options, or of its subcommands, as its script has them parsed."""
+    asking = _asks_for_options.set(True)
+    try:
+        importlib.import_module(COMMANDS[command]).main([])
+    except OptionsFound as found:
+        return found.args[0]
+    finally:
+        _asks_for_options.reset(asking)
+    raise TypeError(f"{COMMANDS[command]} parses no options")
+
+
+def completion_script(shell: str) -> str:
+    """tyro's script for a shell, as if all commands were subcommands of one parser."""
+    if shell not in SHELLS:
+        raise InputError(f"expected a shell out of {', '.join(SHELLS)}, found {shown(shell)}; choose one of them")
+    if shell == "tcsh":
+        import_or_explain("shtab")
+    kinds = tuple(
+        Annotated[options_of(name), tyro.conf.subcommand(name, description=line)] for name, line in HELP.items()
+    )
+    script = io.StringIO()
+    with contextlib.redirect_stdout(script), contextlib.suppress(SystemExit):
+        tyro.cli(Union[kinds], prog="vhap", args=["--tyro-print-completion", shell])  # pyright: ignore # noqa: UP007
+    # tyro's bash function takes each line of a help text for an option of its own.
+    lines = script.getvalue().splitlines()
+    return "\n".join(line.replace(r"\n", " ") if line.startswith("COMPLETION_SPEC = ") else line for line in lines)
+
+
+def command_named(word: str) -> str:
+    """The command's name, of which a short name or another spelling was typed; InputError with the nearest one."""
+    name = word.replace("_", "-").lower()
+    if (name := ALIASES.get(name, name)) in COMMANDS:
+        return name
+    nearest = difflib.get_close_matches(name, [*COMMANDS, *ALIASES], n=3)
+    hint = f"did you mean {' or '.join(nearest)}? " if nearest else ""
+    raise InputError(f"expected a command of vhap, found {shown(word)}; {hint}vhap --help lists them")
+
+
 @exits_cleanly
 def main(args: Sequence[str] | None = None) -> None:
     """Passes the rest of the command line on to the command's own script."""
     words = list(sys.argv[1:] if args is None else args)
     if not words or words[0] in ("-h", "--help"):
-        print("usage: vhap <command> [options]; commands: " + ", ".join([*COMMANDS, *ALIASES]))
-        return
-    name = words[0].replace("_", "-")
-    name = ALIASES.get(name, name)
-    if name not in COMMANDS:
-        print(f"error: expected a command out of {', '.join(COMMANDS)}, found {words[0]!r}", file=sys.stderr)
-        sys.exit(2)
-    importlib.import_module(COMMANDS[name]).main(words[1:])
+        print(list_of_commands())
+    elif words[0] == "--version":
+        print("vhap", versions().get("vhap", "(not installed, run from its sources)"))
+    elif words[0].replace("_", "-") == "--print-completion":
+        print(completion_script(words[1] if len(words) > 1 else ""))
+    else:
+        name = command_named(words[0])
+        before = _program.set(f"vhap {name}")
+        try:
+            importlib.import_module(COMMANDS[name]).main(words[1:])
+        finally:
+            _program.reset(before)

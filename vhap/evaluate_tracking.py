@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from vhap.api import evaluate
 from vhap.cli import parse
 from vhap.config.evaluate import EvaluateConfig
 from vhap.util.errors import exits_cleanly
@@ -13,18 +14,17 @@ from vhap.util.errors import exits_cleanly
 @exits_cleanly
 def main(args: Sequence[str] | None = None) -> None:
     config = parse(EvaluateConfig, __doc__, args)
-    from vhap.pipeline.evaluate_tracking import PER_CAMERA, WORST_CAMERAS, clip_values, run
+    values = evaluate(config)
+    from vhap.data.results import newest_run
+    from vhap.pipeline.evaluate_tracking import EVALUATION, PER_CAMERA, WORST_CAMERAS, clip_values
     from vhap.pipeline.measure_cameras import camera_table, worst_line
-    from vhap.util.files import read_json
 
-    path = run(config)
-    values = read_json(path)
     print(json.dumps(clip_values(values), indent=4))
     if len(values[PER_CAMERA]["camera_id"]) > 1:
         print(camera_table(values[PER_CAMERA]))
     if line := worst_line(values[WORST_CAMERAS]):
         print(line)
-    print(path)
+    print(newest_run(config.run) / EVALUATION)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vhap.api import export_mesh
 from vhap.cli import parse
 from vhap.config.export import MeshExportConfig
 from vhap.util.errors import exits_cleanly
@@ -11,10 +12,7 @@ from vhap.util.errors import exits_cleanly
 
 @exits_cleanly
 def main(args: Sequence[str] | None = None) -> None:
-    config = parse(MeshExportConfig, __doc__, args)
-    from vhap.pipeline.export_mesh import run
-
-    print(f"meshes: {run(config)}")
+    print(f"meshes: {export_mesh(parse(MeshExportConfig, __doc__, args))}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vhap.api import make_synthetic_capture
 from vhap.cli import parse
 from vhap.config.synthetic import SyntheticConfig
 from vhap.util.errors import exits_cleanly
@@ -11,10 +12,7 @@ from vhap.util.errors import exits_cleanly
 
 @exits_cleanly
 def main(args: Sequence[str] | None = None) -> None:
-    config = parse(SyntheticConfig, __doc__, args)
-    from vhap.pipeline.make_synthetic_capture import run
-
-    print(run(config))
+    print(make_synthetic_capture(parse(SyntheticConfig, __doc__, args)))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vhap.api import preprocess
 from vhap.cli import parse
 from vhap.config.preprocess import PreprocessConfig
 from vhap.util.errors import exits_cleanly
@@ -11,10 +12,7 @@ from vhap.util.errors import exits_cleanly
 
 @exits_cleanly
 def main(args: Sequence[str] | None = None) -> None:
-    config = parse(PreprocessConfig, __doc__, args)
-    from vhap.pipeline.preprocess_video import run
-
-    print(run(config))
+    print(preprocess(parse(PreprocessConfig, __doc__, args)))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vhap.api import report
 from vhap.cli import parse
 from vhap.config.report import ReportConfig
 from vhap.util.errors import exits_cleanly
@@ -11,10 +12,7 @@ from vhap.util.errors import exits_cleanly
 
 @exits_cleanly
 def main(args: Sequence[str] | None = None) -> None:
-    config = parse(ReportConfig, __doc__, args)
-    from vhap.pipeline.report import run
-
-    print(run(config))
+    print(report(parse(ReportConfig, __doc__, args)))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from vhap.util.errors import exits_cleanly
 
 @exits_cleanly
 def main(args: Sequence[str] | None = None) -> None:
-    run_tracking(SingleFrameTrackConfig, __doc__, args, "track_single_frame")
+    run_tracking(SingleFrameTrackConfig, __doc__, args)
 
 
 if __name__ == "__main__":

@@ -86,6 +86,7 @@ def name_of(node: ast.expr) -> str | None:
 
 
 def test_every_pattern_is_of_an_option(all_options):
+    assert all(entry.options for entry in NO_EFFECT)
     for entry in NO_EFFECT:
         for pattern in entry.options:
             assert any(fnmatchcase(name, pattern) for name in all_options), pattern

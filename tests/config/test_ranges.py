@@ -15,6 +15,7 @@ from vhap.config import benchmark
 from vhap.config.data import DataConfig
 from vhap.config.demo import DemoConfig
 from vhap.config.detect import DetectConfig
+from vhap.config.doctor import DoctorConfig
 from vhap.config.evaluate import EvaluateConfig
 from vhap.config.export import CombineConfig, ExportConfig, MeshExportConfig
 from vhap.config.legacy import options_of
@@ -66,6 +67,7 @@ REQUIRED = {
     benchmark.ValidateConfig: ("--zip", "z"),
     benchmark.CamerasConfig: ("--folder", "f", "--participant", "388"),
     DemoConfig: (),
+    DoctorConfig: (),
     CropConfig: ("--source", "s", "--name", "n"),
     KeypointConfig: ("--path", "s"),
     IrisConfig: ("--path", "s"),
@@ -104,8 +106,9 @@ def changed(config: Any, name: str, value: Any) -> Any:
 
 @pytest.mark.parametrize("kind", [kind for kind in REQUIRED if numeric_options(kind)])
 def test_no_number_of_any_command_is_without_bounds(kind):
-    config = cli.parse(kind, None, REQUIRED[kind])
-    for name in numeric_options(kind):
+    config, names = cli.parse(kind, None, REQUIRED[kind]), numeric_options(kind)
+    assert names
+    for name in names:
         for bad in (float("nan"), float("inf"), -float("inf"), 1e300, -1e300, 10**400, -(10**400), -123_457):
             with pytest.raises(InputError, match=re.escape(f"for --{name}, found")) as stop:
                 check_ranges(changed(config, name, bad))

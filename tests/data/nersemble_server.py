@@ -12,6 +12,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+DRIPS = 400
+"""Bytes of a reply that comes byte by byte, 20 s in all."""
 TABLE = """ID,wears_glasses,BACKGROUND,EXP-1-head,EXP-3-cheeks+nose,EMO-1-shout+laugh
 17,,x,x,x,
 18,x,x,x,,m
@@ -146,7 +148,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         }[where]
         with contextlib.suppress(ConnectionError):
             self.wfile.write(begun)
-            while not self.dataset.over.wait(0.05):
+            for _ in range(DRIPS):
+                if self.dataset.over.wait(0.05):
+                    return
                 self.wfile.write(b"a")
 
     def shout(self, where: str) -> None:

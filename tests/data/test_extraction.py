@@ -36,7 +36,9 @@ def test_layout(video, tmp_path):
 
 def test_png_is_exact(video, tmp_path):
     extract_pictures(video, tmp_path / "clip", 25, (), "png")
-    for path, frame in zip(list_pictures(tmp_path / "clip" / "images").values(), read_frames(video, Fraction(25))):
+    paths = list_pictures(tmp_path / "clip" / "images").values()
+    assert len(paths) == 10
+    for path, frame in zip(paths, read_frames(video, Fraction(25)), strict=True):
         np.testing.assert_array_equal(read_rgb(path), frame)
 
 

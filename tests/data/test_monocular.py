@@ -263,7 +263,9 @@ def test_alpha_maps_of_replaced_pictures_are_refused(config, sequence):
         made.write(sequence / "alpha_maps" / f"{name}.png", Origin(source), write)
     MonocularCapture(config)
     write_picture(pictures["000004"], np.full((16, 24, 3), 200, np.uint8))
-    with pytest.raises(InputError, match=r"1 of 10 that were made of others \(000004\); run preprocess_video.py again"):
+    with pytest.raises(
+        InputError, match=r"1 of 10 that were made of others \(000004\); run `vhap preprocess-video` again"
+    ):
         MonocularCapture(config)
 
 
@@ -282,5 +284,5 @@ def test_landmarks_of_replaced_pictures_are_refused(config, sequence):
     )
     MonocularCapture(config)
     write_picture(pictures["000004"], np.full((16, 24, 3), 200, np.uint8))
-    with pytest.raises(InputError, match=r"1 of 10 of others \(000004\); run detect_landmarks.py"):
+    with pytest.raises(InputError, match=r"1 of 10 of others \(000004\); run `vhap detect-landmarks`"):
         MonocularCapture(config)

@@ -290,7 +290,6 @@ def test_a_forked_process_opens_its_own(dataset):
 
 
 def test_colour_correction(manager):
-    pytest.importorskip("vhap.data.color")
     matrix = manager.load_color_calibration()[CAMERAS[0]]
     for as_uint8 in (True, False):
         plain = manager.load_image(SEQUENCE, CAMERAS[0], 3, as_uint8=as_uint8)
@@ -342,7 +341,6 @@ def test_same_as_the_official_managers(official, dataset, manager):
 
 @pytest.mark.parametrize("as_uint8", [True, False])
 def test_colours_of_the_official_managers(official, dataset, manager, as_uint8):
-    pytest.importorskip("vhap.data.color")
     theirs = official.NeRSembleParticipantDataManager(str(dataset), 17)
     ours = manager.load_image(SEQUENCE, CAMERAS[1], 4, as_uint8, apply_color_correction=True)
     reference = theirs.load_image(SEQUENCE, CAMERAS[1], 4, as_uint8, apply_color_correction=True)

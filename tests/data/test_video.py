@@ -90,5 +90,6 @@ def test_memory_does_not_grow_with_length(make_video):
 
 def test_reader_can_stop_early(make_video):
     frames = read_frames(make_video("long.mp4", size="320x240", duration=4), Fraction(25))
-    next(frames)
+    assert next(frames).shape == (240, 320, 3)
     frames.close()
+    assert list(frames) == []

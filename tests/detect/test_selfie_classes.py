@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import flatbuffers
 import numpy as np
 import pytest
-from mediapipe.tasks.metadata import schema_py_generated as schema
-from mediapipe.tasks.python.metadata.metadata_writers.metadata_writer import MetadataWriter
 
 from vhap.detect.selfie_classes import PARTS, SelfieClasses
 from vhap.util.errors import InputError
+
+pytest.importorskip("mediapipe")
+import flatbuffers
+from mediapipe.tasks.metadata import schema_py_generated as schema
+from mediapipe.tasks.python.metadata.metadata_writers.metadata_writer import MetadataWriter
 
 COLOURS = {"background": (0, 0, 255), "hair": (0, 0, 0), "face-skin": (255, 255, 0), "clothes": (0, 255, 0)}
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import trimesh
 
 from vhap.export.mask import NeckLine, Silhouettes, fade_below, neck_line, neck_point_ids
 from vhap.export.meshes import ObjWriter, write_material
@@ -91,7 +92,6 @@ def test_meshes_keep_vertex_order_uvs_and_faces(tmp_path, stage) -> None:
 
 
 def test_textured_mesh_names_its_texture(tmp_path, stage) -> None:
-    trimesh = pytest.importorskip("trimesh")
     head = stage.make_head()
     texture = np.zeros((8, 8, 3), np.uint8)
     texture[:4] = [250, 0, 0]

@@ -152,7 +152,9 @@ def test_exported_head_lies_on_its_pictures(tmp_path: Path, stage, with_rig: boo
     offset = np.random.default_rng(0).standard_normal((1, stage.make_head().n_vertices, 3)).astype(np.float32) * 1e-3
     cameras = rig(stage) if with_rig else None
     source = make_source(stage, cameras=cameras, scale=np.array(1.2), static_offset=offset)
-    for frame in run(source, tmp_path / "E", stage, create_mask_from_mesh=False, **options)["frames"]:
+    frames = run(source, tmp_path / "E", stage, create_mask_from_mesh=False, **options)["frames"]
+    assert len(frames) == (len(cameras) if cameras else 1) * len(source.result.timestep_id)
+    for frame in frames:
         vertices = pose_arrays(source.head, params(tmp_path / "E", frame)).numpy()
         drawn = stage.fill(stage.project(vertices, frame), source.head.faces.numpy(), (frame["h"], frame["w"]))
         shown = mask(tmp_path / "E", frame)

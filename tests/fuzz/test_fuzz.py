@@ -25,6 +25,7 @@ for line in sys.stdin:
 """
 
 
+@pytest.mark.slow
 def test_ten_thousand_faulty_inputs(tmp_path):
     report = fuzz(tmp_path, COUNT, SEED)
     assert sum(sum(found.values()) for found in report.counts.values()) >= COUNT

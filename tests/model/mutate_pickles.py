@@ -27,7 +27,7 @@ def main(folder: Path, count: int, seed: int) -> None:
         is_npy = rng.random() < 0.1
         content = header + content if is_npy else content
         path.write_bytes(content)
-        start = time.monotonic()
+        start = time.process_time()
         try:
             value = (read_object_array if is_npy else read_pickle)(path)
             for name in value if isinstance(value, dict) else ():
@@ -38,7 +38,7 @@ def main(folder: Path, count: int, seed: int) -> None:
         except BaseException:
             (folder / "culprit").write_bytes(content)
             raise
-        assert time.monotonic() - start < SLOWEST_S, f"mutation {index}"
+        assert time.process_time() - start < SLOWEST_S, f"mutation {index}"
     assert read + refused == count, "a message of several lines"
     print(read, refused)
 

@@ -11,9 +11,9 @@ import torch
 from vhap.geometry.cameras import camera_from_focal
 from vhap.model.builtin import load_builtin
 from vhap.model.head import HeadModel, HeadParams, landmark_points, pose, zero_params
+from vhap.render.backend import get_backend
 
 mediapipe = pytest.importorskip("mediapipe")
-backend_module = pytest.importorskip("vhap.render.backend")
 
 SIZE = 480
 # iBUG index -> MediaPipe index of the same feature.
@@ -28,7 +28,7 @@ class Studio:
         from vhap.render.topology import build_topology
 
         self.head: HeadModel = load_builtin()
-        self.backend = backend_module.get_backend("warp")
+        self.backend = get_backend("warp")
         self.topology = build_topology(self.head.faces, self.head.uv_faces)
         self.camera = camera_from_focal(torch.tensor([2.2]), SIZE, SIZE)
         self.mesh = mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=True, refine_landmarks=True)

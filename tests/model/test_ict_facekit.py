@@ -1,5 +1,4 @@
 import os
-import time
 from pathlib import Path
 
 import numpy as np
@@ -146,14 +145,10 @@ def test_open_mouth_parts_the_lips(ict):
 
 
 @needs_ict
-def test_cache_loads_quickly(ict):
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        again = load_ict_facekit(FOLDER)
-        seconds.append(time.perf_counter() - start)
-    # The conversion takes half a minute; other work on the machine must not fail this.
-    assert min(seconds) < 4
+def test_the_cache_is_read_and_nothing_is_converted_again(ict, monkeypatch):
+    # The conversion takes half a minute.
+    monkeypatch.setattr(ict_facekit, "convert", lambda folder: pytest.fail("converted again"))
+    again = load_ict_facekit(FOLDER)
     assert torch.equal(again.template, ict.template)
     assert again.identity == ict.identity
 

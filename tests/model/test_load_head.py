@@ -11,7 +11,7 @@ from vhap.util.errors import InputError
 def nothing_installed(monkeypatch, tmp_path):
     monkeypatch.delenv("VHAP_FLAME_MODEL", raising=False)
     monkeypatch.delenv("VHAP_ICT_FACEKIT", raising=False)
-    monkeypatch.setattr(load, "ASSET_FOLDER", tmp_path / "asset")
+    monkeypatch.setattr(load, "asset_folders", lambda: [tmp_path / "first", tmp_path / "asset"])
 
 
 def test_auto_without_files_is_the_built_in_head():
@@ -39,6 +39,13 @@ def test_option_comes_before_environment_before_folder(tmp_path, monkeypatch):
     assert load_head("flame", flame_model_path=third).name == "flame2023_open"
 
 
+def test_the_first_folder_with_a_model_counts_whatever_its_name(tmp_path, monkeypatch):
+    flame_files.write_flame(tmp_path / "asset" / "flame", monkeypatch)
+    assert load_head("flame").name == "flame2023"
+    flame_files.write_flame(tmp_path / "first" / "flame", monkeypatch, "generic_model.pkl")
+    assert load_head("flame").name == "flame2020"
+
+
 def test_unknown_head_lists_the_known_ones():
     with pytest.raises(InputError, match=r"auto, flame, ict, builtin.*'smpl'"):
         load_head("smpl")
@@ -47,8 +54,8 @@ def test_unknown_head_lists_the_known_ones():
 @pytest.mark.parametrize(
     ("head", "parts"),
     [
-        ("flame", ("flame2023.pkl", "flame.is.tue.mpg.de", "asset", "VHAP_FLAME_MODEL")),
-        ("ict", ("FaceXModel", "github.com", "asset", "VHAP_ICT_FACEKIT")),
+        ("flame", ("flame2023.pkl", "flame.is.tue.mpg.de", "asset/flame", "first/flame", "VHAP_FLAME_MODEL")),
+        ("ict", ("FaceXModel", "github.com", "asset/ict", "first/ict", "VHAP_ICT_FACEKIT")),
     ],
 )
 def test_missing_files_say_which_whence_and_where(head, parts):

@@ -32,8 +32,9 @@ def test_every_way_of_writing_an_array_is_read(way):
 
 def test_ways_hold_what_they_are_there_for():
     together = b"".join(content for content, _ in WAYS.values())
-    for text in (b"_codecs", b"numpy._core.multiarray", b"_frombuffer", b"numpy.core.numeric", b"__builtin__\nbytes"):
+    for text in (b"_codecs", b"numpy._core.multiarray", b"numpy.core.multiarray", b"_frombuffer", b"core.numeric"):
         assert text in together
+    assert b"__builtin__\nbytes" in together
 
 
 def test_array_of_python_2_as_text():
@@ -112,7 +113,7 @@ def object_reduce(*reduced):
     return type("Reduced", (), {"__reduce__": lambda self: reduced})()
 
 
-RECONSTRUCTED = (np.core.multiarray._reconstruct, (np.ndarray, (0,), b"b"))
+RECONSTRUCTED = (np.empty(0).__reduce__()[0], (np.ndarray, (0,), b"b"))
 CASES = {
     "shape beyond the bytes": object_reduce(*RECONSTRUCTED, (1, (10**9,), np.dtype("f8"), False, b"12345678")),
     "negative shape": object_reduce(*RECONSTRUCTED, (1, (-1, -1), np.dtype("f8"), False, b"12345678")),

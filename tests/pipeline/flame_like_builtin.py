@@ -1,4 +1,5 @@
-"""The built-in head in FLAME's files: a face that can be filmed and tracked through the loader of FLAME 2020."""
+"""Other heads, the built-in one first, in FLAME's files: faces that can be filmed and tracked through the loader of
+FLAME 2020."""
 
 from __future__ import annotations
 
@@ -21,18 +22,22 @@ N_SHAPE, N_EXPR = 300, 100
 
 
 def write_builtin_as_flame(folder: Path, monkeypatch) -> Path:
+    return write_head_as_flame(folder, load_builtin(), monkeypatch)
+
+
+def write_head_as_flame(folder: Path, head: HeadModel, monkeypatch) -> Path:
     """generic_model.pkl with its masks, landmarks, template and texture; missing coefficients move nothing."""
-    head = load_builtin()
     directions = np.zeros((head.n_vertices, 3, N_SHAPE + N_EXPR), np.float32)
     directions[..., : head.n_shape] = head.shape_basis
     directions[..., N_SHAPE : N_SHAPE + head.n_expr] = head.expr_basis
     sparse = csc_matrix(joint_regressor(head))
     parts = {"data": sparse.data, "indices": sparse.indices, "indptr": sparse.indptr, "format": "csc", "maxprint": 50}
+    correctives = head.pose_basis
     content = {
         "f": head.faces.numpy().astype(np.uint32),
         "v_template": head.template.double().numpy(),
         "shapedirs": flame_files.old_class(monkeypatch, "chumpy.ch", "Ch", x=directions),
-        "posedirs": np.zeros((head.n_vertices, 3, 36), np.float32),
+        "posedirs": np.zeros((head.n_vertices, 3, 36), np.float32) if correctives is None else correctives.numpy(),
         "J_regressor": flame_files.old_class(
             monkeypatch, "scipy.sparse.csc", "csc_matrix", _shape=sparse.shape, **parts
         ),

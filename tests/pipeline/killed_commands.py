@@ -20,9 +20,9 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from unittest.mock import patch
 
 import cv2
@@ -112,33 +112,46 @@ def make_inputs(root: Path, head: Any) -> None:
 
 
 def main(root: Path) -> None:
-    talk = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
+    talk = talk_to_asker()
     head = load_head("builtin", n_shape=5, n_expr=6)
     whole = load_head("builtin")
-    kept = root.with_name("inputs")
     with (
         patch.object(heads, "load_head", lambda *_, **more: head),
         patch.object(make_synthetic_capture, "load_head", lambda *_, **more: whole),
         patch.object(landmarks, "detector_maker", lambda *_: Detector),
         patch.object(landmark_pass, "CHUNK", 1),
     ):
-        # In a fork: what runs kernels leaves threads behind, which no fork after it would have.
-        answer = run_once(lambda _: make_inputs(root, head), root, {})
-        assert answer["status"] == 0, answer
-        shutil.copytree(root, kept)
-        print(json.dumps(list(COMMANDS)), file=talk, flush=True)
-        for line in sys.stdin:
-            request = json.loads(line)
-            if "reset" in request:
-                shutil.rmtree(root)
-                answer = {"root": str(shutil.copytree(kept, root))}
-            elif "go_on" in request:
-                os.kill(request["go_on"], signal.SIGCONT)
-                answer = ended(request["go_on"])
-            else:
-                answer = run_once(COMMANDS[request["command"]], root, request)
-            print(json.dumps(answer), file=talk, flush=True)
+        serve(talk, root, COMMANDS, lambda root: make_inputs(root, head))
+
+
+def talk_to_asker() -> TextIO:
+    """Where answers go; what else is printed goes to the errors."""
+    talk = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    return talk
+
+
+def serve(
+    talk: TextIO, root: Path, commands: Mapping[str, Callable[[Path], object]], make_inputs: Callable[[Path], object]
+) -> None:
+    """Makes the inputs, says which commands there are, and answers requests."""
+    kept = root.with_name("inputs")
+    # In a fork: what runs kernels leaves threads behind, which no fork after it would have.
+    answer = run_once(make_inputs, root, {})
+    assert answer["status"] == 0, answer
+    shutil.copytree(root, kept, symlinks=True)
+    print(json.dumps(list(commands)), file=talk, flush=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        if "reset" in request:
+            shutil.rmtree(root)
+            answer = {"root": str(shutil.copytree(kept, root, symlinks=True))}
+        elif "go_on" in request:
+            os.kill(request["go_on"], signal.SIGCONT)
+            answer = ended(request["go_on"])
+        else:
+            answer = run_once(commands[request["command"]], root, request)
+        print(json.dumps(answer), file=talk, flush=True)
 
 
 def run_once(command: Callable[[Path], object], root: Path, request: dict[str, Any]) -> dict[str, Any]:

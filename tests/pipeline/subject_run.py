@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from vhap.config.loading import save_config
@@ -16,6 +17,10 @@ from vhap.data.run_order import runs_in
 from vhap.model.head import HeadModel
 from vhap.model.load import load_head
 from vhap.pipeline.heads import configured_head
+from vhap.pipeline.run_folder import finished_run, is_finished
+from vhap.render.shading import uniform_lights
+from vhap.tracking.checkpoint import CHECKPOINT, Checkpoint, Progress, save_checkpoint
+from vhap.tracking.params import initial_params
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "model"))
 
@@ -70,14 +75,33 @@ def moved_result(head: HeadModel, names: list[str], size: tuple[int, int], focal
 
 
 def fake_tracking(config: TrackConfig, size: tuple[int, int] = (SIZE, SIZE)) -> Path:
-    """In place of `track.run_once`: a run folder of these options, the one that is there where there is one."""
-    for folder in runs_in(config.exp.output_folder):
-        return folder
+    """In place of `track.run_once`: a finished run folder of these options, that which is there where there is one.
+    Runs are named one after the other."""
+    if (found := finished_run(config)) is not None:
+        return found
     head = configured_head(config.model)
-    run = config.exp.output_folder / "2026-01-02_03-04-05"
-    run.mkdir(parents=True)
+    output = config.exp.output_folder
+    run = output / f"2026-01-02_03-04-{len([folder for folder in runs_in(output) if is_finished(folder)]):02d}"
+    run.mkdir(parents=True, exist_ok=True)
     names = sorted(path.stem for path in (config.data.root_folder / config.data.sequence / "images").iterdir())
     save_config(run / "config.yml", config)
     focal = FOCAL if config.data.fx is None else None
     save_result(run / "tracked_flame_params_0.npz", moved_result(head, names, size, focal))
+    finish(run, head, len(names))
     return run
+
+
+def finish(run: Path, head: HeadModel, count: int) -> None:
+    """Writes the checkpoint of a run that came to its end."""
+    checkpoint = Checkpoint(
+        params=initial_params(head, count, 1, uniform_lights()),
+        progress=Progress(),
+        step=0,
+        found=torch.ones(count, 1, dtype=torch.bool),
+        init_frames=[0],
+        beside_pixels=1.0,
+        alike=1.0,
+        random=torch.zeros(8, dtype=torch.uint8),
+        finished=True,
+    )
+    save_checkpoint(run / CHECKPOINT, checkpoint)

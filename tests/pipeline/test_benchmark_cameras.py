@@ -127,7 +127,7 @@ def test_points_that_were_not_measured_are_left_out(folder):
 def test_monocular_avatars_have_four_cameras_and_the_head_of_the_tracking(whole, tmp_path, monkeypatch, log):
     config = CamerasConfig(whole, 461, "mono_flame_avatar", output=tmp_path / "a.png")
     monkeypatch.delenv("VHAP_FLAME_MODEL", raising=False)
-    monkeypatch.setattr("vhap.model.load.ASSET_FOLDER", tmp_path)
+    monkeypatch.setattr("vhap.model.load.asset_folders", lambda: [tmp_path])
     assert len(read_scene(config)[1].points) == 0
     assert "no FLAME file" in log.text
     monkeypatch.setenv("VHAP_FLAME_MODEL", str(flame_files.write_flame(tmp_path / "flame", monkeypatch)))

@@ -65,6 +65,7 @@ def test_hold_out_cameras_are_calibrated_and_have_no_videos(made):
 
 def test_alpha_videos_become_the_mattes(sequence):
     run(sequence)
+    assert serials(sequence)
     for serial in serials(sequence):
         for t in range(FRAMES):
             name = f"cam_{serial}_{t:06d}"

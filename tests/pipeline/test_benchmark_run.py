@@ -70,6 +70,14 @@ def config(made, tmp_path, monkeypatch) -> BenchmarkRunConfig:
     return options(made, tmp_path)
 
 
+@pytest.fixture
+def done(config, finished) -> BenchmarkRunConfig:
+    """`config` after a run: a copy of the finished one's files."""
+    shutil.copyfile(finished.zip, config.zip)
+    shutil.copytree(f"{finished.zip}.runs", f"{config.zip}.runs")
+    return config
+
+
 def options(made: Path, folder: Path) -> BenchmarkRunConfig:
     return BenchmarkRunConfig(
         folder=made,
@@ -100,7 +108,9 @@ def videos(config: BenchmarkRunConfig) -> dict[str, list[np.ndarray]]:
 
 def test_hold_out_videos_show_what_the_hidden_cameras_saw(finished, made):
     truth = made / "nvs/388/sequences/GLASSES/ground_truth"
-    for serial, frames in videos(finished).items():
+    found = videos(finished)
+    assert list(found) == list(BENCHMARK_NVS_HOLD_OUT_SERIALS)
+    for serial, frames in found.items():
         assert len(frames) == FRAMES
         for t, frame in enumerate(frames):
             assert frame.shape == (1604, 1100, 3)
@@ -126,8 +136,7 @@ def test_archive_is_a_plain_zip_of_the_official_paths(finished):
         assert all(member.compress_type == zipfile.ZIP_STORED for member in archive.infolist())
 
 
-def test_nothing_is_rendered_twice_unless_the_tracking_changed(config, monkeypatch):
-    benchmark_run.run(config)
+def test_nothing_is_rendered_twice_unless_the_tracking_changed(done, monkeypatch):
     render, rendered = benchmark_run.hold_out_frames, []
 
     def counted(scene, camera, description):
@@ -135,13 +144,13 @@ def test_nothing_is_rendered_twice_unless_the_tracking_changed(config, monkeypat
         return render(scene, camera, description)
 
     monkeypatch.setattr(benchmark_run, "hold_out_frames", counted)
-    assert benchmark_run.run(config) == {}
+    assert benchmark_run.run(done) == {}
     assert not rendered
-    folder = next(config.zip.parent.glob("OUT.zip.runs/nvs/388_GLASSES/2026*"))
+    folder = next(done.zip.parent.glob("OUT.zip.runs/nvs/388_GLASSES/2026*"))
     path = folder / "tracked_flame_params_0.npz"
     result = load_result(path)
     save_result(path, replace(result, translation=result.translation + 0.01))
-    assert benchmark_run.run(config) == {}
+    assert benchmark_run.run(done) == {}
     assert len(rendered) == 3
 
 
@@ -287,18 +296,17 @@ def test_archives_of_other_kinds_are_not_replaced(config):
     assert config.zip.read_bytes() == before
 
 
-def test_videos_of_another_run_are_rendered_again(config, monkeypatch):
-    benchmark_run.run(config)
-    benchmark_run.run(replace(config, output_folder=config.zip.parent / "other", seed=1))
+def test_videos_of_another_run_are_rendered_again(done, monkeypatch):
+    benchmark_run.run(replace(done, output_folder=done.zip.parent / "other", seed=1))
     render, rendered = benchmark_run.hold_out_frames, []
     monkeypatch.setattr(benchmark_run, "hold_out_frames", lambda *given: rendered.append(given[2]) or render(*given))
-    with zipfile.ZipFile(config.zip) as archive:
+    with zipfile.ZipFile(done.zip) as archive:
         content = {name: archive.read(name) for name in archive.namelist()}
     changed = sorted(content)[0]
-    with zipfile.ZipFile(config.zip, "w") as archive:
+    with zipfile.ZipFile(done.zip, "w") as archive:
         for name, data in content.items():
             archive.writestr(name, content[sorted(content)[1]] if name == changed else data)
-    assert benchmark_run.run(config) == {}
+    assert benchmark_run.run(done) == {}
     assert rendered == [changed]
 
 

@@ -92,6 +92,7 @@ def test_given_cameras_are_those_of_the_truth(root):
     capture = open_capture(root, "nersemble_v2", align_cameras_to_axes=False)
     truth = read_json(capture.folder / "ground_truth" / "cameras.json")["cameras"]
     camera = capture.given_camera()
+    assert len(capture.camera_ids) == CAMERAS
     for index, serial in enumerate(capture.camera_ids):
         assert float(camera.fx[index]) == pytest.approx(truth[serial]["fx"], rel=1e-5)
         assert float(camera.cy[index]) == pytest.approx(truth[serial]["cy"], rel=1e-5)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -185,8 +184,6 @@ def test_help_imports_no_torch(script: str) -> None:
         f"import runpy, sys\nsys.argv = ['x', '--help']\ntry:\n    runpy.run_path({str(path)!r}, run_name='__main__')\n"
     )
     watch += "finally:\n    assert 'torch' not in sys.modules and 'numpy' not in sys.modules\n"
-    start = time.monotonic()
     done = subprocess.run([sys.executable, "-c", watch], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "-folder" in done.stdout
-    assert time.monotonic() - start < 5

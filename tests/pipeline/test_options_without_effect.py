@@ -76,7 +76,9 @@ def test_stages_hear_of_all_options_but_those_that_are_named(kind, photometric, 
     model = replace(usual.model, use_static_offset=static_offset)
     usual = replace(usual, model=model, w=replace(usual.w, always_enable_jawline_landmarks=False))
     stages = heard(build_stages(usual))
-    for name in leaves(usual, "pipeline"):
+    names = leaves(usual, "pipeline")
+    assert len(names) > 20
+    for name in names:
         config = changed(usual, name)
         named = lines_of_no_effect(config, traits_of(config))
         assert bool(named) == (heard(build_stages(config)) == stages), name

@@ -41,6 +41,24 @@ def test_chain_ends_in_what_trainers_read_and_goes_on_where_it_was(source, capsy
     assert {path: path.stat().st_mtime_ns for path in made} == made
 
 
+def test_kept_masks_are_made_again_after_the_fit(source, monkeypatch):
+    steps = []
+    monkeypatch.setattr(chain.relightable_crop, "run", lambda config: steps.append((config.keep_masks, config.parsing)))
+    fit = chain.relightable_fit.run
+    monkeypatch.setattr(chain.relightable_fit, "run", lambda config: (steps.append("fit"), fit(config)))
+    words = ["--source", str(source), "--name", "person", "--keep_masks", "--parsing"]
+    preprocess_relightable.main([*words, "mesh"])
+    assert steps == [(True, "auto"), "fit", (True, "mesh")]
+
+
+def test_a_tracked_head_parses_nothing_without_masks(source, capsys):
+    before = sorted(source.rglob("*"))
+    with pytest.raises(SystemExit):
+        preprocess_relightable.main(["--source", str(source), "--name", "person", "--parsing", "mesh"])
+    assert "expected --keep_masks with --parsing mesh" in capsys.readouterr().err
+    assert sorted(source.rglob("*")) == before
+
+
 def test_other_heads_are_refused_before_anything_is_written(source, capsys):
     before = sorted(source.rglob("*"))
     with pytest.raises(SystemExit) as stop:

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from subject_run import finish
 
 from vhap.config.loading import save_config
 from vhap.config.relightable import AlbedoConfig, OptimizeConfig
 from vhap.config.synthetic import SyntheticConfig
 from vhap.data.pictures import read_alpha, read_rgb
 from vhap.data.results import load_result, save_result
-from vhap.data.run_order import runs_in
-from vhap.pipeline import relightable_albedo, relightable_runs
+from vhap.pipeline import relightable_albedo
 from vhap.pipeline.captures import read_capture
-from vhap.pipeline.heads import resolved
+from vhap.pipeline.heads import configured_head, resolved
 from vhap.pipeline.make_synthetic_capture import run as make_capture
 from vhap.pipeline.relightable_capture import subject_capture
 from vhap.pipeline.relightable_fit import model_options, track_config
@@ -59,13 +59,12 @@ def made(tmp_path_factory) -> Path:
     names = np.array(list(capture.names))
     truth = replace(truth, focal_length=np.float32([camera["fx"] / SIZE]), timestep_id=names)
     save_result(folder / "tracked_flame_params_0.npz", truth)
+    finish(folder, configured_head(config.model), FRAMES)
     return subject.path
 
 
 @pytest.fixture
-def config(made, tmp_path, monkeypatch) -> AlbedoConfig:
-    # Runs that are the truth have no checkpoint.
-    monkeypatch.setattr(relightable_runs, "finished_run", lambda made: runs_in(made.exp.output_folder)[-1])
+def config(made, tmp_path) -> AlbedoConfig:
     shutil.copytree(made, tmp_path / "S", symlinks=True)
     run = next((tmp_path / "S" / "track").iterdir()) / "config.yml"
     run.write_text(run.read_text().replace(str(made.parent), str(tmp_path)))
@@ -151,14 +150,35 @@ def test_shading_goes_on_beside_the_head():
 
 
 def test_a_subject_without_a_run_is_tracked_first(config, monkeypatch):
-    run = next((config.input_dir.parent / "track").iterdir())
-    kept = run.rename(config.input_dir.parent / "kept")
+    """Into a folder of its own, which readers of optimize.py's runs do not take for theirs."""
+    subject = config.input_dir.parent
+    run = next((subject / "track").iterdir())
+    kept = run.rename(subject / "kept")
 
     def tracked(options):
         assert torch.is_grad_enabled()
         assert options.model.head == "builtin"
-        return kept.rename(run)
+        assert options.exp.output_folder == subject / "albedo_track"
+        return shutil.copytree(kept, options.exp.output_folder / run.name)
 
     monkeypatch.setattr(relightable_albedo.track, "run_once", tracked)
     relightable_albedo.run(replace(config, image_interval=4))
     assert len(list(config.output_dir.iterdir())) == 2
+    assert not any((subject / "track").iterdir())
+    monkeypatch.setattr(relightable_albedo.track, "run_once", None)
+    relightable_albedo.run(config)
+
+
+def test_a_run_by_other_points_and_through_a_link_is_found(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(relightable_albedo.track, "run_once", None)
+    subject = config.input_dir.parent
+    points = np.random.default_rng(0).uniform(20, 70, (68, 2)).tolist()
+    (subject / "keypoint.json").write_text(json.dumps({f"{k:05d}.png": points for k in range(FRAMES)}))
+    (tmp_path / "link").symlink_to(subject)
+    linked = replace(config, input_dir=tmp_path / "S" / ".." / "link" / "image")
+    relightable_albedo.run(replace(linked, image_interval=4))
+    assert len(list(config.output_dir.iterdir())) == 2
+    # A copy of the subject has pictures of its own, which may change.
+    shutil.copytree(subject, tmp_path / "copy", symlinks=True)
+    with pytest.raises(TypeError):
+        relightable_albedo.run(replace(config, input_dir=tmp_path / "copy" / "image"))

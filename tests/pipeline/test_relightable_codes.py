@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ from subject_run import COUNT, SIZE, fake_tracking, loaded_once, write_flame2020
 from trainer_reader import Flame
 
 from vhap import demo_reconstruct, optimize
+from vhap.pipeline import relightable_codes
 from vhap.pipeline.rendered_frames import open_run
 from vhap.relightable.head_files import read_codes
+from vhap.relightable.subject_folder import SubjectFolder
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +34,11 @@ def subject(tmp_path, monkeypatch, flame) -> Path:
 
 def reconstruct(subject: Path, *options: str) -> None:
     demo_reconstruct.main(["-i", str(subject / "image"), "--savefolder", str(subject / "deca"), *options])
+
+
+def change_picture(subject: Path) -> None:
+    picture = subject / "image" / "00001.png"
+    Image.fromarray(np.asarray(Image.open(picture))[..., [1, 0, 2, 3]].copy()).save(picture)
 
 
 def test_codes_of_a_quick_fit_place_deca_s_head_in_the_face_s_square(subject, flame) -> None:
@@ -55,16 +63,17 @@ def test_codes_of_a_quick_fit_place_deca_s_head_in_the_face_s_square(subject, fl
         assert np.linalg.norm(gaps, axis=1).mean() < 0.04 * np.ptp(wanted[:, 1])
 
 
-def test_a_finished_run_of_the_same_pictures_is_used(subject, monkeypatch) -> None:
+def test_a_finished_run_of_the_same_pictures_is_used(subject) -> None:
     optimize.main(["--path", str(subject)])
-    monkeypatch.setattr(
-        "vhap.pipeline.relightable_runs.finished_run", lambda made: next(made.exp.output_folder.glob("2*"))
-    )
     reconstruct(subject)
     assert not (subject / "deca").exists()
     assert len(read_codes(subject / "code.json")) == COUNT
-    picture = subject / "image" / "00001.png"
-    Image.fromarray(np.asarray(Image.open(picture))[:, ::-1].copy()).save(picture)
+    # Other points are no other pictures.
+    points = np.random.default_rng(0).uniform(20, 70, (68, 2)).tolist()
+    (subject / "keypoint.json").write_text(json.dumps({f"{k:05d}.png": points for k in range(COUNT)}))
+    reconstruct(subject)
+    assert not (subject / "deca").exists()
+    change_picture(subject)
     reconstruct(subject)
     assert list((subject / "deca").glob("*/config.yml"))
 
@@ -75,9 +84,38 @@ def test_pictures_and_steps(subject) -> None:
     names = sorted(path.name for path in (subject / "deca").glob("*.jpg"))
     assert names == ["00000_vis.jpg", "00003_vis.jpg"]
     assert Image.open(subject / "deca" / names[0]).size == (SIZE, SIZE)
+    before = (subject / "deca" / names[0]).stat().st_mtime_ns
+    reconstruct(subject, "--saveVis", "True", "--render_orig", "True", "--sample_step", "1", "--saveCode", "False")
+    assert len(list((subject / "deca").glob("*.jpg"))) == COUNT
+    assert (subject / "deca" / names[0]).stat().st_mtime_ns == before
     reconstruct(subject, "--saveVis", "True", "--render_orig", "False", "--sample_step", "3")
     assert Image.open(subject / "deca" / names[0]).size == (224, 224)
     assert list(read_codes(subject / "code.json")) == ["00000.png", "00003.png"]
+
+
+def test_codes_are_kept_where_they_are_of_these_pictures(subject, caplog) -> None:
+    folder = SubjectFolder(subject)
+    assert not relightable_codes.has_codes(folder)
+    reconstruct(subject, "--sample_step", "2")
+    before = (subject / "code.json").stat().st_mtime_ns
+    assert relightable_codes.has_codes(folder)
+    reconstruct(subject, "--sample_step", "2")
+    assert (subject / "code.json").stat().st_mtime_ns == before
+    ours = json.loads((subject / "code.json").read_text())
+    assert len(ours) == 2
+    # Another tool's are told by the pictures' names.
+    others = dict.fromkeys([f"{k:05d}" for k in range(COUNT)], ours["00000.png"])
+    (subject / "code.json").write_text(json.dumps(others))
+    assert relightable_codes.has_codes(folder)
+    del others["00003"]
+    (subject / "code.json").write_text(json.dumps(others))
+    assert not relightable_codes.has_codes(folder)
+    assert "another tool's without 1 of the pictures (00003.png)" in caplog.text
+    reconstruct(subject)
+    assert relightable_codes.has_codes(folder)
+    change_picture(subject)
+    assert not relightable_codes.has_codes(folder)
+    assert "those of other pictures" in caplog.text
 
 
 @pytest.mark.parametrize(

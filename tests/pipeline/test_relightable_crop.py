@@ -1,6 +1,7 @@
 """A subject's pictures out of a video or own pictures: what is written, when nothing is, and what is refused."""
 
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -16,8 +17,9 @@ from vhap import cli, crop_and_matting
 from vhap.config.relightable import CropConfig
 from vhap.data.pictures import list_pictures, read_alpha, read_rgb, read_stored, write_picture
 from vhap.detect.landmark_pass import LandmarkPass
-from vhap.pipeline import relightable_crop, relightable_faces
+from vhap.pipeline import relightable_crop, relightable_faces, relightable_source
 from vhap.relightable.crop_file import read_crop
+from vhap.relightable.subject_folder import SubjectFolder
 from vhap.util.errors import InputError
 
 CLIPS = os.environ.get("VHAP_TEST_VIDEOS")
@@ -102,7 +104,7 @@ def state(folder):
 
 def test_all_that_is_asked_for(subject):
     assert relightable_crop.run(config(subject, **WHOLE)) == subject
-    assert sorted(os.listdir(subject)) == ["anna.mp4", "crop.json", "image", "mask", "seg"]
+    assert sorted(os.listdir(subject)) == ["anna.mp4", "crop.json", "image", "mask", "seg", "seg.json"]
     names = [f"{index:05d}.png" for index in range(COUNT)]
     for folder in ("image", "mask", "seg"):
         assert sorted(os.listdir(subject / folder)) == names
@@ -302,7 +304,7 @@ def test_prepared_pictures_are_taken_as_they_are(tmp_path, folder, alpha):
     subject = tmp_path / "data" / "insta"
     own_pictures(subject / folder, alpha)
     before = state(subject)
-    options = {"matting": True, "crop_image": True} if alpha else {}
+    options = {"matting": True, "crop_image": True} if alpha else {"image_size": CropConfig.image_size}
     for _ in range(2):
         relightable_crop.run(config(subject, **options))
         assert {path: found for path, found in state(subject).items() if path.name != "crop.json"} == before
@@ -390,7 +392,9 @@ def test_real_clip(tmp_path, monkeypatch):
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(Path(CLIPS or "") / "man_gray.mp4")]
     subprocess.run([*command, "-frames:v", "3", "-an", str(folder / "man.mp4")], check=True)
     relightable_crop.run(CropConfig(tmp_path, "man", image_size=(256, 256), matting=True, crop_image=True))
-    for path in (folder / "image").iterdir():
+    paths = sorted((folder / "image").iterdir())
+    assert len(paths) == 3
+    for path in paths:
         alpha = read_alpha(path)
         # Face and neck stay; the wall goes, and so does the pullover in the lower corners.
         assert alpha[100:200, 110:150].min() == 255
@@ -404,3 +408,78 @@ def test_faces_are_found_once(subject, monkeypatch):
     relightable_crop.run(config(subject, **WHOLE))
     monkeypatch.setattr(LandmarkPass, "run", lambda self: pytest.fail("detected again"))
     relightable_crop.run(config(subject, **WHOLE))
+
+
+@pytest.mark.parametrize("folder", ["image", "images"])
+@pytest.mark.parametrize("options", [{"matting": True}, {"crop_image": True}, {"image_size": (32, 48)}])
+def test_options_for_pictures_that_were_taken_as_they_are_are_done(tmp_path, folder, options):
+    subject = tmp_path / "data" / "own"
+    own_pictures(subject / folder)
+    own = {path.name: path.read_bytes() for path in (subject / folder).iterdir()}
+    crop_and_matting.main(["--source", str(subject.parent), "--name", "own"])
+    assert read_crop(subject / "crop.json").options is None
+    relightable_crop.run(replace(CropConfig(subject.parent, "own", image_size=(64, 64)), **options))
+    kept = subject / ("original" if folder == "image" else "images")
+    assert {path.name: path.read_bytes() for path in kept.iterdir()} == own
+    assert read_crop(subject / "crop.json").options is not None
+    shape = read_stored(subject / "image" / "00000.png").shape
+    assert shape == (*options.get("image_size", (64, 64)), 4 if "matting" in options else 3)
+
+
+def test_options_without_effect_on_pictures_with_alpha_are_named(tmp_path, caplog, monkeypatch):
+    subject = tmp_path / "data" / "insta"
+    own_pictures(subject / "images", True)
+    monkeypatch.setattr(relightable_source, "get_logger", lambda: logging.getLogger("source"))
+    for _ in range(2):
+        caplog.clear()
+        relightable_crop.run(config(subject, matting=True, crop_image=True, bbox_scale=3.0))
+        assert "--crop_image, --bbox_scale, --image_size have no effect on them" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", [".jpeg", ".bmp", ".tif"])
+def test_pictures_of_any_suffix_are_found(tmp_path, subject, suffix, caplog, monkeypatch):
+    monkeypatch.setattr(relightable_source, "get_logger", lambda: logging.getLogger("source"))
+    own_pictures(subject / "image", names=(f"a{suffix}", f"b{suffix}"))
+    relightable_crop.run(config(subject, image_size=(512, 512)))
+    assert list(SubjectFolder(subject).pictures()) == [f"a{suffix}", f"b{suffix}"]
+    assert ("trainers find pictures named" in caplog.text) == (suffix != ".bmp")
+    relightable_crop.run(config(subject, crop_image=True))
+    # Not of the video, which is there, too.
+    assert read_crop(subject / "crop.json").source_pictures == [f"a{suffix}", f"b{suffix}"]
+
+
+def test_pictures_that_are_not_read_are_not_passed_over_for_the_video(subject):
+    (subject / "image").mkdir()
+    (subject / "image" / "00000.webp").write_bytes(b"any")
+    with pytest.raises(InputError, match=r"another format \(00000\.webp\)"):
+        relightable_crop.run(config(subject, **WHOLE))
+
+
+def test_another_video_in_place_of_the_one_that_has_gone(subject):
+    relightable_crop.run(config(subject, **WHOLE))
+    (subject / "anna.mp4").rename(subject.parent / "elsewhere.mp4")
+    relightable_crop.run(config(subject, **WHOLE))
+    (subject.parent / "elsewhere.mp4").rename(subject / "anna.mkv")
+    with pytest.raises(InputError, match=r"of the video that is there, anna\.mkv, found them to be of anna\.mp4"):
+        relightable_crop.run(config(subject, **WHOLE))
+
+
+def test_masks_asked_for_after_a_kill_without_them(subject, monkeypatch):
+    monkeypatch.setattr(relightable_crop, "publish", lambda *_: pytest.fail("killed"))
+    with pytest.raises(pytest.fail.Exception):
+        relightable_crop.run(config(subject, **{**WHOLE, "keep_masks": False}))
+    monkeypatch.setattr(relightable_crop, "publish", relightable_source.publish)
+    relightable_crop.run(config(subject, **WHOLE))
+    for folder in ("image", "mask", "seg"):
+        assert len(list_pictures(subject / folder)) == COUNT
+
+
+def test_options_without_the_one_they_belong_to_are_named(tmp_path):
+    lines = relightable_crop.lines_without_effect(CropConfig(tmp_path, "a", bbox_scale=3.0, premultiplied=True))
+    assert lines == [
+        "--premultiplied has no effect without --matting",
+        "--bbox_scale has no effect without --crop_image",
+    ]
+    assert not relightable_crop.lines_without_effect(
+        CropConfig(tmp_path, "a", matting=True, crop_image=True, bbox_scale=3.0)
+    )

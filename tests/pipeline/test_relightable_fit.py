@@ -19,7 +19,14 @@ from vhap.config.track import LossWeightConfig, TrackConfig
 from vhap.data.results import load_result, save_result
 from vhap.model.load import load_head
 from vhap.pipeline.rendered_frames import RunScene, open_run
-from vhap.relightable.head_files import read_flame_params, read_shape_params, read_tracked_params
+from vhap.relightable.head_files import (
+    CODE_SIZES,
+    HeadCode,
+    codes_text,
+    read_flame_params,
+    read_shape_params,
+    read_tracked_params,
+)
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +69,7 @@ def test_a_reader_places_the_mesh_where_it_was_tracked(subject, flame) -> None:
 def test_without_translation_the_movement_is_in_the_camera(subject, flame) -> None:
     scene = fit(subject)
     reader = HravatarReader(subject, Flame(flame))
+    assert len(reader.paths) == COUNT
     for row, path in enumerate(reader.paths):
         assert "translation" not in reader.entry(path)
         found = reader.projected(path)
@@ -73,9 +81,9 @@ def test_a_reader_finds_the_keypoints_on_its_own_head(subject, flame) -> None:
     params = read_flame_params(subject / "mine.json")
     reader = Flame(flame)
     count = len(reader.template)
-    for row, (frame, (file_path, outside)) in enumerate(
-        zip(params.frames, imavatar_projected(subject, reader, "mine.json"))
-    ):
+    seen = list(imavatar_projected(subject, reader, "mine.json"))
+    assert len(params.frames) == len(seen) == COUNT
+    for row, (frame, (file_path, outside)) in enumerate(zip(params.frames, seen)):
         assert file_path == frame.file_path == f"./image/{row:05d}.png"
         np.testing.assert_allclose((outside[:count] + 1) * SIZE / 2, projected(scene, row)[:count], atol=1e-3)
         np.testing.assert_allclose(frame.flame_keypoints[17:], outside[count:], atol=2e-5)
@@ -104,6 +112,7 @@ def test_a_given_camera_is_obeyed_and_written_as_the_trainer_takes_it(subject, f
 def test_a_principal_point_beside_the_centre_becomes_a_turn(subject, flame) -> None:
     scene = fit(subject, "--fx", "231", "--cx", "50", "--cy", "46", "--with_translation")
     reader = HravatarReader(subject, Flame(flame))
+    assert len(reader.paths) == COUNT
     for row, path in enumerate(reader.paths):
         found = reader.projected(path)
         assert np.abs(found - projected(scene, row)[: len(found)]).max() < 0.1
@@ -137,7 +146,7 @@ def test_what_trainers_do_not_take_is_told(subject, caplog) -> None:
         (("--fy", "200"), "expected --fx with --fy"),
         (("--size", "128"), "expected pictures of 128x128"),
         (("--save_name", "a/b"), "expected a file's name"),
-        (("--shape_from", "nowhere"), "or a run in nowhere"),
+        (("--shape_from", "nowhere"), "or a finished run in nowhere"),
         (("--head", "builtin"), "expected FLAME for tracked_params.json"),
     ],
 )
@@ -156,6 +165,21 @@ def test_a_code_that_is_no_code_is_refused(subject, capsys) -> None:
     with pytest.raises(SystemExit):
         optimize.main(["--path", str(subject)])
     assert "expected 1 x 100 numbers as shape" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("spread", [0, 5])
+def test_codes_change_neither_the_run_nor_its_files(subject, spread) -> None:
+    fit(subject)
+    before = {path: path.stat().st_mtime_ns for path in subject.rglob("*") if path.is_file()}
+    values = np.random.default_rng(0)
+    codes = {
+        f"{k:05d}.png": HeadCode(*(spread * values.standard_normal(size) for size in CODE_SIZES.values()))
+        for k in range(COUNT)
+    }
+    (subject / "code.json").write_text(codes_text(codes))
+    fit(subject)
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    assert len(list((subject / "track").iterdir())) == 1
 
 
 def another(subject: Path, name: str) -> Path:
@@ -185,6 +209,35 @@ def test_a_shape_of_another_head_is_refused(subject, capsys) -> None:
     with pytest.raises(SystemExit):
         optimize.main(["--path", str(another(subject, "other")), "--shape_from", str(subject)])
     assert "found flame2023:0123" in capsys.readouterr().err
+
+
+def test_the_newest_finished_run_of_this_head_shares_its_shape(subject) -> None:
+    scene = fit(subject)
+    runs = subject / "track"
+    for number, change in enumerate(("another head", "unfinished"), 10):
+        newer = shutil.copytree(scene.folder, runs / f"2026-01-02_03-04-{number}")
+        file = newer / "tracked_flame_params_0.npz"
+        result = load_result(file)
+        head = "flame2023:0123" if change == "another head" else result.head_identity
+        save_result(file, replace(result, shape=result.shape + 1, head_model=np.array(head)))
+        if change == "unfinished":
+            (newer / "checkpoint.pt").unlink()
+    other = another(subject, "other")
+    fit(other, "--shape_from", str(subject))
+    config = load_config(next((other / "track").glob("2*/config.yml")), TrackConfig)
+    assert config.model.flame_params_path is not None
+    np.testing.assert_allclose(load_result(config.model.flame_params_path).shape, scene.result.shape)
+
+
+def test_a_folder_of_other_meshes_is_refused_before_the_fit(subject, capsys, monkeypatch) -> None:
+    head = load_head("builtin", n_shape=5, n_expr=6)
+    monkeypatch.setattr("vhap.pipeline.heads.load_head", lambda *options, **more: head)
+    (subject / "meshes").mkdir()
+    (subject / "meshes" / "mine.obj").touch()
+    with pytest.raises(SystemExit):
+        optimize.main(["--path", str(subject), "--head", "builtin", "--allow_other_head"])
+    assert "found a folder with other files" in capsys.readouterr().err
+    assert not (subject / "track").exists()
 
 
 def test_a_longer_shape_asks_for_its_length(subject, capsys) -> None:
@@ -224,12 +277,37 @@ def test_given_points_masks_and_other_formats(subject, caplog) -> None:
 
 def test_changed_pictures_are_another_recording(subject) -> None:
     fit(subject)
-    first = {path.name for path in (subject / ".capture").iterdir()}
+    first = set((subject / ".capture").glob("*/*"))
     picture = subject / "image" / "00002.png"
     Image.fromarray(np.asarray(Image.open(picture))[::-1].copy()).save(picture)
-    shutil.rmtree(subject / "track")
     fit(subject)
-    assert len({path.name for path in (subject / ".capture").iterdir()} - first) == 1
+    assert len(set((subject / ".capture").glob("*/*")) - first) == 1
+    assert len(list((subject / "track").iterdir())) == 2
+
+
+def test_other_points_are_another_run_of_the_same_recording(subject) -> None:
+    fit(subject)
+    points = np.random.default_rng(0).uniform(20, 70, (2, 68, 2)).tolist()
+    for count, given in enumerate(points, 2):
+        (subject / "keypoint.json").write_text(json.dumps({f"{k:05d}.png": given for k in range(COUNT)}))
+        fit(subject)
+        assert len(list((subject / "track").iterdir())) == count
+    assert len({path.name for path in (subject / ".capture").glob("*/*")}) == 1
+
+
+def test_the_picture_of_another_run_or_tool_is_made_again(subject, monkeypatch) -> None:
+    fit(subject)
+    picture = subject / "optimize_vis.jpg"
+    before = picture.read_bytes()
+    picture.write_bytes(b"another tool's")
+    fit(subject)
+    assert picture.read_bytes() == before
+    # Colours change, and numbers do not: the files stay, and the picture is made anew.
+    path, params = subject / "image" / "00002.png", (subject / "tracked_params.json").read_bytes()
+    Image.fromarray(np.asarray(Image.open(path))[..., [1, 0, 2, 3]].copy()).save(path)
+    fit(subject)
+    assert (subject / "tracked_params.json").read_bytes() == params
+    assert picture.read_bytes() != before
 
 
 def test_another_head_writes_meshes_beside_its_coefficients(subject, caplog, monkeypatch) -> None:

@@ -112,7 +112,7 @@ def test_auto_takes_weights_then_the_run_then_mediapipe(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert open_parser("auto").identity == "mediapipe"
-    assert open_parser("auto", run=root / "out").identity.startswith("mesh ")
+    assert open_parser("auto", run=root / "out").identity.startswith("mediapipe and mesh ")
     assert open_parser("mediapipe", run=root / "out").identity == "mediapipe"
     monkeypatch.setenv("VHAP_FACE_PARSING_WEIGHTS", str(write_weights(tmp_path / "w.pth")))
     assert open_parser("auto", run=root / "out", device="cpu").identity.startswith("face-parsing ")

@@ -136,7 +136,9 @@ def test_points_of_a_clip_lie_on_the_face(tmp_path):
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(Path(CLIPS or "") / "man_gray.mp4")]
     subprocess.run([*command, "-frames:v", "2", "-an", str(folder / "man.mp4")], check=True)
     relightable_crop.run(CropConfig(tmp_path, "man", matting=True, crop_image=True))
-    for name, points in read_keypoints(relightable_points.run_keypoints(KeypointConfig(folder))).items():
+    found = read_keypoints(relightable_points.run_keypoints(KeypointConfig(folder)))
+    assert len(found) == 2
+    for name, points in found.items():
         assert points is not None
         right, left = points[36:42].mean(0), points[42:48].mean(0)
         # By eye: his eyes are at (206, 240) and (316, 243), the corners of his mouth at (211, 362) and (310, 364).

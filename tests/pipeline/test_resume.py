@@ -1,5 +1,7 @@
 """Killed runs go on where they were: the same bits in the end, nothing half written, nothing done twice."""
 
+import contextlib
+import logging
 import random
 import shutil
 import subprocess
@@ -11,10 +13,12 @@ import numpy as np
 import pytest
 import torch
 
+from vhap import track
 from vhap.config.synthetic import SyntheticConfig
 from vhap.pipeline.make_synthetic_capture import run as make_capture
 from vhap.tracking.checkpoint import CHECKPOINT, PREVIOUS, VERSION
 from vhap.util.files import read_npz
+from vhap.util.log import get_logger
 
 KILLS = 3
 PROGRAM = "from vhap.track import main; main()"
@@ -47,26 +51,73 @@ def command(capture: Path, output: Path, *more: str) -> list[str]:
         "--pipeline.rgb_global_tracking.num_epochs": 4,
     }
     words = [str(word) for pair in options.items() for word in pair if word is not None]
-    return [sys.executable, "-c", PROGRAM, *words, *more]
+    return [*words, *more]
 
 
 def finish(words: list[str]) -> str:
-    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-1000:]
-    return done.stderr + done.stdout
+    """Gives the command within this process. Returns what its log says."""
+    said = Lines()
+    get_logger().addHandler(said)
+    try:
+        track.main(words)
+    finally:
+        get_logger().removeHandler(said)
+    return "\n".join(said.lines)
+
+
+class Lines(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+def refused(words: list[str], capsys) -> str:
+    """The last line of a command that is not carried out."""
+    with pytest.raises(SystemExit) as stop:
+        track.main(words)
+    assert stop.value.code == 2
+    said = capsys.readouterr()
+    assert "boom" not in said.out
+    return said.err.splitlines()[-1]
+
+
+def started(words: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
 
 
 def kill_after(words: list[str], output: Path, units: int) -> None:
     """Starts the command and kills it once it has kept so many more checkpoints."""
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    seen: set[tuple[str, int]] = {(str(p), p.stat().st_mtime_ns) for p in output.glob(f"*/{CHECKPOINT}")}
+    seen = kept(output)
     before = len(seen)
+    process = started(words)
     while process.poll() is None and len(seen) < before + units:
-        seen |= {(str(p), p.stat().st_mtime_ns) for p in output.glob(f"*/{CHECKPOINT}")}
-        time.sleep(0.002)
+        seen |= kept(output)
+        time.sleep(0.02)
     time.sleep(random.uniform(0, 0.1))
     process.kill()
     process.wait()
+
+
+def kept(output: Path) -> set[tuple[str, int]]:
+    """Checkpoints that are there now, with their times. One may be replaced by the next as it is looked at."""
+    found = set()
+    for path in output.glob(f"*/{CHECKPOINT}"):
+        with contextlib.suppress(FileNotFoundError):
+            found.add((str(path), path.stat().st_mtime_ns))
+    return found
+
+
+def copied(output: Path, target: Path) -> Path:
+    """A copy of an output folder, whose runs are told that it is theirs. Returns its first run."""
+    shutil.copytree(output, target, dirs_exist_ok=True)
+    for config in target.glob("*/config.yml"):
+        config.write_text(config.read_text().replace(str(output), str(target)))
+    return sorted(run_folders(target))[0]
 
 
 def run_folders(output: Path) -> list[Path]:
@@ -74,47 +125,59 @@ def run_folders(output: Path) -> list[Path]:
     return [path for path in output.iterdir() if path.is_dir()]
 
 
-def results(output: Path) -> dict[str, dict[str, np.ndarray]]:
-    return {path.name: read_npz(path) for path in output.glob("*/tracked_flame_params_*.npz")}
+def results(run: Path) -> dict[str, dict[str, np.ndarray]]:
+    return {path.name: read_npz(path) for path in run.glob("tracked_flame_params_*.npz")}
 
 
-def test_killed_run_ends_with_the_bits_of_an_uninterrupted_one(capture, tmp_path):
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    finish(command(capture, whole))
-    for _ in range(KILLS):
-        kill_after(command(capture, killed), killed, random.randint(1, 3))
-    finish(command(capture, killed))
-    assert len(run_folders(killed)) == 1
-    expected, found = results(whole), results(killed)
+def assert_same_bits(found: dict[str, dict[str, np.ndarray]], expected: dict[str, dict[str, np.ndarray]]) -> None:
     assert expected.keys() == found.keys() == {"tracked_flame_params_0.npz", "tracked_flame_params_4.npz"}
     for file, arrays in expected.items():
         for name, value in arrays.items():
             np.testing.assert_array_equal(found[file][name], value, err_msg=f"{file} {name}")
-    assert not list(killed.rglob(".tmp*"))
 
 
 @pytest.fixture(scope="module")
 def finished(capture, tmp_path_factory) -> Path:
+    """An output folder, of which the first run was never interrupted. Tests may add others."""
     output = tmp_path_factory.mktemp("finished")
     finish(command(capture, output))
     return output
 
 
+@pytest.fixture(scope="module")
+def killed(capture, tmp_path_factory) -> Path:
+    """An output folder with one run, killed after its third checkpoint. For copies."""
+    output = tmp_path_factory.mktemp("killed")
+    kill_after(command(capture, output), output, 3)
+    return output
+
+
+@pytest.mark.slow
+def test_killed_run_ends_with_the_bits_of_an_uninterrupted_one(capture, finished, tmp_path):
+    for _ in range(KILLS):
+        kill_after(command(capture, tmp_path), tmp_path, random.randint(1, 3))
+    assert started(command(capture, tmp_path)).wait(300) == 0
+    (run,) = run_folders(tmp_path)
+    assert_same_bits(results(run), results(sorted(run_folders(finished))[0]))
+    assert not list(tmp_path.rglob(".tmp*"))
+
+
 def test_finished_run_is_left_alone_and_a_new_one_begins(capture, finished):
-    (first,) = run_folders(finished)
+    first = sorted(run_folders(finished))[0]
+    count = len(run_folders(finished))
     before = {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file()}
     finish(command(capture, finished))
-    assert len(run_folders(finished)) == 2
+    assert len(run_folders(finished)) == count + 1
+    assert len(before) > 5
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
 def test_run_killed_before_its_page_is_not_tracked_again(capture, finished, tmp_path):
     output = tmp_path / "output"
-    shutil.copytree(finished, output)
+    copied(finished, output)
     words = [word for word in command(capture, output) if word != "--exp.no-report"]
     for config in output.glob("*/config.yml"):
-        text = config.read_text().replace(str(finished), str(output)).replace("report: false", "report: true")
-        config.write_text(text)
+        config.write_text(config.read_text().replace("report: false", "report: true"))
     count = len(run_folders(output))
     said = finish(words)
     assert "its page" in said
@@ -123,19 +186,16 @@ def test_run_killed_before_its_page_is_not_tracked_again(capture, finished, tmp_
     assert len(list(output.glob("*/report.html"))) == 1
 
 
-def test_other_options_start_a_run_of_their_own(capture, tmp_path):
-    kill_after(command(capture, tmp_path), tmp_path, 2)
+def test_other_options_start_a_run_of_their_own(capture, killed, tmp_path):
+    copied(killed, tmp_path)
     said = finish(command(capture, tmp_path, "--seed", "1"))
     assert "going on" not in said
     assert len(run_folders(tmp_path)) == 2
 
 
-def test_folder_that_cannot_be_continued_is_one_line(capture, tmp_path):
-    done = subprocess.run(
-        command(capture, tmp_path, "--exp.resume", str(tmp_path / "nothing")), capture_output=True, text=True
-    )
-    assert done.returncode == 2
-    assert "checkpoint.pt" in done.stderr.splitlines()[-1]
+def test_folder_that_cannot_be_continued_is_one_line(capture, tmp_path, capsys):
+    line = refused(command(capture, tmp_path, "--exp.resume", str(tmp_path / "nothing")), capsys)
+    assert "checkpoint.pt" in line
 
 
 def test_stage_to_begin_with_takes_the_values_of_the_newest_run(capture, finished):
@@ -145,16 +205,15 @@ def test_stage_to_begin_with_takes_the_values_of_the_newest_run(capture, finishe
     assert "rgb_global_tracking:" in said
 
 
-def test_unknown_stage_to_begin_with_is_one_line(capture, tmp_path):
-    done = subprocess.run(command(capture, tmp_path, "--begin_stage", "nothing"), capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "rgb_init_all" in done.stderr.splitlines()[-1]
+def test_unknown_stage_to_begin_with_is_one_line(capture, tmp_path, capsys):
+    assert "rgb_init_all" in refused(command(capture, tmp_path, "--begin_stage", "nothing"), capsys)
 
 
 def test_shape_offsets_and_texture_of_an_earlier_run_are_kept(capture, finished, tmp_path):
-    earlier = next(iter(sorted(finished.glob("*/tracked_flame_params_4.npz"))))
+    earlier = sorted(run_folders(finished))[0] / "tracked_flame_params_4.npz"
     finish(command(capture, tmp_path, "--model.flame_params_path", str(earlier), "--model.fix_shape"))
-    expected, found = read_npz(earlier), results(tmp_path)["tracked_flame_params_4.npz"]
+    (run,) = run_folders(tmp_path)
+    expected, found = read_npz(earlier), read_npz(run / "tracked_flame_params_4.npz")
     np.testing.assert_array_equal(found["shape"], expected["shape"])
     np.testing.assert_array_equal(found["static_offset"], expected["static_offset"])
     np.testing.assert_allclose(found["tex_extra"], expected["tex_extra"], atol=1e-6)
@@ -166,49 +225,37 @@ def test_run_begins_at_a_timestep(capture, tmp_path):
     assert chosen == ["000002", "000003", "000004"][: len(chosen)] or min(chosen) >= "000002"
 
 
-def test_timestep_beyond_the_clip_is_one_line(capture, tmp_path):
-    done = subprocess.run(command(capture, tmp_path / "out", "--begin_timestep", "5"), capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "--begin_timestep below the 5 frames" in done.stderr.splitlines()[-1]
+def test_timestep_beyond_the_clip_is_one_line(capture, tmp_path, capsys):
+    line = refused(command(capture, tmp_path / "out", "--begin_timestep", "5"), capsys)
+    assert "--begin_timestep below the 5 frames" in line
     assert not (tmp_path / "out").exists()
 
 
-def test_checkpoint_that_runs_code_is_refused(capture, tmp_path):
+def test_checkpoint_that_runs_code_is_refused(capture, killed, tmp_path, capsys):
     class Bomb:
         def __reduce__(self):
             return (print, ("boom",))
 
-    kill_after(command(capture, tmp_path), tmp_path, 1)
-    (folder,) = run_folders(tmp_path)
+    folder = copied(killed, tmp_path)
     torch.save({"version": 1, "params": Bomb()}, folder / CHECKPOINT)
     (folder / PREVIOUS).unlink(missing_ok=True)
-    again = [*command(capture, tmp_path), "--exp.resume", str(folder)]
-    done = subprocess.run(again, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "boom" not in done.stdout
-    assert "expected a whole checkpoint at" in done.stderr.splitlines()[-1]
+    line = refused([*command(capture, tmp_path), "--exp.resume", str(folder)], capsys)
+    assert "expected a whole checkpoint at" in line
 
 
-def test_damaged_checkpoint_gives_way_to_the_one_before_it(capture, tmp_path):
-    whole, damaged = tmp_path / "whole", tmp_path / "damaged"
-    finish(command(capture, whole))
-    kill_after(command(capture, damaged), damaged, 3)
-    (folder,) = run_folders(damaged)
+def test_damaged_checkpoint_gives_way_to_the_one_before_it(capture, finished, killed, tmp_path):
+    folder = copied(killed, tmp_path)
     content = bytearray((folder / CHECKPOINT).read_bytes())
     content[len(content) // 2] ^= 1
     (folder / CHECKPOINT).write_bytes(content)
-    said = finish(command(capture, damaged))
+    said = finish(command(capture, tmp_path))
     assert f"its checksum differs'; taken: the unit before it, {PREVIOUS}" in said
-    assert len(run_folders(damaged)) == 1
-    expected, found = results(whole), results(damaged)
-    for file, arrays in expected.items():
-        for name, value in arrays.items():
-            np.testing.assert_array_equal(found[file][name], value, err_msg=f"{file} {name}")
+    assert run_folders(tmp_path) == [folder]
+    assert_same_bits(results(folder), results(sorted(run_folders(finished))[0]))
 
 
-def test_a_run_without_any_whole_checkpoint_begins_anew_and_says_so(capture, tmp_path):
-    kill_after(command(capture, tmp_path), tmp_path, 1)
-    (folder,) = run_folders(tmp_path)
+def test_a_run_without_any_whole_checkpoint_begins_anew_and_says_so(capture, killed, tmp_path):
+    folder = copied(killed, tmp_path)
     for name in (CHECKPOINT, PREVIOUS):
         (folder / name).write_bytes(b"nothing")
     said = finish(command(capture, tmp_path))
@@ -217,9 +264,9 @@ def test_a_run_without_any_whole_checkpoint_begins_anew_and_says_so(capture, tmp
     assert len(run_folders(tmp_path)) == 2
 
 
-def test_checkpoint_of_another_release_is_left_alone(capture, tmp_path):
-    kill_after(command(capture, tmp_path), tmp_path, 1)
-    (folder,) = run_folders(tmp_path)
+@pytest.mark.slow
+def test_checkpoint_of_another_release_is_left_alone(capture, killed, tmp_path, capsys):
+    folder = copied(killed, tmp_path)
     # Earlier releases wrote no checksum.
     torch.save({"version": VERSION - 1}, folder / CHECKPOINT)
     before = (folder / CHECKPOINT).read_bytes()
@@ -230,6 +277,5 @@ def test_checkpoint_of_another_release_is_left_alone(capture, tmp_path):
     said = finish(command(capture, tmp_path, "--begin_stage", "rgb_global_tracking", "--exp.resume", "never"))
     assert f"values of {folder}" not in said
     assert "values of" in said
-    done = subprocess.run([*command(capture, tmp_path), "--exp.resume", str(folder)], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "expected a checkpoint of version" in done.stderr.splitlines()[-1]
+    line = refused([*command(capture, tmp_path), "--exp.resume", str(folder)], capsys)
+    assert "expected a checkpoint of version" in line

@@ -180,6 +180,7 @@ def test_masks_are_drawn_in_whatever_unit(root, layout, tmp_path):
         without, _ = export(root, layout, tmp_path / "silhouettes")
     finally:
         alpha.with_name("put_away").rename(alpha)
+    assert len(content["frames"]) == FRAMES * CAMERAS
     for frame in content["frames"]:
         masks = [read_alpha(folder / frame["fg_mask_path"]) / 255 for folder in (with_maps, without)]
         assert masks[0].mean() > 0.1
@@ -189,7 +190,8 @@ def test_masks_are_drawn_in_whatever_unit(root, layout, tmp_path):
 def test_smaller_pictures_have_smaller_intrinsics(root, tmp_path):
     _, whole = export(root, "multiview", tmp_path / "whole", subset="ti0")
     folder, half = export(root, "multiview", tmp_path / "half", subset="ti0", scale_factor=0.5)
-    for large, small in zip(whole["frames"], half["frames"]):
+    assert len(whole["frames"]) == CAMERAS
+    for large, small in zip(whole["frames"], half["frames"], strict=True):
         assert (
             (small["h"], small["w"]) == read_rgb(folder / small["file_path"]).shape[:2] == (SIZE[0] // 2, SIZE[1] // 2)
         )
@@ -271,6 +273,7 @@ def test_meshes_project_onto_the_pictures_through_the_input_cameras(root, layout
     capture, rig = open_rig(track_config(root, layout)), read_rig_cameras(root / CALIBRATIONS[layout])
     told = read_json(folder / "cameras.json")
     scale = true_scale(root, layout)
+    assert (len(true_vertices(root, layout)), len(rig.names)) == (FRAMES, CAMERAS)
     for row, truth in enumerate(true_vertices(root, layout)):
         vertices = read_obj(folder / f"frame_{row:05d}.obj")
         np.testing.assert_allclose(vertices, truth, atol=1e-5 * scale + 2e-6)

@@ -103,6 +103,7 @@ def test_the_folder_lies_as_users_have_it_and_its_truth_meets_its_cameras(avatar
 def test_faces_are_seen_from_the_front_only(avatar):
     """Yaw 90 degrees is before the face, 270 behind it."""
     angles = [round(np.degrees(value["yaw"])) for value in read_json(avatar / "camera_info.json").values()]
+    assert {90, 270} <= set(angles)
     for view, yaw in enumerate(angles):
         seen = read_npz(avatar / "landmark2d/face-alignment" / f"{view:04d}_original.npz")["face_landmark_2d"][..., 2]
         assert (seen > 0).any() or yaw != 90

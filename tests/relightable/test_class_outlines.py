@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import itertools
+from types import ModuleType
 
 import numpy as np
 import pytest
-from mediapipe.python.solutions import face_mesh_connections
 
 from vhap.detect import ibug
 from vhap.relightable import class_outlines as outlines
 from vhap.relightable.class_maps import FaceClass
 
 
+@pytest.fixture
+def connections() -> ModuleType:
+    return pytest.importorskip("mediapipe.python.solutions.face_mesh_connections")
+
+
 @pytest.mark.parametrize("name", ["FACE_OVAL", "LEFT_EYE", "RIGHT_EYE"])
-def test_outlines_are_those_that_mediapipe_draws(name: str) -> None:
-    drawn = {frozenset(pair) for pair in getattr(face_mesh_connections, f"FACEMESH_{name}")}
+def test_outlines_are_those_that_mediapipe_draws(connections: ModuleType, name: str) -> None:
+    drawn = {frozenset(pair) for pair in getattr(connections, f"FACEMESH_{name}")}
     outline = getattr(outlines, name)
     assert {frozenset(pair) for pair in zip(outline, outline[1:] + outline[:1])} == drawn
 
 
-def test_lips_and_brows_are_made_of_what_mediapipe_draws() -> None:
-    drawn = {frozenset(pair) for pair in face_mesh_connections.FACEMESH_LIPS}
+def test_lips_and_brows_are_made_of_what_mediapipe_draws(connections: ModuleType) -> None:
+    drawn = {frozenset(pair) for pair in connections.FACEMESH_LIPS}
     mouth = {frozenset(pair) for pair in zip(outlines.MOUTH, outlines.MOUTH[1:] + outlines.MOUTH[:1])}
     assert mouth < drawn
     for lip in (outlines.UPPER_LIP, outlines.LOWER_LIP):
         assert sum(frozenset(pair) in drawn for pair in itertools.pairwise(lip)) == len(lip) - 2
     for side in ("LEFT", "RIGHT"):
-        points = {point for pair in getattr(face_mesh_connections, f"FACEMESH_{side}_EYEBROW") for point in pair}
+        points = {point for pair in getattr(connections, f"FACEMESH_{side}_EYEBROW") for point in pair}
         assert set(getattr(outlines, f"{side}_BROW")) == points
 
 

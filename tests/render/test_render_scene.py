@@ -41,6 +41,7 @@ def test_import_is_light_and_start_is_quiet():
 def test_topology_against_brute_force():
     faces = torch.tensor(trimesh.creation.icosphere(1).faces)[:-7]
     topology = build_topology(faces, faces)
+    assert topology.neighbour.shape == (80 - 7, 3)
     for face, corners in enumerate(faces.tolist()):
         for k in range(3):
             edge = {corners[k], corners[(k + 1) % 3]}

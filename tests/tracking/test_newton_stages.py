@@ -109,7 +109,9 @@ def test_pictures_show_where_lips_are_and_not_what_is_between_them():
     head = builtin_head()
     inside, lips = (faces_of_region(head, name) for name in ("lip_inside", "lips"))
     scene = make_tracker(FilmedCapture(frame_batch(calm_motion(), SIZE))).scene
-    for stage in second_order(options()):
+    stages = second_order(options())
+    assert stages
+    for stage in stages:
         left_out = scene.faces_in(stage.fixed_texture)
         assert left_out is not None
         assert not left_out[lips & ~inside].any(), stage.name

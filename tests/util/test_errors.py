@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from vhap.util.errors import LONGEST_LINE, InputError, as_one_line, exits_cleanly, shown
+from vhap.util.paths import PACKAGE
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,34 @@ def test_refusals_are_one_line_and_status_2(error: Exception, words: str, capsys
     assert words in said
 
 
-@pytest.mark.parametrize("error", [RuntimeError("a fault of ours"), KeyError("x"), ValueError("y")])
+def test_a_missing_library_or_package_is_one_line(tmp_path) -> None:
+    packages = {
+        "cv2": "raise ImportError('libGL.so.1: cannot open shared object file', name='cv2')",
+        "msgspec": "import warp_",
+    }
+    said = []
+    for package, body in packages.items():
+        folder = tmp_path / package
+        (folder / package).mkdir(parents=True)
+        (folder / package / "__init__.py").write_text(body)
+        program = f"from vhap.util.errors import exits_cleanly\nexits_cleanly(lambda: __import__({package!r}))()"
+        path = os.pathsep.join([str(folder), str(PACKAGE.parent)])
+        environment = {**os.environ, "PYTHONPATH": path}
+        done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+        assert done.returncode == 2
+        said.append(done.stderr)
+    assert "the system library libGL, which cv2 needs" in said[0]
+    assert "opencv-python-headless" in said[0]
+    assert said[1] == "error: expected the package warp_, found none; pip install warp_\n"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(RuntimeError("a fault of ours"), KeyError("x"), ValueError("y")),
+        *(ImportError("cannot import name 'x' from 'vhap.util'"), ModuleNotFoundError("no vhap.x", name="vhap.x")),
+    ],
+)
 def test_faults_of_the_program_keep_their_traceback(error: Exception) -> None:
     @exits_cleanly
     def main() -> None:
@@ -87,6 +115,8 @@ def test_values_are_shortened_and_harmless() -> None:
     for value in ("a" * 10_000, ["a" * 1000] * 1000, {"k" * 500: [1] * 1000}, 10**400, np.zeros((50, 50))):
         assert len(shown(value)) <= 2 * 80
         assert "\n" not in shown(value)
+    assert shown(np.float64(0.5)) == "0.5"
+    assert shown([np.int64(3), np.float32(0.5), np.str_("a")]) == "[3, 0.5, 'a']"
     assert "\x1b" not in shown("\x1b[2J\u202e")
     assert as_one_line("a\x1b[2Jb\x00\n c") == "a\\x1b[2Jb\\x00 c"
     assert len(as_one_line("word " * 10_000)) <= LONGEST_LINE

@@ -30,12 +30,13 @@ def test_items_come_through_and_a_line_every_half_minute(lines: list[str]) -> No
         "matting: 1 of 7, about 240 s left",
         "matting: 3 of 7, about 107 s left",
         "matting: 5 of 7, about 48 s left",
+        "matting: 7 of 7, about 0 s left",
     ]
 
 
 def test_a_pass_of_unknown_length(lines: list[str]) -> None:
     assert list(shown.progress(iter("abc"), "extracting")) == list("abc")
-    assert lines == ["extracting: 1"]
+    assert lines == ["extracting: 1", "extracting: 3"]
 
 
 def test_a_stage_tells_its_rounds(lines: list[str]) -> None:
@@ -45,3 +46,13 @@ def test_a_stage_tells_its_rounds(lines: list[str]) -> None:
         stage.reach(done, f"loss {done}")
     stage.close()
     assert lines == ["rgb_init_all: 2 of 21, about 380 s left, loss 2"]
+
+
+def test_a_callback_hears_of_every_unit_and_the_log_of_none(lines: list[str]) -> None:
+    events: list[shown.ProgressEvent] = []
+    with shown.progress_to(events.append):
+        assert list(shown.progress("ab", "matting")) == ["a", "b"]
+    assert events == [shown.ProgressEvent("matting", done, 2) for done in (0, 1, 2)]
+    assert lines == []
+    assert list(shown.progress("abcdefg", "matting")) == list("abcdefg")
+    assert lines

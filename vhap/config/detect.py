@@ -20,7 +20,7 @@ class DetectConfig:
     """Landmark detector; `both` runs STAR and face-alignment."""
     person: str | None = None
     """Whom to follow where several are seen: 2 the second from the left, 640,360 who is at that pixel, auto the largest
-    (see preprocess_video.py, which makes mattes of another person again); not given: as before."""
+    (see preprocess-video, which makes mattes of another person again); not given: as before."""
     landmark_detector_njobs: Workers = 0
     """Detectors that run at the same time; 0 takes one for each core."""
     reuse_landmarks: bool = True

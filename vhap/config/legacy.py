@@ -26,11 +26,11 @@ WITHOUT_EFFECT = {
     "render.use_opengl": "see --render.backend",
     "exp.keyframes": "frames of the initialisation are chosen by themselves, from --begin_timestep on",
     "data.target_extrinsic_type": "the way of writing cameras is fixed, see doc/conventions.md",
-    "data._target": "each kind of capture has a script of its own: track.py, track_nersemble.py, track_multiview.py",
+    "data._target": "each kind of capture has a command of its own: track, track-nersemble, track-multiview, ...",
     "data.division": "it divides NeRSemble's cameras; use --data.subset, or --data.cameras of a rig",
     "data.align_cameras_to_axes": "the only camera stands on the world's axes",
     "data.camera_convention_conversion": "axes are always converted",
-    "data.use_color_correction": "it is NeRSemble's, whose colours track_nersemble.py corrects",
+    "data.use_color_correction": "it is NeRSemble's, whose colours track-nersemble corrects",
     "data.image_size_during_calibration": "it is NeRSemble's; other calibrations say their pictures' size",
 }
 """Options of tracking that a script here does not have, and what does the job."""

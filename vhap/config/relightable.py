@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+from vhap.config.parsing import ParsingMethod
 from vhap.config.ranges import (
     BoxScale,
     Count,
@@ -51,10 +52,10 @@ class CropConfig:
     """Write colours times alpha, as older tools did; trainers that composite count soft edges twice then."""
     keep_masks: bool = False
     """With --matting: keep alpha maps in mask/ and class maps in seg/."""
-    parsing: Literal["auto", "mediapipe", "face-parsing"] = "auto"
-    """With --matting: what tells the 19 classes of seg/. face-parsing: BiSeNet with weights of yours, which tells
-    clothes as well; mediapipe: landmarks and colours; auto: face-parsing where its weights are found, else
-    mediapipe."""
+    parsing: ParsingMethod = "auto"
+    """With --matting: how the 19 classes of seg/ are found. face-parsing: BiSeNet with weights of yours, which knows
+    clothes as well; mediapipe: landmarks and colours; mesh: the head of the subject's finished run, and colours; auto:
+    face-parsing where its weights are found, else mediapipe, completed by the head once there is a run."""
     parsing_weights: Path | None = None
     """Weights of face-parsing (79999_iter.pth); by default the environment, then the cache folder."""
     person: str | None = None
@@ -142,7 +143,7 @@ class OptimizeConfig:
     head: HeadName = "auto"
     """Head model; trainers pose FLAME 2020."""
     flame_model_path: Path | None = None
-    """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in asset/flame/."""
+    """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in flame/ of the asset folders."""
     ict_facekit_path: Path | None = None
     """The FaceXModel folder of ICT-FaceKit. Default: $VHAP_ICT_FACEKIT."""
     allow_other_head: bool = False
@@ -158,7 +159,7 @@ class ReconstructConfig:
     inputpath: Path
     """The subject's pictures, as SUBJECT/image. Also -i."""
     savefolder: Path
-    """Where runs and pictures go, as SUBJECT/deca; code.json is written beside it, where optimize.py reads it. A folder
+    """Where runs and pictures go, as SUBJECT/deca; code.json is written beside it, where optimize reads it. A folder
     of another name holds code.json itself. Also -s."""
     saveCode: bool = True
     """Write code.json."""
@@ -171,7 +172,7 @@ class ReconstructConfig:
     head: HeadName = "auto"
     """Head model; DECA's codes are FLAME's."""
     flame_model_path: Path | None = None
-    """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in asset/flame/."""
+    """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in flame/ of the asset folders."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: cuda if there."""
 
@@ -189,10 +190,21 @@ class AlbedoConfig:
     method: Literal["picture", "texture"] = "picture"
     """picture: the picture divided by the shading of the tracked head; texture: the tracked head's texture without
     light, white where the head model shows nothing."""
+    model_dir: Path | None = None
+    """Folder with a network of yours, albedo.pt, which takes the place of --method; doc/relightable.md says how."""
+    allow_unknown_weights: bool = False
+    """Load albedo.pt. TorchScript is a program: a file from elsewhere can write files and run operators on this machine
+    while it is loaded."""
+    model_size: Pixels = 256
+    """With --model_dir: side of the square pictures that the network takes."""
+    batch_size: Count = 1
+    """With --model_dir: pictures that the network is given at once."""
+    ddim: Count | None = None
+    """No effect: a network of --model_dir holds its own steps."""
     head: HeadName = "auto"
     """Head that is fitted where the subject was not tracked before."""
     flame_model_path: Path | None = None
-    """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in asset/flame/."""
+    """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in flame/ of the asset folders."""
     ict_facekit_path: Path | None = None
     """The FaceXModel folder of ICT-FaceKit. Default: $VHAP_ICT_FACEKIT."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -213,6 +225,10 @@ class RelightableConfig:
     """Height and width of the pictures that are written."""
     mask_clothes: bool = True
     """Make clothes transparent."""
+    keep_masks: bool = False
+    """Keep alpha maps in mask/ and class maps in seg/."""
+    parsing: ParsingMethod = "auto"
+    """How the 19 classes of seg/ are found, as in crop_and_matting.py; by mesh and auto they are made of the fit."""
     image_interval: Annotated[int, Range(1, 1_000_000)] = 3
     """Albedo of the pictures whose number is a multiple of this."""
     person: str | None = None
@@ -225,7 +241,7 @@ class RelightableConfig:
     allow_other_head: bool = False
     """With another --head: go on without tracked_params.json's meaning, and write meshes beside it."""
     flame_model_path: Path | None = None
-    """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in asset/flame/."""
+    """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in flame/ of the asset folders."""
     ict_facekit_path: Path | None = None
     """The FaceXModel folder of ICT-FaceKit. Default: $VHAP_ICT_FACEKIT."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -15,12 +15,14 @@ LAYOUT_FPS = {"benchmark_mono": 24.3, "benchmark_svfr": 73.0}
 class SyntheticConfig:
     output: Path
     """monocular: ROOT/NAME, the sequence's folder; its video is written beside it as ROOT/NAME.mp4. Else: ROOT."""
-    head: Literal["auto", "flame", "ict", "builtin"] = "builtin"
-    """Head model that is filmed."""
+    head: Literal["auto", "flame", "ict", "builtin", "file"] = "builtin"
+    """Head model that is filmed. file: that of head_path."""
     flame_model_path: Path | None = None
-    """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in asset/flame/."""
+    """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in flame/ of the asset folders."""
     ict_facekit_path: Path | None = None
     """The FaceXModel folder of ICT-FaceKit. Default: $VHAP_ICT_FACEKIT."""
+    head_path: Path | None = None
+    """A head of your own, with head file: an npz as vhap.model.head_file.save_head writes it."""
     layout: Literal[
         "monocular",
         "nersemble_v1",

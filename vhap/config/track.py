@@ -21,12 +21,15 @@ ParamGroup = Literal["cam", "pose", "shape", "joints", "expr", "texture", "light
 
 @dataclass(frozen=True)
 class ModelConfig:
-    head: Literal["auto", "flame", "ict", "builtin"] = "auto"
-    """Head model; auto takes FLAME if its file is there, else ICT-FaceKit, else the built-in head."""
+    head: Literal["auto", "flame", "ict", "builtin", "file"] = "auto"
+    """Head model; auto takes FLAME if its file is there, else ICT-FaceKit, else the built-in head. file: that of
+    head_path."""
     flame_model_path: Path | None = None
-    """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in asset/flame/."""
+    """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in flame/ of the asset folders."""
     ict_facekit_path: Path | None = None
     """The FaceXModel folder of ICT-FaceKit. Default: $VHAP_ICT_FACEKIT."""
+    head_path: Path | None = None
+    """A head of your own, with head file: an npz as vhap.model.head_file.save_head writes it."""
     n_shape: Count = 300
     """Identity coefficients, at most as many as the head has."""
     n_expr: Count = 100

@@ -30,6 +30,7 @@ from vhap.data.sample import FrameBatch, landmarks_in_pixels, unit_floats
 from vhap.data.sequence_folder import SequenceFolder, open_sequence
 from vhap.data.subset import select_cameras, select_timesteps
 from vhap.geometry.cameras import Camera, default_pose
+from vhap.util.commands import command
 from vhap.util.errors import InputError
 from vhap.util.log import get_logger
 
@@ -94,9 +95,8 @@ class MonocularCapture:
         if not found:
             if self.config.use_alpha_map:
                 raise InputError(
-                    f"expected alpha maps in {folder}, found none; run preprocess_video.py with "
-                    "--matting_method, "
-                    "or leave out --data.use_alpha_map"
+                    f"expected alpha maps in {folder}, found none; run `{command('preprocess-video')}` with "
+                    "--matting_method, or leave out --data.use_alpha_map"
                 )
             get_logger().info("no alpha maps in %s: the pictures keep their background", folder)
             return None
@@ -105,12 +105,12 @@ class MonocularCapture:
             raise InputError(
                 f"expected an alpha map for each of {len(self.timestep_ids)} pictures in {folder}, found "
                 "none for "
-                f"{len(missing)} ({some_names(missing)}); run preprocess_video.py again to complete them"
+                f"{len(missing)} ({some_names(missing)}); run `{command('preprocess-video')}` again to complete them"
             )
         paths = [found[name] for name in self.timestep_ids]
         require_shape(common_size(paths), self.file_size, folder)
         check_alpha_maps(paths)
-        remedy = "run preprocess_video.py again to make them again"
+        remedy = f"run `{command('preprocess-video')}` again to make them again"
         full_size = {name: sequence.full_size_images[name] for name in self.timestep_ids}
         require_current(sequence.path, dict(zip(full_size, paths)), full_size, "alpha maps", remedy)
         return paths

@@ -13,6 +13,7 @@ from vhap.data.pictures import some_names
 from vhap.data.plausible import NO_DETECTION, FaceError
 from vhap.data.provenance import Provenance
 from vhap.data.sequence_folder import SequenceFolder
+from vhap.util.commands import command
 from vhap.util.errors import InputError
 
 SOURCE_FILES: dict[str, tuple[str, ...]] = {
@@ -44,7 +45,7 @@ def read_points(sequence: SequenceFolder, source: LandmarkSource) -> np.ndarray:
         if path is None:
             raise InputError(
                 f"expected landmarks in {sequence.path / 'landmark2d' / name}.npz, found none; "
-                "detect them with preprocess_video.py or choose another --data.landmark_source"
+                f"detect them with `{command('preprocess-video')}` or choose another --data.landmark_source"
             )
         files[name] = path
     made = Provenance(sequence.path)
@@ -83,7 +84,8 @@ def _read_file(path: Path, name: str, timestep_ids: list[str], pictures: Mapping
     if changed := changed_pictures(landmarks, pictures):
         raise InputError(
             f"expected landmarks of the pictures as they are now in {path}, found {len(changed)} of "
-            f"{len(timestep_ids)} of others ({some_names(changed)}); run detect_landmarks.py to detect again"
+            f"{len(timestep_ids)} of others ({some_names(changed)}); run `{command('detect-landmarks')}` to detect "
+            "again"
         )
     points = landmarks.points
     if points.shape[1] not in POINT_COUNTS[name]:

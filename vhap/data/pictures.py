@@ -7,14 +7,22 @@ from pathlib import Path
 
 import numpy as np
 
+from vhap.util.commands import command
 from vhap.util.errors import InputError
 from vhap.util.files import read_bytes, write_bytes
 from vhap.util.optional import import_or_explain
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+"""Of what is read, wherever pictures are looked for."""
+FORMATS = "PNG, JPEG, BMP or TIFF"
+NOT_READ = (
+    ".avif", ".dng", ".exr", ".gif", ".hdr", ".heic", ".heif", ".jp2", ".jxl", ".pgm", ".ppm", ".tga", ".webp",
+)  # fmt: skip
+"""Pictures that a folder must not be taken to be empty of."""
 EXIF_ORIENTATION = 0x0112
 JPEG_QUALITY = 97
 TAIL_BYTES = 4096
+BMP_START, TIFF_STARTS = b"BM", (b"II*\0", b"MM\0*")
 NAMED_AT_MOST = 5
 BACKGROUNDS = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0)}
 
@@ -22,7 +30,8 @@ BACKGROUNDS = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0)}
 def list_pictures(folder: Path) -> dict[str, Path]:
     """Name without suffix -> file, frames in the order of the numbers in their names.
 
-    Raises InputError where two files have one name. A folder that does not exist has no pictures.
+    Raises InputError where two files have one name, and where all are of a format that is not read. A folder that
+    does not exist has no pictures.
     """
     found: dict[str, Path] = {}
     if not folder.is_dir():
@@ -34,7 +43,18 @@ def list_pictures(folder: Path) -> dict[str, Path]:
                 f"expected one picture per name in {folder}, found {found[path.stem].name} and {path.name}; remove one"
             )
         found[path.stem] = path
+    if not found:
+        _require_none_unread(folder)
     return found
+
+
+def _require_none_unread(folder: Path) -> None:
+    unread = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in NOT_READ and path.name[0] != ".")
+    if unread:
+        raise InputError(
+            f"expected pictures as {FORMATS} in {folder}, found {len(unread)} of another format "
+            f"({some_names(unread)}); convert them"
+        )
 
 
 def natural_order(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -98,12 +118,12 @@ def read_alpha(path: Path) -> np.ndarray:
 
 
 def write_picture(path: Path, picture: np.ndarray) -> None:
-    """Writes (H, W, 3) RGB, (H, W, 4) RGBA (PNG alone holds it) or (H, W) grey, uint8, atomically; the suffix chooses
-    PNG or JPEG."""
+    """Writes (H, W, 3) RGB, (H, W, 4) RGBA (as PNG or TIFF, which hold it) or (H, W) grey, uint8, atomically; the
+    suffix, one of SUFFIXES, chooses the format."""
     cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
     if picture.ndim == 3:
         picture = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR if picture.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
-    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix.lower() != ".png" else []
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix.lower() in (".jpg", ".jpeg") else []
     # OpenCV's own writing reports success on a full disk.
     done, encoded = cv2.imencode(path.suffix.lower(), picture, options)
     if not done:
@@ -139,7 +159,7 @@ def require_shape(alpha_size: tuple[int, int], size: tuple[int, int], folder: Pa
     if not same_shape(alpha_size, size):
         raise InputError(
             f"expected alpha maps of the pictures' shape ({_as_text(size)}) in {folder}, found "
-            f"{_as_text(alpha_size)}; remove the folder and run preprocess_video.py again"
+            f"{_as_text(alpha_size)}; remove the folder and run `{command('preprocess-video')}` again"
         )
 
 
@@ -150,7 +170,7 @@ def same_shape(first: tuple[int, int], second: tuple[int, int]) -> bool:
 
 def unreadable(path: Path) -> InputError:
     found = "nothing" if not path.exists() else "a damaged file or another format"
-    return InputError(f"expected a readable PNG or JPEG at {path}, found {found}; restore or remove it")
+    return InputError(f"expected a readable picture ({FORMATS}) at {path}, found {found}; restore or remove it")
 
 
 def some_names(names: list[str]) -> str:
@@ -163,13 +183,18 @@ def _decoded(path: Path, flags: int) -> np.ndarray:
     """The picture of a file, whose name need not be UTF-8 (OpenCV would not find it)."""
     cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
     content = read_bytes(path, "a picture")
-    if not _is_whole(content[:2], content[-TAIL_BYTES:]):
+    # OpenCV refuses a BMP or TIFF that is cut short.
+    is_checked = content[:4] in TIFF_STARTS or content[:2] == BMP_START
+    if not (is_checked or _is_whole(content[:2], content[-TAIL_BYTES:])):
         raise unreadable(path)
+    encoded = np.frombuffer(content, np.uint8)
     try:
-        picture = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+        picture = cv2.imdecode(encoded, flags)
+        stored = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED) if content[:4] in TIFF_STARTS else picture
     except cv2.error as error:
         raise unreadable(path) from error
-    if picture is None:
+    # A TIFF may hold numbers of any range, which would be read as colours.
+    if picture is None or stored is None or stored.dtype not in (np.uint8, np.uint16):
         raise unreadable(path)
     return picture
 

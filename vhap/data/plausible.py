@@ -13,6 +13,7 @@ import numpy as np
 
 from vhap.data.pictures import read_stored, some_names
 from vhap.util.choice import even_choice
+from vhap.util.commands import command
 from vhap.util.errors import InputError
 from vhap.util.log import get_logger
 
@@ -232,7 +233,7 @@ def check_mattes_at_faces(
     if judged and empty == judged:
         raise InputError(
             f"expected alpha maps with 255 where the person is in {where}, found nothing but 0 in the {judged} looked "
-            "at, which show a face; remove the folder and run preprocess_video.py, or write them again"
+            f"at, which show a face; remove the folder and run `{command('preprocess-video')}`, or write them again"
         )
     if judged and inverted > judged / 2:
         raise InputError(

@@ -14,6 +14,7 @@ from vhap.data.plausible import check_alpha_maps
 from vhap.data.provenance import Provenance, require_current
 from vhap.data.rig_recording import ByCamera, RigRecording
 from vhap.data.sequence_folder import copy_remedy
+from vhap.util.commands import command
 from vhap.util.errors import InputError
 from vhap.util.log import get_logger
 
@@ -67,8 +68,8 @@ def find_alpha_maps(
     if not any(recording.alpha_maps.get(camera) for camera in cameras):
         if config.use_alpha_map:
             raise InputError(
-                f"expected alpha maps in {folder}, found none; run preprocess_video.py with --matting_method, or "
-                "leave out --data.use_alpha_map"
+                f"expected alpha maps in {folder}, found none; run `{command('preprocess-video')}` with "
+                "--matting_method, or leave out --data.use_alpha_map"
             )
         get_logger().info("no alpha maps in %s: the pictures keep their background", folder)
         return None
@@ -77,13 +78,13 @@ def find_alpha_maps(
     if missing:
         raise InputError(
             f"expected an alpha map for each of {len(pairs)} pictures in {folder}, found none for {len(missing)} "
-            f"({some_names(missing)}); run preprocess_video.py again to complete them"
+            f"({some_names(missing)}); run `{command('preprocess-video')}` again to complete them"
         )
     paths = [[recording.alpha_maps[camera][timestep] for timestep in timesteps] for camera in cameras]
     for files, size in zip(paths, sizes):
         require_shape(common_size(files), size, files[0].parent)
     check_alpha_maps([path for files in paths for path in files])
-    remedy = "run preprocess_video.py again to make them again"
+    remedy = f"run `{command('preprocess-video')}` again to make them again"
     maps, pictures = (_flat(of, cameras, timesteps) for of in (recording.alpha_maps, recording.full_size_images))
     require_current(recording.path, maps, pictures, "alpha maps", remedy)
     return paths
@@ -119,7 +120,7 @@ def read_landmarks(
         names = [str(path.relative_to(recording.path / "landmark2d")) for path in missing]
         raise InputError(
             f"expected landmarks of each camera in {recording.path / 'landmark2d'}, found none in {some_names(names)}; "
-            "detect them with preprocess_video.py or choose another --data.landmark_source"
+            f"detect them with `{command('preprocess-video')}` or choose another --data.landmark_source"
         )
     by_camera, made = [], Provenance(recording.path)
     for index, camera in enumerate(rig.names):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vhap.data.pictures import list_pictures, natural_order, some_names
+from vhap.util.commands import command
 from vhap.util.errors import InputError
 
 FLAT_NAME = re.compile(r"cam_(?P<camera>[^_]+)_(?P<timestep>\d+)")
@@ -110,7 +111,7 @@ def _open(folder: Path, n_downsample_rgb: int | None, list_all: Callable[[Path],
         found = f"some in {some_names(others)} only" if others else "none"
         raise InputError(
             f"expected pictures {form} in {images_folder}, found {found}; "
-            "run preprocess_video.py on the folder of videos, with --downsample_scales for images_N"
+            f"run `{command('preprocess-video')}` on the folder of videos, with --downsample_scales for images_N"
         )
     full_size = list_all(folder / "images") or images
     _require_same(full_size, images, images_folder)

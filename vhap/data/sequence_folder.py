@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vhap.data.pictures import list_pictures, some_names
 from vhap.data.provenance import require_current
+from vhap.util.commands import command
 from vhap.util.errors import InputError
 
 
@@ -53,8 +54,8 @@ def open_sequence(root_folder: Path, sequence: str, n_downsample_rgb: int | None
     images = list_pictures(images_folder)
     if not images:
         raise InputError(
-            f"expected pictures (png or jpg) in {images_folder}, found {_what_is_there(folder)}; "
-            "run preprocess_video.py on the video, with --downsample_scales for images_N"
+            f"expected pictures in {images_folder}, found {_what_is_there(folder)}; "
+            f"run `{command('preprocess-video')}` on the video, with --downsample_scales for images_N"
         )
     full_size = list_pictures(folder / "images") or images
     if full_size.keys() != images.keys():
@@ -68,7 +69,7 @@ def open_sequence(root_folder: Path, sequence: str, n_downsample_rgb: int | None
 
 
 def copy_remedy(downsampled: int) -> str:
-    return f"run preprocess_video.py again with --downsample_scales {downsampled} to make them again"
+    return f"run `{command('preprocess-video')}` again with --downsample_scales {downsampled} to make them again"
 
 
 def find_folder(root_folder: Path, sequence: str) -> Path:

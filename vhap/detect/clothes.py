@@ -48,7 +48,8 @@ BRIDGE = 0.03
 """Half the width, in widths of the face, of a dark seam that does not join hair and clothes of its colour."""
 TRINKET = 0.02
 """Share of the face's area below which a patch of another colour is no clothes."""
-GUIDE_SHARE, GUIDE_EPSILON = 1 / 150, 1e-3
+SMOOTH_SHARE = 1 / 150
+"""Radius of the windows over which probabilities are averaged, in picture diagonals."""
 SOFT = 2.5
 """Steepness by which filtered probabilities become a soft border."""
 
@@ -89,14 +90,22 @@ class Clothes:
         skin, hair = self.skin[colours], self.hair[colours]
         log_odds = _log_odds(skin, hair, self.cloth[colours], position.skin, position.hair)
         likely = (1 / (1 + np.exp(-log_odds))).astype(np.float32)
-        radius = max(2, round(GUIDE_SHARE * math.hypot(*alpha.shape)))
-        smooth = cv2.ximgproc.guidedFilter(picture.astype(np.float32) / 255, likely, radius, GUIDE_EPSILON)
+        radius = max(2, round(SMOOTH_SHARE * math.hypot(*alpha.shape)))
+        smooth = _averaged(_averaged(likely, radius), radius)
         smooth[position.is_head] = 1
         inside = (smooth > 0.5) & (alpha > 0)
         cleaned = _closed(_hanging_together(inside, hair > skin, position), position, alpha > 0, radius)
         soft = np.clip(SOFT * (smooth - 0.5) + 0.5, 0, 1)
         near = cv2.dilate(cleaned.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        return np.where(cleaned == inside, soft * near, cleaned).astype(np.float32)
+        # A filled earring leaves the soft border of its colours within what is kept.
+        reach = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
+        deep = cv2.erode((cleaned | (alpha == 0)).astype(np.uint8), reach) > 0
+        return np.where((cleaned == inside) & ~deep, soft * near, cleaned).astype(np.float32)
+
+
+def _averaged(values: np.ndarray, radius: int) -> np.ndarray:
+    side = 2 * radius + 1
+    return cv2.blur(values, (side, side), borderType=cv2.BORDER_REFLECT)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 
 from vhap.data.pictures import shrink
+from vhap.detect.guided_filter import guided_filter
 from vhap.detect.mediapipe_networks import started, starting_networks
 from vhap.detect.tracked_person import SPECK_SHARE, close_region, speck_share
-from vhap.util.errors import InputError
 
 GENERAL_MODEL = 0
 CERTAIN = 0.95
@@ -39,11 +39,6 @@ class MediapipeMatting:
     is_recurrent = False
 
     def __init__(self) -> None:
-        if not hasattr(cv2, "ximgproc"):
-            raise InputError(
-                "expected cv2.ximgproc from opencv-contrib-python, found an OpenCV without it; "
-                "pip install --force-reinstall opencv-contrib-python==4.11.0.86"
-            )
         with starting_networks() as solutions:
             self._network = started(solutions.selfie_segmentation.SelfieSegmentation(model_selection=GENERAL_MODEL))
 
@@ -123,8 +118,7 @@ def _filtered(picture: np.ndarray, sharp: np.ndarray, radius: int) -> np.ndarray
 
 def guided(picture: np.ndarray, values: np.ndarray, radius_px: int) -> np.ndarray:
     """(H, W) float32 values drawn to the edges of a picture, (H, W, 3) float32 in [0, 1], by a guided filter."""
-    # With a guide in [0, 1] OpenCV's filter knows no edges, whatever its epsilon, and is a plain blur.
-    return cv2.ximgproc.guidedFilter(picture * 255, values, radius_px, GUIDE_EPSILON)
+    return guided_filter(picture * 255, values, radius_px, GUIDE_EPSILON)
 
 
 def _work_size(size: tuple[int, int]) -> tuple[int, int]:

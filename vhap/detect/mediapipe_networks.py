@@ -11,14 +11,25 @@ import numpy as np
 from vhap.util.optional import import_or_explain
 from vhap.util.quiet_stderr import stderr_without
 
+INSTALL = (
+    "pip install mediapipe==0.10.21, which wants Python 3.10 to 3.12 and numpy 1.26, or do without: landmarks by "
+    "--landmark_source face-alignment or by files of yours, mattes by --matting_method input, background_difference, "
+    "robust_video_matting or none"
+)
+"""What helps where MediaPipe is missing; it is no requirement where it has no wheel (doc/packaging.md)."""
 GREETINGS = ("absl::InitializeLog()", "inference_feedback_manager", "TensorFlow Lite XNNPACK delegate")
+
+
+def mediapipe_module(name: str = "mediapipe") -> Any:
+    """MediaPipe or a module of it, whose attributes have no types; InputError where the package is missing."""
+    return import_or_explain(name, INSTALL)
 
 
 @contextlib.contextmanager
 def starting_networks() -> Iterator[Any]:
     """MediaPipe's `solutions`, to make networks from; InputError where the package is missing."""
     import_or_explain("cv2", "pip install opencv-contrib-python")
-    solutions = import_or_explain("mediapipe", "pip install mediapipe==0.10.21").solutions
+    solutions = mediapipe_module().solutions
     with stderr_without(*GREETINGS):
         yield solutions
 

@@ -104,12 +104,12 @@ def log_odds(picture: np.ndarray, plate: np.ndarray, noise: float) -> np.ndarray
 
     Colours that are frequent where the person is certain need less distance, others more.
     """
-    bins = 24
+    bins, blur = 24, np.array([0.25, 0.5, 0.25])
     distance = squared_distance(picture, plate, noise)
     certain = _mean_around(distance) > MOST / 2
     counts, _ = np.histogramdd(picture[certain], bins, [(0, 1)] * 3)
     for axis in range(3):
-        counts = np.apply_along_axis(np.convolve, axis, counts, [0.25, 0.5, 0.25], "same")
+        counts = np.apply_along_axis(lambda line: np.convolve(line, blur, "same"), axis, counts)
     density = counts / max(counts.sum(), 1) * bins**3
     red, green, blue = np.moveaxis(np.minimum((picture * bins).astype(int), bins - 1), -1, 0)
     frequent = np.clip(np.log(density[red, green, blue] + 1e-3), -2, 4)

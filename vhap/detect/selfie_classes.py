@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from vhap.detect.mediapipe_networks import starting_networks
+from vhap.detect.mediapipe_networks import mediapipe_module, starting_networks
 from vhap.detect.weights import SELFIE_MULTICLASS
 from vhap.util.errors import InputError
 from vhap.util.files import read_bytes
-from vhap.util.optional import import_or_explain
 
 PARTS = ("background", "hair", "body-skin", "face-skin", "clothes", "others")
 """In the order of the network's outputs; others are accessories."""
@@ -25,7 +24,7 @@ class SelfieClasses:
     def __init__(self, path: Path) -> None:
         """InputError for a file that is not this network."""
         content = read_bytes(path, f"the weights of {SELFIE_MULTICLASS.network}")
-        self._mediapipe = import_or_explain("mediapipe", "pip install mediapipe==0.10.21")
+        self._mediapipe = mediapipe_module()
         self._segmenter = _opened(path, content)
         found = len(self._masks(np.zeros((64, 64, 3), np.uint8)))
         if found != len(PARTS):
@@ -41,8 +40,8 @@ class SelfieClasses:
 
 
 def _opened(path: Path, content: bytes) -> Any:
-    tasks = import_or_explain("mediapipe.tasks.python", "pip install mediapipe==0.10.21")
-    metadata = import_or_explain("mediapipe.tasks.python.metadata.metadata", "pip install mediapipe==0.10.21")
+    tasks = mediapipe_module("mediapipe.tasks.python")
+    metadata = mediapipe_module("mediapipe.tasks.python.metadata.metadata")
     # A network without metadata ends the process inside MediaPipe.
     if content[4:8] != TFLITE_MARK:
         raise _other_file(path, "no TFLite network")

@@ -58,11 +58,6 @@ class VideoMatting:
     """Pictures before and after one that its map depends on."""
 
     def __init__(self) -> None:
-        if not hasattr(cv2, "ximgproc"):
-            raise InputError(
-                "expected cv2.ximgproc from opencv-contrib-python, found an OpenCV without it; "
-                "pip install --force-reinstall opencv-contrib-python==4.11.0.86"
-            )
         with starting_networks() as solutions:
             make = solutions.selfie_segmentation.SelfieSegmentation
             self.networks: tuple[Any, ...] = tuple(started(make(model_selection=kind)) for kind in (0, 1))

@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypedDict
 
 from msgspec import Meta
 
+from vhap.util.commands import command
 from vhap.util.errors import InputError
 from vhap.util.files import read_json
 from vhap.util.paths import inside
@@ -82,7 +83,8 @@ def read_transforms(path: Path) -> dict[str, Any]:
     or names files outside its folder."""
     if not path.is_file():
         raise InputError(
-            f"expected {path.name} in {path.parent}, found none; run export_as_nerf_dataset.py (again, if it stopped)"
+            f"expected {path.name} in {path.parent}, found none; run `{command('export-as-nerf-dataset')}` (again, if "
+            "it stopped)"
         )
     content = read_json(path, Transforms)
     for frame in content["frames"]:

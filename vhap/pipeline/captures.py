@@ -38,12 +38,16 @@ CaptureConfig = DataConfig | RigConfig
 
 
 def open_capture(config: TrackConfig) -> Capture:
+    """The capture of a run's options, as `complete_capture` gives it."""
+    return complete_capture(config.data, config.exp.reuse_landmarks)
+
+
+def complete_capture(data: CaptureConfig, reuse_landmarks: bool = True) -> Capture:
     """The capture, its landmarks detected where they are missing (or are not to be reused).
 
     Everything else is checked before anything is detected, which is done for the chosen cameras of a rig only.
     """
-    data = config.data
-    options = (data.landmark_source, data.landmark_detector_njobs, config.exp.reuse_landmarks)
+    options = (data.landmark_source, data.landmark_detector_njobs, reuse_landmarks)
     without = read_capture(replace(data, use_landmark=False))
     if isinstance(without, RigCapture) and data.calibrated:
         without.check_lenses()

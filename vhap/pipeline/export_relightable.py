@@ -32,6 +32,7 @@ from vhap.relightable.deca_codes import deca_code
 from vhap.relightable.head_files import write_flame_params, write_tracked_params
 from vhap.relightable.trainer_camera import trainer_camera
 from vhap.render.backend import get_backend
+from vhap.util.commands import command
 from vhap.util.errors import InputError
 from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger
@@ -79,8 +80,8 @@ def check_relightable(config: ExportConfig, tracked: TrackConfig, head: HeadMode
     """InputError where the run has several cameras or another head than FLAME; lines on what is not written."""
     if not isinstance(tracked.data, DataConfig):
         raise InputError(
-            f"expected a run of track.py, by one camera, for --layout {config.layout}, found one of a rig; export it "
-            "with --layout nerf"
+            f"expected a run of `{command('track')}`, by one camera, for --layout {config.layout}, found one of a rig; "
+            "export it with --layout nerf"
         )
     if not is_posed_by_trainers(head):
         raise InputError(

@@ -21,12 +21,13 @@ def resolved(options: ModelConfig) -> ModelConfig:
     """The options with `auto` decided and paths spelt out, so that a saved run opens again in another environment.
     Raises InputError where the head's files are missing."""
     flame, ict = find_flame(options.flame_model_path), find_ict(options.ict_facekit_path)
-    head = choose_head(options.head, flame, ict)
+    head = choose_head(options.head, flame, ict, options.head_path)
     return replace(
         options,
         head=head,
         flame_model_path=flame.absolute() if head == "flame" and flame else None,
         ict_facekit_path=ict.absolute() if head == "ict" and ict else None,
+        head_path=options.head_path and options.head_path.expanduser().absolute(),
     )
 
 
@@ -36,6 +37,7 @@ def configured_head(options: ModelConfig) -> HeadModel:
         options.head,
         flame_model_path=options.flame_model_path,
         ict_facekit_path=options.ict_facekit_path,
+        head_path=options.head_path,
         n_shape=options.n_shape,
         n_expr=options.n_expr,
         add_teeth=options.add_teeth,

@@ -32,7 +32,7 @@ from vhap.util.log import get_logger
 
 FOCAL_RANGE = (1.5, 2.5)
 LARGEST_SUPERSAMPLING = 8
-NOT_COMPARED = ("output", "flame_model_path", "ict_facekit_path")
+NOT_COMPARED = ("output", "flame_model_path", "ict_facekit_path", "head_path")
 """Options that only say where files lie; the head's identity stands for its file."""
 OF_RIGS_ALONE = ("sequence", "cameras", "width", "height", "videos", "camera_file", "world")
 OF_RIGS = ("subject", *OF_RIGS_ALONE)
@@ -108,7 +108,12 @@ def motion_limits(config: SyntheticConfig) -> MotionLimits:
 
 def load_synthetic_head(config: SyntheticConfig) -> HeadModel:
     """The head, with MediaPipe's points where the options ask for their file."""
-    model = load_head(config.head, flame_model_path=config.flame_model_path, ict_facekit_path=config.ict_facekit_path)
+    model = load_head(
+        config.head,
+        flame_model_path=config.flame_model_path,
+        ict_facekit_path=config.ict_facekit_path,
+        head_path=config.head_path,
+    )
     if config.landmark_source == "face-alignment" or "mediapipe" in model.landmarks:
         return model
     try:

@@ -24,6 +24,9 @@ FRONT = (
     FaceClass.MOUTH,
 )  # fmt: skip
 """Classes of the surface over which landmarks draw the parts of the face."""
+SAME_FACE = 0.5
+"""Distance between a detection's face and the head's up to which they are one, in distances from the eyes to the
+chin."""
 MOUTH_CLASSES = (FaceClass.MOUTH, FaceClass.UPPER_LIP, FaceClass.LOWER_LIP)
 
 
@@ -35,33 +38,37 @@ class MeshClasses:
         self._classes = head_classes(scene.model)
 
     @torch.no_grad()
-    def classes(self, row: int, size: tuple[int, int], crop: Crop | None = None) -> tuple[np.ndarray, FacePlace]:
+    def classes(
+        self, row: int, size: tuple[int, int], crop: Crop | None = None, detected: np.ndarray | None = None
+    ) -> tuple[np.ndarray, FacePlace]:
         """(H, W) uint8 of one row of the result, BACKGROUND where the head is not, and where the face is.
 
         size: (height, width) of the picture, which shows what the run's pictures show, at any size, or what `crop`
-        cuts out of them.
+        cuts out of them. detected: 478 points (478, 2 or more) px of the picture's face, which draw the parts of the
+        face in place of the head's landmarks, unless they are of another face.
         """
         scene = self._scene
         camera, vertices = picture_camera(scene.camera(), size, crop), scene.vertices(row)
         raster = scene.backend.rasterize(camera.to_clip(vertices[None]), scene.topology, *size)
         face_id = raster.face_id[0].long()
         found = torch.where(face_id >= 0, self._classes[face_id.clamp(min=0)], int(FaceClass.BACKGROUND))
-        return self._with_parts(found.cpu().numpy().astype(np.uint8), row, vertices, camera)
+        return self._with_parts(found.cpu().numpy().astype(np.uint8), row, vertices, camera, detected)
 
     def _with_parts(
-        self, classes: np.ndarray, row: int, vertices: Tensor, camera: Camera
+        self, classes: np.ndarray, row: int, vertices: Tensor, camera: Camera, detected: np.ndarray | None
     ) -> tuple[np.ndarray, FacePlace]:
         """Parts of the face by the outlines of landmarks, which are smoother than those of regions; and brows have no
         region."""
         landmarks = self._scene.model.landmarks
         drawn = np.where(np.isin(classes, FRONT), int(FaceClass.SKIN), classes).astype(np.uint8)
-        if "mediapipe" in landmarks and len(landmarks["mediapipe"].detector_ids) == POINT_COUNT:
-            points = self._points(row, vertices, camera, "mediapipe")
-            place = place_of(points)
+        has_all = "mediapipe" in landmarks and len(landmarks["mediapipe"].detector_ids) == POINT_COUNT
+        points = self._points(row, vertices, camera, "mediapipe" if has_all else "ibug")
+        place = place_of(points) if has_all else place_of_ibug(points)
+        if detected is not None and _is_same_face(place_of(detected), place):
+            draw_parts(drawn, detected)
+        elif has_all:
             draw_parts(drawn, points)
         else:
-            points = self._points(row, vertices, camera, "ibug")
-            place = place_of_ibug(points)
             drawn[classes == FaceClass.NOSE] = FaceClass.NOSE
             draw_ibug_parts(drawn, points)
         # Through an open mouth one looks past the lips, at nothing.
@@ -77,6 +84,12 @@ class MeshClasses:
         ordered = np.full((int(ids.max()) + 1, 2), np.nan, np.float32)
         ordered[ids] = camera.project(points)[0].cpu().numpy()
         return ordered
+
+
+def _is_same_face(found: FacePlace, place: FacePlace) -> bool:
+    """Whether a detection's eyes and chin are about where the head has them."""
+    gaps = np.linalg.norm(np.stack([found.eyes - place.eyes, found.chin - place.chin]), axis=1)
+    return bool(gaps.max() < SAME_FACE * place.size)
 
 
 def picture_camera(camera: Camera, size: tuple[int, int], crop: Crop | None) -> Camera:

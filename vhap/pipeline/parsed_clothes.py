@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from vhap.detect.clothes import ClothesModel
+from vhap.data.pictures import read_alpha, read_rgb
+from vhap.detect.clothes import ClothesModel, learn_clothes
 from vhap.pipeline.relightable_parsing import ParsedPicture, Parser
 from vhap.relightable.class_maps import FaceClass
+from vhap.util.choice import even_choice
 from vhap.util.optional import import_or_explain
+
+LEARNT_FROM = 24
+"""Pictures out of which the colours of clothes are learnt."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +29,15 @@ class ParsedClothes:
 
     def classes(self, picture: np.ndarray, alpha: np.ndarray, face: np.ndarray | None) -> np.ndarray:
         """As `ClothesModel.classes`, all 19 of them; without a face clothes and the rest of the person alone."""
-        found = self.parser.classes(ParsedPicture("", picture, alpha, face))
+        return self.classes_of(ParsedPicture("", picture, alpha, face))
+
+    def classes_of(self, parsed: ParsedPicture) -> np.ndarray:
+        """As `classes`, of a picture with its matte."""
+        assert parsed.alpha is not None
+        found = self.parser.classes(parsed)
         if self.learned is None:
-            return np.zeros(alpha.shape, np.uint8) if found is None else found.astype(np.uint8)
-        coarse = self.learned.classes(picture, alpha, face)
+            return np.zeros(parsed.alpha.shape, np.uint8) if found is None else found.astype(np.uint8)
+        coarse = self.learned.classes(parsed.picture, parsed.alpha, parsed.points)
         return coarse if found is None else with_clothes(found.astype(np.uint8), coarse == FaceClass.CLOTH)
 
     def keep(self, picture: np.ndarray, alpha: np.ndarray, face: np.ndarray | None) -> np.ndarray:
@@ -33,6 +45,22 @@ class ParsedClothes:
         if self.learned is not None:
             return self.learned.keep(picture, alpha, face)
         return (self.classes(picture, alpha, face) != FaceClass.CLOTH).astype(np.float32)
+
+
+def learn_from_some(
+    pictures: Mapping[str, Path],
+    alphas: Mapping[str, Path],
+    face: Callable[[str, np.ndarray, np.ndarray], np.ndarray | None],
+) -> ClothesModel:
+    """The colours of clothes out of some of a clip's pictures. face: name, picture, alpha -> 478 points px or None."""
+
+    def samples() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
+        names = list(pictures)
+        for row in even_choice(len(names), LEARNT_FROM):
+            picture, alpha = read_rgb(pictures[names[row]]), read_alpha(alphas[names[row]])
+            yield picture, alpha, face(names[row], picture, alpha)
+
+    return learn_clothes(samples())
 
 
 def with_clothes(classes: np.ndarray, cloth: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@ and codes that others made are kept."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from vhap.config.relightable import (
@@ -15,7 +16,6 @@ from vhap.config.relightable import (
     RelightableConfig,
 )
 from vhap.config.report import ReportConfig
-from vhap.data.results import newest_run
 from vhap.pipeline import (
     relightable_albedo,
     relightable_codes,
@@ -24,9 +24,12 @@ from vhap.pipeline import (
     relightable_points,
     report,
 )
-from vhap.pipeline.heads import resolved
-from vhap.pipeline.relightable_files import RUNS
+from vhap.pipeline.albedo_record import is_made_otherwise
+from vhap.pipeline.heads import configured_head, resolved
+from vhap.pipeline.relightable_capture import subject_capture
+from vhap.pipeline.relightable_runs import finished_subject_run
 from vhap.relightable.subject_folder import SubjectFolder
+from vhap.util.log import get_logger
 
 
 def run(config: RelightableConfig) -> Path:
@@ -46,27 +49,32 @@ def run(config: RelightableConfig) -> Path:
     )
     model = resolved(relightable_fit.model_options(optimize))
     relightable_fit.require_flame(model, optimize)
-    relightable_crop.run(
-        CropConfig(
-            config.source,
-            config.name,
-            fps=config.fps,
-            image_size=config.image_size,
-            matting=True,
-            crop_image=True,
-            mask_clothes=config.mask_clothes,
-            person=config.person,
-            device=config.device,
-        )
+    crop = CropConfig(
+        config.source,
+        config.name,
+        fps=config.fps,
+        image_size=config.image_size,
+        matting=True,
+        crop_image=True,
+        mask_clothes=config.mask_clothes,
+        keep_masks=config.keep_masks,
+        parsing=config.parsing,
+        person=config.person,
+        device=config.device,
     )
+    relightable_crop.check_options(crop)
+    # A head to parse by is there only after the fit.
+    relightable_crop.run(replace(crop, parsing="auto") if config.parsing == "mesh" else crop)
     is_ours = (subject.path / "landmark2d" / "mediapipe.npz").is_file()
     if is_ours or not subject.keypoints.is_file():
         relightable_points.run_keypoints(KeypointConfig(subject.path, device=config.device))
     if is_ours or not subject.irises.is_file():
         relightable_points.run_irises(IrisConfig(subject.path))
     relightable_fit.run(optimize)
+    if config.keep_masks:
+        relightable_crop.run(crop)
     images = subject.image_folder
-    if model.head == "flame" and not subject.codes.is_file():
+    if model.head == "flame" and not relightable_codes.has_codes(subject):
         relightable_codes.run(
             ReconstructConfig(
                 images,
@@ -76,16 +84,20 @@ def run(config: RelightableConfig) -> Path:
                 device=config.device,
             )
         )
-    relightable_albedo.run(
-        AlbedoConfig(
-            images,
-            subject.albedo_folder,
-            image_interval=config.image_interval,
-            head=config.head,
-            flame_model_path=config.flame_model_path,
-            ict_facekit_path=config.ict_facekit_path,
-            device=config.device,
-        )
+    albedo = AlbedoConfig(
+        images,
+        subject.albedo_folder,
+        image_interval=config.image_interval,
+        head=config.head,
+        flame_model_path=config.flame_model_path,
+        ict_facekit_path=config.ict_facekit_path,
+        device=config.device,
     )
-    page = newest_run(subject.path / RUNS) / "report.html"
-    return page if page.is_file() else report.run(ReportConfig(subject.path / RUNS))
+    if is_made_otherwise(albedo):
+        get_logger().warning("%s was made by another method and is kept", subject.albedo_folder)
+    else:
+        relightable_albedo.run(albedo)
+    fit = finished_subject_run(subject, subject_capture(subject), configured_head(model).identity)
+    assert fit is not None, subject.path
+    page = fit / "report.html"
+    return page if page.is_file() else report.run(ReportConfig(fit))

@@ -102,7 +102,7 @@ def find_input(path: Path) -> Path:
     folder = path.resolve() if path.is_dir() else find_folder(parent, path.name).resolve()
     if not (list_pictures(folder / "images") or find_videos(folder) or find_rig_recording(folder)):
         raise InputError(
-            f"expected pictures (png or jpg) in {folder / 'images'} or the videos of a rig, found neither; give the "
+            f"expected pictures in {folder / 'images'} or the videos of a rig, found neither; give the "
             "file of a single video as --input"
         )
     return folder

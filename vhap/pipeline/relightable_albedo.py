@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
-from typing import TypedDict
 
 import numpy as np
 import torch
@@ -14,16 +14,18 @@ from vhap.config.relightable import AlbedoConfig, OptimizeConfig
 from vhap.data.pictures import write_picture
 from vhap.data.results import result_path
 from vhap.pipeline import track
+from vhap.pipeline.albedo_record import albedo_work, target_of
 from vhap.pipeline.heads import resolved
 from vhap.pipeline.light_of_run import light_of_run
 from vhap.pipeline.relightable_capture import SubjectCapture, subject_capture
 from vhap.pipeline.relightable_fit import model_options, track_config
-from vhap.pipeline.relightable_runs import finished_subject_run, subject_of_pictures
+from vhap.pipeline.relightable_network import write_network_albedo
+from vhap.pipeline.relightable_runs import ALBEDO_RUNS, finished_subject_run, subject_of_pictures
 from vhap.pipeline.rendered_frames import RunScene, open_run
 from vhap.relightable.subject_folder import SubjectFolder
 from vhap.tracking.light_separation import shading_of
 from vhap.util.errors import InputError
-from vhap.util.files import file_hash, read_json, write_json
+from vhap.util.files import file_hash
 from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger
 from vhap.util.optional import import_or_explain
@@ -37,15 +39,20 @@ def run(config: AlbedoConfig) -> Path:
     """Writes the albedo pictures that are missing, or of other pictures or another fit, and returns their folder.
     InputError where there are no pictures. What another tool made is kept.
 
-    The subject's newest finished run of these pictures is taken, whatever its head; else they are tracked.
+    The subject's newest finished run of these pictures is taken, whatever its head; else they are tracked. Neither
+    counts for a network.
     """
+    check_options(config)
     subject = subject_of_pictures(config.input_dir, "--input_dir")
     with folder_lock(subject.path):
-        capture = subject_capture(subject)
+        capture = subject_capture(subject, use_keypoints=config.model_dir is None)
         wanted = wanted_names(list(capture.names.values()), config.image_interval)
+        if config.model_dir is not None:
+            write_network_albedo(config, subject, capture, wanted)
+            return config.output_dir
         folder = run_of(config, subject, capture)
-        missing = without_albedo(config, wanted, f"{config.method} {file_hash(result_path(folder))}", subject)
-        if not missing:
+        work = albedo_work(config, wanted, f"{config.method} {file_hash(result_path(folder))}", subject)
+        if not work.missing:
             get_logger().info("complete already: %s", config.output_dir)
             return config.output_dir
         scene = open_run(folder, device=track.choose_device(config.device), with_landmarks=False)
@@ -58,36 +65,18 @@ def run(config: AlbedoConfig) -> Path:
         make = albedo_of_picture if config.method == "picture" else albedo_of_texture
         with torch.no_grad():
             lights = light_of_run(scene)
-            for name in progress(missing, "albedo"):
+            work.begin()
+            for name in progress(work.missing, "albedo"):
                 write_picture(target_of(config, name), make(scene, rows[name], lights))
     return config.output_dir
 
 
-class _Record(TypedDict):
-    """made_by: method and fit. pictures: what each albedo picture was made of, by name."""
-
-    made_by: str
-    pictures: dict[str, str]
-
-
-def without_albedo(config: AlbedoConfig, names: list[str], made_by: str, subject: SubjectFolder) -> list[str]:
-    """Names whose albedo is not there. Those that were made in another way, or of other pictures, are removed; the
-    record of what is ours lies beside the folder, and is written before the pictures."""
-    path = config.output_dir.with_name(f"{config.output_dir.name}.json")
-    record: _Record = read_json(path, _Record) if path.is_file() else {"made_by": made_by, "pictures": {}}
-    sources = {name: file_hash(subject.image_folder / name) for name in names}
-    for name, source in record["pictures"].items():
-        if record["made_by"] != made_by or (name in sources and sources[name] != source):
-            target_of(config, name).unlink(missing_ok=True)
-    ours = {name: source for name, source in record["pictures"].items() if record["made_by"] == made_by}
-    missing = [name for name in names if not target_of(config, name).is_file()]
-    foreign = [name for name in names if name not in missing and name not in record["pictures"]]
-    if foreign:
-        get_logger().warning("%d pictures in %s are of another tool and kept", len(foreign), config.output_dir)
-    new: _Record = {"made_by": made_by, "pictures": {**ours, **{name: sources[name] for name in missing}}}
-    if new != record or not path.is_file():
-        write_json(path, new)
-    return missing
+def check_options(config: AlbedoConfig) -> None:
+    """InputError for options that do not go together; a line for one without effect."""
+    if config.model_dir is not None and config.method != "picture":
+        raise InputError(f"expected --method {config.method} or --model_dir, found both; leave out one of them")
+    if config.ddim is not None:
+        get_logger().warning("--ddim %d has no effect: a network of --model_dir holds its own steps", config.ddim)
 
 
 def wanted_names(names: list[str], interval: int) -> list[str]:
@@ -102,13 +91,8 @@ def wanted_names(names: list[str], interval: int) -> list[str]:
     return [name for name in names if int(Path(name).stem) % interval == 0]
 
 
-def target_of(config: AlbedoConfig, name: str) -> Path:
-    """Under the picture's name, as trainers look for it."""
-    return config.output_dir / name
-
-
 def run_of(config: AlbedoConfig, subject: SubjectFolder, capture: SubjectCapture) -> Path:
-    """The newest finished run of these pictures, else a new one."""
+    """The newest finished run of these pictures, else a new one, where readers of optimize.py's do not find it."""
     found = finished_subject_run(subject, capture)
     if found is not None:
         return found
@@ -120,7 +104,8 @@ def run_of(config: AlbedoConfig, subject: SubjectFolder, capture: SubjectCapture
         device=config.device,
         allow_other_head=True,
     )
-    return track.run_once(track_config(options, subject, capture, resolved(model_options(options)), None))
+    made = track_config(options, subject, capture, resolved(model_options(options)), None)
+    return track.run_once(replace(made, exp=replace(made.exp, output_folder=subject.path / ALBEDO_RUNS)))
 
 
 def albedo_of_picture(scene: RunScene, row: int, lights: Tensor) -> np.ndarray:

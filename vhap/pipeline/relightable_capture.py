@@ -13,28 +13,28 @@ import numpy as np
 from vhap.config.data import BackgroundColor, LandmarkSource
 from vhap.data.input_alpha import takes_input_alpha
 from vhap.data.landmark_files import save_landmarks
-from vhap.data.pictures import common_size, read_stored, some_names, unreadable
+from vhap.data.pictures import common_size, read_stored, some_names
 from vhap.data.provenance import Provenance
 from vhap.relightable.given_points import detections_behind, read_given_points
 from vhap.relightable.premultiplied import is_premultiplied
 from vhap.relightable.subject_folder import SubjectFolder
 from vhap.util.choice import even_choice
+from vhap.util.commands import command
 from vhap.util.errors import InputError
 from vhap.util.files import atomic_path, make_folder
 from vhap.util.log import get_logger
-from vhap.util.optional import import_or_explain
 
-FOLDER = ".capture"
+FOLDER, DETECTED = ".capture", "detected"
+"""Of a subject: recordings, by the points that they are tracked by: those that tracking detects, or given ones."""
 LOOKED_AT = 8
-CONVERTED = ".bmp"
-"""What tracking does not read is converted."""
 
 
 @dataclass(frozen=True)
 class SubjectCapture:
-    """path: the recording's folder, which is named after the content of all that it shows: other pictures are another
-    recording. names: file name of the picture of each timestep id. size: (height, width). background: what pictures are
-    put over before they are tracked; None leaves premultiplied ones over their black."""
+    """path: the recording's folder, which is named after the content of pictures and mattes: other pictures are another
+    recording. The folder that holds it is named after the points, so that runs by other points have other options and
+    yet are of the same pictures. names: file name of the picture of each timestep id. size: (height, width).
+    background: what pictures are put over before they are tracked; None leaves premultiplied ones over their black."""
 
     path: Path
     names: dict[str, str]
@@ -50,11 +50,12 @@ def subject_capture(subject: SubjectFolder, use_keypoints: bool = True) -> Subje
     if they are there and wanted; else tracking detects them.
     """
     pictures = subject.pictures()
-    size = common_size(list(pictures.values())) if not _to_convert(pictures) else _size_of_any(pictures)
+    size = common_size(list(pictures.values()))
     mattes = _mattes(subject, pictures)
     given = [path for path in (subject.keypoints, subject.irises) if use_keypoints and path.is_file()]
     given = given if subject.keypoints in given else []
-    folder = subject.path / FOLDER / f"{subject.path.resolve().name}_{_digest(subject, pictures, mattes, given)}"
+    name = f"{subject.path.resolve().name}_{_digest(subject, [*pictures.values(), *mattes.values()])}"
+    folder = subject.path / FOLDER / (f"points_{_digest(subject, given)}" if given else DETECTED) / name
     names = {Path(name).stem: name for name in pictures}
     if len(names) < len(pictures):
         raise InputError(f"expected one picture per name in {subject.image_folder}, found two; remove one")
@@ -73,7 +74,8 @@ def _background(pictures: dict[str, Path]) -> BackgroundColor | None:
         return "white"
     get_logger().warning(
         "the pictures' colours are multiplied by alpha already: they are tracked over black, and trainers multiply "
-        "soft edges twice; crop_and_matting.py writes straight ones"
+        "soft edges twice; `%s` writes straight ones",
+        command("crop-and-matting"),
     )
     return None
 
@@ -90,8 +92,8 @@ def _write_points(
         save_landmarks(file, landmarks if whole is None else whole)
     if without and whole is None:
         get_logger().warning(
-            "no irises of %d of %d pictures (%s): eyes turn by other pictures and priors there; write them by iris.py",
-            len(without), len(names), some_names(without),
+            "no irises of %d of %d pictures (%s): eyes turn by other pictures and priors there; write them by `%s`",
+            len(without), len(names), some_names(without), command("iris"),
         )  # fmt: skip
     return source
 
@@ -111,53 +113,20 @@ def _mattes(subject: SubjectFolder, pictures: dict[str, Path]) -> dict[str, Path
     return mattes
 
 
-def _digest(subject: SubjectFolder, pictures: dict[str, Path], mattes: dict[str, Path], given: list[Path]) -> str:
+def _digest(subject: SubjectFolder, files: list[Path]) -> str:
     """8 hex digits of all names and contents."""
-    digests = Provenance(subject.path).digests([*pictures.values(), *mattes.values(), *given])
+    digests = Provenance(subject.path).digests(files)
     text = "\n".join(f"{path.parent.name}/{path.name} {digest}" for path, digest in digests.items())
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
 def _place(source: Path, target: Path) -> None:
-    """A link at target, a copy where there are no links, a PNG where tracking does not read the format. What is there
-    is right, by the recording's name."""
-    convert = source.suffix.lower() == CONVERTED
-    target = target.with_suffix(".png") if convert else target
+    """A link at target, a copy where there are no links. What is there is right, by the recording's name."""
     if target.exists():
         return
     make_folder(target.parent)
-    if convert:
-        with atomic_path(target) as temporary:
-            _open_picture(source).save(temporary)
-        return
     try:
         target.symlink_to(os.path.relpath(source.resolve(), target.parent.resolve()))
     except OSError:
         with atomic_path(target) as temporary:
             shutil.copyfile(source, temporary)
-
-
-def _to_convert(pictures: dict[str, Path]) -> bool:
-    return any(path.suffix.lower() == CONVERTED for path in pictures.values())
-
-
-def _size_of_any(pictures: dict[str, Path]) -> tuple[int, int]:
-    """As `common_size`, of formats that only Pillow reads."""
-    sizes = {name: _open_picture(path).size for name, path in pictures.items()}
-    first = next(iter(sizes))
-    if odd := [name for name, size in sizes.items() if size != sizes[first]]:
-        raise InputError(
-            f"expected pictures of one size, found {first} with {sizes[first][0]}x{sizes[first][1]} and others in "
-            f"{some_names(odd)}; remove or resize the odd ones"
-        )
-    width, height = sizes[first]
-    return height, width
-
-
-def _open_picture(path: Path):
-    pil = import_or_explain("PIL.Image", "pip install pillow")
-    try:
-        with pil.open(path) as picture:
-            return picture.convert("RGB")
-    except (OSError, SyntaxError, ValueError) as error:
-        raise unreadable(path) from error

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from vhap.config.relightable import CropConfig
+from vhap.config.relightable import CropConfig, SubjectMatting
 from vhap.data.extraction import extract_pictures
 from vhap.data.foreground import own_colors
 from vhap.data.input_alpha import takes_input_alpha, write_alpha_maps
@@ -23,32 +23,34 @@ from vhap.data.landmark_files import Landmarks, save_landmarks
 from vhap.data.pictures import common_size, list_pictures, read_alpha, read_rgb, some_names, write_picture
 from vhap.data.provenance import Provenance, content_digest
 from vhap.data.sequence_folder import SequenceFolder
-from vhap.detect.clothes import ClothesModel, learn_clothes
+from vhap.detect.clothes import ClothesModel
 from vhap.detect.ibug import with_visible_jaw
 from vhap.detect.landmarks import require_detector
 from vhap.detect.matte_check import check_mattes, warn_of
 from vhap.detect.matting import Matting, MattingThroughTime, make_matting, matte_pictures, matting_options
 from vhap.detect.person import person_options
 from vhap.detect.tracked_faces import TrackedFaces, faces_of_sequence
-from vhap.pipeline.parsed_clothes import ParsedClothes
+from vhap.pipeline.parsed_clothes import ParsedClothes, learn_from_some
 from vhap.pipeline.relightable_faces import by_stem, find_faces
+from vhap.pipeline.relightable_masks import NETWORK, complete_masks, require_run, run_of_classes
 from vhap.pipeline.relightable_parsing import NetworkParser, Parser, open_parser
 from vhap.pipeline.relightable_source import (
     ALL_FRAMES,
+    AUTO,
     Source,
     begin,
     find_source,
-    is_finished,
+    finished_pictures,
+    holds,
     is_prepared,
     publish,
     require_no_masks,
     take_as_they_are,
 )
 from vhap.relightable.crop import Box, Crop
-from vhap.relightable.crop_file import CropRecord
+from vhap.relightable.crop_file import CropRecord, read_crop
 from vhap.relightable.head_box import crop_of_all, crop_of_first, crop_of_whole, stands_apart
 from vhap.relightable.subject_folder import SubjectFolder
-from vhap.util.choice import even_choice
 from vhap.util.errors import InputError
 from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger
@@ -56,42 +58,75 @@ from vhap.util.progress import progress
 
 AnyMatting = Matting | MattingThroughTime | Literal["input"] | None
 """What makes alpha maps; input: the alpha channel of the video."""
-LEARNT_FROM = 24
-"""Pictures out of which the colours of clothes are learnt."""
 
 
 def run(config: CropConfig) -> Path:
     """Completes what is missing and returns the subject's folder. Raises InputError, as far as possible at once."""
-    _check(config)
+    check_options(config)
+    for line in lines_without_effect(config):
+        get_logger().warning(line)
     subject = SubjectFolder(config.source / config.name)
     if not subject.path.is_dir():
         raise InputError(f"expected the subject's folder at {subject.path}, found none; correct --source or --name")
     subject = SubjectFolder(subject.path.resolve())
     options = decisive_options(config)
     with folder_lock(subject.path):
-        if is_finished(subject, options, config):
-            return subject.path
-        source = find_source(subject, config.fps)
-        if is_prepared(source, config.matting or config.crop_image or config.crop_range is not None):
-            take_as_they_are(subject, source)
-            return subject.path
+        record = finished_pictures(subject, options, config)
+        if config.parsing == "mesh":
+            require_run(subject)
+        tracked = None if record is None else run_of_classes(subject, record, config)
+        if record is None or lacks_masks(subject, record, config, tracked):
+            record = _make(subject, options, as_recorded(config, subject))
+            tracked = run_of_classes(subject, record, config)
         if config.keep_masks:
-            require_no_masks(subject)
-        require_detector("mediapipe")
-        matting, options = _matting(config, source, options)
-        parser = None
-        if config.matting:
-            parser = open_parser(config.parsing, config.parsing_weights, device=config.device)
-            options |= {"parsing": "face-parsing" if isinstance(parser, NetworkParser) else "mediapipe"}
-        work, source = begin(subject, source, options)
-        job = _Job(config, subject, source, work)
-        record = job.record(options)
-        _compose(job, record, matting, parser)
-        publish(subject, work, record, [name for name in ("image", "mask", "seg") if (work / name).is_dir()])
-        get_logger().info(
-            "%d pictures of %dx%d in %s", len(record.pictures), *config.image_size[::-1], subject.path / "image"
-        )
+            complete_masks(subject, record, config, tracked)
     return subject.path
+
+
+def _make(subject: SubjectFolder, options: dict[str, Any], config: CropConfig) -> CropRecord:
+    """Makes what is missing of the pictures and their masks."""
+    source = find_source(subject, config.fps)
+    if is_prepared(source, config):
+        return take_as_they_are(subject, source, config)
+    if config.keep_masks:
+        require_no_masks(subject)
+    require_detector("mediapipe")
+    matting, options = _matting(config, source, options)
+    parser = None
+    if config.matting:
+        parser = open_parser(config.parsing, config.parsing_weights, device=config.device)
+        options |= {"parsing": NETWORK if isinstance(parser, NetworkParser) else "mediapipe"}
+    work, source = begin(subject, source, options)
+    job = _Job(config, subject, source, work)
+    record = job.record(options)
+    _compose(job, record, matting, parser)
+    made_by = None if parser is None else f"{parser.identity} and the colours of clothes"
+    publish(subject, work, record, [name for name in ("image", "mask", "seg") if (work / name).is_dir()], made_by)
+    get_logger().info(
+        "%d pictures of %dx%d in %s", len(record.pictures), *config.image_size[::-1], subject.path / "image"
+    )
+    return record
+
+
+def as_recorded(config: CropConfig, subject: SubjectFolder) -> CropConfig:
+    """The options with which pictures are completed: what `auto` came to before. A tracked head makes no pictures."""
+    record = read_crop(subject.crop) if subject.crop.is_file() else None
+    before = {} if record is None or record.options is None else record.options
+    changed = {}
+    if config.parsing in (AUTO, "mesh"):
+        changed["parsing"] = NETWORK if before.get("parsing") == NETWORK else "mediapipe" if before else AUTO
+    if config.matting_method == AUTO and before.get("matting_method") in get_args(SubjectMatting):
+        changed["matting_method"] = before["matting_method"]
+    return replace(config, **changed)
+
+
+def lacks_masks(subject: SubjectFolder, record: CropRecord, config: CropConfig, tracked: Path | None) -> bool:
+    """Whether masks are asked for that the pictures' making has to give; those of pictures taken as they are, and class
+    maps by the head of a run, are none of these."""
+    if not config.keep_masks or record.options is None:
+        return False
+    folders = [subject.mask_folder] if tracked is not None else [subject.mask_folder, subject.class_folder]
+    return not all(holds(folder, record.pictures) for folder in folders)
 
 
 def decisive_options(config: CropConfig) -> dict[str, Any]:
@@ -104,7 +139,8 @@ def decisive_options(config: CropConfig) -> dict[str, Any]:
         options |= {"crop_box": config.crop_box, "bbox_scale": config.bbox_scale}
     if config.matting:
         options |= {"mask_clothes": config.mask_clothes, "premultiplied": config.premultiplied}
-        options |= {"parsing": config.parsing}
+        # A tracked head makes class maps of pictures that are there, and decides none of them.
+        options |= {"parsing": AUTO if config.parsing == "mesh" else config.parsing}
         if config.parsing_weights is not None:
             options |= {"parsing_weights": content_digest(config.parsing_weights)}
         made_by = matting_options(config.matting_method, config.matting_weights, Path())
@@ -227,7 +263,10 @@ def _compose(job: _Job, record: CropRecord, matting: AnyMatting, parser: Parser 
     warn_of(check_mattes(list(pictures), maps, faces.points), len(pictures), job.subject.path / "image")
     points, inside = _points_px(faces, record.crop), record.crop.inside()
     assert parser is not None
-    learned = None if isinstance(parser, NetworkParser) else _learn(pictures, maps, points)
+    alphas, faces_px = {name: maps / f"{name}.png" for name in pictures}, dict(zip(pictures, points))
+    learned = None
+    if not isinstance(parser, NetworkParser):
+        learned = learn_from_some(pictures, alphas, lambda name, *_: faces_px[name])
     clothes = ParsedClothes(parser, learned)
     for row, (name, path) in enumerate(progress(pictures.items(), "pictures", len(pictures))):
         _compose_one(job, path, maps / f"{name}.png", clothes, points[row], inside)
@@ -247,9 +286,10 @@ def _cut_input_alpha(job: _Job, record: CropRecord, maps: Path) -> None:
 def _compose_one(
     job: _Job, path: Path, map_path: Path, clothes: ClothesModel, face: np.ndarray | None, inside: np.ndarray
 ) -> None:
-    """image/ last: where that is, mask/ and seg/ are."""
+    """image/ last: where that is, mask/ and seg/ are, unless they were not to be kept until now."""
+    names = ("mask", "seg", "image") if job.config.keep_masks else ("image",)
     target = job.work / "image" / path.name
-    if target.is_file():
+    if all((job.work / name / path.name).is_file() for name in names):
         return
     picture, alpha = read_rgb(path), np.where(inside, read_alpha(map_path), 0).astype(np.uint8)
     if job.config.keep_masks:
@@ -290,14 +330,6 @@ def _points_px(faces: TrackedFaces, crop: Crop) -> list[np.ndarray | None]:
     return list(faces.points[nearest][..., :2] * crop.size[::-1])
 
 
-def _learn(pictures: Mapping[str, Path], maps: Path, points: list[np.ndarray | None]) -> ClothesModel:
-    rows = even_choice(len(pictures), LEARNT_FROM)
-    names = list(pictures)
-    return learn_clothes(
-        (read_rgb(pictures[names[row]]), read_alpha(maps / f"{names[row]}.png"), points[row]) for row in rows
-    )
-
-
 def _region(config: CropConfig, size: tuple[int, int]) -> Box:
     """x0, y0, x1, y1 of what counts in pictures of a size (height, width). InputError where they end before it."""
     height, width = size
@@ -312,7 +344,7 @@ def _region(config: CropConfig, size: tuple[int, int]) -> Box:
     return x0, y0, x1, y1
 
 
-def _check(config: CropConfig) -> None:
+def check_options(config: CropConfig) -> None:
     """InputError for options that contradict each other, before any file is looked at."""
     person_options(config.person)
     if config.fps != -1 and config.fps <= 0:
@@ -327,6 +359,30 @@ def _check(config: CropConfig) -> None:
         raise InputError(f"expected weights at --parsing_weights {config.parsing_weights}, found none; correct it")
     if config.keep_masks and not config.matting:
         raise InputError("expected --matting with --keep_masks, found none; give it, or leave --keep_masks out")
+    if config.parsing == "mesh" and not config.keep_masks:
+        raise InputError(
+            "expected --keep_masks with --parsing mesh, which makes class maps alone, found none; give it, or take "
+            "another --parsing"
+        )
+
+
+def lines_without_effect(config: CropConfig) -> list[str]:
+    """What the log says of options that are given without the one that they belong to."""
+    needed = {
+        "--matting": (config.matting, ("premultiplied", "parsing", "parsing_weights", "matting_method")),
+        "--crop_image": (config.crop_image, ("crop_box", "bbox_scale")),
+        "--parsing auto or face-parsing": (config.parsing in (AUTO, NETWORK), ("parsing_weights",)),
+        "--matting_method robust_video_matting": (
+            config.matting_method == "robust_video_matting",
+            ("matting_weights",),
+        ),
+    }
+    return [
+        f"--{name} has no effect without {other}"
+        for other, (is_given, names) in needed.items()
+        for name in names
+        if not is_given and getattr(config, name) != getattr(CropConfig, name)
+    ]
 
 
 def _matting(config: CropConfig, source: Source, options: dict[str, Any]) -> tuple[AnyMatting, dict[str, Any]]:

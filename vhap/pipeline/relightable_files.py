@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vhap.data.provenance import Origin, Provenance
+from vhap.data.results import result_path
 from vhap.geometry.cameras import Camera
 from vhap.model.head import HeadModel, HeadParams, landmark_head, landmark_points, pose, yaw_in_camera
 from vhap.pipeline.heads import with_detector_points
@@ -22,6 +24,7 @@ from vhap.relightable.trainer_camera import TrainerCamera, trainer_camera
 from vhap.render.shading import BAND_1
 from vhap.util.choice import even_choice
 from vhap.util.errors import InputError
+from vhap.util.files import file_hash
 from vhap.util.log import get_logger
 from vhap.viz.grid import image_grid, label
 from vhap.viz.overlay import blend
@@ -49,6 +52,11 @@ class SubjectRun:
         """(T, 70, 3) in the world."""
         params = self.scene.head_params(list(range(self.scene.n_rows)))
         return head_points(self.points_head, params, self.written.camera)
+
+    def origin(self) -> Origin:
+        """What pictures of this run are made from: the recording, and the result."""
+        result = result_path(self.scene.folder, self.scene.epoch)
+        return Origin(f"{self.scene.config.data.sequence}/{self.scene.folder.name} {file_hash(result)}")
 
     def codes(self) -> dict[str, HeadCode]:
         """By the pictures' file names."""
@@ -106,18 +114,16 @@ def coefficient_lines(n_shape: int, n_expr: int) -> list[str]:
 
 @torch.no_grad()
 def write_head_files(run: SubjectRun, subject: SubjectFolder, save_name: str = "flame_params") -> None:
-    """Files that hold the same already are left alone."""
+    """Files that hold the same already are left alone, and so is optimize_vis.jpg where it is of this run."""
     report_camera(run.fitted)
-    picture = subject.path / "optimize_vis.jpg"
     paths = [f"./{subject.image_folder.name}/{name}" for name in run.written.names]
-    changed = write_flame_params(subject.flame_params(save_name), flame_params(run.written, run.points(), paths))
-    if changed:
-        picture.unlink(missing_ok=True)
+    write_flame_params(subject.flame_params(save_name), flame_params(run.written, run.points(), paths))
     cams = np.stack([code.cam for code in run.codes().values()])
-    if write_tracked_params(subject.tracked_params, tracked_params(run.written, cams)):
-        picture.unlink(missing_ok=True)
-    if not picture.is_file():
-        write_jpeg(picture, shown_frames(run))
+    write_tracked_params(subject.tracked_params, tracked_params(run.written, cams))
+    picture, record = subject.path / "optimize_vis.jpg", Provenance(subject.path)
+    made_from = run.origin()
+    if record.origins({"": picture} if picture.is_file() else {}).get("") != made_from:
+        record.write(picture, made_from, lambda path: write_jpeg(path, shown_frames(run)))
     get_logger().info("%d pictures in %s", len(run.written.names), subject.tracked_params)
 
 

@@ -13,14 +13,18 @@ from vhap.config.data import DataConfig
 from vhap.config.export import MeshExportConfig
 from vhap.config.relightable import OptimizeConfig
 from vhap.config.track import ExperimentConfig, LossWeightConfig, ModelConfig, MonocularTrackConfig
-from vhap.data.results import TrackResult, load_result, newest_run, result_path, save_result
+from vhap.data.results import TrackResult, load_result, result_path, save_result
+from vhap.export.target import MESHES as MESH_FILES
+from vhap.export.target import check_target
 from vhap.model.head import HeadModel
 from vhap.pipeline import export_mesh, track
 from vhap.pipeline.heads import configured_head, resolved
 from vhap.pipeline.relightable_capture import SubjectCapture, subject_capture
 from vhap.pipeline.relightable_files import RUNS, coefficient_lines, flame_lines, open_subject_run, write_head_files
+from vhap.pipeline.relightable_runs import finished_runs
 from vhap.relightable.head_files import read_codes, read_shape_params
 from vhap.relightable.subject_folder import SubjectFolder
+from vhap.util.commands import command
 from vhap.util.errors import InputError
 from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger
@@ -40,6 +44,8 @@ def run(config: OptimizeConfig) -> Path:
         model = resolved(model_options(config))
         require_flame(model, config)
         head = configured_head(model)
+        if not head.name.startswith("flame"):
+            check_target(subject.path / MESHES, MESH_FILES)
         capture = subject_capture(subject, config.use_keypoints)
         check_size(config, capture)
         for line in log_lines(config, subject, head):
@@ -69,7 +75,7 @@ def check_size(config: OptimizeConfig, capture: SubjectCapture) -> None:
     if config.size is not None and (config.size, config.size) != capture.size:
         raise InputError(
             f"expected pictures of {config.size}x{config.size} in {config.path}, as --size says, found "
-            f"{width}x{height}; leave --size out, or crop them by crop_and_matting.py"
+            f"{width}x{height}; leave --size out, or crop them by `{command('crop-and-matting')}`"
         )
 
 
@@ -106,6 +112,7 @@ def log_lines(config: OptimizeConfig, subject: SubjectFolder, head: HeadModel) -
     lines += coefficient_lines(config.n_shape, config.n_expr)
     if subject.codes.is_file():
         read_codes(subject.codes)
+        # Measured (doc/relightable.md): the fit to landmarks ends in the same place, wherever it begins.
         lines.append(f"{subject.codes.name} is not needed: the first guess comes from landmarks")
     return lines + flame_lines(head)
 
@@ -113,22 +120,12 @@ def log_lines(config: OptimizeConfig, subject: SubjectFolder, head: HeadModel) -
 def shared_shape(config: OptimizeConfig, subject: SubjectFolder, head: HeadModel) -> Path | None:
     """A result with the other subject's shape, for model.flame_params_path; None where none is asked for.
 
-    The other's run counts where it is there, else its JSON file. InputError where there is neither, or where the run
-    is of another head.
+    InputError where there is no shape, or that of another head.
     """
     if config.shape_from == Path("."):
         return None
     other = SubjectFolder(config.shape_from)
-    if (other.path / RUNS).is_dir():
-        file = result_path(newest_run(other.path / RUNS))
-        values = load_result(file, head.identity).shape.reshape(-1)
-    elif other.flame_params(config.save_name).is_file():
-        values = read_shape_params(other.flame_params(config.save_name))
-    else:
-        raise InputError(
-            f"expected {config.save_name}.json or a run in {other.path} for --shape_from, found neither; fit that "
-            "subject first"
-        )
+    values = shape_of(other, head, config.save_name)
     if len(values) > head.n_shape and np.any(values[head.n_shape :]):
         raise InputError(
             f"expected at most {head.n_shape} shape coefficients in {other.path} for --shape_from, found "
@@ -142,6 +139,25 @@ def shared_shape(config: OptimizeConfig, subject: SubjectFolder, head: HeadModel
     if not file.is_file():
         save_result(file, still_head(head, shape))
     return file
+
+
+def shape_of(subject: SubjectFolder, head: HeadModel, save_name: str) -> np.ndarray:
+    """(S,) of the subject's newest finished run of this head; where there is no finished run, of its JSON file, which
+    does not say of which head it is. InputError where there is neither, or where all runs are of other heads."""
+    newest: Path | None = None
+    for folder in finished_runs(subject.path / RUNS):
+        newest = newest or result_path(folder)
+        result = load_result(result_path(folder))
+        if result.head_identity in (head.identity, "unknown"):
+            return result.shape.reshape(-1)
+    if newest is not None:
+        return load_result(newest, head.identity).shape
+    if subject.flame_params(save_name).is_file():
+        return read_shape_params(subject.flame_params(save_name))
+    raise InputError(
+        f"expected {save_name}.json or a finished run in {subject.path} for --shape_from, found neither; fit that "
+        "subject first"
+    )
 
 
 def still_head(head: HeadModel, shape: np.ndarray) -> TrackResult:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypedDict
+from typing import Protocol
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from vhap.detect.mediapipe_landmarks import MediapipeLandmarks
 from vhap.detect.mediapipe_matting import MediapipeMatting
 from vhap.detect.selfie_classes import SelfieClasses
 from vhap.detect.weights import FACE_PARSING, SELFIE_MULTICLASS, find_weights, weights_if_there
+from vhap.pipeline.class_map_record import begin_maps
 from vhap.pipeline.mesh_classes import MeshClasses
 from vhap.pipeline.rendered_frames import RunScene, open_run
 from vhap.relightable.class_completion import complete_classes
@@ -24,7 +25,7 @@ from vhap.relightable.class_maps import FaceClass, write_class_map
 from vhap.relightable.class_outlines import classes_from_points, place_of
 from vhap.relightable.crop import Crop
 from vhap.util.errors import InputError
-from vhap.util.files import file_hash, read_json, write_json
+from vhap.util.files import file_hash
 from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger
 from vhap.util.progress import progress
@@ -44,7 +45,8 @@ class ParsedPicture:
 class Parser(Protocol):
     """identity: what decides the maps beside the pictures, for the record beside them."""
 
-    identity: str
+    @property
+    def identity(self) -> str: ...
 
     def classes(self, parsed: ParsedPicture) -> np.ndarray | None:
         """(H, W) uint8 class numbers; None where no face is found."""
@@ -71,15 +73,18 @@ class LandmarkParser:
         self._matting: MediapipeMatting | None = None
         path = weights_if_there(SELFIE_MULTICLASS)
         self._network = None if path is None else SelfieClasses(path)
-        self.identity = "mediapipe" if path is None else f"mediapipe {file_hash(path)}"
+        self.identity = landmark_identity()
 
     def classes(self, parsed: ParsedPicture) -> np.ndarray | None:
-        points = self._points(parsed)
+        points = self.points(parsed)
         if points is None:
             return None
         known = classes_from_points(points, (parsed.picture.shape[0], parsed.picture.shape[1]))
-        shares = None if self._network is None else coarse_shares(self._network.shares(parsed.picture))
-        return complete_classes(parsed.picture, self.alpha(parsed), known, place_of(points), shares)
+        return complete_classes(parsed.picture, self.alpha(parsed), known, place_of(points), self.shares(parsed))
+
+    def shares(self, parsed: ParsedPicture) -> np.ndarray | None:
+        """(H, W, 3) as `coarse_shares`; None without the network that tells them."""
+        return None if self._network is None else coarse_shares(self._network.shares(parsed.picture))
 
     def alpha(self, parsed: ParsedPicture) -> np.ndarray:
         """The picture's own, else one found here."""
@@ -88,11 +93,18 @@ class LandmarkParser:
         self._matting = self._matting or MediapipeMatting()
         return self._matting.alpha(parsed.picture)
 
-    def _points(self, parsed: ParsedPicture) -> np.ndarray | None:
+    def points(self, parsed: ParsedPicture) -> np.ndarray | None:
+        """(478, 2 or more) px: those that are known, else those found here; None where no face is found."""
         if parsed.points is not None:
             return parsed.points
         self._landmarks = self._landmarks or MediapipeLandmarks()
         return self._landmarks.detect(parsed.picture)
+
+
+def landmark_identity() -> str:
+    """Of the maps that `LandmarkParser` makes."""
+    path = weights_if_there(SELFIE_MULTICLASS)
+    return "mediapipe" if path is None else f"mediapipe {file_hash(path)}"
 
 
 def coarse_shares(parts: np.ndarray) -> np.ndarray:
@@ -105,17 +117,22 @@ def coarse_shares(parts: np.ndarray) -> np.ndarray:
 
 @dataclass
 class MeshParser:
-    """A run's head; pictures that are not of the run are parsed as by `LandmarkParser`, and named in `not_in_run`."""
+    """A run's head; pictures that are not of the run are parsed as by `LandmarkParser`, and named in `not_in_run`.
+
+    with_networks: MediaPipe's networks say what they know, and the head all else: parts of the face are drawn by the
+    detected points, and the multiclass network, where its file is found, says what is hair and clothes.
+    """
 
     scene: RunScene
     crop: Crop | None = None
+    with_networks: bool = False
     not_in_run: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._other = LandmarkParser()
         self._mesh = MeshClasses(self.scene)
         self._rows = {_number(str(name)): row for row, name in enumerate(self.scene.result.timestep_id)}
-        self.identity = f"mesh {file_hash(result_path(self.scene.folder, self.scene.epoch))}"
+        self.identity = mesh_identity(self.scene.folder, self.with_networks)
         if self.crop is not None:
             self.identity += f" {self.crop.box} {self.crop.size}"
 
@@ -125,8 +142,20 @@ class MeshParser:
             self.not_in_run.append(parsed.name)
             return self._other.classes(parsed)
         size = (parsed.picture.shape[0], parsed.picture.shape[1])
-        known, place = self._mesh.classes(row, size, self.crop)
-        return complete_classes(parsed.picture, self._other.alpha(parsed), known, place)
+        points = self._other.points(parsed) if self.with_networks else None
+        shares = self._other.shares(parsed) if self.with_networks else None
+        known, place = self._mesh.classes(row, size, self.crop, points)
+        return complete_classes(parsed.picture, self._other.alpha(parsed), known, place, shares)
+
+    def points(self, parsed: ParsedPicture) -> np.ndarray | None:
+        """As `LandmarkParser.points`."""
+        return self._other.points(parsed)
+
+
+def mesh_identity(run: Path, with_networks: bool = False) -> str:
+    """Of the maps that `MeshParser` makes of the whole pictures of a run; another fit has another."""
+    of_mesh = f"mesh {file_hash(result_path(run))}"
+    return f"{landmark_identity()} and {of_mesh}" if with_networks else of_mesh
 
 
 def _number(name: str) -> int | str:
@@ -150,7 +179,7 @@ def open_parser(
     if method == "auto" and (found := weights_if_there(FACE_PARSING, weights)):
         return NetworkParser(found, device)
     if run is not None and method in ("auto", "mesh"):
-        return MeshParser(open_run(run), crop)
+        return MeshParser(open_run(run), crop, with_networks=method == "auto")
     return LandmarkParser()
 
 
@@ -175,63 +204,40 @@ def class_maps_of(
     named in a warning. InputError where something that the method needs is missing or does not fit.
     """
     parser = open_parser(method, weights, run, crop, device)
-    maps = {name: folder / f"{name}.png" for name in pictures}
     with folder_lock(folder.parent):
-        missing = _without_map(pictures, alphas or {}, maps, folder, parser.identity)
-        without_face = []
-        for name in progress(missing, "parsing"):
-            parsed = _opened(name, pictures[name], (alphas or {}).get(name), (points or {}).get(name))
-            classes = parser.classes(parsed)
-            if classes is None:
-                without_face.append(name)
-                classes = np.full(parsed.picture.shape[:2], int(FaceClass.BACKGROUND))
-            write_class_map(maps[name], classes)
+        maps = write_class_maps(parser, pictures, folder, alphas or {}, points or {})
     if isinstance(parser, MeshParser) and parser.not_in_run:
         get_logger().warning(
             "%d of %d pictures are not in the run and were parsed without the mesh: %s",
             len(parser.not_in_run), len(pictures), some_names(parser.not_in_run),
         )  # fmt: skip
+    return maps
+
+
+def write_class_maps(
+    parser: Parser,
+    pictures: Mapping[str, Path],
+    folder: Path,
+    alphas: Mapping[str, Path],
+    points: Mapping[str, np.ndarray],
+) -> dict[str, Path]:
+    """As `class_maps_of`, by a parser."""
+    maps = {name: folder / f"{name}.png" for name in pictures}
+    missing = begin_maps(pictures, alphas, folder, parser.identity)
+    without_face = []
+    for name in progress(missing, "parsing"):
+        parsed = _opened(name, pictures[name], alphas.get(name), points.get(name))
+        classes = parser.classes(parsed)
+        if classes is None:
+            without_face.append(name)
+            classes = np.full(parsed.picture.shape[:2], int(FaceClass.BACKGROUND))
+        write_class_map(maps[name], classes)
     if without_face:
         get_logger().warning(
             "%d of %d pictures show no face that was found, and their class maps are empty: %s",
             len(without_face), len(pictures), some_names(without_face),
         )  # fmt: skip
     return maps
-
-
-def _without_map(
-    pictures: Mapping[str, Path], alphas: Mapping[str, Path], maps: Mapping[str, Path], folder: Path, identity: str
-) -> list[str]:
-    """Names whose class map is not there; those of other pictures or of another way are removed first.
-
-    The record is written before the maps: what lies there after a kill is what it says.
-    """
-    record = folder.with_name(f"{folder.name}.json")
-    sources = {name: _source(path, alphas.get(name)) for name, path in pictures.items()}
-    if not record.is_file() and (own := [name for name, path in maps.items() if path.is_file()]):
-        raise InputError(
-            f"expected {record} beside class maps, found none, and {len(own)} maps of another tool in {folder}; move "
-            "them away, or name another folder"
-        )
-    old = read_json(record, _Record) if record.is_file() else {"parsing": "", "pictures": {}}
-    for name, path in maps.items():
-        if old["parsing"] != identity or old["pictures"].get(name) != sources[name]:
-            path.unlink(missing_ok=True)
-    new = {"parsing": identity, "pictures": sources}
-    if new != old:
-        write_json(record, new)
-    return [name for name, path in maps.items() if not path.is_file()]
-
-
-class _Record(TypedDict):
-    parsing: str
-    pictures: dict[str, str]
-
-
-def _source(picture: Path, alpha: Path | None) -> str:
-    if not picture.is_file():
-        raise InputError(f"expected a picture at {picture}, found none; restore it")
-    return file_hash(picture) if alpha is None else f"{file_hash(picture)} {file_hash(alpha)}"
 
 
 def _opened(name: str, path: Path, alpha_path: Path | None, points: np.ndarray | None) -> ParsedPicture:

@@ -17,9 +17,10 @@ from vhap.data.pictures import common_size, list_pictures, picture_size, some_na
 from vhap.data.provenance import Provenance
 from vhap.data.rig_extraction import VIDEO_SUFFIXES
 from vhap.data.video import extraction_rate, probe_video
+from vhap.pipeline.class_map_record import begin_maps, recorded_parsing
 from vhap.relightable.crop import Crop
 from vhap.relightable.crop_file import CropRecord, read_crop, write_crop
-from vhap.relightable.subject_folder import SubjectFolder
+from vhap.relightable.subject_folder import TRAINERS_READ, SubjectFolder
 from vhap.util.cached import read_cached
 from vhap.util.errors import InputError
 from vhap.util.files import make_folder, read_json, write_json
@@ -93,15 +94,14 @@ def _of_pictures(folder: Path, subject: SubjectFolder) -> Source:
     return Source(folder, False, {"folder": name, "pictures": len(digests), "digest": whole})
 
 
-def is_prepared(source: Source, has_work: bool) -> bool:
+def is_prepared(source: Source, config: CropConfig) -> bool:
     """Whether own pictures are a subject's as they are: with a matte as alpha channel, or there is nothing to do.
-
-    has_work: whether opaque pictures would be changed. InputError where some alone have an alpha channel.
-    """
+    InputError where some alone have an alpha channel."""
     if source.is_video or source.path.name == ORIGINAL:
         return False
     pictures = list(list_pictures(source.path).values())
-    common_size(pictures)
+    has_size = config.image_size in (CropConfig.image_size, common_size(pictures))
+    has_work = config.matting or config.crop_image or config.crop_range is not None or not has_size
     fault = alpha_fault(pictures)
     if fault is not None and fault.startswith(f"{NONE} in"):
         raise InputError(
@@ -111,40 +111,63 @@ def is_prepared(source: Source, has_work: bool) -> bool:
     return fault is None or not has_work
 
 
-def take_as_they_are(subject: SubjectFolder, source: Source) -> None:
+def take_as_they_are(subject: SubjectFolder, source: Source, config: CropConfig) -> CropRecord:
     """Records own pictures as a subject's, whole."""
     pictures = list_pictures(source.path)
     size = common_size(list(pictures.values()))
     names = [path.name for path in pictures.values()]
     crop = Crop(size, (0, 0, size[1], size[0]), size)
-    write_crop(subject.crop, CropRecord(crop, names, list(names), source={"folder": source.path.name}))
-    get_logger().info(
-        "%d pictures of %dx%d in %s are taken as they are: options have no effect on them",
-        len(names), size[1], size[0], source.path,
-    )  # fmt: skip
+    record = CropRecord(crop, names, list(names), source={"folder": source.path.name})
+    if unread := [name for name in names if Path(name).suffix.lower() not in TRAINERS_READ]:
+        get_logger().warning(
+            "trainers find pictures named %s only, and not %d in %s (%s)",
+            ", ".join(TRAINERS_READ), len(unread), source.path, some_names(unread),
+        )  # fmt: skip
+    _report_as_they_are(source.path, record, config)
+    write_crop(subject.crop, record)
+    return record
 
 
-def is_finished(subject: SubjectFolder, options: Mapping[str, Any], config: CropConfig) -> bool:
-    """Whether crop.json's pictures are there; InputError where they were made with other options, or of another
-    video."""
+def _report_as_they_are(folder: Path, record: CropRecord, config: CropConfig) -> None:
+    """A warning that names the given options without effect on pictures that are taken as they are."""
+    names = ("crop_image", "crop_range", "crop_box", "bbox_scale", "premultiplied", "matting_method", "person")
+    given = [f"--{name}" for name in names if getattr(config, name) != getattr(CropConfig, name)]
+    height, width = record.crop.size
+    if config.image_size not in (CropConfig.image_size, record.crop.size):
+        given.append("--image_size")
+    what = f"{len(record.pictures)} pictures of {width}x{height} in {folder} are taken as they are"
+    if given:
+        has = "have" if len(given) > 1 else "has"
+        get_logger().warning("%s: %s %s no effect on them", what, ", ".join(given), has)
+    else:
+        get_logger().info("%s", what)
+
+
+def finished_pictures(subject: SubjectFolder, options: Mapping[str, Any], config: CropConfig) -> CropRecord | None:
+    """The record of the pictures, if crop.json's pictures are there and are what is asked for; else None. InputError
+    where they were made with other options, or of another video."""
     if not subject.crop.is_file():
-        return False
+        return None
     record = read_crop(subject.crop)
-    there = {path.name for path in list_pictures(subject.image_folder).values()}
     if record.options is None:
-        if there != set(record.pictures):
-            return False
-        get_logger().info("the pictures in %s are taken as they are", subject.image_folder)
-        return True
+        return _finished_as_they_are(subject, record, config)
     _require_same(record, options, subject)
     _require_source(record, subject, config.fps)
-    folders = [subject.path / "image"]
-    if config.matting and config.keep_masks:
-        folders += [subject.mask_folder, subject.class_folder]
-    return all(_holds(folder, record.pictures) for folder in folders)
+    return record if holds(subject.path / "image", record.pictures) else None
 
 
-def _holds(folder: Path, names: list[str]) -> bool:
+def _finished_as_they_are(subject: SubjectFolder, record: CropRecord, config: CropConfig) -> CropRecord | None:
+    folder = subject.image_folder
+    if {path.name for path in list_pictures(folder).values()} != set(record.pictures):
+        return None
+    if not is_prepared(Source(folder, False, record.source), config):
+        return None
+    _report_as_they_are(folder, record, config)
+    return record
+
+
+def holds(folder: Path, names: list[str]) -> bool:
+    """Whether pictures of all these names are there and can be read."""
     return set(names) <= _readable(folder)
 
 
@@ -170,14 +193,19 @@ def _require_source(record: CropRecord, subject: SubjectFolder, fps: float) -> N
     """InputError where what the pictures are made from, or the video's rate, is another one now; it may have gone."""
     name = record.source.get("video") or record.source.get("folder")
     path = subject.path / str(name)
+    if "video" in record.source and not path.exists() and (other := find_video(subject)) is not None:
+        raise InputError(
+            f"expected the pictures in {subject.path / 'image'} to be of the video that is there, {other.name}, found "
+            f"them to be of {name}; remove that video, or {AGAIN}"
+        )
     if path.is_dir() and list_pictures(path):
         now = _of_pictures(path, subject).record
     elif path.is_file():
         now = of_video(path, fps).record
     else:
         return
-    if other := [key for key in now if record.source.get(key) != now[key]]:
-        key = "fps" if "fps" in other else "digest"
+    if differing := [key for key in now if record.source.get(key) != now[key]]:
+        key = "fps" if "fps" in differing else "digest"
         raise InputError(
             f"expected the pictures in {subject.path / 'image'} to be of {name} with {key} {now[key]}, found "
             f"{record.source.get(key)}; give that one, or {AGAIN}"
@@ -185,8 +213,8 @@ def _require_source(record: CropRecord, subject: SubjectFolder, fps: float) -> N
 
 
 def require_no_masks(subject: SubjectFolder) -> None:
-    """InputError where mask/ or seg/ are not those of the pictures that crop.json describes: they would stay."""
-    if subject.crop.is_file():
+    """InputError where mask/ or seg/ are not those of pictures that were made before: they would stay."""
+    if subject.crop.is_file() and read_crop(subject.crop).options is not None:
         return
     for folder in (subject.mask_folder, subject.class_folder):
         if list_pictures(folder):
@@ -202,6 +230,9 @@ def begin(subject: SubjectFolder, source: Source, options: Mapping[str, Any]) ->
     if read_cached(work / "state.json", read_json) != state:
         shutil.rmtree(work, ignore_errors=True)
         write_json(make_folder(work) / "state.json", state)
+    if subject.crop.is_file() and read_crop(subject.crop).options is None:
+        # Of own pictures as they were; what is made of them has another.
+        subject.crop.unlink()
     if not source.is_video and source.path.name == "image":
         # Own pictures are never changed: those that are made take their place, under its name.
         source.path.rename(subject.path / ORIGINAL)
@@ -210,14 +241,25 @@ def begin(subject: SubjectFolder, source: Source, options: Mapping[str, Any]) ->
     return work, source
 
 
-def publish(subject: SubjectFolder, work: Path, record: CropRecord, folders: list[str]) -> None:
-    """Moves what is finished in work to its place; what is there stays. crop.json comes first: pictures without it
-    would be a user's own."""
+def publish(subject: SubjectFolder, work: Path, record: CropRecord, folders: list[str], made_by: str | None) -> None:
+    """Moves what is finished in work to its place; what is there stays, but for class maps that were made in another
+    way than made_by says. crop.json comes first: pictures without it would be a user's own."""
     if not subject.crop.is_file():
         write_crop(subject.crop, record)
     for name in folders:
+        if name == "seg" and made_by is not None:
+            _record_class_maps(subject, record, made_by)
         _move(work / name, subject.path / name)
     shutil.rmtree(work)
+
+
+def _record_class_maps(subject: SubjectFolder, record: CropRecord, made_by: str) -> None:
+    """image/ and mask/ are in their places. Maps that nothing is recorded of are another tool's, and stay so."""
+    folder = subject.class_folder
+    if recorded_parsing(folder) is None and list_pictures(folder):
+        return
+    pictures = {Path(name).stem: subject.path / "image" / name for name in record.pictures}
+    begin_maps(pictures, {name: subject.mask_folder / f"{name}.png" for name in pictures}, folder, made_by)
 
 
 def _move(source: Path, target: Path) -> None:

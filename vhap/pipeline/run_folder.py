@@ -58,13 +58,18 @@ def finished_run(config: TrackConfig, changed_ns: int = 0) -> Path | None:
     """
     for folder in reversed(runs_in(config.exp.output_folder)):
         if checkpoint_in(folder) and same_options(folder, config) and result_epochs(folder):
-            if _began_ns(folder) < changed_ns:
-                return None
-            try:
-                return folder if load_checkpoint(folder, torch.device("cpu")).finished else None
-            except (InputError, OtherVersionError):
-                return None
+            return folder if _began_ns(folder) >= changed_ns and is_finished(folder) else None
     return None
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a run folder was tracked to its end, by its own checkpoint and result."""
+    if not (checkpoint_in(folder) and result_epochs(folder)):
+        return False
+    try:
+        return load_checkpoint(folder, torch.device("cpu")).finished
+    except (InputError, OtherVersionError):
+        return False
 
 
 def _began_ns(folder: Path) -> int:

@@ -76,7 +76,6 @@ def run(config: TrackConfig, lines: Sequence[str] = ()) -> Path:
     lines: what the log is to say first, of options that were not taken as they were typed.
     """
     check_options(config)
-    torch.manual_seed(config.seed)
     asked = config
     config = spelt_out(config)
     device = choose_device(config.device)
@@ -217,6 +216,7 @@ def track_into(
     """Runs the stages, from a checkpoint on where there is one, and writes everything into the run folder."""
     log = get_logger()
     log.info("%d frames of %s, head %s, %s", len(capture.timestep_ids), config.data.sequence, head.identity, device)
+    log.info("run folder %s", folder)
     started = time.monotonic()
     earlier = checkpoint
     if earlier is None and config.begin_stage is not None and config.model.flame_params_path is None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from vhap.util.commands import command
 from vhap.util.errors import InputError, shown
 from vhap.util.files import read_json, write_text
 
@@ -81,15 +82,16 @@ class FlameParams:
     frames: tuple[FlameFrame, ...]
 
 
-def write_codes(path: Path, codes: Mapping[str, HeadCode]) -> bool:
-    """As `write_if_changed`. codes: by the pictures' file names."""
+def codes_text(codes: Mapping[str, HeadCode]) -> str:
+    """A code.json. codes: by the pictures' file names."""
     content = {name: {key: [_list(getattr(code, key))] for key in CODE_SIZES} for name, code in codes.items()}
-    return write_if_changed(path, content)
+    return json.dumps(content, allow_nan=False) + "\n"
 
 
 def read_codes(path: Path) -> dict[str, HeadCode]:
     """InputError where the file is not DECA's."""
-    entries, remedy = _object(read_json(path), path, "code.json"), "write it anew by demo_reconstruct.py, or remove it"
+    entries = _object(read_json(path), path, "code.json")
+    remedy = f"write it anew by `{command('demo-reconstruct')}`, or remove it"
     codes = {}
     for name, entry in entries.items():
         fields = _object(entry, path, f"the code of {name}")
@@ -122,7 +124,8 @@ def write_tracked_params(path: Path, params: TrackedParams) -> bool:
 
 def read_tracked_params(path: Path) -> TrackedParams:
     """InputError where keys are missing or have other shapes. Lids are taken as [l, r] as well."""
-    content, remedy = _object(read_json(path), path, "tracked_params.json"), "write it anew by optimize.py"
+    content = _object(read_json(path), path, "tracked_params.json")
+    remedy = f"write it anew by `{command('optimize')}`"
     top = ("world_mat", "intrinsics", "shapecode")
     frames = {}
     for name, entry in content.items():
@@ -158,7 +161,8 @@ def write_flame_params(path: Path, params: FlameParams) -> bool:
 
 def read_flame_params(path: Path) -> FlameParams:
     """InputError where keys are missing or have other shapes."""
-    content, remedy = _object(read_json(path), path, "flame_params.json"), "write it anew by optimize.py"
+    content = _object(read_json(path), path, "flame_params.json")
+    remedy = f"write it anew by `{command('optimize')}`"
     frames = content.get("frames")
     if not isinstance(frames, list):
         raise InputError(f"expected a list `frames` in {path}, found {shown(frames)}; {remedy}")
@@ -172,7 +176,7 @@ def read_flame_params(path: Path) -> FlameParams:
 def read_shape_params(path: Path) -> np.ndarray:
     """(S,) the shape in a flame_params.json. InputError where there is none."""
     content = _object(read_json(path), path, "flame_params.json")
-    return numbers(content, "shape_params", (None,), str(path), "write it anew by optimize.py")
+    return numbers(content, "shape_params", (None,), str(path), f"write it anew by `{command('optimize')}`")
 
 
 def write_if_changed(path: Path, content: Any) -> bool:

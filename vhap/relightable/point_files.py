@@ -11,6 +11,7 @@ import numpy as np
 from msgspec import Meta
 
 from vhap.data.pictures import natural_order, some_names
+from vhap.util.commands import command
 from vhap.util.errors import InputError
 from vhap.util.files import read_json, write_text
 from vhap.util.log import get_logger
@@ -50,10 +51,10 @@ def read_keypoints(path: Path, pictures: Iterable[str] | None = None) -> Points:
         if found and len(found) != KEYPOINTS:
             raise InputError(
                 f"expected {KEYPOINTS} points [x, y], null or [] for {name} in {path}, found {len(found)}; "
-                "run keypoint_detector.py to detect them again"
+                f"run `{command('keypoint-detector')}` to detect them again"
             )
     points = {name: np.array(found, float) if found else None for name, found in content.items()}
-    return _of_pictures(points, pictures, path, "keypoint_detector.py")
+    return _of_pictures(points, pictures, path, "keypoint-detector")
 
 
 def read_irises(path: Path, pictures: Iterable[str] | None = None) -> Points:
@@ -65,7 +66,7 @@ def read_irises(path: Path, pictures: Iterable[str] | None = None) -> Points:
         if found and len(found) != 4:
             raise InputError(
                 f"expected [xa, ya, xb, yb], null or [] for {name} in {path}, found {len(found)} numbers; "
-                "run iris.py to detect them again"
+                f"run `{command('iris')}` to detect them again"
             )
     values = list(content.values())
     repeated = {name for name, before, found in zip(list(content)[1:], values, values[1:]) if found and found == before}
@@ -78,15 +79,15 @@ def read_irises(path: Path, pictures: Iterable[str] | None = None) -> Points:
         name: np.array(found, float).reshape(2, 2) if found and name not in repeated else None
         for name, found in content.items()
     }
-    return _of_pictures(points, pictures, path, "iris.py")
+    return _of_pictures(points, pictures, path, "iris")
 
 
-def _of_pictures(points: Points, pictures: Iterable[str] | None, path: Path, command: str) -> Points:
+def _of_pictures(points: Points, pictures: Iterable[str] | None, path: Path, made_by: str) -> Points:
     fractions = [name for name, found in points.items() if found is not None and 0 <= found.min() <= found.max() <= 1]
     if fractions and len(fractions) == sum(found is not None for found in points.values()):
         raise InputError(
             f"expected pixels in {path}, found numbers from 0 to 1 in all pictures; scale them by the pictures' width "
-            f"and height, or run {command}"
+            f"and height, or run `{command(made_by)}`"
         )
     if pictures is None:
         return points
@@ -95,7 +96,7 @@ def _of_pictures(points: Points, pictures: Iterable[str] | None, path: Path, com
     if absent := [name for name in names if keys[name] not in points]:
         raise InputError(
             f"expected an entry of every picture in {path}, found none of {len(absent)} ({some_names(absent)}); run "
-            f"{command} again"
+            f"`{command(made_by)}` again"
         )
     return {name: points[keys[name]] for name in names}
 

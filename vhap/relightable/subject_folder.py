@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from vhap.data.pictures import natural_order
+from vhap.data.pictures import list_pictures
+from vhap.util.commands import command
 from vhap.util.errors import InputError
 
-PICTURES = (".png", ".jpg", ".bmp")
+TRAINERS_READ = (".png", ".jpg", ".bmp")
+"""Suffixes of pictures; others trainers do not find."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,10 @@ class SubjectFolder:
     def pictures(self) -> dict[str, Path]:
         """File name -> picture, in natural order. InputError where there are none."""
         folder = self.image_folder
-        found = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES] if folder.is_dir() else []
-        pictures = {path.name: path for path in sorted(found, key=lambda path: natural_order(path.name))}
-        pictures = {name: path for name, path in pictures.items() if not name.startswith(".")}
+        pictures = {path.name: path for path in list_pictures(folder).values()}
         if not pictures:
             raise InputError(
-                f"expected pictures in {folder}, found none; make them by crop_and_matting.py, or name the subject's "
-                "folder"
+                f"expected pictures in {folder}, found none; make them by `{command('crop-and-matting')}`, or "
+                "name the subject's folder"
             )
         return pictures

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
+from vhap.util.log import log_to_stderr
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -30,7 +32,16 @@ LESS_MEMORY = (
 )
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "Insufficient memory", "out of memory")
 
-_short = reprlib.Repr()
+
+class _Short(reprlib.Repr):
+    def repr1(self, x: Any, level: int) -> str:
+        # numpy 2 writes np.float64(0.5), which is no value that a user typed or a file holds.
+        if type(x).__module__ == "numpy" and getattr(x, "shape", None) == ():
+            x = x.item()
+        return super().repr1(x, level)
+
+
+_short = _Short()
 _short.maxstring = _short.maxother = _short.maxlong = LONGEST_VALUE
 _short.maxlist = _short.maxtuple = _short.maxdict = _short.maxset = 6
 _short.maxlevel = 3
@@ -56,11 +67,12 @@ def as_one_line(text: str) -> str:
 
 def exits_cleanly(main: Callable[P, R]) -> Callable[P, R]:
     """Turns bad input, and what the machine refuses (disk, rights, memory), into one line on stderr and exit status 2;
-    other errors keep their traceback."""
+    other errors keep their traceback. The log goes to stderr."""
 
     @functools.wraps(main)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         _print_any_name()
+        log_to_stderr()
         try:
             return main(*args, **kwargs)
         except KeyboardInterrupt:
@@ -83,6 +95,10 @@ def explained(error: Exception) -> str | None:
     """The line for an error that is no fault of the program; None for all others."""
     if isinstance(error, InputError):
         return str(error)
+    if isinstance(error, ImportError):
+        from vhap.util.optional import failed_import
+
+        return failed_import(error)
     if isinstance(error, OSError) and error.errno is not None:
         at = f" at {error.filename}" if error.filename else ""
         return f"expected the system to allow it, found {error.strerror} (errno {error.errno}){at}; {_remedy(error)}"

@@ -10,14 +10,33 @@ LOGGER_NAME = "vhap"
 
 
 def get_logger() -> logging.Logger:
+    """The package's logger. A program that imports the package decides where its lines go; `log_to_stderr` is for
+    commands."""
     logger = logging.getLogger(LOGGER_NAME)
-    if not logger.handlers:
-        handler = logging.StreamHandler(sys.stderr)
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)
+    return logger
+
+
+def log_to_stderr() -> None:
+    """Lines on stderr, as commands print them. Once for each process."""
+    logger = get_logger()
+    if not any(isinstance(handler, _StderrHandler) for handler in logger.handlers):
+        handler = _StderrHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
         logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
         logger.propagate = False
-    return logger
+
+
+class _StderrHandler(logging.StreamHandler):
+    """Writes to what stderr is at the time of a line, which a caller may have replaced since."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self):  # pyright: ignore[reportIncompatibleVariableOverride]
+        return sys.stderr
 
 
 def log_to_file(path: Path) -> logging.Handler:

@@ -3,7 +3,7 @@ from dataclasses import fields, replace
 
 import pytest
 import torch
-from tracked_heads import exact_problem, moving_params, still_params
+from tracked_heads import builtin_head, exact_problem, landmarks_px, moving_params, problem_of, still_params
 
 from vhap.tracking.landmarks.first_guess import (
     choose_frames,
@@ -12,6 +12,7 @@ from vhap.tracking.landmarks.first_guess import (
     guess_from_landmarks,
     pose_from_landmarks,
 )
+from vhap.tracking.landmarks.solver import landmark_cost
 from vhap.tracking.params import PER_FRAME, TrackParams
 
 SIZE = (512, 512)
@@ -38,6 +39,28 @@ def test_a_profile_is_followed_through_expressions_and_another_identity():
     guess = guess_from_landmarks(exact_problem(truth, SIZE), still_params(3), 3)
     yaw = guess.params.rotation[:, 1] + guess.params.neck_pose[:, 1]
     torch.testing.assert_close(yaw, truth.rotation[:, 1], atol=math.radians(6), rtol=0)
+
+
+@pytest.mark.parametrize("frames", [1, 5])
+@pytest.mark.parametrize("start", ["true", "wrong"])
+def test_where_shape_and_expression_begin_is_no_matter(frames, start):
+    """So estimates of them by other tools (code.json of DECA) are not needed, however good they are."""
+    truth = moving_params(frames)
+    noise = torch.randn(landmarks_px(truth, SIZE).shape, generator=torch.Generator().manual_seed(0))
+    problem = problem_of(builtin_head(), landmarks_px(truth, SIZE) + 2 * noise, SIZE)
+    plain = still_params(frames)
+    others = truth if start == "true" else moving_params(frames, seed=7)
+    factor = 1 if start == "true" else -3
+    begun = replace(
+        plain,
+        shape=factor * others.shape,
+        expr=factor * others.expr,
+        jaw_pose=others.jaw_pose,
+        neck_pose=others.neck_pose,
+    )
+    assert float(landmark_cost(problem, begun).sum()) != float(landmark_cost(problem, plain).sum())
+    costs = [float(landmark_cost(problem, guess_from_landmarks(problem, at, 3).params).sum()) for at in (plain, begun)]
+    assert costs[1] == pytest.approx(costs[0], rel=2e-3)
 
 
 def test_without_any_detection_nothing_changes():

@@ -308,6 +308,7 @@ def test_turning_points_aside_does_not_make_them_count_less(monkeypatch):
     solved(problem_of(truth), perturbed(truth), 3)
     task, first = looks[0]
     later = [state for other, state in looks if other.counts is task.counts][-1]
+    assert later.glances
     for place, seen in later.glances.items():
         assert torch.equal(seen.counts.facing, first.glances[place].counts.facing)
         frame, camera = place

@@ -156,7 +156,7 @@ class FlameProvider:
     """Meshes of a tracking: 5023 vertices in the world of the cameras, without teeth.
 
     head: FLAME 2023, whose teeth are left out where it has them; None takes the file that VHAP_FLAME_MODEL names or
-    that is in asset/flame. Its joints do not move with the expression, as the FLAME paper has it. Implementations that
+    an asset folder holds. Its joints do not move with the expression, as the FLAME paper has it. Implementations that
     take them from the face with its expression place jaw and eyes slightly differently where these are turned.
     """
 
