@@ -465,8 +465,11 @@ def test_another_video_in_place_of_the_one_that_has_gone(subject):
 
 
 def test_masks_asked_for_after_a_kill_without_them(subject, monkeypatch):
-    monkeypatch.setattr(relightable_crop, "publish", lambda *_: pytest.fail("killed"))
-    with pytest.raises(pytest.fail.Exception):
+    def killed(*_) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(relightable_crop, "publish", killed)
+    with pytest.raises(KeyboardInterrupt):
         relightable_crop.run(config(subject, **{**WHOLE, "keep_masks": False}))
     monkeypatch.setattr(relightable_crop, "publish", relightable_source.publish)
     relightable_crop.run(config(subject, **WHOLE))

