@@ -22,6 +22,7 @@ from vhap.model.texture import region_texture
 from vhap.pipeline.captures import (
     cameras_in,
     find_tracked_world,
+    knows_cameras,
     only_agreeing_views,
     open_capture,
     unit_is_unknown,
@@ -57,7 +58,14 @@ from vhap.tracking.history import LossHistory
 from vhap.tracking.landmarks.first_guess import FirstGuess, guess_from_landmarks
 from vhap.tracking.landmarks.motion import Spreads
 from vhap.tracking.landmarks.problem import LandmarkProblem, landmark_prior
-from vhap.tracking.light_file import LIGHT_FILE, LightOrigin, light_in_tracked_axes, read_light, write_light
+from vhap.tracking.light_file import (
+    LIGHT_FILE,
+    LightOrigin,
+    light_in_tracked_axes,
+    read_light,
+    require_axes,
+    write_light,
+)
 from vhap.tracking.loop import Tracker
 from vhap.tracking.params import TrackParams, initial_params, to_result
 from vhap.tracking.scene import Scene, emphasis
@@ -86,6 +94,8 @@ def run(config: TrackConfig, lines: Sequence[str] = ()) -> Path:
             f"expected --begin_timestep below the {count} frames of {capture.folder}, found {config.begin_timestep}; "
             "correct it"
         )
+    if config.model.light_path is not None:
+        require_axes(config.model.light_path, knows_cameras(capture))
     head = open_textured_head(config, capture, device)
     stages = wanted_stages(config, build_stages(config))
     pictures = all_small_pictures(config.data)
@@ -133,10 +143,11 @@ def check_options(config: TrackConfig) -> None:
         raise InputError("expected landmarks, from which tracking starts, found --data.no-use-landmark; leave it out")
     model = config.model
     if model.light_path is not None:
-        if config.render.lighting_type == "constant" or not config.exp.photometric:
+        constant = config.render.lighting_type == "constant"
+        if constant or not config.exp.photometric:
+            found = "--render.lighting_type constant" if constant else "--exp.no_photometric"
             raise InputError(
-                "expected harmonics fitted to pictures with --model.light_path, found --render.lighting_type constant "
-                "or --exp.no_photometric; leave one of them out"
+                f"expected harmonics fitted to pictures with --model.light_path, found {found}; leave one of them out"
             )
         read_light(model.light_path)
     if (model.fix_shape or model.fix_offset or model.fix_texture) and model.flame_params_path is None:
@@ -318,9 +329,6 @@ def build_tracker(
         params = with_person_of(params, saved)
         if config.begin_stage is not None:
             params = with_motion_of(params, saved, capture.timestep_ids)
-    if config.model.light_path is not None:
-        lights = light_in_tracked_axes(config.model.light_path, T_tracked_given)
-        params = replace(params, lights=lights.to(params.lights))
     tracker = Tracker(
         config=config,
         scene=scene,
@@ -333,6 +341,9 @@ def build_tracker(
     )
     if checkpoint is not None:
         tracker.resume(checkpoint)
+    if config.model.light_path is not None:
+        lights = light_in_tracked_axes(config.model.light_path, T_tracked_given)
+        tracker.params = replace(tracker.params, lights=lights.to(tracker.params.lights))
     return tracker
 
 

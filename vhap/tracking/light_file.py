@@ -22,6 +22,9 @@ CONVENTION = (
     "normal is the picture's value; (sqrt(4 pi), 0, ...) shades with 1"
 )
 ORDER = ["1", "y", "z", "x", "xy", "yz", "3zz-1", "xz", "xx-yy"]
+AMBIENT_SHADING = 1 / (4 * np.pi) ** 0.5
+"""Mean shading over all directions by a first coefficient of 1."""
+DARKEST, BRIGHTEST = 0.2, 5.0
 Axes = Literal["tracked", "given"]
 """tracked: of the run's result, x right, y up, z towards the camera. given: of the calibration's own world."""
 _Coefficient = Annotated[float, msgspec.Meta(ge=-MOST_LIGHT, le=MOST_LIGHT)]
@@ -67,28 +70,42 @@ def write_light(path: Path, lights: Tensor, origin: LightOrigin, T_tracked_given
 
 
 def read_light(path: Path) -> tuple[Tensor, Axes]:
-    """(9, 3) float64, and the axes that they are in. InputError in one line where it is not such a file, or where a
-    channel has no light at all."""
+    """(9, 3) float64, and the axes that they are in. InputError in one line where it is not such a file, where a
+    channel has no light at all, and where its light is of another scale."""
+    if path.is_dir():
+        raise InputError(f"expected a light.json at {path}, found a folder; name the file in it")
     content: _File = read_json(path, _File)
     lights = torch.tensor(content["coefficients"], dtype=torch.float64)
     if not bool((lights[0] > 0).all()):
         raise InputError(
             f"expected a first coefficient above 0 for each channel in {path}, found {lights[0].tolist()}; correct it"
         )
+    brightness = float(lights[0].mean() * AMBIENT_SHADING)
+    if not DARKEST <= brightness <= BRIGHTEST:
+        raise InputError(
+            f"expected a mean shading of {DARKEST} to {BRIGHTEST} over all directions in {path}, since a picture shows "
+            f"the albedo where it is 1, found {brightness:.3g}; scale the coefficients"
+        )
     return lights, content["axes"]
+
+
+def require_axes(path: Path, cameras_known: bool) -> None:
+    """InputError where the file's axes are others than those of a recording with, or without, known cameras."""
+    _, axes = read_light(path)
+    expected: Axes = "given" if cameras_known else "tracked"
+    if axes != expected:
+        cameras = "with" if cameras_known else "without"
+        raise InputError(
+            f'expected "axes": "{expected}" in {path} for a recording {cameras} known cameras, found "{axes}"; '
+            "turn the coefficients into those axes"
+        )
 
 
 def light_in_tracked_axes(path: Path, T_tracked_given: np.ndarray | None) -> Tensor:
     """(9, 3) float32 of a file. T_tracked_given (4, 4): where the calibration's world lies; None without known cameras.
     InputError where the file's axes are others than the cameras'."""
-    lights, axes = read_light(path)
-    expected: Axes = "tracked" if T_tracked_given is None else "given"
-    if axes != expected:
-        cameras = "without" if T_tracked_given is None else "with"
-        raise InputError(
-            f'expected "axes": "{expected}" in {path} for a recording {cameras} known cameras, found "{axes}"; '
-            "turn the coefficients into those axes"
-        )
+    require_axes(path, T_tracked_given is not None)
+    lights, _ = read_light(path)
     if T_tracked_given is not None:
         lights = rotated_lights(lights, _turn(T_tracked_given))
     return lights.float()

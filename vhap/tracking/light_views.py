@@ -1,4 +1,4 @@
-"""What pictures show of the head's vertices, and the light that this tells."""
+"""What pictures show of the head's vertices, and the light that explains it."""
 
 from __future__ import annotations
 

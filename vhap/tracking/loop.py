@@ -372,7 +372,8 @@ class Tracker:
     def _rest(self, stage: Stage) -> bool:
         """Nothing moves: the texture alone is taken anew, in what counts as one epoch."""
         if stage.epochs is not None:
-            self._sharpen_texture() if stage.bake == "all" else None
+            if stage.bake == "all":
+                self._sharpen_texture()
             self._tell_epoch(1)
         return True
 
