@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from vhap.config.track import ModelConfig, TrackConfig, usual_weights, with_know
 from vhap.data.plausible import FaceError
 from vhap.data.results import TrackResult, load_result, result_epochs, result_path, save_result
 from vhap.data.sample import Capture
+from vhap.data.sequence_folder import find_folder
 from vhap.model.head import HeadModel, landmark_head, pose
 from vhap.model.texture import region_texture
 from vhap.pipeline.captures import (
@@ -119,8 +121,13 @@ def run(config: TrackConfig, lines: Sequence[str] = ()) -> Path:
 
 
 def spelt_out(config: TrackConfig) -> TrackConfig:
-    """The options as config.yml keeps them: the head's files by name, and what counts as hidden."""
-    return with_known_occlusions(replace(config, model=resolved(config.model)))
+    """The options as config.yml keeps them: the head's files by name, the recording by its folder's whole name, and
+    what counts as hidden."""
+    data = config.data
+    if isinstance(data, DataConfig | MultiviewDataConfig):
+        folder = find_folder(data.root_folder, data.sequence)
+        data = replace(data, sequence=str(folder.relative_to(data.root_folder)))
+    return with_known_occlusions(replace(config, data=data, model=resolved(config.model)))
 
 
 def run_once(config: TrackConfig, changed_ns: int = 0) -> Path:
@@ -266,10 +273,11 @@ def track_into(
         save_result(path, result)
         write_evaluation_folder(replace(scene, result=result))
 
+    board = TensorBoard(folder, config.log)
     tracker.callbacks = (
         StageProgress(),
         times,
-        TensorBoard(folder, config.log),
+        board,
         TrainPictures(folder / "train", config.log),
         LossHistory(folder / "losses.json", tracker.energy.weight_of),
         LightWriter(folder / LIGHT_FILE, tracker.scene.T_tracked_given),
@@ -279,7 +287,8 @@ def track_into(
     if config.model.light_path is not None:
         write_light(folder / LIGHT_FILE, tracker.params.lights, LightOrigin("given"), tracker.scene.T_tracked_given)
     times.tell()
-    tracker.run(stages)
+    with closing(board):
+        tracker.run(stages)
     if result_epochs(folder):
         report_lost(load_result(result_path(folder)))
 

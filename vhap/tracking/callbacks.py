@@ -99,6 +99,10 @@ class TensorBoard(Callback):
     def on_stage_end(self, stage: Stage, params: TrackParams) -> None:
         self.writer.flush()
 
+    def close(self) -> None:
+        """Ends the thread that writes."""
+        self.writer.close()
+
 
 class TrainPictures(Callback):
     """Input, render and error of a few pictures in `train/`, every interval_media steps that render (0: none)."""
