@@ -104,7 +104,9 @@ def state(folder):
 
 def test_all_that_is_asked_for(subject):
     assert relightable_crop.run(config(subject, **WHOLE)) == subject
-    assert sorted(os.listdir(subject)) == ["anna.mp4", "crop.json", "image", "mask", "seg", "seg.json"]
+    assert sorted(os.listdir(subject)) == [
+        ".made_from.jsonl", "anna.mp4", "crop.json", "image", "mask", "seg", "seg.json",
+    ]  # fmt: skip
     names = [f"{index:05d}.png" for index in range(COUNT)]
     for folder in ("image", "mask", "seg"):
         assert sorted(os.listdir(subject / folder)) == names

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 
 from vhap.config.relightable import AlbedoConfig, OptimizeConfig
-from vhap.data.pictures import write_picture
 from vhap.data.results import result_path
 from vhap.pipeline import track
-from vhap.pipeline.albedo_record import albedo_work, target_of
+from vhap.pipeline.albedo_record import albedo_work
 from vhap.pipeline.heads import resolved
 from vhap.pipeline.light_of_run import light_of_run
 from vhap.pipeline.relightable_capture import SubjectCapture, subject_capture
@@ -68,7 +67,7 @@ def run(config: AlbedoConfig) -> Path:
             lights = light_of_run(scene)
             work.begin()
             for name in progress(work.missing, "albedo"):
-                write_picture(target_of(config, name), make(scene, rows[name], lights))
+                work.write(name, make(scene, rows[name], lights))
     return config.output_dir
 
 

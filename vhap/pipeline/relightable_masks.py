@@ -19,7 +19,7 @@ from vhap.data.pictures import common_size, list_pictures, read_alpha
 from vhap.data.provenance import Provenance
 from vhap.detect.mediapipe_landmarks import POINT_COUNT
 from vhap.detect.weights import FACE_PARSING, weights_if_there
-from vhap.pipeline.class_map_record import recorded_parsing, stale_maps
+from vhap.pipeline.class_map_record import recorded_parsing, report_foreign, stale_maps
 from vhap.pipeline.parsed_clothes import ParsedClothes, learn_from_some, with_clothes
 from vhap.pipeline.relightable_capture import subject_capture
 from vhap.pipeline.relightable_files import RUNS
@@ -84,6 +84,7 @@ def complete_masks(subject: SubjectFolder, record: CropRecord, config: CropConfi
         write_alpha_maps(pictures, subject.mask_folder, subject.path)
     elif run is None:
         _require_way(subject, config)
+        report_foreign(pictures, subject.class_folder)
         return
     alphas = {name: subject.mask_folder / f"{name}.png" for name in pictures}
     if run is None:
@@ -100,6 +101,7 @@ def complete_masks(subject: SubjectFolder, record: CropRecord, config: CropConfi
     with_networks = config.parsing == "auto" and before != mesh_identity(run)
     identity = mesh_identity(run, with_networks)
     if not stale_maps(pictures, alphas, subject.class_folder, identity):
+        report_foreign(pictures, subject.class_folder)
         return
     mesh = MeshParser(open_run(run), with_networks=with_networks)
     points = known_points(subject, pictures)

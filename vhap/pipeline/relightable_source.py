@@ -17,7 +17,7 @@ from vhap.data.pictures import common_size, list_pictures, picture_size, some_na
 from vhap.data.provenance import Provenance
 from vhap.data.rig_extraction import VIDEO_SUFFIXES
 from vhap.data.video import extraction_rate, probe_video
-from vhap.pipeline.class_map_record import begin_maps, recorded_parsing
+from vhap.pipeline.class_map_record import begin_maps, recorded_parsing, remember_maps
 from vhap.relightable.crop import Crop
 from vhap.relightable.crop_file import CropRecord, read_crop, write_crop
 from vhap.relightable.subject_folder import TRAINERS_READ, SubjectFolder
@@ -248,18 +248,19 @@ def publish(subject: SubjectFolder, work: Path, record: CropRecord, folders: lis
         write_crop(subject.crop, record)
     for name in folders:
         if name == "seg" and made_by is not None:
-            _record_class_maps(subject, record, made_by)
+            _record_class_maps(subject, record, made_by, work / name)
         _move(work / name, subject.path / name)
     shutil.rmtree(work)
 
 
-def _record_class_maps(subject: SubjectFolder, record: CropRecord, made_by: str) -> None:
+def _record_class_maps(subject: SubjectFolder, record: CropRecord, made_by: str, made: Path) -> None:
     """image/ and mask/ are in their places. Maps that nothing is recorded of are another tool's, and stay so."""
     folder = subject.class_folder
     if recorded_parsing(folder) is None and list_pictures(folder):
         return
     pictures = {Path(name).stem: subject.path / "image" / name for name in record.pictures}
-    begin_maps(pictures, {name: subject.mask_folder / f"{name}.png" for name in pictures}, folder, made_by)
+    alphas = {name: subject.mask_folder / f"{name}.png" for name in pictures}
+    remember_maps(begin_maps(pictures, alphas, folder, made_by), made)
 
 
 def _move(source: Path, target: Path) -> None:
