@@ -38,8 +38,7 @@ def run(config: AlbedoConfig) -> Path:
     """Writes the albedo pictures that are missing, or of other pictures or another fit, and returns their folder.
     InputError where there are no pictures. What another tool made is kept.
 
-    The subject's newest finished run of these pictures is taken, whatever its head; else they are tracked. Neither
-    counts for a network.
+    The run is `finished_subject_run`'s, whatever its head; without one they are tracked. Neither counts for a network.
     """
     check_options(config)
     subject = subject_of_pictures(config.input_dir, "--input_dir")
@@ -92,7 +91,7 @@ def wanted_names(names: list[str], interval: int) -> list[str]:
 
 
 def run_of(config: AlbedoConfig, subject: SubjectFolder, capture: SubjectCapture) -> Path:
-    """The newest finished run of these pictures, else a new one, where readers of optimize.py's do not find it."""
+    """The finished run of these pictures, else a new one, where readers of optimize.py's do not find it."""
     found = finished_subject_run(subject, capture)
     if found is not None:
         return found
