@@ -466,6 +466,30 @@ def test_another_video_in_place_of_the_one_that_has_gone(subject):
         relightable_crop.run(config(subject, **WHOLE))
 
 
+@pytest.mark.parametrize("last", ["image", "seg"])
+def test_work_that_a_kill_left_goes_when_all_is_in_its_place(subject, monkeypatch, last):
+    """Killed at the end of publishing, and before the masks were in their place."""
+    move = relightable_source._move
+
+    def moved(source, target) -> None:
+        move(source, target)
+        if target.name == last:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(relightable_source, "_move", moved)
+    with pytest.raises(KeyboardInterrupt):
+        relightable_crop.run(config(subject, **WHOLE))
+    monkeypatch.setattr(relightable_source, "_move", move)
+    before = {path: found for path, found in state(subject).items() if ".crop" not in path.parts}
+    assert (subject / ".crop").is_dir()
+    relightable_crop.run(config(subject, **{**WHOLE, "keep_masks": False}))
+    assert (subject / ".crop").is_dir() == (last == "image")
+    relightable_crop.run(config(subject, **WHOLE))
+    assert not (subject / ".crop").exists()
+    assert before.items() <= state(subject).items()
+    assert len(list_pictures(subject / "seg")) == COUNT
+
+
 def test_masks_asked_for_after_a_kill_without_them(subject, monkeypatch):
     def killed(*_) -> None:
         raise KeyboardInterrupt

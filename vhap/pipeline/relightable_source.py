@@ -27,6 +27,7 @@ from vhap.util.files import make_folder, read_json, write_json
 from vhap.util.log import get_logger
 
 WORK = ".crop"
+MADE = ("image", "mask", "seg")
 ORIGINAL = "original"
 AGAIN = "remove image/, mask/, seg/, albedo/ and crop.json there to make them again"
 AUTO = "auto"
@@ -251,6 +252,15 @@ def publish(subject: SubjectFolder, work: Path, record: CropRecord, folders: lis
             _record_class_maps(subject, record, made_by, work / name)
         _move(work / name, subject.path / name)
     shutil.rmtree(work)
+
+
+def remove_finished_work(subject: SubjectFolder) -> None:
+    """Removes the folder of work of a run that was killed when all was in its place. What lies there and has no place
+    yet, a run that asks for it goes on with."""
+    work = subject.path / WORK
+    if work.is_dir() and all(_readable(work / name) <= _readable(subject.path / name) for name in MADE):
+        shutil.rmtree(work)
+        get_logger().info("removed %s, which a killed run had left", work)
 
 
 def _record_class_maps(subject: SubjectFolder, record: CropRecord, made_by: str, made: Path) -> None:
