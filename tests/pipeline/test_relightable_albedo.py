@@ -166,6 +166,18 @@ def test_other_folders_are_one_line(config, tmp_path):
         relightable_albedo.run(replace(config, image_interval=3))
 
 
+def test_options_of_a_network_without_one_are_a_line_each(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(relightable_albedo, "get_logger", lambda: logging.getLogger("albedo"))
+    given = AlbedoConfig(tmp_path, tmp_path, allow_unknown_weights=True, model_size=64, batch_size=10)
+    relightable_albedo.check_options(given)
+    names = ("allow_unknown_weights", "model_size", "batch_size")
+    assert caplog.messages == [f"--{name} has no effect without --model_dir" for name in names]
+    caplog.clear()
+    relightable_albedo.check_options(replace(given, model_dir=tmp_path))
+    relightable_albedo.check_options(AlbedoConfig(tmp_path, tmp_path))
+    assert not caplog.messages
+
+
 def test_shading_goes_on_beside_the_head():
     mask = np.zeros((20, 20), bool)
     mask[8:12, 8:12] = True

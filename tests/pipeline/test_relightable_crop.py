@@ -436,6 +436,9 @@ def test_options_without_effect_on_pictures_with_alpha_are_named(tmp_path, caplo
         caplog.clear()
         relightable_crop.run(config(subject, matting=True, crop_image=True, bbox_scale=3.0))
         assert "--crop_image, --bbox_scale, --image_size have no effect on them" in caplog.text
+        caplog.clear()
+        relightable_crop.run(replace(CropConfig(subject.parent, "insta", matting=True), mask_clothes=False, fps=5))
+        assert "are taken as they are: --fps, --mask_clothes have no effect on them" in caplog.text
 
 
 @pytest.mark.parametrize("suffix", [".jpeg", ".bmp", ".tif"])

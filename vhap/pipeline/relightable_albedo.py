@@ -71,11 +71,14 @@ def run(config: AlbedoConfig) -> Path:
 
 
 def check_options(config: AlbedoConfig) -> None:
-    """InputError for options that do not go together; a line for one without effect."""
+    """InputError for options that do not go together; a line for each without effect."""
     if config.model_dir is not None and config.method != "picture":
         raise InputError(f"expected --method {config.method} or --model_dir, found both; leave out one of them")
     if config.ddim is not None:
         get_logger().warning("--ddim %d has no effect: a network of --model_dir holds its own steps", config.ddim)
+    for name in ("allow_unknown_weights", "model_size", "batch_size"):
+        if config.model_dir is None and getattr(config, name) != getattr(AlbedoConfig, name):
+            get_logger().warning("--%s has no effect without --model_dir", name)
 
 
 def wanted_names(names: list[str], interval: int) -> list[str]:

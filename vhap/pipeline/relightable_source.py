@@ -131,7 +131,8 @@ def take_as_they_are(subject: SubjectFolder, source: Source, config: CropConfig)
 
 def _report_as_they_are(folder: Path, record: CropRecord, config: CropConfig) -> None:
     """A warning that names the given options without effect on pictures that are taken as they are."""
-    names = ("crop_image", "crop_range", "crop_box", "bbox_scale", "premultiplied", "matting_method", "person")
+    names = ("fps", "crop_image", "mask_clothes", "crop_range", "crop_box", "bbox_scale", "premultiplied")
+    names += ("matting_method", "person")
     given = [f"--{name}" for name in names if getattr(config, name) != getattr(CropConfig, name)]
     height, width = record.crop.size
     if config.image_size not in (CropConfig.image_size, record.crop.size):
