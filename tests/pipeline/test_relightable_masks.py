@@ -250,6 +250,28 @@ def test_pictures_that_are_taken_as_they_are_get_masks(root: Path, tmp_path: Pat
     assert state(subject.path) == before
 
 
+@pytest.mark.parametrize("tracked", [True, False])
+def test_masks_of_another_tool_beside_an_alpha_channel_are_named(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tracked: bool
+) -> None:
+    monkeypatch.setattr(relightable_masks, "get_logger", lambda: logging.getLogger("masks"))
+    subject = make_subject(root, tmp_path, tracked)
+    for path in (subject.crop, subject.path / "seg.json"):
+        path.unlink()
+    for folder in (subject.mask_folder, subject.class_folder):
+        shutil.rmtree(folder)
+    relightable_crop.run(config(subject))
+    assert "of another tool" not in caplog.text
+    theirs = read_alpha(subject.mask_folder / NAMES[1])
+    theirs[: SIZE[0] // 2] = 0
+    cv2.imwrite(str(subject.mask_folder / NAMES[1]), theirs)
+    relightable_crop.run(config(subject))
+    assert f"masks of another tool in {subject.mask_folder} for 1 of {COUNT} pictures (00001)" in caplog.text
+    assert np.array_equal(read_alpha(subject.mask_folder / NAMES[1]), theirs)
+    if tracked:
+        assert np.array_equal(read_class_map(subject.class_folder / NAMES[1], SIZE) > 0, theirs >= 128)
+
+
 def test_worn_clothes_follow_the_colours_of_all_pictures(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
