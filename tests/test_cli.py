@@ -152,7 +152,7 @@ def bash_script(tmp_path_factory) -> Path:
         (["repo"], {"report"}),
         (["track-s"], {"track-single-frame"}),
         (["track", "--data.root"], {"--data.root-folder"}),
-        (["track", "--model.head", ""], {"auto", "flame", "ict", "builtin"}),
+        (["track", "--model.head", ""], {"auto", "flame", "ict", "builtin", "file"}),
         (["nersemble", ""], {"list", "download", "-h", "--help"}),
         (["nersemble-benchmark", "cameras", "--o"], {"--output"}),
         (["nothing-of-the-kind"], {""}),
