@@ -56,8 +56,16 @@ REQUIRED = {
 }
 """Distributions that every run needs, and the modules they bring."""
 
+MEDIAPIPE = "0.10.21"
+"""The one release with its networks inside. It has no wheel for Python 3.13 and newer."""
+GET_MEDIAPIPE = (
+    f"pip install mediapipe=={MEDIAPIPE}"
+    if sys.version_info < (3, 13)
+    else f"mediapipe {MEDIAPIPE} exists for Python 3.10 to 3.12 only: use one of these, or --landmark_source "
+    "face-alignment and other mattes (doc/packaging.md)"
+)
 OPTIONAL = {
-    "mediapipe": ("mediapipe", "landmarks and mattes of its networks are missing; pip install mediapipe==0.10.21"),
+    "mediapipe": ("mediapipe", f"landmarks and mattes of its networks are missing; {GET_MEDIAPIPE}"),
     "pymatting": ("pymatting", "finer mattes are missing; pip install 'vhap[matting]'"),
     "face-alignment": ("face_alignment", "--landmark_source face-alignment is missing; pip install "
                                          "'vhap[face-alignment]'"),
@@ -103,7 +111,10 @@ def check_optional(distribution: str) -> Found:
     if find_spec(module) is None:
         return "missing", without
     import_or_explain(module)
-    return "ok", version_of(distribution) or "imports, of unknown version"
+    version = version_of(distribution)
+    if distribution == "mediapipe" and version != MEDIAPIPE:
+        return "warning", f"{version}, expected {MEDIAPIPE}, which has its networks inside; {GET_MEDIAPIPE}"
+    return "ok", version or "imports, of unknown version"
 
 
 def check_opencv() -> Found:
