@@ -1,6 +1,7 @@
 """The check of the installation: what is there, what is missing, what is broken, and a status that scripts can use."""
 
 import json
+import os
 import re
 import runpy
 import sys
@@ -145,6 +146,15 @@ def test_mediapipe_is_offered_where_it_installs(monkeypatch, python, installs):
     monkeypatch.setattr(sys, "version_info", python)
     found = runpy.run_path(doctor_checks.__file__)
     assert ("pip install mediapipe" in found["OPTIONAL"]["mediapipe"][1]) == installs
+
+
+@pytest.mark.parametrize("printed", [r"hello\n[1]\n{}\n", "no end of line"])
+def test_what_the_interpreter_prints_at_its_start_is_no_finding(monkeypatch, tmp_path, printed):
+    (tmp_path / "sitecustomize.py").write_text(f"import sys; sys.stdout.write('{printed}'); sys.stdout.flush()")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    findings = run_group("files")
+    assert [finding.name for finding in findings] == ["ffmpeg", "cache", "weights"]
+    assert problems(findings) == []
 
 
 def test_a_check_without_end_is_a_problem(monkeypatch, tmp_path):
