@@ -14,6 +14,7 @@ from vhap.detect import weights
 from vhap.pipeline import doctor, doctor_checks
 from vhap.pipeline.doctor import Finding, as_text, problems, run_group
 from vhap.util.errors import InputError
+from vhap.util.versions import OPENCV_WHEELS
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +56,7 @@ def test_everything_is_looked_at_and_nothing_here_is_broken(capsys):
 
 def test_every_requirement_is_looked_at():
     wanted = {re.split(r"[^\w-]", line)[0] for line in metadata.requires("vhap") or [] if "extra ==" not in line}
-    known = {*doctor_checks.REQUIRED, *doctor_checks.OPTIONAL, *doctor_checks.OPENCV}
+    known = {*doctor_checks.REQUIRED, *doctor_checks.OPTIONAL, *OPENCV_WHEELS}
     assert len(wanted) > 10
     assert wanted <= known
 

@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 from vhap.util.errors import InputError, as_one_line
 from vhap.util.optional import import_or_explain
 from vhap.util.paths import cache_folder, weights_folder
+from vhap.util.versions import OPENCV_WHEELS
 
 State = Literal["ok", "missing", "warning", "broken"]
 """missing: a part that not everyone needs is not there. broken: a part that is needed is not there, or one that is
@@ -75,7 +76,6 @@ OPTIONAL = {
 }  # fmt: skip
 """Distributions without which a part is missing: module, and what is missing."""
 
-OPENCV = ("opencv-python", "opencv-contrib-python", "opencv-python-headless", "opencv-contrib-python-headless")
 CACHE_BYTES = 1 << 30
 """Of free disk below which a warning comes; an ICT-FaceKit conversion, kernels and embeddings take a few hundred MB."""
 FACE_ALIGNMENT_FILES = ("2DFAN4-*", "s3fd-*")
@@ -118,8 +118,8 @@ def check_optional(distribution: str) -> Found:
 
 
 def check_opencv() -> Found:
-    installed = [f"{name} {version}" for name in OPENCV if (version := version_of(name))]
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    installed = [f"{name} {version}" for name in OPENCV_WHEELS if (version := version_of(name))]
+    cv2 = import_or_explain("cv2")
     text = f"{cv2.__version__} of {' and '.join(installed) or 'an unknown package'}"
     if len(installed) > 1:
         return "warning", f"{text}, which write over each other; pip uninstall all of them, then install one"
