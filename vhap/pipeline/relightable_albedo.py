@@ -136,7 +136,7 @@ def albedo_of_texture(scene: RunScene, row: int, lights: Tensor) -> np.ndarray:
 
 def carried_on(shading: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """(H, W, 3) the shading inside mask (H, W), smoothed, and outside that of the nearest pixel inside."""
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     if not mask.any():
         return np.ones_like(shading)
     _, labels = cv2.distanceTransformWithLabels(

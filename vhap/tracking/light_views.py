@@ -108,7 +108,7 @@ def vertices_seen(backend: Backend, topology: Topology, picture: PosedPicture, w
 
 def without_detail(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """(H, W, 3) blurred inside mask (H, W) bool: a pixel beside its point would count as another shading."""
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     if not mask.any():
         return rgb
     sigma = DETAIL * float(np.sqrt(mask.sum()))
