@@ -19,13 +19,14 @@ from vhap.config.loading import save_config
 from vhap.config.synthetic import SyntheticConfig
 from vhap.config.track import ExperimentConfig, ModelConfig, TrackConfig
 from vhap.data.results import load_result, save_result
-from vhap.pipeline.light_of_run import light_of_run, vertices_seen
+from vhap.pipeline.light_of_run import light_of_run, posed_picture
 from vhap.pipeline.make_synthetic_capture import run as make_film
 from vhap.pipeline.rendered_frames import RunScene, open_run
 from vhap.render.shading import shade, uniform_lights
 from vhap.synthetic import person
 from vhap.synthetic.person import directional_light
 from vhap.tracking.light_separation import shading_of
+from vhap.tracking.light_views import vertices_seen
 from vhap.util.files import read_json
 
 FRAMES, SIZE = 16, 192
@@ -78,7 +79,10 @@ def true_run(folder: Path, seed: int, turns: tuple[float, float, float]) -> tupl
 def quality(scene: RunScene, found: Tensor, true: Tensor) -> str:
     """Over the vertices that every third picture shows; each channel of what is compared is scaled to the truth."""
     every = torch.ones(scene.model.n_vertices, dtype=torch.bool)
-    views = [vertices_seen(scene, row, 0, every) for row in range(0, scene.n_rows, 3)]
+    views = [
+        vertices_seen(scene.backend, scene.topology, posed_picture(scene, row, 0), every)
+        for row in range(0, scene.n_rows, 3)
+    ]
     normals, colours = (torch.cat([getattr(view, name) for view in views]) for name in ("normals", "colours"))
     shading, truth = shading_of(normals, found), shade(normals, true)
     pairs = [torch.stack([shading[:, k], truth[:, k]]) for k in range(3)]

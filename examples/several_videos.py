@@ -19,7 +19,7 @@ def main(sequences: tuple[Path, ...] = (), folder: Path = FOLDER) -> dict[str, P
     runs: dict[str, Path] = {}
     for sequence in sequences:
         try:
-            # A run that is finished is kept, one that was stopped goes on: the loop may be started again.
+            # A run that was stopped goes on; a finished one is tracked anew, into a folder beside it.
             runs[sequence.name] = track(sequence, output_folder=folder / "batch" / sequence.name, **QUICK)
         except InputError as error:
             print(f"{sequence.name}: {error}")

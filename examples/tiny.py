@@ -28,4 +28,5 @@ def run(folder: Path, source: Path | None = None) -> Run:
     """A finished run of `source`, else of the film; what is finished already is not made again."""
     if source is not None:
         return open_run(source)
-    return open_run(track(film(folder), output_folder=folder / "run", **QUICK))
+    finished = sorted((folder / "run").glob("*/tracked_flame_params_30.npz"))
+    return open_run(finished[-1].parent if finished else track(film(folder), output_folder=folder / "run", **QUICK))

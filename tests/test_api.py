@@ -6,8 +6,10 @@ import dataclasses
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ import torch
 from vhap import api
 from vhap.api import InputError, ProgressEvent
 from vhap.config.export import ExportConfig
+from vhap.config.track import ModelConfig
 
 FRAMES, SIZE = 3, 96
 OPTIONS = {"head": "builtin", "photometric": False, "report": False, "max_eval_frames": 0}
@@ -91,6 +94,63 @@ def test_a_timestep_that_is_not_there(run: Path, t: int | str) -> None:
         api.open_run(run).vertices(t)
 
 
+@pytest.mark.parametrize("camera", [1, -2, "left", 0.5])
+def test_a_camera_that_is_not_there(run: Path, camera: object) -> None:
+    opened = api.open_run(run)
+    for look in (opened.picture, opened.render, opened.camera):
+        with pytest.raises(InputError, match="expected a camera"):
+            look(0, camera)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    assert opened.picture(0, "0").rgb.shape == (1, SIZE, SIZE, 3)
+
+
+def test_a_background_of_another_size_and_a_device_that_is_none(run: Path) -> None:
+    with pytest.raises(InputError, match="expected a background of 96 x 96 x 3"):
+        api.open_run(run).render(0, background=torch.zeros(2, 2, 3))
+    with pytest.raises(InputError, match="expected a device"):
+        api.open_run(run, device="tpu")  # pyright: ignore[reportArgumentType]
+
+
+def test_what_is_given_twice_or_of_another_kind_is_refused(film: Path, run: Path, tmp_path: Path) -> None:
+    target = tmp_path / "one"
+    for words, call in (
+        ("sequence once", lambda: api.track(film, sequence="other")),
+        ("tgt_folder once", lambda: api.export(run, target, tgt_folder=tmp_path)),
+        ("list of them", lambda: api.combine("anna", target)),
+        ("found both", lambda: api.export(ExportConfig(run, target), tmp_path)),
+        ("expected the folder of a recording", lambda: api.track(film.with_name("fi"), kind="video")),
+        ("n_expr", lambda: api.load_head("builtin", n_expr=-1)),
+        ("expected known options at w", lambda: api.track(film, w=ModelConfig())),
+    ):
+        with pytest.raises(InputError, match=words):
+            call()
+    assert not target.exists()
+
+
+def test_a_recording_that_has_gone_is_not_replaced_by_another(film: Path, tmp_path: Path) -> None:
+    """Of which its name is the beginning."""
+    folder = tmp_path / "anna"
+    shutil.copytree(film, folder)
+    done = api.track(folder, output_folder=tmp_path / "out", **OPTIONS)
+    folder.rename(tmp_path / "anna_second_take")
+    with pytest.raises(InputError, match="expected the recording of"):
+        api.open_run(done)
+
+
+def test_a_stopped_run_is_opened_with_a_warning(film: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Enough(Exception):
+        pass
+
+    def stop(event: ProgressEvent) -> None:
+        if event.description == "lmk_global_tracking":
+            raise Enough
+
+    with pytest.raises(Enough):
+        api.track(film, output_folder=tmp_path, progress=stop, **OPTIONS)
+    with caplog.at_level("WARNING", "vhap"):
+        assert len(api.open_run(tmp_path)) == FRAMES
+    assert "unfinished: its result of epoch 0 counts" in caplog.text
+
+
 def test_export_by_keywords_and_by_a_config_are_the_same(run: Path, tmp_path: Path) -> None:
     one = api.export(run, tmp_path / "one", subset="ti0")
     other = api.export(ExportConfig(run, tmp_path / "other", subset="ti0"))
@@ -149,7 +209,8 @@ def test_progress_reaches_the_callback_alone_and_may_end_the_work(
 
 def test_tracking_leaves_the_process_as_it_was(film: Path, tmp_path: Path) -> None:
     def state() -> tuple:
-        return random.getstate(), torch.get_rng_state().tolist(), torch.get_num_threads(), dict(os.environ), os.getcwd()
+        threads = (torch.get_num_threads(), threading.active_count())
+        return random.getstate(), torch.get_rng_state().tolist(), threads, dict(os.environ), os.getcwd()
 
     before = state()
     api.track(film, output_folder=tmp_path, **OPTIONS)
@@ -158,5 +219,5 @@ def test_tracking_leaves_the_process_as_it_was(film: Path, tmp_path: Path) -> No
 
 def test_a_head_by_name() -> None:
     assert api.load_head("builtin", n_expr=7).n_expr == 7
-    with pytest.raises(InputError, match="among auto, flame"):
+    with pytest.raises(InputError, match="at head, found 'smpl'"):
         api.load_head("smpl")

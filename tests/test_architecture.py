@@ -22,7 +22,7 @@ LAYERS = (
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 # config describes options in terms of util's files and errors; nothing else in the lowest layer is shared.
 ALLOWED_WITHIN_LAYER = {("config", "util")}
-SCRIPTS = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem not in ("__init__", "api", "cli"))
+SCRIPTS = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem not in ("__init__", "__main__", "api", "cli"))
 
 
 def imported_rooms(path: Path) -> set[str]:

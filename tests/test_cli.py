@@ -88,7 +88,7 @@ def test_commands_are_listed_a_line_each(capsys):
 
 
 def test_every_entry_script_is_in_the_list():
-    scripts = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "cli"}
+    scripts = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__", "cli"}
     modules = {module.removeprefix("vhap.") for module in cli.COMMANDS.values()}
     assert modules <= scripts
     # api.py is the library. nersemble.py is what other trackers' scripts call; the package beside it has its name.
@@ -152,7 +152,7 @@ def bash_script(tmp_path_factory) -> Path:
         (["repo"], {"report"}),
         (["track-s"], {"track-single-frame"}),
         (["track", "--data.root"], {"--data.root-folder"}),
-        (["track", "--model.head", ""], {"auto", "flame", "ict", "builtin"}),
+        (["track", "--model.head", ""], {"auto", "flame", "ict", "builtin", "file"}),
         (["nersemble", ""], {"list", "download", "-h", "--help"}),
         (["nersemble-benchmark", "cameras", "--o"], {"--output"}),
         (["nothing-of-the-kind"], {""}),

@@ -50,17 +50,36 @@ def test_requirements_are_ranges_and_constraints_are_pins() -> None:
         assert all(re.match(r"[\w.-]+==[\w.]+(; .*)?$", line) for line in lines), file
 
 
-@pytest.mark.parametrize(("python", "file"), itertools.product(("3.10", "3.11", "3.12"), ["constraints.txt"]))
-def test_pins_are_within_the_ranges(python: str, file: str) -> None:
+def pins_of(file: str, python: str) -> dict[str, str]:
+    """Name -> version of the pins that count for a Python; each name has one."""
     pins: dict[str, str] = {}
     for line in (ROOT / file).read_text(encoding="utf-8").splitlines():
         if line[:1] in ("#", ""):
             continue
         pin = Requirement(line)
         if pin.marker is None or pin.marker.evaluate({"python_version": python}):
-            pins[pin.name.lower().replace("_", "-")] = str(pin.specifier).removeprefix("==")
-    names = required("linux", "x86_64", python)
+            name = pin.name.lower().replace("_", "-")
+            assert name not in pins, f"{name} has two pins in {file}"
+            pins[name] = str(pin.specifier).removeprefix("==")
+    return pins
+
+
+@pytest.mark.parametrize(
+    ("python", "machine"), itertools.product(("3.10", "3.11", "3.12", "3.13", "3.14"), ("x86_64", "aarch64"))
+)
+def test_pins_are_within_the_ranges(python: str, machine: str) -> None:
+    pins = pins_of("constraints.txt", python)
+    names = required("linux", machine, python)
     for each in requirements():
         if each.name in names:
             assert each.name in pins, f"{each.name} has no pin"
             assert each.specifier.contains(pins[each.name]), f"{each.name} {pins[each.name]}"
+
+
+@pytest.mark.parametrize("python", ["3.13", "3.14"])
+def test_where_mediapipe_ends_numpy_and_opencv_are_those_of_the_environment_without_it(python: str) -> None:
+    """numpy 1.26 has no wheels for Python 3.13, and its build takes a compiler."""
+    pins, without = pins_of("constraints.txt", python), pins_of("constraints-numpy2.txt", python)
+    assert Requirement("numpy>=2.1").specifier.contains(pins["numpy"])
+    for name in ("numpy", "opencv-python-headless"):
+        assert pins[name] == without[name]

@@ -19,7 +19,8 @@ operations, which makes tracking several times faster beside other busy processe
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -33,11 +34,12 @@ from vhap.config.data import (
 )
 from vhap.config.evaluate import EvaluateConfig
 from vhap.config.export import CombineConfig, ExportConfig, MeshExportConfig
-from vhap.config.keywords import from_keywords
+from vhap.config.keywords import checked, from_keywords
 from vhap.config.preprocess import PreprocessConfig
 from vhap.config.report import ReportConfig
 from vhap.config.synthetic import SyntheticConfig
 from vhap.config.track import (
+    ModelConfig,
     MonocularTrackConfig,
     MultiviewTrackConfig,
     NersembleTrackConfig,
@@ -75,6 +77,7 @@ __all__ = [
 
 C = TypeVar("C")
 StrPath = str | Path
+Device = Literal["auto", "cpu", "cuda"]
 Kind = Literal["auto", "video", "multiview", "nersemble", "nersemble_v2", "single_frame"]
 DATA: Mapping[str, type] = {
     "video": DataConfig,
@@ -98,7 +101,7 @@ def preprocess(source: StrPath | PreprocessConfig, *, progress: ProgressCallback
     options: fields of `vhap.config.preprocess.PreprocessConfig`, `output_folder` and `target_fps` among them.
     Returns the sequence's folder. What is there already is not made again.
     """
-    return _run(PreprocessConfig, "preprocess_video", source, {"input": source, **options}, progress)
+    return _run(PreprocessConfig, "preprocess_video", {"input": source}, options, progress)
 
 
 def track(
@@ -115,10 +118,14 @@ def track(
     (single_frame). With `nersemble` and `nersemble_v2` it is the dataset's folder, and `subject` and `sequence` are
     needed. options: fields of `vhap.config.track.TrackConfig` and of its groups, as `head`, `output_folder`,
     `photometric`, `n_expr`, `report`. notes: lines for the run's log.
-    Returns the run's folder. A run that was stopped goes on; `open_run` reads it.
+    Returns the run's folder, which `open_run` reads. A run that was stopped goes on; after a finished one a new run
+    begins.
     """
-    config = source if isinstance(source, TrackConfig) else _tracking(Path(source), kind, options)
-    _only_config(source, TrackConfig, options)
+    if isinstance(source, TrackConfig):
+        _require_none(source, [*options, *([] if kind == "auto" else ["kind"])])
+        config = checked(source)
+    else:
+        config = _tracking(Path(source), kind, options)
     pipeline = "track_single_frame" if isinstance(config, SingleFrameTrackConfig) else "track"
     with progress_to(progress):
         folder = _pipeline(pipeline)(config, notes)
@@ -138,13 +145,8 @@ def export(
 
     options: fields of `vhap.config.export.ExportConfig`, `layout` and `subset` among them. Returns the folder written.
     """
-    return _run(
-        ExportConfig,
-        "export_as_nerf_dataset",
-        run,
-        {"src_folder": run, **_named("tgt_folder", target), **options},
-        progress,
-    )
+    given = {"src_folder": run, "tgt_folder": target}
+    return _run(ExportConfig, "export_as_nerf_dataset", given, options, progress)
 
 
 def export_mesh(
@@ -158,9 +160,7 @@ def export_mesh(
 
     options: fields of `vhap.config.export.MeshExportConfig`, as `format=("gltf",)`. Returns the folder.
     """
-    return _run(
-        MeshExportConfig, "export_mesh", run, {"src_folder": run, **_named("tgt_folder", target), **options}, progress
-    )
+    return _run(MeshExportConfig, "export_mesh", {"src_folder": run, "tgt_folder": target}, options, progress)
 
 
 def combine(
@@ -174,10 +174,11 @@ def combine(
 
     options: fields of `vhap.config.export.CombineConfig`. Returns the union's folder.
     """
-    given = {} if isinstance(datasets, CombineConfig) else {"src_folders": tuple(map(Path, datasets))}
-    return _run(
-        CombineConfig, "combine_nerf_datasets", datasets, {**given, **_named("tgt_folder", target), **options}, progress
-    )
+    if isinstance(datasets, str | Path):
+        raise InputError(f"expected several datasets to combine, found one path ({datasets}); give a list of them")
+    folders = datasets if isinstance(datasets, CombineConfig) else [*datasets]
+    given = {"src_folders": folders, "tgt_folder": target}
+    return _run(CombineConfig, "combine_nerf_datasets", given, options, progress)
 
 
 def evaluate(
@@ -187,7 +188,7 @@ def evaluate(
 
     Returns the content of evaluation.json in the run's folder: values of the clip by name, `per_frame`, `per_camera`.
     """
-    path = _run(EvaluateConfig, "evaluate_tracking", run, {"run": run, **options}, progress)
+    path = _run(EvaluateConfig, "evaluate_tracking", {"run": run}, options, progress)
     from vhap.util.files import read_json
 
     return read_json(path)
@@ -195,7 +196,7 @@ def evaluate(
 
 def report(run: StrPath | ReportConfig, *, progress: ProgressCallback | None = None, **options: Any) -> Path:
     """The page of a run, report.html, and overlay.mp4 beside it. Returns the page's path."""
-    return _run(ReportConfig, "report", run, {"run": run, **options}, progress)
+    return _run(ReportConfig, "report", {"run": run}, options, progress)
 
 
 def make_synthetic_capture(
@@ -205,7 +206,7 @@ def make_synthetic_capture(
 
     options: fields of `vhap.config.synthetic.SyntheticConfig`. Returns the sequence's folder, or the rig's root.
     """
-    return _run(SyntheticConfig, "make_synthetic_capture", target, {"output": target, **options}, progress)
+    return _run(SyntheticConfig, "make_synthetic_capture", {"output": target}, options, progress)
 
 
 def open_capture(source: StrPath, *, kind: Kind = "auto", **options: Any) -> Capture:
@@ -220,19 +221,25 @@ def open_capture(source: StrPath, *, kind: Kind = "auto", **options: Any) -> Cap
     return captures.complete_capture(config) if config.use_landmark else captures.read_capture(config)
 
 
-def open_run(run: StrPath, *, epoch: int = -1, device: str = "cpu") -> Run:
-    """A finished run: a run's folder, or the newest one in an output folder. epoch -1 is the last result."""
-    from vhap.pipeline import rendered_frames
+def open_run(run: StrPath, *, epoch: int = -1, device: Device = "cpu") -> Run:
+    """A finished run: a run's folder, or the newest one in an output folder. epoch -1 is the last result; that of an
+    unfinished run comes with a warning in the log."""
+    from vhap.pipeline import rendered_frames, track
 
-    return Run(rendered_frames.open_run(run, epoch, device, with_landmarks=False))
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError(f"expected a device out of auto, cpu, cuda, found {device!r}; choose one of them")
+    return Run(rendered_frames.open_run(run, epoch, track.choose_device(device), with_landmarks=False))
 
 
 def load_head(head: str = "auto", **options: Any) -> HeadModel:
-    """A head model on the CPU: auto, flame, ict, builtin or file; options as those of `vhap.model.load.load_head`,
-    `n_shape`, `n_expr` and the files' paths among them. `vhap.model.head.pose` moves it."""
-    from vhap.model import load
+    """A head model on the CPU: auto, flame, ict, builtin or file. `vhap.model.head.pose` moves it.
 
-    return load.load_head(head, **options)
+    options: fields of `vhap.config.track.ModelConfig` that choose a head: `n_shape`, `n_expr`, the files' paths,
+    `add_teeth`, `remove_lip_inside`.
+    """
+    from vhap.pipeline import heads
+
+    return heads.configured_head(from_keywords(ModelConfig, {"head": head, **options}))
 
 
 @dataclass(frozen=True)
@@ -288,29 +295,36 @@ class Run:
 
         return pose(self.scene.model, self.parameters(t) if parameters is None else parameters)
 
-    def camera(self, t: int | str = 0, camera: int = 0) -> Camera:
+    def camera(self, t: int | str = 0, camera: int | str = 0) -> Camera:
         """The camera of a timestep: cameras rest, so it is the same for all of them."""
         self.index(t)
-        return self.scene.camera(camera)
+        return self.scene.camera(self._view(camera))
 
-    def picture(self, t: int | str, camera: int = 0) -> FrameBatch:
+    def picture(self, t: int | str, camera: int | str = 0) -> FrameBatch:
         """What was tracked: rgb (1, H, W, 3) and alpha (1, H, W) or None, in [0, 1]."""
-        return self.scene.load(self.index(t), camera)
+        return self.scene.load(self.index(t), self._view(camera))
 
     def render(
         self,
         t: int | str,
-        camera: int | Camera = 0,
+        camera: int | str | Camera = 0,
         parameters: HeadParams | None = None,
         background: Tensor | None = None,
     ) -> Tensor:
         """(H, W, 4) straight colours and coverage in [0, 1] of the head alone; with background (H, W, 3) the colours
-        are those over it. camera: one of the run's by its index, or any other. Differentiable in parameters and camera.
+        are those over it. camera: one of the run's by index or name, or any other. Differentiable in parameters and
+        camera.
         """
+        from vhap.geometry.cameras import Camera
         from vhap.render.scene import Alignment, render_head
 
         scene = self.scene
-        seen = scene.camera(camera) if isinstance(camera, int) else camera
+        seen = camera if isinstance(camera, Camera) else scene.camera(self._view(camera))
+        if background is not None and background.shape != (seen.height, seen.width, 3):
+            raise InputError(
+                f"expected a background of {seen.height} x {seen.width} x 3, found "
+                f"{' x '.join(map(str, background.shape))}; resize it to the camera's picture"
+            )
         vertices = self.vertices(t, parameters)[None]
         behind = None if background is None else background[None]
         made = render_head(
@@ -333,15 +347,26 @@ class Run:
 
     def index(self, t: int | str) -> int:
         """A timestep's index by its name or by itself; negative ones count from the end. InputError for others."""
-        names = self.timesteps
-        if isinstance(t, str) and t in names:
-            return names.index(t)
-        if not isinstance(t, str) and -len(names) <= t < len(names):
-            return int(t) % len(names)
-        raise InputError(
-            f"expected a timestep of {self.folder}, an index below {len(names)} or a name ({names[0]} to {names[-1]}), "
-            f"found {t!r}; choose one of them"
-        )
+        return _index(t, self.timesteps, f"a timestep of {self.folder}")
+
+    def _view(self, camera: int | str) -> int:
+        return _index(camera, self.cameras, f"a camera of {self.folder}")
+
+
+def _index(which: Any, names: Sequence[str], what: str) -> int:
+    """Of one of several by its name or its index."""
+    if isinstance(which, str) and which in names:
+        return names.index(which)
+    try:
+        index = operator.index(which)  # pyright: ignore[reportArgumentType]
+    except TypeError:
+        index = len(names)
+    if -len(names) <= index < len(names):
+        return index % len(names)
+    raise InputError(
+        f"expected {what}, an index below {len(names)} or a name ({names[0]} to {names[-1]}), found {which!r}; choose "
+        "one of them"
+    )
 
 
 def _concatenated(rgb: Tensor, coverage: Tensor) -> Tensor:
@@ -351,51 +376,66 @@ def _concatenated(rgb: Tensor, coverage: Tensor) -> Tensor:
 
 
 def _run(
-    kind: type[C], pipeline: str, given: Any, options: Mapping[str, Any], progress: ProgressCallback | None
+    kind: type[C],
+    pipeline: str,
+    given: Mapping[str, Any],
+    options: Mapping[str, Any],
+    progress: ProgressCallback | None,
 ) -> Path:
-    """Runs a pipeline file by a config, or by the options that make one."""
-    if isinstance(given, kind):
-        _only_config(given, kind, {name: value for name, value in options.items() if value is not given})
-        config = given
+    """Runs a pipeline file by a config, or by the options that make one. given: the first of them may be the config;
+    None for what was left out."""
+    named = {name: value for name, value in given.items() if value is not None}
+    config = next(iter(named.values()), None)
+    if isinstance(config, kind):
+        _require_none(config, [*[*named][1:], *options])
+        config = checked(config)
     else:
-        config = from_keywords(kind, options)
+        _require_once(named, options)
+        config = from_keywords(kind, {**named, **options})
     with progress_to(progress):
         return _pipeline(pipeline)(config)
 
 
-def _only_config(given: Any, kind: type, options: Mapping[str, Any]) -> None:
-    if isinstance(given, kind) and options:
+def _require_none(config: Any, names: Iterable[str]) -> None:
+    if names := [*names]:
         raise InputError(
-            f"expected either a {type(given).__name__} or single options, found both ({', '.join(options)}); put them "
+            f"expected either a {type(config).__name__} or single options, found both ({', '.join(names)}); put them "
             "into the config"
         )
+
+
+def _require_once(given: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    if twice := [name for name in given if name in options]:
+        raise InputError(f"expected {', '.join(twice)} once, found it as an argument and as an option; leave one out")
 
 
 def _pipeline(name: str) -> Callable[..., Any]:
     return importlib.import_module(f"vhap.pipeline.{name}").run
 
 
-def _named(name: str, value: Any) -> dict[str, Any]:
-    return {} if value is None else {name: value}
-
-
 def _tracking(folder: Path, kind: Kind, options: Mapping[str, Any]) -> TrackConfig:
     kind = _kind(folder, kind)
-    return from_keywords(TRACKING[kind], {**options, **_where(folder, kind, options)})
+    where = _where(folder, kind, options)
+    _require_once(where, options)
+    return from_keywords(TRACKING[kind], {**options, **where})
 
 
 def _data(folder: Path, kind: Kind, options: Mapping[str, Any]) -> Any:
     kind = _kind(folder, kind)
-    return from_keywords(DATA[kind], {**options, **_where(folder, kind, options)})
+    where = _where(folder, kind, options)
+    _require_once(where, options)
+    return from_keywords(DATA[kind], {**options, **where})
 
 
 def _where(folder: Path, kind: Kind, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that name the recording."""
+    folder = folder.absolute()
+    if not folder.is_dir():
+        raise InputError(f"expected the folder of a recording at {folder}, found none; preprocess the video first")
     if kind.startswith("nersemble"):
         if "sequence" not in options:
             raise InputError("expected `subject` and `sequence` for a NeRSemble recording, found none; name them")
         return {"root_folder": folder}
-    folder = folder.absolute()
     return {"root_folder": folder.parent, "sequence": folder.name}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vhap.config.export import ExportConfig
@@ -39,6 +40,11 @@ def test_what_is_not_given_keeps_the_default_of_the_kind_of_run() -> None:
 def test_lists_and_text_become_tuples_and_paths() -> None:
     config = from_keywords(MonocularTrackConfig, {**PLACE, "occluded": ["hair"], "output_folder": "out"})
     assert (config.model.occluded, config.exp.output_folder) == (("hair",), Path("out"))
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    config = from_keywords(MonocularTrackConfig, {**PLACE, "n_expr": np.int64(20), "photo": np.float32(2)})
+    assert (config.model.n_expr, config.w.photo) == (20, 2.0)
 
 
 @pytest.mark.parametrize(

@@ -66,10 +66,20 @@ def test_missing_system_library_is_explained(monkeypatch):
         import_or_explain("cv2")
 
 
-def test_missing_dependency_of_a_package_is_named(monkeypatch):
+@pytest.mark.parametrize(
+    ("needed", "wheel"), [("jax", "jax"), ("cv2", "opencv-python-headless"), ("skimage.io", "scikit-image")]
+)
+def test_missing_dependency_of_a_package_is_named(monkeypatch, needed, wheel):
     def broken(name):
-        raise ModuleNotFoundError("No module named 'jax'", name="jax")
+        raise ModuleNotFoundError(f"No module named '{needed}'", name=needed)
 
     monkeypatch.setattr("importlib.import_module", broken)
-    with pytest.raises(InputError, match="pip install jax"):
+    with pytest.raises(InputError, match=f"the package {needed}, .*; pip install {wheel}$"):
         import_or_explain("mediapipe")
+
+
+@pytest.mark.parametrize(("module", "wheel"), [("cv2", "opencv-python-headless"), ("PIL.Image", "pillow")])
+def test_a_missing_package_is_named_as_its_wheel_is(monkeypatch, module, wheel):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(InputError, match=f"; pip install {wheel}$"):
+        import_or_explain(module)

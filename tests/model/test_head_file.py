@@ -110,10 +110,18 @@ def test_the_file_and_its_option_belong_together(good: Path, tmp_path: Path) -> 
     assert resolved(ModelConfig(head="file", head_path=good)).head_path == good
 
 
+def without_identities(arrays: Arrays) -> None:
+    for name in ("shape_basis", "joint_shape_basis", "shape_names"):
+        arrays[name] = arrays[name][..., :0]
+
+
 CHANGES: dict[str, tuple[Callable[[Arrays], object], str]] = {
     "missing": (lambda a: a.pop("expr_basis"), "expr_basis"),
     "millimetres": (lambda a: a.update(template=1000 * a["template"]), "numbers up to 1, found"),
     "tiny": (lambda a: a.update(template=1e-3 * a["template"]), "in metres"),
+    "thrice as large": (lambda a: a.update(template=3 * a["template"]), "in metres, 0.05 to 0.6 high"),
+    "no joints": (lambda a: a.update(joint_template=0 * a["joint_template"]), "joints of neck, jaw and eyes apart"),
+    "no identities": (without_identities, "identities and expressions in .* 'identities': 0"),
     "not finite": (lambda a: a["shape_basis"].__setitem__((0, 0, 0), np.nan), "finite"),
     "other length": (lambda a: a.update(weights=a["weights"][1:]), "weights"),
     "four joints": (lambda a: a.update(joint_template=a["joint_template"][:4]), "joint_template"),

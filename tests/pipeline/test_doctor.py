@@ -1,7 +1,10 @@
 """The check of the installation: what is there, what is missing, what is broken, and a status that scripts can use."""
 
 import json
+import os
 import re
+import runpy
+import sys
 from importlib import metadata
 
 import pytest
@@ -11,6 +14,7 @@ from vhap.detect import weights
 from vhap.pipeline import doctor, doctor_checks
 from vhap.pipeline.doctor import Finding, as_text, problems, run_group
 from vhap.util.errors import InputError
+from vhap.util.versions import OPENCV_WHEELS
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +56,7 @@ def test_everything_is_looked_at_and_nothing_here_is_broken(capsys):
 
 def test_every_requirement_is_looked_at():
     wanted = {re.split(r"[^\w-]", line)[0] for line in metadata.requires("vhap") or [] if "extra ==" not in line}
-    known = {*doctor_checks.REQUIRED, *doctor_checks.OPTIONAL, *doctor_checks.OPENCV}
+    known = {*doctor_checks.REQUIRED, *doctor_checks.OPTIONAL, *OPENCV_WHEELS}
     assert len(wanted) > 10
     assert wanted <= known
 
@@ -126,6 +130,32 @@ def test_several_opencvs_are_a_warning(monkeypatch):
     state, text = doctor_checks.check_opencv()
     assert state == "warning"
     assert "opencv-python 4.11 and opencv-contrib-python 4.11" in text
+
+
+def test_another_release_of_mediapipe_is_a_warning(monkeypatch):
+    monkeypatch.setitem(doctor_checks.OPTIONAL, "mediapipe", ("json", ""))
+    monkeypatch.setattr(doctor_checks, "version_of", lambda name: "0.10.33")
+    state, text = doctor_checks.check_optional("mediapipe")
+    assert state == "warning"
+    assert text.startswith("0.10.33, expected 0.10.21")
+    monkeypatch.setattr(doctor_checks, "version_of", lambda name: "0.10.21")
+    assert doctor_checks.check_optional("mediapipe") == ("ok", "0.10.21")
+
+
+@pytest.mark.parametrize(("python", "installs"), [((3, 12, 1), True), ((3, 13, 0), False)])
+def test_mediapipe_is_offered_where_it_installs(monkeypatch, python, installs):
+    monkeypatch.setattr(sys, "version_info", python)
+    found = runpy.run_path(doctor_checks.__file__)
+    assert ("pip install mediapipe" in found["OPTIONAL"]["mediapipe"][1]) == installs
+
+
+@pytest.mark.parametrize("printed", [r"hello\n[1]\n{}\n", "no end of line"])
+def test_what_the_interpreter_prints_at_its_start_is_no_finding(monkeypatch, tmp_path, printed):
+    (tmp_path / "sitecustomize.py").write_text(f"import sys; sys.stdout.write('{printed}'); sys.stdout.flush()")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    findings = run_group("files")
+    assert [finding.name for finding in findings] == ["ffmpeg", "cache", "weights"]
+    assert problems(findings) == []
 
 
 def test_a_check_without_end_is_a_problem(monkeypatch, tmp_path):

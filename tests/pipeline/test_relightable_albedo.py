@@ -1,6 +1,7 @@
 """Albedo pictures of a subject filmed under a directed light, whose run is the truth."""
 
 import json
+import logging
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,8 @@ from vhap.config.relightable import AlbedoConfig, OptimizeConfig
 from vhap.config.synthetic import SyntheticConfig
 from vhap.data.pictures import read_alpha, read_rgb
 from vhap.data.results import load_result, save_result
-from vhap.pipeline import relightable_albedo
+from vhap.pipeline import albedo_record, relightable_albedo
+from vhap.pipeline.albedo_record import is_made_otherwise
 from vhap.pipeline.captures import read_capture
 from vhap.pipeline.heads import configured_head, resolved
 from vhap.pipeline.make_synthetic_capture import run as make_capture
@@ -118,6 +120,29 @@ def test_albedo_of_another_way_or_picture_is_made_again_and_that_of_others_is_ke
     assert not np.asarray(Image.open(own)).any()
 
 
+def test_a_picture_that_another_tool_wrote_over_ours_is_kept(config, caplog, monkeypatch):
+    monkeypatch.setattr(albedo_record, "get_logger", lambda: logging.getLogger("albedo"))
+    relightable_albedo.run(replace(config, image_interval=2))
+    record = config.output_dir.with_name("albedo.json")
+    first = json.loads(record.read_text())
+    assert sorted(first["pictures"]) == ["00000.png", "00002.png", "00004.png", "00006.png"]
+    theirs = config.output_dir / "00002.png"
+    Image.new("RGB", (SIZE, SIZE), (1, 2, 3)).save(theirs)
+    # Its own way, then another, of fewer pictures.
+    for options in ({}, {"method": "texture", "image_interval": 4}, {"image_interval": 2}):
+        caplog.clear()
+        relightable_albedo.run(replace(config, **options))
+        assert np.asarray(Image.open(theirs)).max() == 3
+        assert "00002.png" not in json.loads(record.read_text())["pictures"]
+        said = f"1 pictures in {config.output_dir} are of another tool and kept (00002.png)" in caplog.text
+        assert said == (options.get("image_interval") != 4)
+        assert not is_made_otherwise(replace(config, **options))
+    assert sorted(path.name for path in config.output_dir.iterdir()) == sorted(first["pictures"])
+    theirs.unlink()
+    relightable_albedo.run(replace(config, image_interval=2))
+    assert json.loads(record.read_text()) == first
+
+
 def test_pictures_over_black_get_the_same_albedo(config):
     """Premultiplied colours are tracked over black."""
     relightable_albedo.run(config)
@@ -139,6 +164,18 @@ def test_other_folders_are_one_line(config, tmp_path):
     (config.input_dir / "00001.png").rename(config.input_dir / "one.png")
     with pytest.raises(InputError, match="expected pictures named by numbers for --image_interval 3"):
         relightable_albedo.run(replace(config, image_interval=3))
+
+
+def test_options_of_a_network_without_one_are_a_line_each(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(relightable_albedo, "get_logger", lambda: logging.getLogger("albedo"))
+    given = AlbedoConfig(tmp_path, tmp_path, allow_unknown_weights=True, model_size=64, batch_size=10)
+    relightable_albedo.check_options(given)
+    names = ("allow_unknown_weights", "model_size", "batch_size")
+    assert caplog.messages == [f"--{name} has no effect without --model_dir" for name in names]
+    caplog.clear()
+    relightable_albedo.check_options(replace(given, model_dir=tmp_path))
+    relightable_albedo.check_options(AlbedoConfig(tmp_path, tmp_path))
+    assert not caplog.messages
 
 
 def test_shading_goes_on_beside_the_head():

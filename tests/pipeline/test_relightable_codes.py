@@ -12,7 +12,10 @@ from subject_run import COUNT, SIZE, fake_tracking, loaded_once, write_flame2020
 from trainer_reader import Flame
 
 from vhap import demo_reconstruct, optimize
+from vhap.data.run_order import runs_in
 from vhap.pipeline import relightable_codes
+from vhap.pipeline.relightable_capture import subject_capture
+from vhap.pipeline.relightable_runs import finished_subject_run
 from vhap.pipeline.rendered_frames import open_run
 from vhap.relightable.head_files import read_codes
 from vhap.relightable.subject_folder import SubjectFolder
@@ -76,6 +79,31 @@ def test_a_finished_run_of_the_same_pictures_is_used(subject) -> None:
     change_picture(subject)
     reconstruct(subject)
     assert list((subject / "deca").glob("*/config.yml"))
+
+
+def test_the_run_that_the_files_are_of_comes_before_newer_ones(subject) -> None:
+    def found() -> str:
+        folder = SubjectFolder(subject)
+        run = finished_subject_run(folder, subject_capture(folder))
+        assert run is not None
+        return run.name
+
+    for n_shape in (20, 10):
+        optimize.main(["--path", str(subject), "--n_shape", str(n_shape)])
+    first, second = (run.name for run in runs_in(subject / "track"))
+    assert found() == second
+    # Its options find the older run again, and the files are those of that one.
+    optimize.main(["--path", str(subject), "--n_shape", "20"])
+    assert [run.name for run in runs_in(subject / "track")] == [first, second]
+    assert found() == first
+    reconstruct(subject, "--head", "flame")
+    codes, params = read_codes(subject / "code.json"), json.loads((subject / "flame_params.json").read_text())
+    shape = next(iter(codes.values())).shape
+    assert np.count_nonzero(shape) == 20
+    assert np.allclose(shape[:20], params["shape_params"])
+    # Without a record, the newest.
+    (subject / "optimize_vis.jpg").unlink()
+    assert found() == second
 
 
 def test_pictures_and_steps(subject) -> None:

@@ -104,7 +104,9 @@ def state(folder):
 
 def test_all_that_is_asked_for(subject):
     assert relightable_crop.run(config(subject, **WHOLE)) == subject
-    assert sorted(os.listdir(subject)) == ["anna.mp4", "crop.json", "image", "mask", "seg", "seg.json"]
+    assert sorted(os.listdir(subject)) == [
+        ".made_from.jsonl", "anna.mp4", "crop.json", "image", "mask", "seg", "seg.json",
+    ]  # fmt: skip
     names = [f"{index:05d}.png" for index in range(COUNT)]
     for folder in ("image", "mask", "seg"):
         assert sorted(os.listdir(subject / folder)) == names
@@ -434,6 +436,9 @@ def test_options_without_effect_on_pictures_with_alpha_are_named(tmp_path, caplo
         caplog.clear()
         relightable_crop.run(config(subject, matting=True, crop_image=True, bbox_scale=3.0))
         assert "--crop_image, --bbox_scale, --image_size have no effect on them" in caplog.text
+        caplog.clear()
+        relightable_crop.run(replace(CropConfig(subject.parent, "insta", matting=True), mask_clothes=False, fps=5))
+        assert "are taken as they are: --fps, --mask_clothes have no effect on them" in caplog.text
 
 
 @pytest.mark.parametrize("suffix", [".jpeg", ".bmp", ".tif"])
@@ -462,6 +467,30 @@ def test_another_video_in_place_of_the_one_that_has_gone(subject):
     (subject.parent / "elsewhere.mp4").rename(subject / "anna.mkv")
     with pytest.raises(InputError, match=r"of the video that is there, anna\.mkv, found them to be of anna\.mp4"):
         relightable_crop.run(config(subject, **WHOLE))
+
+
+@pytest.mark.parametrize("last", ["image", "seg"])
+def test_work_that_a_kill_left_goes_when_all_is_in_its_place(subject, monkeypatch, last):
+    """Killed at the end of publishing, and before the masks were in their place."""
+    move = relightable_source._move
+
+    def moved(source, target) -> None:
+        move(source, target)
+        if target.name == last:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(relightable_source, "_move", moved)
+    with pytest.raises(KeyboardInterrupt):
+        relightable_crop.run(config(subject, **WHOLE))
+    monkeypatch.setattr(relightable_source, "_move", move)
+    before = {path: found for path, found in state(subject).items() if ".crop" not in path.parts}
+    assert (subject / ".crop").is_dir()
+    relightable_crop.run(config(subject, **{**WHOLE, "keep_masks": False}))
+    assert (subject / ".crop").is_dir() == (last == "image")
+    relightable_crop.run(config(subject, **WHOLE))
+    assert not (subject / ".crop").exists()
+    assert before.items() <= state(subject).items()
+    assert len(list_pictures(subject / "seg")) == COUNT
 
 
 def test_masks_asked_for_after_a_kill_without_them(subject, monkeypatch):

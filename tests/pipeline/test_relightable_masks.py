@@ -17,8 +17,8 @@ from vhap.config.relightable import CropConfig
 from vhap.data.pictures import list_pictures, read_alpha, read_stored
 from vhap.model.head import HeadModel
 from vhap.model.load import load_head
-from vhap.pipeline import relightable_crop, relightable_masks, relightable_parsing
-from vhap.pipeline.class_map_record import begin_maps, recorded_parsing
+from vhap.pipeline import class_map_record, relightable_crop, relightable_masks, relightable_parsing
+from vhap.pipeline.class_map_record import begin_maps, recorded_parsing, remember_maps
 from vhap.relightable.class_maps import FaceClass, read_class_map
 from vhap.relightable.crop import Crop
 from vhap.relightable.crop_file import CropRecord, write_crop
@@ -81,12 +81,10 @@ def make_subject(root: Path, folder: Path, tracked: bool = True, **options) -> S
     crop = Crop(SIZE, (0, 0, SIZE[1], SIZE[0]), SIZE)
     write_crop(subject.crop, CropRecord(crop, NAMES, NAMES, [], {"folder": "original"}, recorded))
     maps = {kind: list_pictures(subject.path / kind) for kind in ("image", "mask", "seg")}
-    content = {path: path.read_bytes() for path in maps["seg"].values()}
-    shutil.rmtree(subject.class_folder)
-    begin_maps(maps["image"], maps["mask"], subject.class_folder, "mediapipe and the colours of clothes")
-    subject.class_folder.mkdir()
-    for path, stored in content.items():
-        path.write_bytes(stored)
+    made = subject.class_folder.rename(folder / "made")
+    work = begin_maps(maps["image"], maps["mask"], subject.class_folder, "mediapipe and the colours of clothes")
+    remember_maps(work, made)
+    made.rename(subject.class_folder)
     if tracked:
         (subject.path / "track" / "2026-01-02_03-04-05").mkdir(parents=True)
     return subject
@@ -119,11 +117,11 @@ def test_a_killed_run_is_completed(root: Path, tmp_path: Path, monkeypatch: pyte
     relightable_crop.run(config(whole, parsing="mesh"))
     subject, calls, write = make_subject(root, tmp_path), [], relightable_parsing.write_class_map
 
-    def die(*args) -> None:
+    def die(*args, **named) -> None:
         calls.append(args)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        write(*args)
+        write(*args, **named)
 
     monkeypatch.setattr(relightable_parsing, "write_class_map", die)
     with pytest.raises(KeyboardInterrupt):
@@ -208,6 +206,32 @@ def test_maps_of_another_tool_are_never_replaced(
     assert state(subject.class_folder) == before
 
 
+@pytest.mark.parametrize("parsing", ["mesh", "auto"])
+def test_maps_that_another_tool_wrote_over_ours_are_kept(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, parsing: str
+) -> None:
+    monkeypatch.setattr(class_map_record, "get_logger", lambda: logging.getLogger("maps"))
+    subject = make_subject(root, tmp_path)
+    theirs = subject.class_folder / NAMES[2]
+    cv2.imwrite(str(theirs), np.full(SIZE, 7, np.uint8))
+    before = state(subject.class_folder)
+    # Before the fit, with it, and when nothing is left to do.
+    relightable_crop.run(config(subject, parsing="mediapipe"))
+    assert state(subject.class_folder) == before
+    for _ in range(2):
+        assert f"1 class maps in {subject.class_folder} are of another tool and kept (00002)" in caplog.text
+        caplog.clear()
+        relightable_crop.run(config(subject, parsing=parsing))
+    after = state(subject.class_folder)
+    assert [path for path in before if after[path] == before[path]] == [theirs]
+    # Damaged files are nobody's.
+    theirs.write_bytes(b"damaged")
+    caplog.clear()
+    relightable_crop.run(config(subject, parsing=parsing))
+    assert FaceClass.NECK in read_class_map(theirs, SIZE)
+    assert "another tool" not in caplog.text
+
+
 def test_pictures_that_are_taken_as_they_are_get_masks(root: Path, tmp_path: Path) -> None:
     subject = make_subject(root, tmp_path)
     for path in (subject.crop, subject.path / "seg.json"):
@@ -224,6 +248,28 @@ def test_pictures_that_are_taken_as_they_are_get_masks(root: Path, tmp_path: Pat
     before = state(subject.path)
     relightable_crop.run(config(subject, parsing="mesh"))
     assert state(subject.path) == before
+
+
+@pytest.mark.parametrize("tracked", [True, False])
+def test_masks_of_another_tool_beside_an_alpha_channel_are_named(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tracked: bool
+) -> None:
+    monkeypatch.setattr(relightable_masks, "get_logger", lambda: logging.getLogger("masks"))
+    subject = make_subject(root, tmp_path, tracked)
+    for path in (subject.crop, subject.path / "seg.json"):
+        path.unlink()
+    for folder in (subject.mask_folder, subject.class_folder):
+        shutil.rmtree(folder)
+    relightable_crop.run(config(subject))
+    assert "of another tool" not in caplog.text
+    theirs = read_alpha(subject.mask_folder / NAMES[1])
+    theirs[: SIZE[0] // 2] = 0
+    cv2.imwrite(str(subject.mask_folder / NAMES[1]), theirs)
+    relightable_crop.run(config(subject))
+    assert f"masks of another tool in {subject.mask_folder} for 1 of {COUNT} pictures (00001)" in caplog.text
+    assert np.array_equal(read_alpha(subject.mask_folder / NAMES[1]), theirs)
+    if tracked:
+        assert np.array_equal(read_class_map(subject.class_folder / NAMES[1], SIZE) > 0, theirs >= 128)
 
 
 def test_worn_clothes_follow_the_colours_of_all_pictures(

@@ -45,6 +45,7 @@ def test_a_relative_path_stays_relative(monkeypatch) -> None:
     [
         ([str(PACKAGE / "combine_nerf_datasets.py")], f"`python {PACKAGE / 'export_as_nerf_dataset.py'}`"),
         (["-m", "vhap.combine_nerf_datasets"], "`python -m vhap.export_as_nerf_dataset`"),
+        (["-m", "vhap", "combine-nerf-datasets"], "`python -m vhap export-as-nerf-dataset`"),
         (["-c", "import vhap.cli; vhap.cli.main()", "combine-nerf-datasets"], "`vhap export-as-nerf-dataset`"),
     ],
 )

@@ -43,6 +43,13 @@ def from_keywords(kind: type[C], options: Mapping[str, Any]) -> C:
     return config
 
 
+def checked(config: C) -> C:
+    """A config that was made by hand, with values of its fields' types. InputError where one has another."""
+    made = from_plain(type(config), to_plain(config), type(config).__name__)
+    check_ranges(made, "")
+    return made
+
+
 def _group_of(name: str, groups: Mapping[str, Any], hints: Mapping[str, Any]) -> str:
     having = [group for group, hint in groups.items() if name in {field.name for field in dataclasses.fields(hint)}]
     if len(having) == 1:
@@ -85,8 +92,6 @@ def _with(kind: Any, start: Any, options: Mapping[str, Any], where: str) -> Any:
 
 def _checked(hint: Any, value: Any, where: str) -> Any:
     """The value in the option's own type; text for a path and a list for a tuple are taken."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return value
     return from_plain(hint, to_plain(value), where)
 
 

@@ -83,6 +83,9 @@ def to_plain(value: Any) -> Any:
         return [to_plain(item) for item in value]
     if isinstance(value, dict):
         return {str(key): to_plain(item) for key, item in value.items()}
+    # A number of numpy's.
+    if hasattr(value, "dtype") and getattr(value, "ndim", None) == 0:
+        return typing.cast(Any, value).item()
     return value
 
 

@@ -9,11 +9,11 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from vhap.config.data import DataConfig
-from vhap.config.track import TrackConfig
+from vhap.config.track import TrackConfig, separates_light
 
 Trait = Literal[
     "landmarks only", "with pictures", "second order only", "given cameras",
-    "told texture", "no offset", "no static offset", "no dynamic offset", "constant light",
+    "told texture", "no offset", "no static offset", "no dynamic offset", "held light",
     "not FLAME", "not ICT-FaceKit",
 ]  # fmt: skip
 
@@ -48,7 +48,11 @@ NO_EFFECT = (
         ("lr.static_offset", "pipeline.rgb_init_offset.*"), "see --model.use_static_offset", ("no static offset",)
     ),
     NoEffect(("w.reg_offset*",), "see --model.use_static_offset", ("no offset",)),
-    NoEffect(("lr.light", "w.reg_light", "w.reg_diffuse"), "see --render.lighting_type", ("constant light",)),
+    NoEffect(
+        ("lr.light", "w.reg_light", "w.reg_diffuse"),
+        "the light is constant, given, or separated from the albedo in closed form",
+        ("held light",),
+    ),
     NoEffect(
         ("pipeline.lmk_sequential_tracking.*", "pipeline.lmk_global_tracking.*"),
         "rgb_sequential_tracking and rgb_global_tracking run; the lmk ones do by --exp.no_photometric",
@@ -93,8 +97,9 @@ def traits_of(config: TrackConfig) -> set[Trait]:
     """model.head is decided."""
     data, model, rgb, plan = config.data, config.model, config.exp.photometric, config.pipeline
     by_rates = set(plan.rgb_global_tracking.optimizable_params)
-    if plan.rgb_init_offset.num_steps != 0:
-        by_rates |= set(plan.rgb_init_offset.optimizable_params)
+    offset = set(plan.rgb_init_offset.optimizable_params) if plan.rgb_init_offset.num_steps != 0 else set()
+    by_rates |= offset
+    constant, known = config.render.lighting_type == "constant", model.light_path is not None
     static, dynamic = model.use_static_offset, model.use_dynamic_offset
     film = isinstance(data, DataConfig)
     holds: dict[Trait, bool] = {
@@ -106,7 +111,7 @@ def traits_of(config: TrackConfig) -> set[Trait]:
         "no offset": not static and not dynamic,
         "no static offset": not static,
         "no dynamic offset": not dynamic,
-        "constant light": config.render.lighting_type == "constant",
+        "held light": rgb and (constant or known or (separates_light(config) and "lights" not in offset)),
         "not FLAME": model.head != "flame",
         "not ICT-FaceKit": model.head != "ict",
     }

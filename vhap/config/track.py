@@ -53,6 +53,9 @@ class ModelConfig:
     """Keep its offsets as well. None: where the shape is kept."""
     fix_texture: bool | None = None
     """Keep its texture as well. None: where the shape is kept."""
+    light_path: Path | None = None
+    """A light.json whose light is kept, of an earlier run or of a studio. Without it the light is separated from the
+    albedo, unless the texture is kept."""
     tex_clusters: tuple[str, ...] = ("skin", "hair", "boundary", "lips_tight", "teeth", "sclerae", "irises")
     """Regions of similar colour, for the appearance prior."""
     occluded: tuple[str, ...] = ()
@@ -245,7 +248,9 @@ class PipelineConfig:
     place to the former, and the texture to what all pictures tell of it, unless these are among their
     optimizable_params. rgb_init_offset begins with hair, laid on the outlines of the mattes (where static_offset is
     among its optimizable_params, and w.silhouette is not 0), and makes no steps unless it is told to: offsets grow in
-    rgb_global_tracking, and faster ones make a face worse that the model can show without them.
+    rgb_global_tracking, and faster ones make a face worse that the model can show without them. rgb_global_tracking
+    begins with the light separated from the albedo in closed form and a texture without it; `lights` moves there only
+    where model.fix_texture keeps the texture.
     """
 
     lmk_init_rigid: StepStageConfig = _steps("cam", "pose")
@@ -387,6 +392,14 @@ class NersembleV2TrackConfig(NersembleTrackConfig):
     """A sequence of version 2 of the NeRSemble dataset."""
 
     data: NersembleV2DataConfig
+
+
+def separates_light(config: TrackConfig) -> bool:
+    """Whether the global stage begins with the light separated from the albedo, and holds it: there are harmonics, none
+    are given, and the albedo is baked anew."""
+    model = config.model
+    kept_texture = model.fix_shape if model.fix_texture is None else model.fix_texture
+    return config.render.lighting_type == "SH" and model.light_path is None and not kept_texture
 
 
 def hidden_regions(model: ModelConfig) -> tuple[str, ...]:

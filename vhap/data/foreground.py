@@ -35,7 +35,7 @@ def own_colors(picture: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 def _nearby(picture: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """(H, W, 3) weighted mean colours around each pixel; weight: (H, W)."""
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     diagonal, mean, trust = math.hypot(*weight.shape), picture, 1e-6
     weighted = picture * weight[..., None]
     for share in REACH_SHARES:

@@ -97,13 +97,13 @@ def common_size(paths: list[Path]) -> tuple[int, int]:
 
 def read_rgb(path: Path) -> np.ndarray:
     """(H, W, 3) uint8, upright."""
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     return cv2.cvtColor(_decoded(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
 def read_stored(path: Path) -> np.ndarray:
     """What a file holds: (H, W), (H, W, 3) BGR or (H, W, 4) BGRA, uint8 or uint16."""
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     return _decoded(path, cv2.IMREAD_UNCHANGED)
 
 
@@ -120,7 +120,7 @@ def read_alpha(path: Path) -> np.ndarray:
 def write_picture(path: Path, picture: np.ndarray) -> None:
     """Writes (H, W, 3) RGB, (H, W, 4) RGBA (as PNG or TIFF, which hold it) or (H, W) grey, uint8, atomically; the
     suffix, one of SUFFIXES, chooses the format."""
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     if picture.ndim == 3:
         picture = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR if picture.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix.lower() in (".jpg", ".jpeg") else []
@@ -135,7 +135,7 @@ def shrink(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The picture at (height, width), each pixel the mean of the area it covers."""
     if picture.shape[:2] == size:
         return picture
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     return cv2.resize(picture, (size[1], size[0]), interpolation=cv2.INTER_AREA)
 
 
@@ -181,7 +181,7 @@ def some_names(names: list[str]) -> str:
 
 def _decoded(path: Path, flags: int) -> np.ndarray:
     """The picture of a file, whose name need not be UTF-8 (OpenCV would not find it)."""
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     content = read_bytes(path, "a picture")
     # OpenCV refuses a BMP or TIFF that is cut short.
     is_checked = content[:4] in TIFF_STARTS or content[:2] == BMP_START

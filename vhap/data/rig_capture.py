@@ -193,7 +193,7 @@ class RigCapture:
         maps = self._maps[camera]
         if maps is None:
             return picture
-        cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+        cv2 = import_or_explain("cv2")
         # What lies outside the stored picture repeats its border; there is no person as far as alpha goes.
         border = cv2.BORDER_CONSTANT if picture.ndim == 2 else cv2.BORDER_REPLICATE
         return cv2.remap(picture, *maps, cv2.INTER_LINEAR, borderMode=border)

@@ -75,5 +75,5 @@ def require_plate_shape(path: Path, plate: tuple[int, int], size: tuple[int, int
 
 
 def _enlarge(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     return cv2.resize(picture, size[::-1], interpolation=cv2.INTER_LINEAR)

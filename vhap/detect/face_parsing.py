@@ -41,7 +41,7 @@ class FaceParsing:
 
     def classes(self, picture: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 RGB -> (H, W) uint8, 0 to 18."""
-        cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+        cv2 = import_or_explain("cv2")
         image = import_or_explain("PIL.Image", "pip install pillow")
         # Pillow's bilinear filter averages where it shrinks; the weights were trained on what it makes.
         small = image.fromarray(picture).resize((SIDE_PX, SIDE_PX), image.Resampling.BILINEAR)

@@ -56,7 +56,7 @@ def with_visible_jaw(points: np.ndarray) -> np.ndarray:
     down = axis / length
     aside = np.array([down[1], -down[0]])
     flat = points[CHEEKS, :2] @ np.column_stack([aside, down])
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     outline = cv2.convexHull(flat.astype(np.float32))[:, 0].astype(np.float64)
     edges = np.stack([outline, np.roll(outline, -1, axis=0)], 1)
     for index, jaw in enumerate(JAW_LINE):

@@ -80,12 +80,12 @@ def make_matting(
     Raises InputError where weights, packages or the background are missing.
     """
     if method in ("auto", "mediapipe_video"):
-        import_or_explain("cv2", "pip install opencv-contrib-python")
+        import_or_explain("cv2")
         from vhap.detect.video_matting import VideoMatting
 
         return VideoMatting()
     if method == "mediapipe":
-        import_or_explain("cv2", "pip install opencv-contrib-python")
+        import_or_explain("cv2")
         from vhap.detect.mediapipe_matting import MediapipeMatting
 
         return MediapipeMatting()
@@ -94,7 +94,7 @@ def make_matting(
 
         return RobustVideoMatting(weights, device, allow_unknown_weights, _without_weights(background_folder))
     if method == "background_difference":
-        import_or_explain("cv2", "pip install opencv-contrib-python")
+        import_or_explain("cv2")
         require_pymatting()
         from vhap.detect.background_difference import BackgroundDifference
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vhap.util.errors import InputError
 from vhap.util.optional import import_or_explain
 from vhap.util.quiet_stderr import stderr_without
 
@@ -27,9 +28,14 @@ def mediapipe_module(name: str = "mediapipe") -> Any:
 
 @contextlib.contextmanager
 def starting_networks() -> Iterator[Any]:
-    """MediaPipe's `solutions`, to make networks from; InputError where the package is missing."""
-    import_or_explain("cv2", "pip install opencv-contrib-python")
-    solutions = mediapipe_module().solutions
+    """MediaPipe's `solutions`, to make networks from; InputError where the package is missing, or is a release that has
+    none."""
+    import_or_explain("cv2")
+    mediapipe = mediapipe_module()
+    solutions = getattr(mediapipe, "solutions", None)
+    if solutions is None:
+        found = getattr(mediapipe, "__version__", "another release")
+        raise InputError(f"expected mediapipe 0.10.21, which has its networks inside, found {found}; {INSTALL}")
     with stderr_without(*GREETINGS):
         yield solutions
 

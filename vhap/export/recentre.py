@@ -22,7 +22,7 @@ class Padding:
         """(H, W) or (H, W, 3) -> the same of the new size; what is new is 0. Bilinear where the shift is not whole."""
         if picture.shape[:2] == self.size and self.shift == (0, 0):
             return picture
-        cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+        cv2 = import_or_explain("cv2")
         height, width = self.size
         matrix = np.array([[1, 0, self.shift[0]], [0, 1, self.shift[1]]], np.float64)
         return cv2.warpAffine(picture, matrix, (width, height), flags=cv2.INTER_LINEAR)

@@ -31,7 +31,10 @@ LANDMARKS = {"ibug": (68, 70), "mediapipe": (478,)}
 """Sets that may be stored, and how many points their detectors have."""
 SET_ARRAYS = ("face_ids", "barycentrics", "detector_ids")
 MARK_TYPES = (("face_ids", np.int64), ("barycentrics", np.float64))
-SMALLEST_M = 0.05
+SMALLEST_M, LARGEST_M = 0.05, 0.6
+"""Height of the template. A head with its neck has some 0.3 m, with shoulders 0.5 m."""
+SMALLEST_SPREAD_M = 0.01
+"""Of the joints. From the neck to the eyes are 0.1 m."""
 SUM_TOLERANCE = 1e-3
 RULES: Mapping[str, ArrayRule] = {
     "name": ArrayRule(TEXT, ()),
@@ -173,9 +176,11 @@ def _check(path: str | Path, arrays: Arrays) -> None:
     rules = {**RULES, **_rules_of_parts(path, arrays)}
     lengths = check_arrays(path, arrays, rules, REMEDY)
     _check_name(path, str(arrays["name"]))
-    counts = {name: lengths.get(name, 0) for name in ("vertices", "faces", "corners", "expressions")}
+    counts = {name: lengths.get(name, 0) for name in ("vertices", "faces", "corners", "identities", "expressions")}
     if not all(counts.values()):
-        raise InputError(f"expected vertices, faces, texture corners and expressions in {path}, found {counts}")
+        raise InputError(
+            f"expected vertices, faces, texture corners, identities and expressions in {path}, found {counts}; {REMEDY}"
+        )
     _check_ids(path, arrays, counts)
     _check_pairs(path, arrays)
     _check_values(path, arrays)
@@ -267,8 +272,16 @@ def _check_axes(path: str | Path, arrays: Arrays) -> None:
     """Metres, y up, face towards +z, faces counter-clockwise from outside: as far as the file itself shows it."""
     template, faces = arrays["template"].astype(np.float64), arrays["faces"]
     height = np.ptp(template[:, 1])
-    if height < SMALLEST_M:
-        raise InputError(f"expected a head in metres in {path}, found one {height:.3g} high; scale all its lengths")
+    if not SMALLEST_M <= height <= LARGEST_M:
+        raise InputError(
+            f"expected a head in metres, {SMALLEST_M:g} to {LARGEST_M:g} high, in {path}, found one {height:.3g} high; "
+            "scale all its lengths"
+        )
+    if (spread := np.ptp(arrays["joint_template"].astype(np.float64), axis=0).max()) < SMALLEST_SPREAD_M:
+        raise InputError(
+            f"expected the joints of neck, jaw and eyes apart in joint_template in {path}, found all five within "
+            f"{spread:.3g} m; place them in the head"
+        )
     corners = (template - template.mean(0))[faces]
     if np.einsum("ij,ij->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) <= 0:
         raise InputError(f"expected faces counter-clockwise from outside in {path}, found clockwise ones; turn them")

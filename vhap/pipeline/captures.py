@@ -151,6 +151,11 @@ def _require_metres(metres_per_unit: float, capture: Capture) -> None:
         )
 
 
+def knows_cameras(capture: Capture) -> bool:
+    """Whether a calibration gives the cameras of a recording."""
+    return isinstance(capture, RigCapture) and capture.calibrated_camera() is not None
+
+
 def unit_is_unknown(capture: Capture) -> bool:
     """Whether lengths of the calibration are told by the size of the head: those of the dataset are metres."""
     if not isinstance(capture, RigCapture) or isinstance(capture.config, NersembleDataConfig):
@@ -160,7 +165,7 @@ def unit_is_unknown(capture: Capture) -> bool:
 
 def similarity_of(capture: Capture, result: TrackResult) -> np.ndarray | None:
     """T_tracked_given (4, 4) of a result; of one that does not tell, the turn to axes. None without a calibration."""
-    if not isinstance(capture, RigCapture) or capture.calibrated_camera() is None:
+    if not isinstance(capture, RigCapture) or not knows_cameras(capture):
         return None
     return capture.T_aligned_world if result.T_tracked_given is None else result.T_tracked_given
 

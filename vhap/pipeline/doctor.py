@@ -1,7 +1,7 @@
 """Checks the installation. Each group of checks runs in a process of its own: a library that ends its process, by an
 instruction that this processor has not or by a damaged file, is a finding as any other.
 
-Such a process prints a line of JSON before each check and one after it.
+Such a process prints a marked line of JSON before each check and one after it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from vhap.util.errors import shown
 TIME_LIMIT_S = 300.0
 """Of a group. Kernels, and ICT-FaceKit's cache, are made at their first use."""
 WIDTH, NAME_WIDTH = 120, 20
+MARK = "vhap doctor: "
+"""Begins each line of JSON."""
 FINISHED: dict[str, str] = {}
 """The last line of a process whose checks are made."""
 MARKS = {"ok": "ok", "missing": "missing", "warning": "warning", "broken": "PROBLEM"}
@@ -50,13 +52,22 @@ def run_group(group: str, limit_s: float = TIME_LIMIT_S) -> list[Finding]:
     except OSError as error:
         output, ending = "", f"could not be started: {error}"
     at, findings = {"section": "Checks", "name": group}, []
-    for value in map(json.loads, output.splitlines()):
+    for value in _values(output):
         at = value
         if "state" in value:
             findings.append(Finding(**value))
     if at != FINISHED:
         findings.append(Finding(at["section"], at["name"], "broken", f"its check {ending}"))
     return findings
+
+
+def _values(output: str) -> Iterator[dict[str, str]]:
+    """The lines of JSON that a group's process printed. What starts with the interpreter (sitecustomize, .pth files)
+    prints on the same stdout."""
+    for line in output.splitlines():
+        _, mark, text = line.rpartition(MARK)
+        if mark:
+            yield json.loads(text)
 
 
 def _ending(done: subprocess.CompletedProcess[str]) -> str:
@@ -110,12 +121,13 @@ def make_checks(group: str) -> None:
     # Libraries greet on stdout.
     os.dup2(2, 1)
     for check in checks_of(group):
-        print(json.dumps({"section": check.section, "name": check.name}), file=talk, flush=True)
+        print(MARK + json.dumps({"section": check.section, "name": check.name}), file=talk, flush=True)
         try:
             state, text = check.make()
         except Exception as error:
             state, text = "broken", as_problem(error)
-        print(json.dumps(dataclasses.asdict(Finding(check.section, check.name, state, text))), file=talk, flush=True)
-    print(json.dumps(FINISHED), file=talk, flush=True)
+        finding = dataclasses.asdict(Finding(check.section, check.name, state, text))
+        print(MARK + json.dumps(finding), file=talk, flush=True)
+    print(MARK + json.dumps(FINISHED), file=talk, flush=True)
     # Threads of a library that was half started need not end.
     os._exit(0)

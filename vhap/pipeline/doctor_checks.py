@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 from vhap.util.errors import InputError, as_one_line
 from vhap.util.optional import import_or_explain
 from vhap.util.paths import cache_folder, weights_folder
+from vhap.util.versions import OPENCV_WHEELS
 
 State = Literal["ok", "missing", "warning", "broken"]
 """missing: a part that not everyone needs is not there. broken: a part that is needed is not there, or one that is
@@ -56,8 +57,16 @@ REQUIRED = {
 }
 """Distributions that every run needs, and the modules they bring."""
 
+MEDIAPIPE = "0.10.21"
+"""The one release with its networks inside. It has no wheel for Python 3.13 and newer."""
+GET_MEDIAPIPE = (
+    f"pip install mediapipe=={MEDIAPIPE}"
+    if sys.version_info < (3, 13)
+    else f"mediapipe {MEDIAPIPE} exists for Python 3.10 to 3.12 only: use one of these, or --landmark_source "
+    "face-alignment and other mattes (doc/packaging.md)"
+)
 OPTIONAL = {
-    "mediapipe": ("mediapipe", "landmarks and mattes of its networks are missing; pip install mediapipe==0.10.21"),
+    "mediapipe": ("mediapipe", f"landmarks and mattes of its networks are missing; {GET_MEDIAPIPE}"),
     "pymatting": ("pymatting", "finer mattes are missing; pip install 'vhap[matting]'"),
     "face-alignment": ("face_alignment", "--landmark_source face-alignment is missing; pip install "
                                          "'vhap[face-alignment]'"),
@@ -67,7 +76,6 @@ OPTIONAL = {
 }  # fmt: skip
 """Distributions without which a part is missing: module, and what is missing."""
 
-OPENCV = ("opencv-python", "opencv-contrib-python", "opencv-python-headless", "opencv-contrib-python-headless")
 CACHE_BYTES = 1 << 30
 """Of free disk below which a warning comes; an ICT-FaceKit conversion, kernels and embeddings take a few hundred MB."""
 FACE_ALIGNMENT_FILES = ("2DFAN4-*", "s3fd-*")
@@ -103,12 +111,15 @@ def check_optional(distribution: str) -> Found:
     if find_spec(module) is None:
         return "missing", without
     import_or_explain(module)
-    return "ok", version_of(distribution) or "imports, of unknown version"
+    version = version_of(distribution)
+    if distribution == "mediapipe" and version != MEDIAPIPE:
+        return "warning", f"{version}, expected {MEDIAPIPE}, which has its networks inside; {GET_MEDIAPIPE}"
+    return "ok", version or "imports, of unknown version"
 
 
 def check_opencv() -> Found:
-    installed = [f"{name} {version}" for name in OPENCV if (version := version_of(name))]
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    installed = [f"{name} {version}" for name in OPENCV_WHEELS if (version := version_of(name))]
+    cv2 = import_or_explain("cv2")
     text = f"{cv2.__version__} of {' and '.join(installed) or 'an unknown package'}"
     if len(installed) > 1:
         return "warning", f"{text}, which write over each other; pip uninstall all of them, then install one"

@@ -66,7 +66,7 @@ def learn_from_some(
 def with_clothes(classes: np.ndarray, cloth: np.ndarray) -> np.ndarray:
     """Class numbers (H, W) with clothes where cloth (H, W) says so and nowhere else: what was taken for clothes becomes
     what is nearest of the person."""
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     cloth = cloth & (classes != FaceClass.BACKGROUND)
     known = (classes != FaceClass.BACKGROUND) & (classes != FaceClass.CLOTH)
     mistaken = (classes == FaceClass.CLOTH) & ~cloth

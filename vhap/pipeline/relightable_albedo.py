@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 
 from vhap.config.relightable import AlbedoConfig, OptimizeConfig
-from vhap.data.pictures import write_picture
 from vhap.data.results import result_path
 from vhap.pipeline import track
-from vhap.pipeline.albedo_record import albedo_work, target_of
+from vhap.pipeline.albedo_record import albedo_work
 from vhap.pipeline.heads import resolved
 from vhap.pipeline.light_of_run import light_of_run
 from vhap.pipeline.relightable_capture import SubjectCapture, subject_capture
@@ -39,8 +38,7 @@ def run(config: AlbedoConfig) -> Path:
     """Writes the albedo pictures that are missing, or of other pictures or another fit, and returns their folder.
     InputError where there are no pictures. What another tool made is kept.
 
-    The subject's newest finished run of these pictures is taken, whatever its head; else they are tracked. Neither
-    counts for a network.
+    The run is `finished_subject_run`'s, whatever its head; without one they are tracked. Neither counts for a network.
     """
     check_options(config)
     subject = subject_of_pictures(config.input_dir, "--input_dir")
@@ -64,20 +62,22 @@ def run(config: AlbedoConfig) -> Path:
         rows = {capture.names[str(name)]: row for row, name in enumerate(scene.result.timestep_id)}
         make = albedo_of_picture if config.method == "picture" else albedo_of_texture
         with torch.no_grad():
-            # Not the light of the fit, whose texture holds much of it.
             lights = light_of_run(scene)
             work.begin()
             for name in progress(work.missing, "albedo"):
-                write_picture(target_of(config, name), make(scene, rows[name], lights))
+                work.write(name, make(scene, rows[name], lights))
     return config.output_dir
 
 
 def check_options(config: AlbedoConfig) -> None:
-    """InputError for options that do not go together; a line for one without effect."""
+    """InputError for options that do not go together; a line for each without effect."""
     if config.model_dir is not None and config.method != "picture":
         raise InputError(f"expected --method {config.method} or --model_dir, found both; leave out one of them")
     if config.ddim is not None:
         get_logger().warning("--ddim %d has no effect: a network of --model_dir holds its own steps", config.ddim)
+    for name in ("allow_unknown_weights", "model_size", "batch_size"):
+        if config.model_dir is None and getattr(config, name) != getattr(AlbedoConfig, name):
+            get_logger().warning("--%s has no effect without --model_dir", name)
 
 
 def wanted_names(names: list[str], interval: int) -> list[str]:
@@ -93,7 +93,7 @@ def wanted_names(names: list[str], interval: int) -> list[str]:
 
 
 def run_of(config: AlbedoConfig, subject: SubjectFolder, capture: SubjectCapture) -> Path:
-    """The newest finished run of these pictures, else a new one, where readers of optimize.py's do not find it."""
+    """The finished run of these pictures, else a new one, where readers of optimize.py's do not find it."""
     found = finished_subject_run(subject, capture)
     if found is not None:
         return found
@@ -136,7 +136,7 @@ def albedo_of_texture(scene: RunScene, row: int, lights: Tensor) -> np.ndarray:
 
 def carried_on(shading: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """(H, W, 3) the shading inside mask (H, W), smoothed, and outside that of the nearest pixel inside."""
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     if not mask.any():
         return np.ones_like(shading)
     _, labels = cv2.distanceTransformWithLabels(

@@ -142,7 +142,7 @@ def write_pictures(
 
 def cut_square(picture: np.ndarray, points_px: np.ndarray) -> np.ndarray:
     """(224, 224, 3): the face's square, black beyond the picture."""
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     centre, side = face_square(points_px)
     scale = SQUARE_PX / side
     # Pixel centres lie at half integers.

@@ -37,6 +37,7 @@ from vhap.pipeline.relightable_parsing import NetworkParser, Parser, open_parser
 from vhap.pipeline.relightable_source import (
     ALL_FRAMES,
     AUTO,
+    MADE,
     Source,
     begin,
     find_source,
@@ -44,6 +45,7 @@ from vhap.pipeline.relightable_source import (
     holds,
     is_prepared,
     publish,
+    remove_finished_work,
     require_no_masks,
     take_as_they_are,
 )
@@ -78,6 +80,8 @@ def run(config: CropConfig) -> Path:
         if record is None or lacks_masks(subject, record, config, tracked):
             record = _make(subject, options, as_recorded(config, subject))
             tracked = run_of_classes(subject, record, config)
+        elif record.options is not None:
+            remove_finished_work(subject)
         if config.keep_masks:
             complete_masks(subject, record, config, tracked)
     return subject.path
@@ -101,7 +105,7 @@ def _make(subject: SubjectFolder, options: dict[str, Any], config: CropConfig) -
     record = job.record(options)
     _compose(job, record, matting, parser)
     made_by = None if parser is None else f"{parser.identity} and the colours of clothes"
-    publish(subject, work, record, [name for name in ("image", "mask", "seg") if (work / name).is_dir()], made_by)
+    publish(subject, work, record, [name for name in MADE if (work / name).is_dir()], made_by)
     get_logger().info(
         "%d pictures of %dx%d in %s", len(record.pictures), *config.image_size[::-1], subject.path / "image"
     )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vhap.data.provenance import Origin, Provenance
-from vhap.data.results import result_path
+from vhap.data.results import result_epochs, result_path
 from vhap.geometry.cameras import Camera
 from vhap.model.head import HeadModel, HeadParams, landmark_head, landmark_points, pose, yaw_in_camera
 from vhap.pipeline.heads import with_detector_points
@@ -30,6 +30,7 @@ from vhap.viz.grid import image_grid, label
 from vhap.viz.overlay import blend
 from vhap.viz.pictures import shrink, write_jpeg
 
+SHOWN_RUN = "optimize_vis.jpg"
 RUNS = "track"
 """Of a subject: the output folder of tracking."""
 TRAINER_SHAPE, TRAINER_EXPR = 100, 50
@@ -120,11 +121,25 @@ def write_head_files(run: SubjectRun, subject: SubjectFolder, save_name: str = "
     write_flame_params(subject.flame_params(save_name), flame_params(run.written, run.points(), paths))
     cams = np.stack([code.cam for code in run.codes().values()])
     write_tracked_params(subject.tracked_params, tracked_params(run.written, cams))
-    picture, record = subject.path / "optimize_vis.jpg", Provenance(subject.path)
+    picture, record = subject.path / SHOWN_RUN, Provenance(subject.path)
     made_from = run.origin()
     if record.origins({"": picture} if picture.is_file() else {}).get("") != made_from:
         record.write(picture, made_from, lambda path: write_jpeg(path, shown_frames(run)))
     get_logger().info("%d pictures in %s", len(run.written.names), subject.tracked_params)
+
+
+def written_run(subject: SubjectFolder) -> Path | None:
+    """The run of optimize.py whose files `write_head_files` wrote last; None where no record says so, or where its
+    result has changed since."""
+    picture = subject.path / SHOWN_RUN
+    origin = Provenance(subject.path).origins({"": picture} if picture.is_file() else {}).get("")
+    if origin is None:
+        return None
+    # As `SubjectRun.origin` has it.
+    shown, _, digest = origin.source.rpartition(" ")
+    folder = subject.path / RUNS / Path(shown).name
+    result = result_path(folder) if folder.is_dir() and result_epochs(folder) else None
+    return folder if result is not None and file_hash(result) == digest else None
 
 
 def report_camera(fitted: TrainerCamera) -> None:

@@ -15,11 +15,11 @@ import numpy as np
 from vhap.config.relightable import CropConfig
 from vhap.data.input_alpha import write_alpha_maps
 from vhap.data.landmark_files import changed_pictures, load_landmarks
-from vhap.data.pictures import common_size, list_pictures, read_alpha
+from vhap.data.pictures import common_size, list_pictures, read_alpha, some_names
 from vhap.data.provenance import Provenance
 from vhap.detect.mediapipe_landmarks import POINT_COUNT
 from vhap.detect.weights import FACE_PARSING, weights_if_there
-from vhap.pipeline.class_map_record import recorded_parsing, stale_maps
+from vhap.pipeline.class_map_record import recorded_parsing, report_foreign, stale_maps
 from vhap.pipeline.parsed_clothes import ParsedClothes, learn_from_some, with_clothes
 from vhap.pipeline.relightable_capture import subject_capture
 from vhap.pipeline.relightable_files import RUNS
@@ -84,9 +84,11 @@ def complete_masks(subject: SubjectFolder, record: CropRecord, config: CropConfi
         write_alpha_maps(pictures, subject.mask_folder, subject.path)
     elif run is None:
         _require_way(subject, config)
+        report_foreign(pictures, subject.class_folder)
         return
     alphas = {name: subject.mask_folder / f"{name}.png" for name in pictures}
     if run is None:
+        _report_masks(subject, pictures)
         parser = open_parser(config.parsing, config.parsing_weights, device=config.device)
         write_class_maps(parser, pictures, subject.class_folder, alphas, {})
         return
@@ -96,15 +98,30 @@ def complete_masks(subject: SubjectFolder, record: CropRecord, config: CropConfi
             "class maps of another tool in %s are kept: move them away to have them made", subject.class_folder
         )
         return
+    if record.options is None:
+        _report_masks(subject, pictures)
     # What `auto` came to before is kept: maps by the head alone were asked for.
     with_networks = config.parsing == "auto" and before != mesh_identity(run)
     identity = mesh_identity(run, with_networks)
     if not stale_maps(pictures, alphas, subject.class_folder, identity):
+        report_foreign(pictures, subject.class_folder)
         return
     mesh = MeshParser(open_run(run), with_networks=with_networks)
     points = known_points(subject, pictures)
     parser = mesh if record.options is None else _parser_of_cut(mesh, record, pictures, alphas, points)
     write_class_maps(parser, pictures, subject.class_folder, alphas, points)
+
+
+def _report_masks(subject: SubjectFolder, pictures: Mapping[str, Path]) -> None:
+    """A line where class maps of pictures with an alpha channel are made of masks that are not ours."""
+    masks = {name: subject.mask_folder / f"{name}.png" for name in pictures}
+    ours = Provenance(subject.path).origins(masks)
+    if others := [name for name in masks if name not in ours]:
+        get_logger().warning(
+            "class maps in %s are made of the masks of another tool in %s for %d of %d pictures (%s), and not of the "
+            "pictures' alpha channel; move those away to have both made of it",
+            subject.class_folder, subject.mask_folder, len(others), len(pictures), some_names(others),
+        )  # fmt: skip
 
 
 def _require_way(subject: SubjectFolder, config: CropConfig) -> None:

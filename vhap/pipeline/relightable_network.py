@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from vhap.config.relightable import AlbedoConfig
-from vhap.data.pictures import read_alpha, read_rgb, write_picture
+from vhap.data.pictures import read_alpha, read_rgb
 from vhap.detect.albedo_network import AlbedoNetwork, network_file, placement
-from vhap.pipeline.albedo_record import albedo_work, target_of
+from vhap.pipeline.albedo_record import albedo_work
 from vhap.pipeline.relightable_capture import SubjectCapture
 from vhap.relightable.subject_folder import SubjectFolder
 from vhap.util.files import file_hash
@@ -42,7 +42,7 @@ def write_network_albedo(
         made = made if index == 0 else albedo_of_batch(network, capture, batch)
         for name in batch:
             if name in missing:
-                write_picture(target_of(config, name), made[name])
+                work.write(name, made[name])
 
 
 def albedo_of_batch(network: AlbedoNetwork, capture: SubjectCapture, names: Sequence[str]) -> dict[str, np.ndarray]:

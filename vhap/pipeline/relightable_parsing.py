@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -17,7 +18,7 @@ from vhap.detect.mediapipe_landmarks import MediapipeLandmarks
 from vhap.detect.mediapipe_matting import MediapipeMatting
 from vhap.detect.selfie_classes import SelfieClasses
 from vhap.detect.weights import FACE_PARSING, SELFIE_MULTICLASS, find_weights, weights_if_there
-from vhap.pipeline.class_map_record import begin_maps
+from vhap.pipeline.class_map_record import begin_maps, report_foreign
 from vhap.pipeline.mesh_classes import MeshClasses
 from vhap.pipeline.rendered_frames import RunScene, open_run
 from vhap.relightable.class_completion import complete_classes
@@ -223,15 +224,16 @@ def write_class_maps(
 ) -> dict[str, Path]:
     """As `class_maps_of`, by a parser."""
     maps = {name: folder / f"{name}.png" for name in pictures}
-    missing = begin_maps(pictures, alphas, folder, parser.identity)
+    work = begin_maps(pictures, alphas, folder, parser.identity)
+    report_foreign(pictures, folder)
     without_face = []
-    for name in progress(missing, "parsing"):
+    for name, origin in progress(work.missing.items(), "parsing", len(work.missing)):
         parsed = _opened(name, pictures[name], alphas.get(name), points.get(name))
         classes = parser.classes(parsed)
         if classes is None:
             without_face.append(name)
             classes = np.full(parsed.picture.shape[:2], int(FaceClass.BACKGROUND))
-        write_class_map(maps[name], classes)
+        work.provenance.write(work.folder / f"{name}.png", origin, partial(write_class_map, classes=classes))
     if without_face:
         get_logger().warning(
             "%d of %d pictures show no face that was found, and their class maps are empty: %s",

@@ -11,7 +11,7 @@ from vhap.config.track import TrackConfig
 from vhap.data.results import load_result, result_path
 from vhap.data.run_order import runs_in
 from vhap.pipeline.relightable_capture import FOLDER, SubjectCapture
-from vhap.pipeline.relightable_files import RUNS
+from vhap.pipeline.relightable_files import RUNS, written_run
 from vhap.pipeline.run_folder import is_finished
 from vhap.relightable.subject_folder import SubjectFolder
 from vhap.util.commands import command
@@ -41,10 +41,14 @@ def has_runs(subject: SubjectFolder) -> bool:
 
 
 def finished_subject_run(subject: SubjectFolder, capture: SubjectCapture, head: str | None = None) -> Path | None:
-    """The newest finished run of these pictures, by whatever points, of a head with this identity where one is given;
-    None without one. Those of optimize.py come before that of extract_albedo.py."""
+    """The finished run of these pictures that the subject's tracked_params.json is of, else the newest one, by whatever
+    points, of a head with this identity where one is given; None without one. Those of optimize.py come before that of
+    extract_albedo.py."""
     recordings = (subject.path / FOLDER).resolve()
-    for folder in (folder for output in (RUNS, ALBEDO_RUNS) for folder in reversed(runs_in(subject.path / output))):
+    runs = [folder for output in (RUNS, ALBEDO_RUNS) for folder in reversed(runs_in(subject.path / output))]
+    # Options that were given before find their run again, and its files are written anew, however many are newer.
+    written = written_run(subject)
+    for folder in sorted(runs, key=lambda folder: folder != written):
         shown = _recording(folder)
         is_these = shown is not None and shown.name == capture.path.name and shown.parent.parent == recordings
         if is_these and is_finished(folder) and head in (None, load_result(result_path(folder)).head_identity):

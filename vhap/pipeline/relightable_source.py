@@ -17,7 +17,7 @@ from vhap.data.pictures import common_size, list_pictures, picture_size, some_na
 from vhap.data.provenance import Provenance
 from vhap.data.rig_extraction import VIDEO_SUFFIXES
 from vhap.data.video import extraction_rate, probe_video
-from vhap.pipeline.class_map_record import begin_maps, recorded_parsing
+from vhap.pipeline.class_map_record import begin_maps, recorded_parsing, remember_maps
 from vhap.relightable.crop import Crop
 from vhap.relightable.crop_file import CropRecord, read_crop, write_crop
 from vhap.relightable.subject_folder import TRAINERS_READ, SubjectFolder
@@ -27,6 +27,7 @@ from vhap.util.files import make_folder, read_json, write_json
 from vhap.util.log import get_logger
 
 WORK = ".crop"
+MADE = ("image", "mask", "seg")
 ORIGINAL = "original"
 AGAIN = "remove image/, mask/, seg/, albedo/ and crop.json there to make them again"
 AUTO = "auto"
@@ -130,7 +131,8 @@ def take_as_they_are(subject: SubjectFolder, source: Source, config: CropConfig)
 
 def _report_as_they_are(folder: Path, record: CropRecord, config: CropConfig) -> None:
     """A warning that names the given options without effect on pictures that are taken as they are."""
-    names = ("crop_image", "crop_range", "crop_box", "bbox_scale", "premultiplied", "matting_method", "person")
+    names = ("fps", "crop_image", "mask_clothes", "crop_range", "crop_box", "bbox_scale", "premultiplied")
+    names += ("matting_method", "person")
     given = [f"--{name}" for name in names if getattr(config, name) != getattr(CropConfig, name)]
     height, width = record.crop.size
     if config.image_size not in (CropConfig.image_size, record.crop.size):
@@ -248,18 +250,28 @@ def publish(subject: SubjectFolder, work: Path, record: CropRecord, folders: lis
         write_crop(subject.crop, record)
     for name in folders:
         if name == "seg" and made_by is not None:
-            _record_class_maps(subject, record, made_by)
+            _record_class_maps(subject, record, made_by, work / name)
         _move(work / name, subject.path / name)
     shutil.rmtree(work)
 
 
-def _record_class_maps(subject: SubjectFolder, record: CropRecord, made_by: str) -> None:
+def remove_finished_work(subject: SubjectFolder) -> None:
+    """Removes the folder of work of a run that was killed when all was in its place. What lies there and has no place
+    yet, a run that asks for it goes on with."""
+    work = subject.path / WORK
+    if work.is_dir() and all(_readable(work / name) <= _readable(subject.path / name) for name in MADE):
+        shutil.rmtree(work)
+        get_logger().info("removed %s, which a killed run had left", work)
+
+
+def _record_class_maps(subject: SubjectFolder, record: CropRecord, made_by: str, made: Path) -> None:
     """image/ and mask/ are in their places. Maps that nothing is recorded of are another tool's, and stay so."""
     folder = subject.class_folder
     if recorded_parsing(folder) is None and list_pictures(folder):
         return
     pictures = {Path(name).stem: subject.path / "image" / name for name in record.pictures}
-    begin_maps(pictures, {name: subject.mask_folder / f"{name}.png" for name in pictures}, folder, made_by)
+    alphas = {name: subject.mask_folder / f"{name}.png" for name in pictures}
+    remember_maps(begin_maps(pictures, alphas, folder, made_by), made)
 
 
 def _move(source: Path, target: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vhap.config.data import DataConfig, MultiviewDataConfig
 from vhap.config.loading import load_config
 from vhap.config.track import TrackConfig
 from vhap.data.results import TrackResult, load_result, newest_run, result_epochs, result_path
@@ -18,12 +19,14 @@ from vhap.model.head import HeadModel, HeadParams, landmark_points, pose, yaw_in
 from vhap.model.texture import region_texture
 from vhap.pipeline.captures import given_cameras, read_capture, similarity_of
 from vhap.pipeline.heads import configured_head, open_head
+from vhap.pipeline.run_folder import is_interrupted
 from vhap.render.backend import get_backend
 from vhap.render.scene import Rendering, render_head
 from vhap.render.topology import build_topology
 from vhap.render.types import Backend, Topology
 from vhap.tracking.albedo import albedo_of
 from vhap.util.errors import InputError
+from vhap.util.log import get_logger
 
 PLAIN_TEXTURE_SIZE = 512
 """Of results without a texture on heads without one."""
@@ -146,6 +149,9 @@ def open_run(
     path = result_path(folder, epoch)
     epoch = next(number for number, file in result_epochs(folder).items() if file == path)
     config = load_config(folder / "config.yml", TrackConfig)
+    if is_interrupted(folder):
+        get_logger().warning("%s is unfinished: its result of epoch %d counts", folder, epoch)
+    require_recording(config, folder)
     data = config.data if with_landmarks else replace(config.data, use_landmark=False)
     capture = read_capture(data, cache_bytes=0)
     model = open_head(config.model, capture.landmark_set) if with_landmarks else configured_head(config.model)
@@ -153,6 +159,17 @@ def open_run(
     result = replace(result, T_tracked_given=similarity_of(capture, result))
     model = fitting_head(model, result, path).to(device)
     return scene_of(path, epoch, config, model, capture, result)
+
+
+def require_recording(config: TrackConfig, folder: Path) -> None:
+    """InputError where what a run shows is no longer there. The name that it was tracked by may be the beginning of
+    another recording's, which would be taken for it."""
+    data = config.data
+    if isinstance(data, DataConfig | MultiviewDataConfig) and not (data.root_folder / data.sequence).is_dir():
+        raise InputError(
+            f"expected the recording of {folder} at {data.root_folder / data.sequence}, found none; put it back, or "
+            "track again"
+        )
 
 
 def scene_of(

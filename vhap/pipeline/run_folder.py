@@ -72,6 +72,14 @@ def is_finished(folder: Path) -> bool:
         return False
 
 
+def is_interrupted(folder: Path) -> bool:
+    """Whether a run's checkpoint says that it was not tracked to its end; not where that is unknown."""
+    try:
+        return checkpoint_in(folder) and not load_checkpoint(folder, torch.device("cpu")).finished
+    except (InputError, OtherVersionError):
+        return False
+
+
 def _began_ns(folder: Path) -> int:
     """When the run's options were written."""
     return (folder / "config.yml").stat().st_mtime_ns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -86,7 +87,7 @@ def newest_checkpoint(config: TrackConfig, count: int, device: torch.device) -> 
             continue
         try:
             made = load_config(folder / "config.yml", TrackConfig)
-            if [to_plain(part) for part in (made.data, made.model)] != [to_plain(config.data), to_plain(config.model)]:
+            if _recording_and_head(made) != _recording_and_head(config):
                 continue
             checkpoint = load_checkpoint(folder, device)
         except OtherVersionError:
@@ -98,4 +99,12 @@ def newest_checkpoint(config: TrackConfig, count: int, device: torch.device) -> 
         if checkpoint.params.n_timesteps == count:
             get_logger().info("values of %s", folder)
             return replace(checkpoint, progress=Progress(), finished=False)
+    get_logger().warning(
+        "no earlier run of this recording and head in %s: stages begin from the first guess", config.exp.output_folder
+    )
     return None
+
+
+def _recording_and_head(config: TrackConfig) -> list[Any]:
+    """A given light takes the place of an earlier one, whatever that was."""
+    return [to_plain(part) for part in (config.data, replace(config.model, light_path=None))]

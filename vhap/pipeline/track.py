@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +18,13 @@ from vhap.config.track import ModelConfig, TrackConfig, usual_weights, with_know
 from vhap.data.plausible import FaceError
 from vhap.data.results import TrackResult, load_result, result_epochs, result_path, save_result
 from vhap.data.sample import Capture
+from vhap.data.sequence_folder import find_folder
 from vhap.model.head import HeadModel, landmark_head, pose
 from vhap.model.texture import region_texture
 from vhap.pipeline.captures import (
     cameras_in,
     find_tracked_world,
+    knows_cameras,
     only_agreeing_views,
     open_capture,
     unit_is_unknown,
@@ -43,12 +46,28 @@ from vhap.render.backend import get_backend
 from vhap.render.shading import uniform_lights
 from vhap.render.topology import build_topology
 from vhap.tracking.albedo import tex_extra_of
-from vhap.tracking.callbacks import Checkpoints, ResultWriter, StageProgress, StageTimes, TensorBoard, TrainPictures
+from vhap.tracking.callbacks import (
+    Checkpoints,
+    LightWriter,
+    ResultWriter,
+    StageProgress,
+    StageTimes,
+    TensorBoard,
+    TrainPictures,
+)
 from vhap.tracking.checkpoint import CHECKPOINT, Checkpoint
 from vhap.tracking.history import LossHistory
 from vhap.tracking.landmarks.first_guess import FirstGuess, guess_from_landmarks
 from vhap.tracking.landmarks.motion import Spreads
 from vhap.tracking.landmarks.problem import LandmarkProblem, landmark_prior
+from vhap.tracking.light_file import (
+    LIGHT_FILE,
+    LightOrigin,
+    light_in_tracked_axes,
+    read_light,
+    require_axes,
+    write_light,
+)
 from vhap.tracking.loop import Tracker
 from vhap.tracking.params import TrackParams, initial_params, to_result
 from vhap.tracking.scene import Scene, emphasis
@@ -77,6 +96,8 @@ def run(config: TrackConfig, lines: Sequence[str] = ()) -> Path:
             f"expected --begin_timestep below the {count} frames of {capture.folder}, found {config.begin_timestep}; "
             "correct it"
         )
+    if config.model.light_path is not None:
+        require_axes(config.model.light_path, knows_cameras(capture))
     head = open_textured_head(config, capture, device)
     stages = wanted_stages(config, build_stages(config))
     pictures = all_small_pictures(config.data)
@@ -100,8 +121,13 @@ def run(config: TrackConfig, lines: Sequence[str] = ()) -> Path:
 
 
 def spelt_out(config: TrackConfig) -> TrackConfig:
-    """The options as config.yml keeps them: the head's files by name, and what counts as hidden."""
-    return with_known_occlusions(replace(config, model=resolved(config.model)))
+    """The options as config.yml keeps them: the head's files by name, the recording by its folder's whole name, and
+    what counts as hidden."""
+    data = config.data
+    if isinstance(data, DataConfig | MultiviewDataConfig):
+        folder = find_folder(data.root_folder, data.sequence)
+        data = replace(data, sequence=str(folder.relative_to(data.root_folder)))
+    return with_known_occlusions(replace(config, data=data, model=resolved(config.model)))
 
 
 def run_once(config: TrackConfig, changed_ns: int = 0) -> Path:
@@ -123,6 +149,14 @@ def check_options(config: TrackConfig) -> None:
     if not config.data.use_landmark:
         raise InputError("expected landmarks, from which tracking starts, found --data.no-use-landmark; leave it out")
     model = config.model
+    if model.light_path is not None:
+        constant = config.render.lighting_type == "constant"
+        if constant or not config.exp.photometric:
+            found = "--render.lighting_type constant" if constant else "--exp.no_photometric"
+            raise InputError(
+                f"expected harmonics fitted to pictures with --model.light_path, found {found}; leave one of them out"
+            )
+        read_light(model.light_path)
     if (model.fix_shape or model.fix_offset or model.fix_texture) and model.flame_params_path is None:
         raise InputError(
             "expected --model.flame_params_path with --model.fix_shape, fix_offset or fix_texture, found none; "
@@ -239,17 +273,22 @@ def track_into(
         save_result(path, result)
         write_evaluation_folder(replace(scene, result=result))
 
+    board = TensorBoard(folder, config.log)
     tracker.callbacks = (
         StageProgress(),
         times,
-        TensorBoard(folder, config.log),
+        board,
         TrainPictures(folder / "train", config.log),
         LossHistory(folder / "losses.json", tracker.energy.weight_of),
+        LightWriter(folder / LIGHT_FILE, tracker.scene.T_tracked_given),
         ResultWriter(save),
         Checkpoints(folder / CHECKPOINT),
     )
+    if config.model.light_path is not None:
+        write_light(folder / LIGHT_FILE, tracker.params.lights, LightOrigin("given"), tracker.scene.T_tracked_given)
     times.tell()
-    tracker.run(stages)
+    with closing(board):
+        tracker.run(stages)
     if result_epochs(folder):
         report_lost(load_result(result_path(folder)))
 
@@ -311,6 +350,9 @@ def build_tracker(
     )
     if checkpoint is not None:
         tracker.resume(checkpoint)
+    if config.model.light_path is not None:
+        lights = light_in_tracked_axes(config.model.light_path, T_tracked_given)
+        tracker.params = replace(tracker.params, lights=lights.to(tracker.params.lights))
     return tracker
 
 

@@ -131,14 +131,14 @@ def _step(values: np.ndarray, width: float) -> np.ndarray:
 
 def _inner_face(known: np.ndarray, place: FacePlace) -> np.ndarray:
     """(H, W) bool."""
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     around = (FaceClass.BACKGROUND, FaceClass.HAIR, FaceClass.LEFT_EAR, FaceClass.RIGHT_EAR, FaceClass.NECK)
     face = (~np.isin(known, around)).astype(np.uint8)
     return cv2.distanceTransform(face, cv2.DIST_L2, 5) > INNER_FACE * place.size
 
 
 def _blurred(values: np.ndarray, sigma: float) -> np.ndarray:
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     return cv2.GaussianBlur(values, (0, 0), max(sigma, 0.5))
 
 
@@ -176,7 +176,7 @@ def colour_shares(picture: np.ndarray, prior: np.ndarray, examples: np.ndarray, 
 
 def _bins(picture: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8 -> (H, W) index of the colour's bin."""
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     lab = cv2.cvtColor(picture, cv2.COLOR_RGB2LAB).astype(np.float32)
     low, high = CHROMA_RANGE
     lightness = np.minimum(lab[..., 0] / 256 * BINS[0], BINS[0] - 1).astype(int)
@@ -198,7 +198,7 @@ def _density(bins: np.ndarray, weight: np.ndarray) -> np.ndarray:
 def along_edges(picture: np.ndarray, likely: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """(H, W) coarse classes: those that are sure grow along what is smooth in the picture (H, W, 3) uint8 until they
     meet, by OpenCV's watershed; where they meet, and outside, the likeliest. likely (H, W, 3); inside (H, W) bool."""
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     likeliest = likely.argmax(-1)
     seeds = np.where(likely.max(-1) > SURE, 1 + likeliest, 0)
     grown = cv2.watershed(picture, np.where(inside, seeds, 1 + N_COARSE).astype(np.int32))
@@ -231,7 +231,7 @@ def hanging_together(
 
 def _touching(part: np.ndarray, anchor: np.ndarray, gap: int) -> np.ndarray:
     """(H, W) bool: what of the part hangs together with the anchor, across gaps of so many px."""
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (gap + 1, gap + 1))
     _, found = cv2.connectedComponents(cv2.dilate(part.astype(np.uint8), kernel), connectivity=8)
     labels = np.asarray(found, np.int32)
@@ -251,7 +251,7 @@ def assemble(coarse: np.ndarray, known: np.ndarray, inside: np.ndarray) -> np.nd
 
 def _nearest_skin(known: np.ndarray) -> np.ndarray:
     """(H, W) class of the nearest pixel that is face, neck or ear; skin where there is none."""
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     bare = np.isin(known, (FaceClass.SKIN, FaceClass.NECK, FaceClass.LEFT_EAR, FaceClass.RIGHT_EAR))
     if not bare.any():
         return np.full(known.shape, int(FaceClass.SKIN))

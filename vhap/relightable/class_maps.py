@@ -108,7 +108,7 @@ def class_picture(picture: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
 
 def _write_line(legend: np.ndarray, top: int, text: str, colour: np.ndarray) -> None:
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     rgb = tuple(int(value) for value in colour)
     cv2.rectangle(legend, (4, top + 4), (14, top + LINE_PX - 4), rgb, -1)
     origin = (18, top + LINE_PX - 5)

@@ -99,7 +99,7 @@ def classes_from_points(points: np.ndarray, size: tuple[int, int]) -> np.ndarray
 
 def fill(target: np.ndarray, outline: np.ndarray, value: int) -> None:
     """Fills a closed outline (K, 2) px in (H, W) uint8, in place: pixels whose centres lie inside, and its border."""
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     steps = outline - np.roll(outline, 1, 0)
     area = np.abs((outline[:, 0] * steps[:, 1] - outline[:, 1] * steps[:, 0]).sum()) / 2
     if area < 1:

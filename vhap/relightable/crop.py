@@ -65,7 +65,7 @@ class Crop:
 
     def cut(self, picture: np.ndarray) -> np.ndarray:
         """A picture of the video's, (H, W) or (H, W, 3) uint8, cut and scaled; black where it shows nothing."""
-        cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+        cv2 = import_or_explain("cv2")
         x0, y0, x1, y1 = self.visible
         left, top, right, bottom = self.padding
         part = picture[y0:y1, x0:x1]

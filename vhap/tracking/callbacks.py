@@ -17,6 +17,8 @@ from vhap.data.sample import FrameBatch
 from vhap.tracking.checkpoint import Checkpoint, is_whole, save_checkpoint
 from vhap.tracking.events import Callback, StepEvent
 from vhap.tracking.history import read_seconds
+from vhap.tracking.light_file import LightOrigin, write_light
+from vhap.tracking.light_views import SeparatedLight
 from vhap.tracking.params import TrackParams
 from vhap.tracking.stages import Stage
 from vhap.util.cached import read_cached
@@ -97,6 +99,10 @@ class TensorBoard(Callback):
     def on_stage_end(self, stage: Stage, params: TrackParams) -> None:
         self.writer.flush()
 
+    def close(self) -> None:
+        """Ends the thread that writes."""
+        self.writer.close()
+
 
 class TrainPictures(Callback):
     """Input, render and error of a few pictures in `train/`, every interval_media steps that render (0: none)."""
@@ -146,6 +152,23 @@ class ResultWriter(Callback):
     def _write(self, params: TrackParams) -> None:
         self.save(self.last_epoch, params)
         self.last_saved = self.last_epoch
+
+
+@dataclass
+class LightWriter(Callback):
+    """Keeps the light in a file of its own. T_tracked_given: see `write_light`."""
+
+    path: Path
+    T_tracked_given: np.ndarray | None
+
+    def on_light(self, light: SeparatedLight) -> None:
+        origin = LightOrigin("separated", light.pictures, light.views, light.turn_degrees)
+        write_light(self.path, light.lights, origin, self.T_tracked_given)
+        get_logger().info(
+            "light separated from the albedo: %d pictures, normals turn by %.1f degrees",
+            light.pictures,
+            light.turn_degrees,
+        )
 
 
 @dataclass

@@ -19,7 +19,7 @@ from vhap.util.errors import InputError, shown
 from vhap.util.files import atomic_path
 from vhap.util.log import get_logger
 
-CHECKPOINT, PREVIOUS, VERSION = "checkpoint.pt", "checkpoint_previous.pt", 6
+CHECKPOINT, PREVIOUS, VERSION = "checkpoint.pt", "checkpoint_previous.pt", 7
 MAGIC = b"VHAPCKPT"
 START = len(MAGIC) + hashlib.sha256().digest_size
 """A file is the sign, the SHA-256 of the body, and the body, as torch saves it."""

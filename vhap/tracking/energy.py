@@ -205,13 +205,13 @@ class Energy:
         return losses.silhouette(coverage, alpha, growing)
 
     def _surface_terms(self, params: TrackParams, normals: Tensor, stage: Stage) -> Terms:
-        """Texture where it moves (its terms would outweigh what changes), and light on the surface in sight, which
-        normals (M, 3) stand for."""
+        """Texture where it moves (its terms would outweigh what changes), and light where that moves, on the
+        visible surface, which normals (M, 3) stand for."""
         terms: Terms = {}
         if "texture" in stage.groups:
             terms["reg_tex_tv"] = losses.reg_tex_tv(self.scene.albedo(params.residual_texture))
             terms["reg_tex_res"] = losses.reg_tex_res(params.residual_texture, self.scene.kept_texels)
-        if self.sh_lights:
+        if self.sh_lights and "lights" in stage.groups:
             terms["reg_diffuse"] = losses.reg_diffuse(shade(normals, params.lights))
             terms["reg_light"] = losses.reg_light(params.lights, uniform_lights().to(params.lights))
         return terms

@@ -9,6 +9,7 @@ from torch import Tensor
 from vhap.data.sample import FrameBatch
 from vhap.tracking.checkpoint import Checkpoint
 from vhap.tracking.energy import EnergyValue
+from vhap.tracking.light_views import SeparatedLight
 from vhap.tracking.params import TrackParams
 from vhap.tracking.stages import Stage
 
@@ -39,6 +40,9 @@ class Callback:
 
     def on_stage_end(self, stage: Stage, params: TrackParams) -> None:
         """After every stage."""
+
+    def on_light(self, light: SeparatedLight) -> None:
+        """Where the light has been separated from the albedo."""
 
     def on_epoch(self, epoch: int, params: TrackParams) -> None:
         """After the sequential pass (epoch 0) and after every global epoch."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vhap.config.track import TrackConfig, usual_weights
 from vhap.data.sample import Capture, FrameBatch
-from vhap.model.head import landmark_head
+from vhap.model.head import landmark_head, pose
 from vhap.render.appearance_prior import AppearancePrior
 from vhap.tracking.checkpoint import Checkpoint, Progress, moved_on
 from vhap.tracking.energy import Energy, EnergyValue, Neighbours
@@ -19,6 +19,7 @@ from vhap.tracking.landmarks.first_guess import choose_more, fill_between, follo
 from vhap.tracking.landmarks.problem import LandmarkProblem
 from vhap.tracking.landmarks.solver import landmark_cost
 from vhap.tracking.landmarks.teeth_gaps import find_teeth_gaps
+from vhap.tracking.light_views import MOST_PICTURES, PosedPicture, light_of_pictures
 from vhap.tracking.optimizer import RowAdam
 from vhap.tracking.params import CAMERA, GROUPS, PER_FRAME, TrackParams
 from vhap.tracking.photometric.hair import grow_hair
@@ -29,6 +30,7 @@ from vhap.tracking.scene import Scene, emphasis
 from vhap.tracking.schedule import Plateau, RateSchedule, learning_rates
 from vhap.tracking.stages import EPOCH_RATE_DECAY, Bake, Stage, coarse_factor
 from vhap.tracking.texture import back_project, sharpen
+from vhap.util.choice import even_choice
 
 CAMERA_DISTANCE_M = 1.0
 SHARPENING_ROUNDS, MOST_PAINTED = 5, 128
@@ -135,6 +137,8 @@ class Tracker:
         """What a stage starts from. Nothing here is kept before the stage's first unit, so it may be repeated."""
         if stage.hair:
             self._grow_hair(stage)
+        if stage.light:
+            self.separate_light(self.frames_painted())
         self.bake_texture(stage.bake)
         if stage.sequential and stage.newton:
             self._bring_others(stage, self.together)
@@ -152,10 +156,11 @@ class Tracker:
             return self._fit_landmarks(stage)
         if stage.newton:
             return self._advance_window(stage) if stage.sequential else self._solve_together(stage)
-        if stage.sequential:
-            return self._advance_batch(stage)
-        if stage.epochs is not None:
-            return self._advance_epoch(stage)
+        advance = self._advance_batch if stage.sequential else self._advance_epoch
+        if not self._names(stage):
+            return self._rest(stage)
+        if stage.sequential or stage.epochs is not None:
+            return advance(stage)
         rows = torch.tensor(self.init_frames)
         self._descend(stage, rows, self._load(rows), RowAdam(), 0, stage.steps)
         return True
@@ -285,6 +290,22 @@ class Tracker:
         known = self.found.to(batch.timesteps.device)[batch.timesteps, batch.cameras].to(batch.confidence)
         return replace(batch, confidence=batch.confidence * known[:, None])
 
+    def separate_light(self, frames: list[int]) -> None:
+        """The light in closed form, from pictures of these rows as the head stands."""
+        scene = self.scene
+        places = [(row, camera) for row in frames for camera in range(len(self.capture.camera_ids))]
+        chosen = (places[index] for index in even_choice(len(places), MOST_PICTURES))
+        light = light_of_pictures(scene.head, scene.backend, scene.topology, (self._posed(*place) for place in chosen))
+        self.params.lights = light.lights
+        for callback in self.callbacks:
+            callback.on_light(light)
+
+    def _posed(self, row: int, camera: int) -> PosedPicture:
+        one = self.params.rows(torch.tensor([row]))
+        frame = self.capture.load([row], [camera]).to(one.rotation.device)
+        cameras = one.cameras(self.scene.given, self.scene.size, frame.cameras)
+        return PosedPicture(pose(self.scene.head, one.head())[0], cameras, frame)
+
     def bake_texture(self, bake: Bake) -> None:
         """The albedo that explains the pictures best as the head stands. The global stage would else begin with the
         texture of the last batch."""
@@ -347,6 +368,14 @@ class Tracker:
             self._sharpen_texture()
         self._tell_epoch(epoch + 1)
         return last
+
+    def _rest(self, stage: Stage) -> bool:
+        """Nothing moves: the texture alone is taken anew, in what counts as one epoch."""
+        if stage.epochs is not None:
+            if stage.bake == "all":
+                self._sharpen_texture()
+            self._tell_epoch(1)
+        return True
 
     def _tell_epoch(self, epoch: int) -> None:
         for callback in self.callbacks:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from vhap.config.track import EpochStageConfig, ParamGroup, StepStageConfig, TrackConfig, hidden_regions
+from vhap.config.track import (
+    EpochStageConfig,
+    ParamGroup,
+    StepStageConfig,
+    TrackConfig,
+    hidden_regions,
+    separates_light,
+)
 
 LANDMARK_STEPS, INIT_STEPS, TRACKING_STEPS, MAX_EPOCHS = 10, 500, 50, 30
 ENOUGH_BATCHES, FEWEST_EPOCHS = 40, 3
@@ -35,7 +42,7 @@ class Stage:
     bake: the albedo at its start. keep it, or take the one that fits the pictures best, of the initialisation's frames
     (init) or of all. fixed_texture, fixed_outline: regions whose texture or outline moves no vertex. newton: rounds of
     second order on many frames together, the albedo eliminated, in place of first-order steps. hair: begins with hair
-    laid on the outlines.
+    laid on the outlines. light: begins with the light separated from the albedo, which then stands still.
     """
 
     name: str
@@ -52,6 +59,7 @@ class Stage:
     rate_factor: float = 1.0
     newton: bool = False
     hair: bool = False
+    light: bool = False
     fixed_texture: tuple[str, ...] = ()
     fixed_outline: tuple[str, ...] = ()
 
@@ -79,19 +87,21 @@ def build_stages(config: TrackConfig) -> list[Stage]:
             replace(_stage("lmk_global_tracking", everything, config, 1, temporal=True), steps=LANDMARK_STEPS),
         ]
     sequential, everything = plan.rgb_sequential_tracking, plan.rgb_global_tracking
-    coarse = _stage("rgb_init_texture", plan.rgb_init_texture, config, JOINT_ROUNDS, rgb, coarse=True)
-    fine = _stage("rgb_init_all", plan.rgb_init_all, config, JOINT_ROUNDS, rgb)
+    coarse = _stage("rgb_init_texture", plan.rgb_init_texture, config, JOINT_ROUNDS, rgb, coarse=True, newton=True)
+    fine = _stage("rgb_init_all", plan.rgb_init_all, config, JOINT_ROUNDS, rgb, newton=True)
     offset = _stage("rgb_init_offset", plan.rgb_init_offset, config, INIT_STEPS, rgb, coarse=True, bake="init")
     grows = "static_offset" in offset.groups and config.w.silhouette > 0
-    followed = _stage("rgb_sequential_tracking", sequential, config, REFINING_ROUNDS, rgb, sequential=True)
+    followed = _stage("rgb_sequential_tracking", sequential, config, REFINING_ROUNDS, rgb, sequential=True, newton=True)
     moving = _stage("rgb_sequential_offset", sequential, config, TRACKING_STEPS, rgb, sequential=True)
-    globally = _stage("rgb_global_tracking", everything, config, 1, rgb, temporal=True, bake="all")
+    globally = _stage(
+        "rgb_global_tracking", everything, config, 1, rgb, temporal=True, bake="all", light=separates_light(config)
+    )
     return [
         *landmarks,
-        replace(coarse, newton=True),
-        replace(fine, newton=True),
+        coarse,
+        fine,
         *([replace(offset, hair=grows)] if config.model.use_static_offset else []),
-        replace(followed, newton=True),
+        followed,
         *([replace(moving, groups=("dynamic_offset",))] if config.model.use_dynamic_offset else []),
         globally,
     ]
@@ -107,6 +117,8 @@ def _stage(
     temporal: bool = False,
     sequential: bool = False,
     bake: Bake = "keep",
+    newton: bool = False,
+    light: bool = False,
 ) -> Stage:
     """A stage from its options. Stages of epochs make one step on each batch, at a tenth of the rates."""
     by_epochs = isinstance(options, EpochStageConfig)
@@ -119,6 +131,7 @@ def _stage(
         "static_offset": model.use_static_offset and not fixed_offset,
         "dynamic_offset": model.use_dynamic_offset,
         "texture": not fixed_texture,
+        "lights": model.light_path is None and not light,
     }
     groups: tuple[ParamGroup, ...] = tuple(group for group in options.optimizable_params if moves.get(group, True))
     asked = options.num_epochs if by_epochs else options.num_steps
@@ -138,6 +151,8 @@ def _stage(
         coarse=coarse,
         bake="keep" if fixed_texture else bake,
         rate_factor=GLOBAL_RATE_FACTOR if by_epochs else 1.0,
+        newton=newton,
+        light=light and count > 0,
     )
 
 

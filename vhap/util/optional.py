@@ -16,14 +16,20 @@ SYSTEM_LIBRARIES = {
     "libEGL": "apt-get install libegl1",
 }
 """Start of a library's name -> what helps where it is missing, on Debian and Ubuntu. The longer of two comes first."""
-WHEELS = {"cv2": "opencv-python-headless", "warp": "warp-lang", "PIL": "pillow", "yaml": "pyyaml"}
+WHEELS = {
+    "cv2": "opencv-python-headless",
+    "warp": "warp-lang",
+    "PIL": "pillow",
+    "yaml": "pyyaml",
+    "skimage": "scikit-image",
+}
 """What to install for modules whose wheels have other names."""
 
 
 def import_or_explain(name: str, remedy: str | None = None) -> ModuleType:
     """Imports a module; an InputError where it, or a system library it needs, is missing.
 
-    remedy: what installs the module; by default `pip install <its top-level name>`.
+    remedy: what installs the module; by default `pip install` with its top-level name, or that of its wheel (WHEELS).
     """
     package = name.split(".")[0]
     try:
@@ -33,11 +39,14 @@ def import_or_explain(name: str, remedy: str | None = None) -> ModuleType:
         if explanation := missing_library(error, package):
             raise InputError(explanation) from error
         if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] != package:
+            needed = (error.name or "").split(".")[0]
             raise InputError(
-                f"expected the package {error.name}, which {package} needs, found none; pip install {error.name}"
+                f"expected the package {error.name}, which {package} needs, found none; pip install "
+                f"{WHEELS.get(needed, needed)}"
             ) from error
         raise InputError(
-            f"expected the package {package}, found none that imports ({reason}); {remedy or f'pip install {package}'}"
+            f"expected the package {package}, found none that imports ({reason}); "
+            f"{remedy or f'pip install {WHEELS.get(package, package)}'}"
         ) from error
 
 

@@ -32,7 +32,7 @@ def image_grid(pictures: Sequence[np.ndarray], columns: int, gap: int = GAP_PX) 
 
 def label(picture: np.ndarray, text: str, below: bool = False) -> np.ndarray:
     """A copy with white text on a dark strip in the upper (lower) left corner. Plain ASCII only."""
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     drawn = np.ascontiguousarray(picture).copy()
     letters = max(8, round(picture.shape[0] * LABEL_SHARE))
     scale = letters / 22

@@ -36,7 +36,7 @@ def draw_landmarks(
     confidence (L,): pairs with 0 are left out, since their detected coordinates mean nothing. Points far outside
     the picture or not finite are left out as well.
     """
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     drawn = np.ascontiguousarray(picture).copy()
     pairs = np.stack([np.asarray(detected, np.float64), np.asarray(fitted, np.float64)], 1)
     height, width = picture.shape[:2]
@@ -58,7 +58,7 @@ def error_map(picture: np.ndarray, render: np.ndarray, mask: np.ndarray, full_sc
 
     full_scale: difference in [0, 1] that is the hottest colour; larger ones look the same.
     """
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     difference = np.abs(picture.astype(np.float32) - render.astype(np.float32)).mean(-1) / 255
     level = np.rint(np.clip(difference / full_scale, 0, 1) * 255).astype(np.uint8)
     heat = cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)

@@ -14,7 +14,7 @@ JPEG_QUALITY = 85
 
 def encode_jpeg(picture: np.ndarray, longest_side: int | None = None, quality: int = JPEG_QUALITY) -> bytes:
     """(H, W, 3) uint8 RGB; shrunk (never enlarged) to a longest side where one is given."""
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     picture = shrink(picture, longest_side) if longest_side else picture
     done, encoded = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     assert done, f"JPEG of {picture.shape}"
@@ -29,7 +29,7 @@ def write_jpeg(path: Path, picture: np.ndarray) -> None:
 
 def shrink(picture: np.ndarray, longest_side: int) -> np.ndarray:
     """(H, W, 3) uint8, area-averaged down to the longest side; smaller ones as they are."""
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     height, width = picture.shape[:2]
     if max(height, width) <= longest_side:
         return picture

@@ -155,7 +155,7 @@ def fitted_view(scene: RigScene, backward: np.ndarray, up: np.ndarray, size: tup
 
 def draw_view(scene: RigScene, view: View) -> np.ndarray:
     """(H, W, 3) uint8 of one view."""
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     canvas, fine = Canvas(view.scaled(SUPERSAMPLING)), SUPERSAMPLING
     canvas.draw_points(scene.points, scene.colors, _point_px(scene.points, canvas.view))
     distance = scene.frustum_distance
@@ -189,7 +189,7 @@ def _point_px(points: np.ndarray, view: View) -> int:
 def _sampled(picture: np.ndarray, share: np.ndarray, longest_px: float) -> np.ndarray:
     """The picture at places (..., 2) in shares of its width and height, as it looks when its longer side is drawn over
     so many pixels."""
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     factor = min(1.0, max(longest_px, 1.0) / max(picture.shape[:2]))
     size = (max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor)))
     small = cv2.resize(np.ascontiguousarray(picture), size, interpolation=cv2.INTER_AREA)
@@ -199,7 +199,7 @@ def _sampled(picture: np.ndarray, share: np.ndarray, longest_px: float) -> np.nd
 
 def _with_names(drawn: np.ndarray, scene: RigScene, view: View) -> np.ndarray:
     """Names at the cameras' centres; where they would overlap, the next free row below or above."""
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     pixels, _ = view.project(np.array([camera.centre for camera in scene.cameras]))
     taken: list[tuple[float, float, float]] = []
     for index in sorted(range(len(pixels)), key=lambda index: (not scene.cameras[index].is_held_out, pixels[index, 1])):
@@ -220,6 +220,6 @@ def _with_names(drawn: np.ndarray, scene: RigScene, view: View) -> np.ndarray:
 
 def _write(drawn: np.ndarray, text: str, place: tuple[int, int], scale: float, rgb: tuple[int, int, int]) -> None:
     """place: (column, row) of the first letter's foot."""
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     for color, thickness in (((BACKGROUND,) * 3, 4), (rgb, 1)):
         cv2.putText(drawn, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, color, thickness, cv2.LINE_AA)

@@ -70,7 +70,7 @@ def undistort_maps(rig: RigCameras, index: int, size: tuple[int, int] | None = N
     size: (height, width) of the pictures where they have been resized since the calibration. The result belongs to
     the same K, stretched likewise.
     """
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     height, width = size or rig.sizes[index].tolist()
     matrix = _opencv_matrix(rig, index, (height, width))
     return cv2.initUndistortRectifyMap(matrix, rig.distortion[index], None, matrix, (width, height), cv2.CV_32FC1)
@@ -82,7 +82,7 @@ def undistort_points(rig: RigCameras, index: int, points_px: np.ndarray, size: t
     points_px: (..., 2) in pixels of pictures of size (height, width), which may have been resized since the
     calibration; the result is in the same pixels.
     """
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     matrix = _opencv_matrix(rig, index, size)
     flat = np.asarray(points_px, np.float64).reshape(-1, 1, 2) - 0.5
     return (cv2.undistortPoints(flat, matrix, rig.distortion[index], P=matrix) + 0.5).reshape(points_px.shape)

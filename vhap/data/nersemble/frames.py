@@ -28,7 +28,7 @@ class FrameReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+        self._cv2 = import_or_explain("cv2")
         self._times, self._is_key = frame_times(path)
         # Frames of one time cannot be told apart by it.
         self._can_seek = bool((np.diff(self._times) > 2 * TOLERANCE_S).all())

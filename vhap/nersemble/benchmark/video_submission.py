@@ -328,6 +328,6 @@ def _scaled(frame: np.ndarray, scale: float | None) -> np.ndarray:
         return frame
     if not scale > 0:
         raise InputError(f"expected a scale above 0, found {scale}; correct it")
-    cv2 = import_or_explain("cv2", "pip install opencv-contrib-python")
+    cv2 = import_or_explain("cv2")
     height, width = (max(1, round(side * scale)) for side in frame.shape[:2])
     return cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
