@@ -7,7 +7,7 @@ import numpy as np
 from vhap.util.errors import InputError, shown
 from vhap.util.optional import import_or_explain
 
-REMEDY = "pip install 'vhap[face-alignment]'"
+REMEDY = "pip install 'vhap[face-alignment]', with numpy 2 as doc/packaging.md says"
 
 
 class FaceAlignmentLandmarks:

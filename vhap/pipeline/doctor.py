@@ -16,6 +16,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from vhap.pipeline.doctor_checks import GROUPS, Finding, as_problem, checks_of
 from vhap.util.errors import shown
@@ -61,7 +62,7 @@ def run_group(group: str, limit_s: float = TIME_LIMIT_S) -> list[Finding]:
     return findings
 
 
-def _values(output: str) -> Iterator[dict[str, str]]:
+def _values(output: str) -> Iterator[dict[str, Any]]:
     """The lines of JSON that a group's process printed. What starts with the interpreter (sitecustomize, .pth files)
     prints on the same stdout."""
     for line in output.splitlines():
