@@ -65,7 +65,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     unmarked = {
         report.nodeid: seconds
         for report in reports
-        for name, seconds in report.user_properties
+        for name, seconds in getattr(report, "user_properties", ())
         if name == PROCESSOR_SECONDS and seconds > SLOW_S
     }
     if unmarked:
