@@ -34,7 +34,6 @@ from vhap.config.data import (
 )
 from vhap.config.evaluate import EvaluateConfig
 from vhap.config.export import CombineConfig, ExportConfig, MeshExportConfig
-from vhap.config.keywords import checked, from_keywords
 from vhap.config.preprocess import PreprocessConfig
 from vhap.config.report import ReportConfig
 from vhap.config.synthetic import SyntheticConfig
@@ -123,7 +122,7 @@ def track(
     """
     if isinstance(source, TrackConfig):
         _require_none(source, [*options, *([] if kind == "auto" else ["kind"])])
-        config = checked(source)
+        config = _checked(source)
     else:
         config = _tracking(Path(source), kind, options)
     pipeline = "track_single_frame" if isinstance(config, SingleFrameTrackConfig) else "track"
@@ -239,7 +238,7 @@ def load_head(head: str = "auto", **options: Any) -> HeadModel:
     """
     from vhap.pipeline import heads
 
-    return heads.configured_head(from_keywords(ModelConfig, {"head": head, **options}))
+    return heads.configured_head(_from_keywords(ModelConfig, {"head": head, **options}))
 
 
 @dataclass(frozen=True)
@@ -388,12 +387,25 @@ def _run(
     config = next(iter(named.values()), None)
     if isinstance(config, kind):
         _require_none(config, [*[*named][1:], *options])
-        config = checked(config)
+        config = _checked(config)
     else:
         _require_once(named, options)
-        config = from_keywords(kind, {**named, **options})
+        config = _from_keywords(kind, {**named, **options})
     with progress_to(progress):
         return _pipeline(pipeline)(config)
+
+
+def _from_keywords(kind: type[C], options: Mapping[str, Any]) -> C:
+    # Here, since it loads numpy, which `--help` of a command does without.
+    from vhap.config.keywords import from_keywords
+
+    return from_keywords(kind, options)
+
+
+def _checked(config: C) -> C:
+    from vhap.config.keywords import checked
+
+    return checked(config)
 
 
 def _require_none(config: Any, names: Iterable[str]) -> None:
@@ -417,14 +429,14 @@ def _tracking(folder: Path, kind: Kind, options: Mapping[str, Any]) -> TrackConf
     kind = _kind(folder, kind)
     where = _where(folder, kind, options)
     _require_once(where, options)
-    return from_keywords(TRACKING[kind], {**options, **where})
+    return _from_keywords(TRACKING[kind], {**options, **where})
 
 
 def _data(folder: Path, kind: Kind, options: Mapping[str, Any]) -> Any:
     kind = _kind(folder, kind)
     where = _where(folder, kind, options)
     _require_once(where, options)
-    return from_keywords(DATA[kind], {**options, **where})
+    return _from_keywords(DATA[kind], {**options, **where})
 
 
 def _where(folder: Path, kind: Kind, options: Mapping[str, Any]) -> dict[str, Any]:
