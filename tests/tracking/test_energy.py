@@ -28,7 +28,7 @@ def stages() -> dict[str, Stage]:
 
 INITIAL = stages()["rgb_init_all"]
 LAST = stages()["rgb_global_tracking"]
-TRACKING = replace(LAST, temporal=True, groups=("texture", *LAST.groups))
+TRACKING = replace(LAST, temporal=True, groups=("texture", "lights", *LAST.groups))
 
 
 def energy(**weights) -> Energy:
