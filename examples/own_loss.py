@@ -29,7 +29,7 @@ def main(source: Path | None = None, folder: Path = FOLDER, steps: int = 4) -> l
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
         print(f"loss {losses[-1]:.5f}, head at {[round(x, 4) for x in translation.tolist()]} m")
     return losses
 

@@ -20,6 +20,7 @@ from vhap import api
 from vhap.api import InputError, ProgressEvent
 from vhap.config.export import ExportConfig
 from vhap.config.track import ModelConfig
+from vhap.util.log import get_logger
 
 FRAMES, SIZE = 3, 96
 OPTIONS = {"head": "builtin", "photometric": False, "report": False, "max_eval_frames": 0}
@@ -33,6 +34,13 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(film: Path) -> Path:
     return api.track(film, output_folder=film.parent / "runs", **OPTIONS)
+
+
+@pytest.fixture(autouse=True)
+def no_command_has_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log as a program finds it: commands that other tests ran in this process have sent it to stderr."""
+    monkeypatch.setattr(get_logger(), "handlers", [])
+    monkeypatch.setattr(get_logger(), "propagate", True)
 
 
 def test_importing_loads_no_large_library() -> None:

@@ -19,9 +19,7 @@ operations, which makes tracking several times faster beside other busy processe
 from __future__ import annotations
 
 import importlib
-import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -34,7 +32,6 @@ from vhap.config.data import (
 )
 from vhap.config.evaluate import EvaluateConfig
 from vhap.config.export import CombineConfig, ExportConfig, MeshExportConfig
-from vhap.config.keywords import checked, from_keywords
 from vhap.config.preprocess import PreprocessConfig
 from vhap.config.report import ReportConfig
 from vhap.config.synthetic import SyntheticConfig
@@ -51,12 +48,9 @@ from vhap.util.errors import InputError
 from vhap.util.progress import ProgressCallback, ProgressEvent, progress_to
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from vhap.data.sample import Capture, FrameBatch
-    from vhap.geometry.cameras import Camera
-    from vhap.model.head import HeadModel, HeadParams
-    from vhap.pipeline.rendered_frames import RunScene
+    from vhap.data.sample import Capture
+    from vhap.model.head import HeadModel
+    from vhap.pipeline.opened_run import Run
 
 __all__ = [
     "InputError",
@@ -79,7 +73,7 @@ C = TypeVar("C")
 StrPath = str | Path
 Device = Literal["auto", "cpu", "cuda"]
 Kind = Literal["auto", "video", "multiview", "nersemble", "nersemble_v2", "single_frame"]
-DATA: Mapping[str, type] = {
+DATA: Mapping[str, type[Any]] = {
     "video": DataConfig,
     "multiview": MultiviewDataConfig,
     "nersemble": NersembleDataConfig,
@@ -123,9 +117,9 @@ def track(
     """
     if isinstance(source, TrackConfig):
         _require_none(source, [*options, *([] if kind == "auto" else ["kind"])])
-        config = checked(source)
+        config = _checked(source)
     else:
-        config = _tracking(Path(source), kind, options)
+        config = _of_recording(TRACKING, Path(source), kind, options)
     pipeline = "track_single_frame" if isinstance(config, SingleFrameTrackConfig) else "track"
     with progress_to(progress):
         folder = _pipeline(pipeline)(config, notes)
@@ -215,7 +209,7 @@ def open_capture(source: StrPath, *, kind: Kind = "auto", **options: Any) -> Cap
     kind: as for `track`. options: fields of `vhap.config.data.DataConfig` or its like for rigs. Landmarks are read,
     and detected where they are missing, with `use_landmark=True` only.
     """
-    config = _data(Path(source), kind, {"use_landmark": False, **options})
+    config = _of_recording(DATA, Path(source), kind, {"use_landmark": False, **options})
     from vhap.pipeline import captures
 
     return captures.complete_capture(config) if config.use_landmark else captures.read_capture(config)
@@ -224,11 +218,9 @@ def open_capture(source: StrPath, *, kind: Kind = "auto", **options: Any) -> Cap
 def open_run(run: StrPath, *, epoch: int = -1, device: Device = "cpu") -> Run:
     """A finished run: a run's folder, or the newest one in an output folder. epoch -1 is the last result; that of an
     unfinished run comes with a warning in the log."""
-    from vhap.pipeline import rendered_frames, track
+    from vhap.pipeline import opened_run
 
-    if device not in ("auto", "cpu", "cuda"):
-        raise InputError(f"expected a device out of auto, cpu, cuda, found {device!r}; choose one of them")
-    return Run(rendered_frames.open_run(run, epoch, track.choose_device(device), with_landmarks=False))
+    return opened_run.opened(run, epoch, device)
 
 
 def load_head(head: str = "auto", **options: Any) -> HeadModel:
@@ -239,140 +231,7 @@ def load_head(head: str = "auto", **options: Any) -> HeadModel:
     """
     from vhap.pipeline import heads
 
-    return heads.configured_head(from_keywords(ModelConfig, {"head": head, **options}))
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run: one head, posed, lit and rendered at every timestep.
-
-    t is a timestep's index, from 0, or its name. Tensors are float32 on the run's device; metres in the tracked world,
-    OpenGL axes. Cameras are counted from 0; a video has one.
-    """
-
-    scene: RunScene
-    """What the toolkit's own commands work with."""
-
-    @property
-    def folder(self) -> Path:
-        return self.scene.folder
-
-    @property
-    def timesteps(self) -> tuple[str, ...]:
-        """Names of the timesteps."""
-        return tuple(str(name) for name in self.scene.result.timestep_id)
-
-    @property
-    def cameras(self) -> tuple[str, ...]:
-        """Names of the cameras."""
-        return tuple(self.scene.capture.camera_ids)
-
-    @property
-    def head(self) -> HeadModel:
-        """The head model, with as many coefficients as the run has."""
-        return self.scene.model
-
-    @property
-    def faces(self) -> Tensor:
-        """(F, 3) vertex ids, counter-clockwise from outside."""
-        return self.scene.model.faces
-
-    @property
-    def albedo(self) -> Tensor:
-        """(R, R, 3) texture in [0, 1], row 0 on top, without light."""
-        return self.scene.texture[0]
-
-    def __len__(self) -> int:
-        return self.scene.n_rows
-
-    def parameters(self, t: int | str) -> HeadParams:
-        """Identity, expression, joints (radians) and translation (metres) of a timestep, without a leading axis."""
-        return self.scene.head_params(self.index(t))
-
-    def vertices(self, t: int | str, parameters: HeadParams | None = None) -> Tensor:
-        """(V, 3) metres; parameters: others than those of the timestep. Differentiable in them."""
-        from vhap.model.head import pose
-
-        return pose(self.scene.model, self.parameters(t) if parameters is None else parameters)
-
-    def camera(self, t: int | str = 0, camera: int | str = 0) -> Camera:
-        """The camera of a timestep: cameras rest, so it is the same for all of them."""
-        self.index(t)
-        return self.scene.camera(self._view(camera))
-
-    def picture(self, t: int | str, camera: int | str = 0) -> FrameBatch:
-        """What was tracked: rgb (1, H, W, 3) and alpha (1, H, W) or None, in [0, 1]."""
-        return self.scene.load(self.index(t), self._view(camera))
-
-    def render(
-        self,
-        t: int | str,
-        camera: int | str | Camera = 0,
-        parameters: HeadParams | None = None,
-        background: Tensor | None = None,
-    ) -> Tensor:
-        """(H, W, 4) straight colours and coverage in [0, 1] of the head alone; with background (H, W, 3) the colours
-        are those over it. camera: one of the run's by index or name, or any other. Differentiable in parameters and
-        camera.
-        """
-        from vhap.geometry.cameras import Camera
-        from vhap.render.scene import Alignment, render_head
-
-        scene = self.scene
-        seen = camera if isinstance(camera, Camera) else scene.camera(self._view(camera))
-        if background is not None and background.shape != (seen.height, seen.width, 3):
-            raise InputError(
-                f"expected a background of {seen.height} x {seen.width} x 3, found "
-                f"{' x '.join(map(str, background.shape))}; resize it to the camera's picture"
-            )
-        vertices = self.vertices(t, parameters)[None]
-        behind = None if background is None else background[None]
-        made = render_head(
-            scene.backend,
-            vertices,
-            scene.topology,
-            scene.model.uvs,
-            scene.texture,
-            scene.lights,
-            seen,
-            behind,
-            alignment=Alignment(coverage=True),
-        )
-        assert made.coverage is not None
-        coverage = made.coverage[0].clamp(0, 1)[..., None]
-        rgb = made.picture[0]
-        if background is None:
-            rgb = rgb / coverage.clamp(min=1e-4)
-        return _concatenated(rgb.clamp(0, 1), coverage)
-
-    def index(self, t: int | str) -> int:
-        """A timestep's index by its name or by itself; negative ones count from the end. InputError for others."""
-        return _index(t, self.timesteps, f"a timestep of {self.folder}")
-
-    def _view(self, camera: int | str) -> int:
-        return _index(camera, self.cameras, f"a camera of {self.folder}")
-
-
-def _index(which: Any, names: Sequence[str], what: str) -> int:
-    """Of one of several by its name or its index."""
-    if isinstance(which, str) and which in names:
-        return names.index(which)
-    try:
-        index = operator.index(which)  # pyright: ignore[reportArgumentType]
-    except TypeError:
-        index = len(names)
-    if -len(names) <= index < len(names):
-        return index % len(names)
-    raise InputError(
-        f"expected {what}, an index below {len(names)} or a name ({names[0]} to {names[-1]}), found {which!r}; choose "
-        "one of them"
-    )
-
-
-def _concatenated(rgb: Tensor, coverage: Tensor) -> Tensor:
-    import torch
-
-    return torch.cat([rgb, coverage], -1)
+    return heads.configured_head(_from_keywords(ModelConfig, {"head": head, **options}))
 
 
 def _run(
@@ -388,12 +247,25 @@ def _run(
     config = next(iter(named.values()), None)
     if isinstance(config, kind):
         _require_none(config, [*[*named][1:], *options])
-        config = checked(config)
+        config = _checked(config)
     else:
         _require_once(named, options)
-        config = from_keywords(kind, {**named, **options})
+        config = _from_keywords(kind, {**named, **options})
     with progress_to(progress):
         return _pipeline(pipeline)(config)
+
+
+def _from_keywords(kind: type[C], options: Mapping[str, Any]) -> C:
+    # Here, since it loads numpy, which `--help` of a command does without.
+    from vhap.config.keywords import from_keywords
+
+    return from_keywords(kind, options)
+
+
+def _checked(config: C) -> C:
+    from vhap.config.keywords import checked
+
+    return checked(config)
 
 
 def _require_none(config: Any, names: Iterable[str]) -> None:
@@ -413,18 +285,12 @@ def _pipeline(name: str) -> Callable[..., Any]:
     return importlib.import_module(f"vhap.pipeline.{name}").run
 
 
-def _tracking(folder: Path, kind: Kind, options: Mapping[str, Any]) -> TrackConfig:
+def _of_recording(kinds: Mapping[str, type[C]], folder: Path, kind: Kind, options: Mapping[str, Any]) -> C:
+    """The config of a recording's kind, by the options and by where it lies."""
     kind = _kind(folder, kind)
     where = _where(folder, kind, options)
     _require_once(where, options)
-    return from_keywords(TRACKING[kind], {**options, **where})
-
-
-def _data(folder: Path, kind: Kind, options: Mapping[str, Any]) -> Any:
-    kind = _kind(folder, kind)
-    where = _where(folder, kind, options)
-    _require_once(where, options)
-    return from_keywords(DATA[kind], {**options, **where})
+    return _from_keywords(kinds[kind], {**options, **where})
 
 
 def _where(folder: Path, kind: Kind, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -447,3 +313,12 @@ def _kind(folder: Path, kind: Kind) -> Kind:
     from vhap.data.recording_kind import recording_kind
 
     return recording_kind(folder)
+
+
+def __getattr__(name: str) -> Any:
+    """`Run`, which needs torch, when it is asked for."""
+    if name == "Run":
+        from vhap.pipeline.opened_run import Run
+
+        return Run
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

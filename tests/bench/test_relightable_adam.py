@@ -17,7 +17,7 @@ from flame_like_builtin import write_builtin_as_flame
 from trainer_reader import Flame, HravatarReader
 
 from vhap.model.load import load_head
-from vhap.relightable.head_files import HeadCode, write_codes
+from vhap.relightable.head_files import HeadCode, codes_text
 
 COUNT, SIZE, FOCAL = 4, 128, 2.4
 
@@ -46,7 +46,7 @@ def test_landmarks_are_approached_and_a_trainer_places_them_there(tmp_path, monk
     for name in names:
         Image.new("RGBA", (SIZE, SIZE)).save(tmp_path / "image" / name)
     code = HeadCode(np.zeros(100), np.zeros(50), np.zeros(6), np.zeros(3))
-    write_codes(tmp_path / "code.json", dict.fromkeys(names, code))
+    (tmp_path / "code.json").write_text(codes_text(dict.fromkeys(names, code)))
     unknowns = adam.start(whole, tmp_path, COUNT)
     before = (adam.projected(head, unknowns, FOCAL) - target).norm(dim=-1).mean()
     adam.fit(head, unknowns, target, FOCAL)

@@ -74,7 +74,7 @@ def test_what_is_no_class_map_is_refused(tmp_path: Path) -> None:
             read_class_map(path, (4, 5))
         assert "\n" not in str(caught.value)
     path.write_bytes(b"no picture")
-    with pytest.raises(InputError, match="readable PNG"):
+    with pytest.raises(InputError, match="readable picture"):
         read_class_map(path)
 
 

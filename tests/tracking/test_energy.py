@@ -28,7 +28,7 @@ def stages() -> dict[str, Stage]:
 
 INITIAL = stages()["rgb_init_all"]
 LAST = stages()["rgb_global_tracking"]
-TRACKING = replace(LAST, temporal=True, groups=("texture", *LAST.groups))
+TRACKING = replace(LAST, temporal=True, groups=("texture", "lights", *LAST.groups))
 
 
 def energy(**weights) -> Energy:
@@ -265,5 +265,5 @@ def test_terms_of_a_texture_that_rests_are_left_out():
     params = some_params()
     batch = frame_batch(params, SIZE)
     moving = energy()(params, neighbours(params), batch, TRACKING).terms
-    resting = energy()(params, neighbours(params), batch, replace(TRACKING, groups=LAST.groups)).terms
+    resting = energy()(params, neighbours(params), batch, replace(TRACKING, groups=("lights", *LAST.groups))).terms
     assert moving.keys() - resting.keys() == {"reg_tex_tv", "reg_tex_res"}

@@ -189,6 +189,9 @@ def warn(lines: list[str]) -> None:
 
 
 def choose_device(name: str) -> torch.device:
+    """auto, cpu or cuda; InputError for others, and where there is no CUDA device."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise InputError(f"expected a device out of auto, cpu, cuda, found {name!r}; choose one of them")
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("expected a CUDA device for --device cuda, found none; use --device cpu or auto")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")

@@ -1,4 +1,4 @@
-"""Light and albedo told apart: a head that turns under a resting light shows each point of its surface shaded
+"""Light separated from albedo: a head that turns under a resting light shows each point of its surface shaded
 differently.
 
 A colour c of a point is its albedo a times the shading s = B(n) l, linear in the light l (nine harmonics per channel).

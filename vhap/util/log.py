@@ -19,9 +19,9 @@ def get_logger() -> logging.Logger:
 
 
 def log_to_stderr() -> None:
-    """Lines on stderr, as commands print them. Once for each process."""
+    """Lines on stderr, as commands print them, unless the process has chosen another place for them."""
     logger = get_logger()
-    if not any(isinstance(handler, _StderrHandler) for handler in logger.handlers):
+    if not logger.handlers:
         handler = _StderrHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
         logger.addHandler(handler)
