@@ -15,10 +15,10 @@ from common import MEASURES, FilmOptions, film_data, make_film, markdown_table, 
 
 from vhap.cli import parse
 from vhap.config.track import TrackConfig
+from vhap.fit.loop import Tracker
+from vhap.fit.params import initial_params
 from vhap.pipeline.track import with_surface
 from vhap.render.shading import uniform_lights
-from vhap.tracking.loop import Tracker
-from vhap.tracking.params import initial_params
 from vhap.util.errors import exits_cleanly
 
 

@@ -26,18 +26,19 @@ from vhap.config.loading import save_config
 from vhap.config.track import ExperimentConfig, ModelConfig, TrackConfig
 from vhap.data.monocular import MonocularCapture
 from vhap.data.results import save_result
+from vhap.evaluate.run_scene import RunScene
+from vhap.fit.landmarks.first_guess import pose_from_landmarks
+from vhap.fit.landmarks.problem import LandmarkPrior, LandmarkProblem
+from vhap.fit.landmarks.solver import solve_landmarks
+from vhap.fit.params import TrackParams, initial_params, to_result
 from vhap.geometry.meshes import barycentric_points, vertex_normals
-from vhap.model.head import HeadModel, landmark_head
-from vhap.model.texture import fill_outside
+from vhap.head.model import HeadModel, landmark_head
+from vhap.head.texture import fill_outside
 from vhap.pipeline.evaluate_tracking import run as evaluate
 from vhap.pipeline.heads import open_head
-from vhap.pipeline.rendered_frames import RunScene, open_run
+from vhap.pipeline.open_run import open_run
 from vhap.render.shading import uniform_lights
 from vhap.synthetic.uv_map import make_uv_map
-from vhap.tracking.landmarks.first_guess import pose_from_landmarks
-from vhap.tracking.landmarks.problem import LandmarkPrior, LandmarkProblem
-from vhap.tracking.landmarks.solver import solve_landmarks
-from vhap.tracking.params import TrackParams, initial_params, to_result
 from vhap.util.errors import exits_cleanly
 from vhap.util.progress import progress
 

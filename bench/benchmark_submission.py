@@ -17,8 +17,8 @@ import torch
 from vhap.data.cameras.camera_params import read_camera_params
 from vhap.data.pictures import read_alpha, read_rgb
 from vhap.evaluate.image_quality import gmsd, psnr_db, ssim
-from vhap.model.load import load_head
-from vhap.model.regions import faces_of_region
+from vhap.head.load import load_head
+from vhap.head.regions import faces_of_region
 from vhap.nersemble.benchmark import NVSSubmissionDataReader, SVFRSubmissionDataReader
 from vhap.nersemble.benchmark.constants import BENCHMARK_NVS_HOLD_OUT_SERIALS, BENCHMARK_NVS_IDS_AND_SEQUENCES
 from vhap.nersemble.benchmark.mesh_submission import TASKS

@@ -21,18 +21,19 @@ from vhap.config.synthetic import SyntheticConfig
 from vhap.config.track import ExperimentConfig, ModelConfig, PipelineConfig, TrackConfig
 from vhap.data.results import TrackResult, save_result
 from vhap.data.sample import Capture
-from vhap.model.head import HeadModel
+from vhap.evaluate.run_scene import RunScene
+from vhap.fit.callbacks import StageProgress
+from vhap.fit.events import Callback
+from vhap.fit.loop import Tracker
+from vhap.fit.params import TrackParams, to_result
+from vhap.fit.stages import Stage, build_stages
+from vhap.fit.texture import resize_texture
+from vhap.head.model import HeadModel
 from vhap.pipeline import evaluate_tracking
 from vhap.pipeline.heads import resolved
 from vhap.pipeline.make_synthetic_capture import run as make_capture
-from vhap.pipeline.rendered_frames import RunScene, scene_of
+from vhap.pipeline.open_run import scene_of
 from vhap.pipeline.track import build_tracker, choose_device, open_capture, open_textured_head
-from vhap.tracking.callbacks import StageProgress
-from vhap.tracking.events import Callback
-from vhap.tracking.loop import Tracker
-from vhap.tracking.params import TrackParams, to_result
-from vhap.tracking.stages import Stage, build_stages
-from vhap.tracking.texture import resize_texture
 from vhap.util.files import read_json, write_json
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from vhap.config.synthetic import SyntheticConfig
 from vhap.data.pictures import write_picture
-from vhap.model.head import HeadModel, pose, zero_params
-from vhap.model.regions import complete_regions
+from vhap.head.model import HeadModel, pose, zero_params
+from vhap.head.regions import complete_regions
 from vhap.pipeline.make_synthetic_capture import load_synthetic_head, make_truth
 from vhap.pipeline.make_synthetic_capture import run as make_capture
 from vhap.relightable.class_maps import FaceClass, read_class_map, write_class_map

@@ -19,7 +19,7 @@ from vhap.config.synthetic import SyntheticConfig
 from vhap.data.landmark_files import load_landmarks, save_landmarks
 from vhap.data.pictures import write_picture
 from vhap.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from vhap.model.head import HeadParams, pose, yaw_in_camera
+from vhap.head.model import HeadParams, pose, yaw_in_camera
 from vhap.pipeline.make_synthetic_capture import landmark_sets, load_synthetic_head, make_truth
 from vhap.render.shading import uniform_lights
 from vhap.synthetic.motion import frame_params

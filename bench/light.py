@@ -19,14 +19,15 @@ from vhap.config.loading import save_config
 from vhap.config.synthetic import SyntheticConfig
 from vhap.config.track import ExperimentConfig, ModelConfig, TrackConfig
 from vhap.data.results import load_result, save_result
+from vhap.evaluate.run_scene import RunScene
+from vhap.fit.light_separation import shading_of
+from vhap.fit.light_views import vertices_seen
 from vhap.pipeline.light_of_run import light_of_run, posed_picture
 from vhap.pipeline.make_synthetic_capture import run as make_film
-from vhap.pipeline.rendered_frames import RunScene, open_run
+from vhap.pipeline.open_run import open_run
 from vhap.render.shading import shade, uniform_lights
 from vhap.synthetic import person
 from vhap.synthetic.person import directional_light
-from vhap.tracking.light_separation import shading_of
-from vhap.tracking.light_views import vertices_seen
 from vhap.util.files import read_json
 
 FRAMES, SIZE = 16, 192

@@ -28,7 +28,7 @@ from vhap.detect.mediapipe_landmarks import MediapipeLandmarks
 from vhap.detect.mediapipe_matting import MediapipeMatting
 from vhap.pipeline import track
 from vhap.pipeline.mesh_classes import MeshClasses
-from vhap.pipeline.rendered_frames import open_run
+from vhap.pipeline.open_run import open_run
 from vhap.relightable import class_completion as completion
 from vhap.relightable.class_completion import CLOTH, HAIR, SKIN, FacePlace
 from vhap.relightable.class_maps import FaceClass, class_picture

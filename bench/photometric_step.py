@@ -24,9 +24,9 @@ from vhap.util.errors import exits_cleanly
 
 if TYPE_CHECKING:
     from vhap.data.sample import FrameBatch
+    from vhap.fit.energy import Energy
+    from vhap.fit.params import TrackParams
     from vhap.geometry.cameras import Camera
-    from vhap.tracking.energy import Energy
-    from vhap.tracking.params import TrackParams
 
 SHADE, REST = "interpolate, texture, shade", "losses, appearance prior"
 OPERATIONS = {
@@ -35,7 +35,7 @@ OPERATIONS = {
     "antialias": "antialias",
 }
 FUNCTIONS = {
-    "vhap.tracking.energy.pose": "pose",
+    "vhap.fit.energy.pose": "pose",
     "vhap.render.scene.vertex_normals": SHADE,
     "vhap.render.scene.compose": SHADE,
     "torch.autograd.grad": "backward",
@@ -118,13 +118,13 @@ def prepared(config: StepConfig, clock: Clock) -> tuple[Energy, TrackParams, Fra
 
     from vhap.config.track import LossWeightConfig, ModelConfig, RenderConfig
     from vhap.data.sample import FrameBatch
-    from vhap.model.builtin import load_builtin
+    from vhap.fit.energy import Energy
+    from vhap.fit.params import initial_params
+    from vhap.fit.scene import Scene
+    from vhap.head.builtin import load_builtin
     from vhap.render.appearance_prior import AppearancePrior
     from vhap.render.shading import uniform_lights
     from vhap.render.topology import build_topology
-    from vhap.tracking.energy import Energy
-    from vhap.tracking.params import initial_params
-    from vhap.tracking.scene import Scene
 
     torch.manual_seed(0)
     head, frames, size = load_builtin(), config.frames, (config.height, config.width)
@@ -170,10 +170,10 @@ def time_steps(config: StepConfig, clock: Clock, energy: Energy, params: TrackPa
     import torch
 
     from vhap.config.track import LearningRateConfig
-    from vhap.tracking.energy import Neighbours
-    from vhap.tracking.optimizer import RowAdam
-    from vhap.tracking.schedule import learning_rates
-    from vhap.tracking.stages import Stage
+    from vhap.fit.energy import Neighbours
+    from vhap.fit.optimizer import RowAdam
+    from vhap.fit.schedule import learning_rates
+    from vhap.fit.stages import Stage
 
     stage = Stage("bench", (), True, True, True, 1, None, False, True)
     before = Neighbours(params.detached(), torch.ones(config.frames, dtype=torch.bool))

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from vhap.geometry.meshes import barycentric_points
-from vhap.model.head import HeadModel, HeadParams, pose
-from vhap.model.load import load_head
+from vhap.head.load import load_head
+from vhap.head.model import HeadModel, HeadParams, pose
 from vhap.relightable.head_files import TrackedFrame, TrackedParams, read_codes, write_tracked_params
 from vhap.relightable.point_files import Points, read_irises, read_keypoints
 

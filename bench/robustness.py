@@ -26,7 +26,7 @@ from common import (
 from hard_films import CASES, Case, film_case
 
 from vhap.cli import parse
-from vhap.pipeline.rendered_frames import open_run
+from vhap.pipeline.open_run import open_run
 from vhap.util.errors import InputError, exits_cleanly
 from vhap.util.log import get_logger
 

@@ -23,8 +23,8 @@ from common import NOISE_PX, markdown_table, number, timed
 from vhap.cli import parse
 from vhap.config.synthetic import SyntheticConfig
 from vhap.data.results import load_result
-from vhap.model.head import HeadModel
-from vhap.model.load import load_head
+from vhap.head.load import load_head
+from vhap.head.model import HeadModel
 from vhap.pipeline.make_synthetic_capture import run as make_capture
 from vhap.pipeline.track_single_frame import MESH, PARAMS
 from vhap.util.errors import exits_cleanly

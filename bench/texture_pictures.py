@@ -16,13 +16,13 @@ from common import markdown_table
 from vhap.cli import parse
 from vhap.config.loading import load_config
 from vhap.config.track import TrackConfig
-from vhap.model.head import pose
+from vhap.evaluate.metrics import SquaredErrorSum
+from vhap.fit import loop
+from vhap.fit.checkpoint import load_checkpoint
+from vhap.fit.loop import Tracker
+from vhap.fit.scene import for_pictures
+from vhap.head.model import pose
 from vhap.pipeline.track import build_tracker, choose_device, open_capture, open_textured_head
-from vhap.tracking import loop
-from vhap.tracking.checkpoint import load_checkpoint
-from vhap.tracking.loop import Tracker
-from vhap.tracking.metrics import SquaredErrorSum
-from vhap.tracking.scene import for_pictures
 from vhap.util.errors import exits_cleanly
 
 HEADER = ["run", "pictures", "psnr_head_db", "psnr_face_db", "seconds"]

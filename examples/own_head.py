@@ -13,7 +13,7 @@ import tyro
 from tiny import FOLDER, QUICK, film
 
 from vhap.api import load_head, open_run, track
-from vhap.model.head_file import save_head
+from vhap.head.head_file import save_head
 
 
 def main(head_path: Path | None = None, folder: Path = FOLDER) -> Path:

@@ -13,9 +13,10 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "vhap"
 LAYERS = (
     ("util", "config", "geometry"),
-    ("model", "render", "data"),
+    ("head", "render", "data"),
     ("detect", "synthetic"),
-    ("tracking", "export", "evaluate", "viz"),
+    ("fit", "export"),
+    ("evaluate",),
     ("nersemble", "relightable"),
     ("pipeline",),
 )
@@ -76,13 +77,13 @@ def test_help_does_not_load_torch(script: str) -> None:
 def test_every_weight_has_a_loss_and_every_loss_a_weight() -> None:
     from vhap.config.no_effect import NO_EFFECT
     from vhap.config.track import LossWeightConfig
-    from vhap.tracking import losses
+    from vhap.fit import losses
 
     silent = {name.removeprefix("w.") for entry in NO_EFFECT if not entry.traits for name in entry.options}
     rules = {"always_enable_jawline_landmarks"} | silent
     names = {field.name for field in dataclasses.fields(LossWeightConfig)} - rules
     weights = {name for name in names if not name.endswith(("_for", "_relax_coef"))}
-    source = (PACKAGE / "tracking" / "energy.py").read_text(encoding="utf-8")
+    source = (PACKAGE / "fit" / "energy.py").read_text(encoding="utf-8")
     keys = {node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)} & weights
     assert keys == weights, f"weights without a term: {weights - keys}"
     functions = {

@@ -49,8 +49,8 @@ from vhap.util.progress import ProgressCallback, ProgressEvent, progress_to
 
 if TYPE_CHECKING:
     from vhap.data.sample import Capture
-    from vhap.model.head import HeadModel
-    from vhap.pipeline.opened_run import Run
+    from vhap.head.model import HeadModel
+    from vhap.pipeline.library_run import Run
 
 __all__ = [
     "InputError",
@@ -218,13 +218,13 @@ def open_capture(source: StrPath, *, kind: Kind = "auto", **options: Any) -> Cap
 def open_run(run: StrPath, *, epoch: int = -1, device: Device = "cpu") -> Run:
     """A finished run: a run's folder, or the newest one in an output folder. epoch -1 is the last result; that of an
     unfinished run comes with a warning in the log."""
-    from vhap.pipeline import opened_run
+    from vhap.pipeline import library_run
 
-    return opened_run.opened(run, epoch, device)
+    return library_run.opened(run, epoch, device)
 
 
 def load_head(head: str = "auto", **options: Any) -> HeadModel:
-    """A head model on the CPU: auto, flame, ict, builtin or file. `vhap.model.head.pose` moves it.
+    """A head model on the CPU: auto, flame, ict, builtin or file. `vhap.head.model.pose` moves it.
 
     options: fields of `vhap.config.track.ModelConfig` that choose a head: `n_shape`, `n_expr`, the files' paths,
     `add_teeth`, `remove_lip_inside`.
@@ -318,7 +318,7 @@ def _kind(folder: Path, kind: Kind) -> Kind:
 def __getattr__(name: str) -> Any:
     """`Run`, which needs torch, when it is asked for."""
     if name == "Run":
-        from vhap.pipeline.opened_run import Run
+        from vhap.pipeline.library_run import Run
 
         return Run
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,8 +16,8 @@ def main(args: Sequence[str] | None = None) -> None:
     config = parse(EvaluateConfig, __doc__, args)
     values = evaluate(config)
     from vhap.data.results import newest_run
+    from vhap.evaluate.measure_cameras import camera_table, worst_line
     from vhap.pipeline.evaluate_tracking import EVALUATION, PER_CAMERA, WORST_CAMERAS, clip_values
-    from vhap.pipeline.measure_cameras import camera_table, worst_line
 
     print(json.dumps(clip_values(values), indent=4))
     if len(values[PER_CAMERA]["camera_id"]) > 1:

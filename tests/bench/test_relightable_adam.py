@@ -16,7 +16,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "pipeline"))
 from flame_like_builtin import write_builtin_as_flame
 from trainer_reader import Flame, HravatarReader
 
-from vhap.model.load import load_head
+from vhap.head.load import load_head
 from vhap.relightable.head_files import HeadCode, codes_text
 
 COUNT, SIZE, FOCAL = 4, 128, 2.4

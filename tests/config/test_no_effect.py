@@ -56,7 +56,7 @@ def loads() -> list[ast.Attribute]:
 @pytest.fixture(scope="module")
 def weight_names() -> set[str]:
     """Words of the files that take weights by their names."""
-    files = (PACKAGE / "tracking" / name for name in ("energy.py", "landmarks/motion.py"))
+    files = (PACKAGE / "fit" / name for name in ("energy.py", "landmarks/motion.py"))
     nodes = (node for path in files for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
     return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 

@@ -11,8 +11,8 @@ from vhap.data.extraction import extract_pictures
 from vhap.data.ffmpeg import input_arguments
 from vhap.data.nersemble.frames import FrameReader
 from vhap.data.video import frame_times, probe_video, read_frames
+from vhap.evaluate.video import write_video
 from vhap.util.errors import InputError
-from vhap.viz.video import write_video
 
 PLAYLISTS = {
     "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{secret}\n#EXT-X-ENDLIST\n",

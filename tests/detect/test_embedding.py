@@ -7,8 +7,8 @@ import torch
 from vhap.detect import embedding
 from vhap.detect.embedding import IRIS_POINTS, geometric_median, make_embedding, view_camera, with_landmarks
 from vhap.geometry.meshes import barycentric_points
-from vhap.model.builtin import load_builtin
-from vhap.model.regions import complete_regions, faces_of_region
+from vhap.head.builtin import load_builtin
+from vhap.head.regions import complete_regions, faces_of_region
 from vhap.render.backend import get_backend
 from vhap.util.errors import InputError
 from vhap.util.files import read_npz, write_npz

@@ -13,7 +13,7 @@ import torch
 from vhap.data.results import TrackResult
 from vhap.data.sample import FrameBatch
 from vhap.geometry.cameras import Camera, camera_from_focal
-from vhap.model.head import HeadModel
+from vhap.head.model import HeadModel
 
 SIZE = (96, 128)
 FOCAL = 1.2

@@ -17,7 +17,7 @@ from vhap.export.head_files import pose_arrays
 from vhap.export.nerf_dataset import ExportSource, export_dataset
 from vhap.geometry.cameras import Camera
 from vhap.geometry.rotations import axis_angle_to_matrix
-from vhap.model.head import pose
+from vhap.head.model import pose
 from vhap.util.errors import InputError
 
 PARAM_SHAPES = {

@@ -16,7 +16,7 @@ from vhap.config.export import ExportConfig
 from vhap.export.centred_result import centre
 from vhap.export.nerf_dataset import ExportSource, export_dataset
 from vhap.export.union import combine_exports
-from vhap.model.head import HeadParams, pose
+from vhap.head.model import HeadParams, pose
 
 
 def write_sequence(stage, parent: Path, name: str, head, seed: int, **options) -> None:

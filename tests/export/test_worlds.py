@@ -10,8 +10,8 @@ from vhap.data.results import TrackResult, load_result, save_result
 from vhap.export.worlds import given_result, moved_result
 from vhap.geometry.rotations import axis_angle_to_matrix
 from vhap.geometry.similarities import apply_similarity, similarity
-from vhap.model.builtin import load_builtin
-from vhap.model.head import HeadModel, HeadParams, map_tensors, pose
+from vhap.head.builtin import load_builtin
+from vhap.head.model import HeadModel, HeadParams, map_tensors, pose
 from vhap.render.shading import shade
 
 COUNT = 3

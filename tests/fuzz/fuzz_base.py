@@ -34,10 +34,10 @@ from vhap.data.run_order import RUN_FILE
 from vhap.export.target import DATASET, MESHES
 from vhap.export.transforms import transforms
 from vhap.export.union_checks import CANONICAL
-from vhap.tracking.checkpoint import CHECKPOINT, Checkpoint, Progress, save_checkpoint
-from vhap.tracking.history import LossHistory
-from vhap.tracking.optimizer import Moments, RowAdam
-from vhap.tracking.params import TrackParams
+from vhap.fit.checkpoint import CHECKPOINT, Checkpoint, Progress, save_checkpoint
+from vhap.fit.history import LossHistory
+from vhap.fit.optimizer import Moments, RowAdam
+from vhap.fit.params import TrackParams
 from vhap.util.files import write_json, write_npz, write_text
 
 FRAMES, HEIGHT, WIDTH = 3, 48, 64

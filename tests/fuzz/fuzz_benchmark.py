@@ -13,8 +13,9 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from vhap.config.benchmark import CamerasConfig, ValidateConfig
-from vhap.model.flame import load_flame
-from vhap.model.head import HeadModel
+from vhap.evaluate.rig_picture import draw_view, fitted_view
+from vhap.head.flame import load_flame
+from vhap.head.model import HeadModel
 from vhap.nersemble.benchmark import constants
 from vhap.nersemble.benchmark.flame_tracking import FlameProvider, FlameTracking
 from vhap.nersemble.benchmark.mesh_submission import SVFRSubmissionDataReader, SVFRSubmissionDataWriter
@@ -26,7 +27,6 @@ from vhap.pipeline.benchmark_cameras import read_scene
 from vhap.synthetic.benchmark_writer import write_point_cloud
 from vhap.synthetic.rig import arc_poses
 from vhap.util.files import write_json
-from vhap.viz.rig_picture import draw_view, fitted_view
 
 FRAMES, N_POINTS = 3, 20
 SIZE = (40, 60)

@@ -45,23 +45,23 @@ from vhap.data.video import count_frames, frame_times, probe_video, read_alpha_f
 from vhap.detect import embedding
 from vhap.detect.landmark_pass import LandmarkPass
 from vhap.detect.person import parse_person
+from vhap.evaluate.measure_cameras import camera_table, worst_line
+from vhap.evaluate.page import Report, render_page
+from vhap.evaluate.run_scene import result_head_params
 from vhap.export.target import DATASET, MESHES, finish_target, open_target
 from vhap.export.union import combine_exports
+from vhap.fit.callbacks import StageTimes
+from vhap.fit.checkpoint import load_checkpoint
+from vhap.fit.history import LossHistory
 from vhap.geometry.meshes import barycentric_points
-from vhap.model import ict_facekit
-from vhap.model.flame import load_flame
-from vhap.model.flame_pickle import numbers_of, read_object_array, read_pickle
-from vhap.model.head import HeadModel
-from vhap.model.landmark_files import read_ibug, read_mediapipe
+from vhap.head import ict_facekit
+from vhap.head.flame import load_flame
+from vhap.head.flame_pickle import numbers_of, read_object_array, read_pickle
+from vhap.head.landmark_files import read_ibug, read_mediapipe
+from vhap.head.model import HeadModel
 from vhap.pipeline import evaluate_tracking, report, report_charts
 from vhap.pipeline.make_synthetic_capture import claim_folder
-from vhap.pipeline.measure_cameras import camera_table, worst_line
-from vhap.pipeline.rendered_frames import result_head_params
-from vhap.tracking.callbacks import StageTimes
-from vhap.tracking.checkpoint import load_checkpoint
-from vhap.tracking.history import LossHistory
 from vhap.util.errors import InputError
-from vhap.viz.page import Report, render_page
 
 
 def use_result(path: Path) -> None:

@@ -63,7 +63,7 @@ class Worker:
         self._start()
 
     def _start(self) -> None:
-        rooms = [ROOT, HERE, ROOT / "tests" / "model", ROOT / "tests" / "data" / "cameras"]
+        rooms = [ROOT, HERE, ROOT / "tests" / "head", ROOT / "tests" / "data" / "cameras"]
         self.process = subprocess.Popen(
             self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, rooms))},

@@ -12,12 +12,12 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from vhap.data.results import TrackResult, load_result, save_result
-from vhap.model.flame import load_flame
-from vhap.model.head import HeadParams, map_tensors, pose
+from vhap.head.flame import load_flame
+from vhap.head.model import HeadParams, map_tensors, pose
 from vhap.nersemble.benchmark.flame_tracking import FlameProvider, FlameTracking
 from vhap.util.errors import InputError
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "model"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "head"))
 import flame_files
 
 QUARTER = np.pi / 2

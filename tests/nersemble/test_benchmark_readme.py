@@ -18,7 +18,7 @@ from small_benchmark import HEIGHT, N_POINTS, WIDTH, make_mono, make_nvs, make_s
 from vhap.nersemble import benchmark
 from vhap.nersemble.benchmark import constants
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "model"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "head"))
 import flame_files
 
 IMPORT = re.compile(r"^from nersemble_benchmark(?:\.\w+)+ import ", re.MULTILINE)

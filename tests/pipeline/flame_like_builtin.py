@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from scipy.sparse import csc_matrix
 
-from vhap.model.builtin import load_builtin
-from vhap.model.head import HeadModel
+from vhap.head.builtin import load_builtin
+from vhap.head.model import HeadModel
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "model"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "head"))
 
 import flame_files
 

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from vhap.detect.embedding import make_embedding
 from vhap.detect.mediapipe_landmarks import MediapipeLandmarks
-from vhap.model.head import HeadModel
-from vhap.model.ict_facekit import load_ict_facekit
-from vhap.model.landmark_files import vertex_landmarks
-from vhap.model.regions import complete_regions, region_mask
+from vhap.head.ict_facekit import load_ict_facekit
+from vhap.head.landmark_files import vertex_landmarks
+from vhap.head.model import HeadModel
+from vhap.head.regions import complete_regions, region_mask
 from vhap.render.backend import get_backend
 
 INSIDE_MOUTH = ("teeth", "lip_inside")

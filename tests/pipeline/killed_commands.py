@@ -38,7 +38,7 @@ from vhap.config.preprocess import PreprocessConfig
 from vhap.config.report import ReportConfig
 from vhap.config.synthetic import SyntheticConfig
 from vhap.detect import landmark_pass, landmarks
-from vhap.model.load import load_head
+from vhap.head.load import load_head
 from vhap.pipeline import (
     combine_nerf_datasets,
     detect_landmarks,

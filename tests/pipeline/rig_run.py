@@ -23,7 +23,7 @@ from vhap.data.results import TrackResult, load_result, save_result
 from vhap.data.rig_capture import RigCapture
 from vhap.export.worlds import moved_result
 from vhap.geometry.similarities import similarity
-from vhap.model.builtin import load_builtin
+from vhap.head.builtin import load_builtin
 from vhap.pipeline.captures import read_capture
 from vhap.pipeline.make_synthetic_capture import run
 from vhap.util.files import read_json

@@ -14,15 +14,15 @@ from vhap.config.loading import save_config
 from vhap.config.track import TrackConfig
 from vhap.data.results import TrackResult, save_result
 from vhap.data.run_order import runs_in
-from vhap.model.head import HeadModel
-from vhap.model.load import load_head
+from vhap.fit.checkpoint import CHECKPOINT, Checkpoint, Progress, save_checkpoint
+from vhap.fit.params import initial_params
+from vhap.head.load import load_head
+from vhap.head.model import HeadModel
 from vhap.pipeline.heads import configured_head
 from vhap.pipeline.run_folder import finished_run, is_finished
 from vhap.render.shading import uniform_lights
-from vhap.tracking.checkpoint import CHECKPOINT, Checkpoint, Progress, save_checkpoint
-from vhap.tracking.params import initial_params
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "model"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "head"))
 
 import flame_files
 

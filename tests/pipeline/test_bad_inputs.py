@@ -70,7 +70,7 @@ def run_folder(clip, tmp_path) -> Path:
 def no_assets(monkeypatch, tmp_path):
     for variable in ("VHAP_FLAME_MODEL", "VHAP_ICT_FACEKIT"):
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr("vhap.model.load.asset_folders", lambda: [tmp_path / "no assets"])
+    monkeypatch.setattr("vhap.head.load.asset_folders", lambda: [tmp_path / "no assets"])
 
 
 @pytest.fixture

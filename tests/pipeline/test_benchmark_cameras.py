@@ -16,15 +16,15 @@ import pytest
 
 from vhap.config.benchmark import CamerasConfig
 from vhap.data.pictures import read_rgb
+from vhap.evaluate.rig_scene import HELD_OUT_RGB
 from vhap.nersemble.benchmark import constants
 from vhap.nersemble_benchmark import main
 from vhap.pipeline.benchmark_cameras import read_scene, run
 from vhap.util.errors import InputError
 from vhap.util.files import read_json, write_json
-from vhap.viz.rig_scene import HELD_OUT_RGB
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "nersemble"))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "model"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "head"))
 import flame_files
 import small_benchmark
 
@@ -127,7 +127,7 @@ def test_points_that_were_not_measured_are_left_out(folder):
 def test_monocular_avatars_have_four_cameras_and_the_head_of_the_tracking(whole, tmp_path, monkeypatch, log):
     config = CamerasConfig(whole, 461, "mono_flame_avatar", output=tmp_path / "a.png")
     monkeypatch.delenv("VHAP_FLAME_MODEL", raising=False)
-    monkeypatch.setattr("vhap.model.load.asset_folders", lambda: [tmp_path])
+    monkeypatch.setattr("vhap.head.load.asset_folders", lambda: [tmp_path])
     assert len(read_scene(config)[1].points) == 0
     assert "no FLAME file" in log.text
     monkeypatch.setenv("VHAP_FLAME_MODEL", str(flame_files.write_flame(tmp_path / "flame", monkeypatch)))

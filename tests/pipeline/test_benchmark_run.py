@@ -21,19 +21,20 @@ from vhap.data.pictures import read_alpha, read_rgb
 from vhap.data.plausible import FaceError
 from vhap.data.results import load_result, save_result
 from vhap.evaluate.image_quality import psnr_db
-from vhap.model.builtin import load_builtin
-from vhap.model.flame import load_flame
-from vhap.model.head import pose, zero_params
+from vhap.evaluate.run_scene import result_head_params
+from vhap.head.builtin import load_builtin
+from vhap.head.flame import load_flame
+from vhap.head.model import pose, zero_params
 from vhap.nersemble.benchmark import NVSSubmissionDataReader, SVFRSubmissionDataReader
 from vhap.nersemble.benchmark.constants import BENCHMARK_NVS_HOLD_OUT_SERIALS, BENCHMARK_SVFR_IMAGE_KEYS
 from vhap.pipeline import benchmark_meshes, benchmark_run, benchmark_track, benchmark_validate
 from vhap.pipeline.make_synthetic_capture import run as make_capture
-from vhap.pipeline.rendered_frames import open_run, result_head_params
+from vhap.pipeline.open_run import open_run
 from vhap.pipeline.track import spelt_out
 from vhap.util.errors import InputError
 from vhap.util.files import write_json
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "model"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "head"))
 import flame_files
 
 FRAMES, SIZE = 2, (160, 110)

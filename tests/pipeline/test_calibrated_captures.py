@@ -12,7 +12,7 @@ from vhap.data.multiview import MultiviewCapture
 from vhap.data.nersemble.capture import NersembleCapture
 from vhap.data.rig_capture import RigCapture
 from vhap.data.sample import Capture
-from vhap.model.builtin import load_builtin
+from vhap.head.builtin import load_builtin
 from vhap.pipeline.make_synthetic_capture import run
 from vhap.util.files import read_json
 

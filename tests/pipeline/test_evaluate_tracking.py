@@ -12,12 +12,12 @@ from vhap.config.loading import save_config
 from vhap.config.synthetic import SyntheticConfig
 from vhap.config.track import ExperimentConfig, ModelConfig, TrackConfig
 from vhap.data.results import TrackResult, load_result, newest_run, save_result
-from vhap.model.head import pose
-from vhap.model.load import load_head
+from vhap.evaluate.evaluation_file import read_evaluation
+from vhap.evaluate.run_scene import result_head_params
+from vhap.head.load import load_head
+from vhap.head.model import pose
 from vhap.pipeline.evaluate_tracking import clip_values, read_or_evaluate, run
-from vhap.pipeline.evaluation_file import read_evaluation
 from vhap.pipeline.make_synthetic_capture import run as make_capture
-from vhap.pipeline.rendered_frames import result_head_params
 from vhap.util.errors import InputError
 from vhap.util.files import read_json
 

@@ -16,9 +16,9 @@ from vhap.config.export import CombineConfig, ExportConfig
 from vhap.data.lost_frames import CONSTANT, NO_HEAD, NO_MATTE, OUTSIDE
 from vhap.data.pictures import read_alpha, read_rgb, write_picture
 from vhap.data.results import TrackResult
-from vhap.model.load import load_head
+from vhap.head.load import load_head
 from vhap.pipeline import combine_nerf_datasets, export_as_nerf_dataset
-from vhap.pipeline.rendered_frames import open_run
+from vhap.pipeline.open_run import open_run
 from vhap.util.errors import InputError
 from vhap.util.files import read_json
 

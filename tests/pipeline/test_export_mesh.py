@@ -19,10 +19,11 @@ from small_run import COUNT, make_result, make_run, write_run
 from vhap import cli
 from vhap.data.pictures import read_alpha
 from vhap.data.results import TrackResult
+from vhap.evaluate.run_scene import RunScene
 from vhap.geometry.meshes import barycentric_points
-from vhap.model.head import HeadModel
-from vhap.model.load import load_head
-from vhap.pipeline.rendered_frames import RunScene, open_run
+from vhap.head.load import load_head
+from vhap.head.model import HeadModel
+from vhap.pipeline.open_run import open_run
 
 
 @pytest.fixture(scope="module")

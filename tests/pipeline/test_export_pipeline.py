@@ -16,7 +16,7 @@ from small_run import COUNT, OFFSETS, SIZE, make_result, make_run, write_run
 
 from vhap import export_as_nerf_dataset
 from vhap.export.head_files import pose_arrays
-from vhap.model.load import load_head
+from vhap.head.load import load_head
 
 
 @pytest.fixture(scope="module")

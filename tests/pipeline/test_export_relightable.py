@@ -17,10 +17,10 @@ from vhap.config.export import ExportConfig
 from vhap.config.loading import save_config
 from vhap.config.track import ExperimentConfig, ModelConfig, MultiviewTrackConfig, TrackConfig
 from vhap.data.results import load_result, save_result
-from vhap.model.builtin import load_builtin
+from vhap.head.builtin import load_builtin
 from vhap.pipeline.export_relightable import check_relightable
 from vhap.pipeline.heads import configured_head
-from vhap.pipeline.rendered_frames import open_run
+from vhap.pipeline.open_run import open_run
 from vhap.relightable.head_files import read_flame_params
 from vhap.util.errors import InputError
 

@@ -1,7 +1,7 @@
 """A run's options of its head."""
 
 from vhap.config.track import ModelConfig
-from vhap.model.regions import faces_of_region
+from vhap.head.regions import faces_of_region
 from vhap.pipeline.heads import configured_head
 
 

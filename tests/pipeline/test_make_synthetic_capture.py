@@ -14,11 +14,11 @@ from vhap.config.synthetic import SyntheticConfig
 from vhap.data.landmark_files import load_landmarks
 from vhap.data.pictures import read_alpha, read_rgb
 from vhap.data.results import load_result
+from vhap.evaluate.run_scene import result_head_params
 from vhap.geometry.cameras import camera_from_focal
-from vhap.model.builtin import load_builtin
-from vhap.model.head import pose
+from vhap.head.builtin import load_builtin
+from vhap.head.model import pose
 from vhap.pipeline.make_synthetic_capture import run
-from vhap.pipeline.rendered_frames import result_head_params
 from vhap.util.errors import InputError
 from vhap.util.files import read_json
 

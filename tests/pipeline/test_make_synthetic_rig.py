@@ -17,8 +17,8 @@ from vhap.data.landmark_files import load_landmarks
 from vhap.data.nersemble.catalogue import SERIALS
 from vhap.data.pictures import read_alpha, read_rgb
 from vhap.data.results import load_result
-from vhap.model.builtin import load_builtin
-from vhap.model.head import landmark_points
+from vhap.head.builtin import load_builtin
+from vhap.head.model import landmark_points
 from vhap.pipeline.make_synthetic_capture import run
 from vhap.pipeline.make_synthetic_rig import rig_places
 from vhap.render.shading import shade

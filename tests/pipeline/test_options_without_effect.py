@@ -24,9 +24,9 @@ from vhap.config.track import (
     TrackConfig,
 )
 from vhap.data.results import result_epochs
+from vhap.fit.stages import Stage, build_stages
 from vhap.pipeline import track
 from vhap.pipeline.make_synthetic_capture import run as make_capture
-from vhap.tracking.stages import Stage, build_stages
 from vhap.util.files import read_npz
 
 HEAD = ModelConfig(head="builtin", tex_resolution=64)

@@ -22,9 +22,9 @@ from vhap.pipeline.albedo_record import is_made_otherwise
 from vhap.pipeline.captures import read_capture
 from vhap.pipeline.heads import configured_head, resolved
 from vhap.pipeline.make_synthetic_capture import run as make_capture
+from vhap.pipeline.open_run import open_run
 from vhap.pipeline.relightable_capture import subject_capture
 from vhap.pipeline.relightable_fit import model_options, track_config
-from vhap.pipeline.rendered_frames import open_run
 from vhap.relightable.subject_folder import SubjectFolder
 from vhap.render.shading import uniform_lights
 from vhap.synthetic import person

@@ -14,9 +14,9 @@ from trainer_reader import Flame
 from vhap import demo_reconstruct, optimize
 from vhap.data.run_order import runs_in
 from vhap.pipeline import relightable_codes
+from vhap.pipeline.open_run import open_run
 from vhap.pipeline.relightable_capture import subject_capture
 from vhap.pipeline.relightable_runs import finished_subject_run
-from vhap.pipeline.rendered_frames import open_run
 from vhap.relightable.head_files import read_codes
 from vhap.relightable.subject_folder import SubjectFolder
 

@@ -17,8 +17,9 @@ from vhap import optimize
 from vhap.config.loading import load_config
 from vhap.config.track import LossWeightConfig, TrackConfig
 from vhap.data.results import load_result, save_result
-from vhap.model.load import load_head
-from vhap.pipeline.rendered_frames import RunScene, open_run
+from vhap.evaluate.run_scene import RunScene
+from vhap.head.load import load_head
+from vhap.pipeline.open_run import open_run
 from vhap.relightable.head_files import (
     CODE_SIZES,
     HeadCode,

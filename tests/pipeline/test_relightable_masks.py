@@ -15,8 +15,8 @@ from small_run import COUNT, SIZE, make_result, make_run
 
 from vhap.config.relightable import CropConfig
 from vhap.data.pictures import list_pictures, read_alpha, read_stored
-from vhap.model.head import HeadModel
-from vhap.model.load import load_head
+from vhap.head.load import load_head
+from vhap.head.model import HeadModel
 from vhap.pipeline import class_map_record, relightable_crop, relightable_masks, relightable_parsing
 from vhap.pipeline.class_map_record import begin_maps, recorded_parsing, remember_maps
 from vhap.relightable.class_maps import FaceClass, read_class_map

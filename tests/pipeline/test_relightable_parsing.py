@@ -16,12 +16,12 @@ from small_run import COUNT, SIZE, make_result, make_run
 from vhap.data.pictures import list_pictures
 from vhap.detect.bisenet import BiSeNet
 from vhap.detect.selfie_classes import PARTS
-from vhap.model.head import HeadModel
-from vhap.model.load import load_head
+from vhap.head.load import load_head
+from vhap.head.model import HeadModel
 from vhap.pipeline import relightable_parsing
 from vhap.pipeline.mesh_classes import MeshClasses
+from vhap.pipeline.open_run import open_run
 from vhap.pipeline.relightable_parsing import LandmarkParser, ParsedPicture, class_maps_of, open_parser
-from vhap.pipeline.rendered_frames import open_run
 from vhap.relightable.class_maps import FaceClass, read_class_map
 from vhap.relightable.class_outlines import FACE_OVAL
 from vhap.relightable.crop import Crop

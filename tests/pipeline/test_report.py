@@ -21,13 +21,13 @@ from vhap.config.synthetic import SyntheticConfig
 from vhap.config.track import ExperimentConfig, LogConfig, ModelConfig, TrackConfig
 from vhap.data.monocular import MonocularCapture
 from vhap.data.results import load_result, save_result
+from vhap.evaluate.frame_panels import frame_panels
+from vhap.evaluate.report_charts import euler_degrees, loss_charts, most_varied, parameter_charts
+from vhap.fit.history import LossHistory
 from vhap.pipeline import report
 from vhap.pipeline.evaluation_folder import write_evaluation_folder
-from vhap.pipeline.frame_panels import frame_panels
 from vhap.pipeline.make_synthetic_capture import run as make_capture
-from vhap.pipeline.rendered_frames import open_run, scene_of
-from vhap.pipeline.report_charts import euler_degrees, loss_charts, most_varied, parameter_charts
-from vhap.tracking.history import LossHistory
+from vhap.pipeline.open_run import open_run, scene_of
 from vhap.util.errors import InputError
 from vhap.util.files import read_json
 

@@ -15,8 +15,8 @@ import torch
 
 from vhap import track
 from vhap.config.synthetic import SyntheticConfig
+from vhap.fit.checkpoint import CHECKPOINT, PREVIOUS, VERSION
 from vhap.pipeline.make_synthetic_capture import run as make_capture
-from vhap.tracking.checkpoint import CHECKPOINT, PREVIOUS, VERSION
 from vhap.util.files import read_npz
 from vhap.util.log import get_logger
 

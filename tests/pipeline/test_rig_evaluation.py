@@ -14,7 +14,7 @@ from vhap.config.report import ReportConfig
 from vhap.data.results import load_result, newest_run, save_result
 from vhap.pipeline import evaluate_tracking, report
 from vhap.pipeline.evaluation_folder import write_evaluation_folder
-from vhap.pipeline.rendered_frames import open_run
+from vhap.pipeline.open_run import open_run
 from vhap.util.files import read_json
 
 LAYOUTS = ("nersemble_v1", "multiview")

@@ -21,7 +21,7 @@ from vhap.data.results import load_result, newest_run
 from vhap.export.head_files import pose_arrays
 from vhap.geometry.cameras import Camera
 from vhap.geometry.similarities import apply_similarity
-from vhap.model.builtin import load_builtin
+from vhap.head.builtin import load_builtin
 from vhap.pipeline import combine_nerf_datasets, export_as_nerf_dataset, export_mesh
 from vhap.util.errors import InputError
 from vhap.util.files import read_json

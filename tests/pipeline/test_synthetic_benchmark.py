@@ -24,9 +24,9 @@ from vhap.data.nersemble.capture import NersembleCapture
 from vhap.data.pictures import read_alpha, read_rgb
 from vhap.data.video import probe_video
 from vhap.geometry.cameras import Camera
-from vhap.model.builtin import load_builtin
-from vhap.model.flame import load_flame
-from vhap.model.head import pose, zero_params
+from vhap.head.builtin import load_builtin
+from vhap.head.flame import load_flame
+from vhap.head.model import pose, zero_params
 from vhap.nersemble.benchmark import constants
 from vhap.nersemble.benchmark.flame_tracking import FlameProvider
 from vhap.nersemble.benchmark.managers import MonoFlameAvatarDataManager, SVFRDataManager
@@ -36,7 +36,7 @@ from vhap.pipeline.preprocess_video import run as preprocess
 from vhap.util.errors import InputError
 from vhap.util.files import read_json
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "model"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "head"))
 import flame_files
 
 FRAMES, SIZE, PICTURES = 2, 96, 3

@@ -15,10 +15,10 @@ from vhap.config.loading import load_config
 from vhap.config.synthetic import SyntheticConfig
 from vhap.config.track import ExperimentConfig, LogConfig, ModelConfig, PipelineConfig, TrackConfig
 from vhap.data.results import load_result
-from vhap.model.load import load_head
+from vhap.fit.texture import resize_texture
+from vhap.head.load import load_head
 from vhap.pipeline import evaluate_tracking, track
 from vhap.pipeline.make_synthetic_capture import run as make_capture
-from vhap.tracking.texture import resize_texture
 from vhap.util.files import read_json, read_npz
 
 FRAMES, SIZE, TEXTURE = 6, 128, 128

@@ -18,14 +18,14 @@ from vhap.config.track import (
     TrackConfig,
 )
 from vhap.data.results import load_result, result_path
+from vhap.fit.light_file import LIGHT_FILE, read_light
+from vhap.fit.light_separation import shading_of
 from vhap.geometry.meshes import vertex_normals
 from vhap.pipeline import track
 from vhap.pipeline.light_of_run import light_of_run
 from vhap.pipeline.make_synthetic_capture import run as make_capture
-from vhap.pipeline.rendered_frames import open_run
+from vhap.pipeline.open_run import open_run
 from vhap.render.shading import uniform_lights
-from vhap.tracking.light_file import LIGHT_FILE, read_light
-from vhap.tracking.light_separation import shading_of
 from vhap.util.errors import InputError
 from vhap.util.files import read_json, write_json
 

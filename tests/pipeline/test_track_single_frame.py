@@ -17,8 +17,8 @@ from vhap.config.track import ExperimentConfig, ModelConfig, SingleFrameTrackCon
 from vhap.data.pictures import list_pictures, read_alpha
 from vhap.data.results import load_result, newest_run
 from vhap.data.single_frame import SingleFrameCapture
-from vhap.model.builtin import load_builtin
-from vhap.model.head import HeadParams, pose
+from vhap.head.builtin import load_builtin
+from vhap.head.model import HeadParams, pose
 from vhap.pipeline import evaluate_tracking, export_mesh, track_single_frame
 from vhap.pipeline.make_synthetic_capture import run as make_capture
 from vhap.util.errors import InputError

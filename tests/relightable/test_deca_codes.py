@@ -8,8 +8,8 @@ import torch
 
 from vhap.geometry.cameras import camera_from_focal
 from vhap.geometry.rotations import axis_angle_to_matrix
-from vhap.model.builtin import load_builtin
-from vhap.model.head import HeadParams, landmark_head, landmark_points, pose, zero_params
+from vhap.head.builtin import load_builtin
+from vhap.head.model import HeadParams, landmark_head, landmark_points, pose, zero_params
 from vhap.relightable.deca_codes import deca_code, face_square
 
 

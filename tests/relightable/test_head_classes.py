@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from vhap.model.head import HeadModel
-from vhap.model.load import load_head
+from vhap.head.load import load_head
+from vhap.head.model import HeadModel
 from vhap.relightable.class_maps import FaceClass
 from vhap.relightable.head_classes import head_classes
 

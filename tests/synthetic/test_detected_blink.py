@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from vhap.config.synthetic import SyntheticConfig
-from vhap.model.head import pose
+from vhap.fit.landmarks.pairs import MEDIAPIPE_PAIRS
+from vhap.head.model import pose
 from vhap.pipeline.make_synthetic_capture import load_synthetic_head, make_truth
 from vhap.synthetic.motion import frame_params
-from vhap.tracking.landmarks.pairs import MEDIAPIPE_PAIRS
 
 pytest.importorskip("mediapipe")
 

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from vhap.geometry.cameras import camera_from_focal
-from vhap.model.builtin import load_builtin
-from vhap.model.head import landmark_points
+from vhap.head.builtin import load_builtin
+from vhap.head.model import landmark_points
 from vhap.render.backend import get_backend
 from vhap.synthetic.camera import make_film_camera, point_visibility
 from vhap.synthetic.person import make_person

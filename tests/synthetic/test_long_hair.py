@@ -9,9 +9,9 @@ import torch
 from vhap.geometry.cameras import Camera
 from vhap.geometry.meshes import barycentric_points, open_edges
 from vhap.geometry.rotations import axis_angle_to_matrix
-from vhap.model.builtin import load_builtin
-from vhap.model.head import pose, zero_params
-from vhap.model.regions import complete_regions
+from vhap.head.builtin import load_builtin
+from vhap.head.model import pose, zero_params
+from vhap.head.regions import complete_regions
 from vhap.render.backend import get_backend
 from vhap.synthetic.camera import make_film_camera
 from vhap.synthetic.hair import make_hair, require_regions

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from vhap.geometry.rotations import axis_angle_to_matrix
-from vhap.model.builtin import load_builtin
-from vhap.model.head import joint_rotations, pose
+from vhap.head.builtin import load_builtin
+from vhap.head.model import joint_rotations, pose
 from vhap.synthetic import motion
 
 LIMITS = motion.MotionLimits(yaw_rad=0.6, pitch_rad=0.25, roll_rad=0.15, shift_m=0.03, expression=1.0)

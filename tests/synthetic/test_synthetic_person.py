@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from vhap.model.builtin import load_builtin
+from vhap.head.builtin import load_builtin
 from vhap.render.backend import get_backend
 from vhap.render.shading import shade
 from vhap.synthetic import person

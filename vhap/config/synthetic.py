@@ -22,7 +22,7 @@ class SyntheticConfig:
     ict_facekit_path: Path | None = None
     """The FaceXModel folder of ICT-FaceKit. Default: $VHAP_ICT_FACEKIT."""
     head_path: Path | None = None
-    """A head of your own, with head file: an npz as vhap.model.head_file.save_head writes it."""
+    """A head of your own, with head file: an npz as vhap.head.head_file.save_head writes it."""
     layout: Literal[
         "monocular",
         "nersemble_v1",

@@ -29,7 +29,7 @@ class ModelConfig:
     ict_facekit_path: Path | None = None
     """The FaceXModel folder of ICT-FaceKit. Default: $VHAP_ICT_FACEKIT."""
     head_path: Path | None = None
-    """A head of your own, with head file: an npz as vhap.model.head_file.save_head writes it."""
+    """A head of your own, with head file: an npz as vhap.head.head_file.save_head writes it."""
     n_shape: Count = 300
     """Identity coefficients, at most as many as the head has."""
     n_expr: Count = 100

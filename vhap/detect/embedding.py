@@ -23,9 +23,9 @@ from vhap.detect.ibug import MEDIAPIPE_OF_IBUG
 from vhap.geometry.cameras import Camera
 from vhap.geometry.meshes import face_normals
 from vhap.geometry.rotations import axis_angle_to_matrix
-from vhap.model.head import HeadModel, LandmarkSet, pose, zero_params
-from vhap.model.regions import faces_of_region, region_mask
-from vhap.model.texture import region_texture
+from vhap.head.model import HeadModel, LandmarkSet, pose, zero_params
+from vhap.head.regions import faces_of_region, region_mask
+from vhap.head.texture import region_texture
 from vhap.render.scene import render_head
 from vhap.render.shading import BAND_1
 from vhap.render.topology import build_topology

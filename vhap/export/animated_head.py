@@ -23,7 +23,7 @@ from vhap.export.mesh_files import TrackedHead
 from vhap.export.meshes import split_at_seams
 from vhap.geometry.meshes import vertex_normals
 from vhap.geometry.rotations import matrix_to_quaternion
-from vhap.model.head import (
+from vhap.head.model import (
     JOINT_NAMES,
     HeadParams,
     canonical_vertices,

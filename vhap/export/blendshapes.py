@@ -11,7 +11,7 @@ import numpy as np
 
 from vhap.export.mesh_files import TrackedHead
 from vhap.geometry.rotations import yaw_pitch_roll
-from vhap.model.head import joint_rotations
+from vhap.head.model import joint_rotations
 from vhap.util.files import write_text
 from vhap.util.log import get_logger
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vhap.data.results import TrackResult
 from vhap.geometry.cameras import Camera, camera_from_focal
-from vhap.model.head import HeadModel, HeadParams, pose
+from vhap.head.model import HeadModel, HeadParams, pose
 from vhap.util.errors import InputError
 
 

@@ -10,7 +10,7 @@ import torch
 
 from vhap.export.centred_result import CentredTrack, dynamic_offset, static_offset
 from vhap.export.meshes import ObjWriter
-from vhap.model.head import HeadModel, HeadParams, pose
+from vhap.head.model import HeadModel, HeadParams, pose
 from vhap.util.files import write_npz, write_text
 
 CANONICAL_JAW = (0.3, 0.0, 0.0)

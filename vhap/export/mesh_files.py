@@ -15,7 +15,7 @@ from vhap.data.results import TrackResult
 from vhap.export.meshes import ObjWriter, write_material
 from vhap.export.nerf_dataset import intrinsics
 from vhap.geometry.cameras import Camera
-from vhap.model.head import HeadModel, HeadParams, pose
+from vhap.head.model import HeadModel, HeadParams, pose
 from vhap.util.files import atomic_path, write_json
 
 FRAME_FORMATS = ("obj", "ply")

@@ -25,7 +25,7 @@ from vhap.export.target import finish_target, open_target
 from vhap.export.transforms import common_camera, transforms
 from vhap.export.worlds import given_result
 from vhap.geometry.cameras import Camera
-from vhap.model.head import HeadModel
+from vhap.head.model import HeadModel
 from vhap.render.topology import build_topology
 from vhap.render.types import Backend
 from vhap.util.errors import InputError

@@ -10,7 +10,7 @@ import torch
 from vhap.data.results import TrackResult
 from vhap.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from vhap.geometry.similarities import split_similarity
-from vhap.model.head import HeadModel
+from vhap.head.model import HeadModel
 from vhap.render.shading import rotated_lights
 
 SCALE_TOLERANCE = 1e-9

@@ -12,15 +12,15 @@ import numpy as np
 from vhap.config.benchmark import CamerasConfig
 from vhap.data.nersemble.managers import CameraParams
 from vhap.data.pictures import SUFFIXES, write_picture
+from vhap.evaluate.rig_picture import draw_rig
+from vhap.evaluate.rig_scene import RigCamera, RigScene
+from vhap.evaluate.rig_viewer import open_viewer, require_viser
 from vhap.nersemble.benchmark import constants
 from vhap.nersemble.benchmark.flame_tracking import FlameProvider
 from vhap.nersemble.benchmark.managers import MonoFlameAvatarDataManager, NVSDataManager
 from vhap.nersemble.benchmark.metadata import NVSMetadata, metadata_path
 from vhap.util.errors import InputError, shown
 from vhap.util.log import get_logger
-from vhap.viz.rig_picture import draw_rig
-from vhap.viz.rig_scene import RigCamera, RigScene
-from vhap.viz.rig_viewer import open_viewer, require_viser
 
 HOLD_OUT = {
     "nvs": constants.BENCHMARK_NVS_HOLD_OUT_SERIALS,
@@ -166,7 +166,7 @@ def _cloud_number(config: CamerasConfig, sequence: str) -> int:
 
 def _read_vertices(manager: MonoFlameAvatarDataManager, sequence: str, timestep: int) -> tuple[np.ndarray, np.ndarray]:
     """Vertices of the FLAME tracking in one colour; none without FLAME 2023, or without the tracking."""
-    from vhap.model.load import find_flame
+    from vhap.head.load import find_flame
 
     path = Path(manager.get_flame_tracking_path(sequence))
     if not path.is_file() or find_flame(None) is None:

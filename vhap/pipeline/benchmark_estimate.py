@@ -17,14 +17,14 @@ from vhap.data.nersemble.frames import FrameReader
 from vhap.data.pictures import read_rgb, write_picture
 from vhap.data.rig_extraction import find_videos
 from vhap.data.rig_recording import flat_name
+from vhap.fit.loop import Tracker
+from vhap.fit.stages import Stage, build_stages
 from vhap.nersemble.benchmark.metadata import NVSMetadata
 from vhap.nersemble.benchmark.video_submission import expected_length
 from vhap.pipeline import track
 from vhap.pipeline.benchmark_track import BenchmarkSequence, preprocess, tracking_options
 from vhap.pipeline.captures import open_capture
 from vhap.pipeline.estimate import FewFrames, stage_seconds
-from vhap.tracking.loop import Tracker
-from vhap.tracking.stages import Stage, build_stages
 from vhap.util.choice import even_choice
 
 MOMENT = "000000"

@@ -11,12 +11,12 @@ from trimesh import Trimesh
 
 from vhap.config.benchmark import BenchmarkRunConfig
 from vhap.data.plausible import FaceError
-from vhap.model.head import HeadModel, HeadParams, landmark_points, pose, zero_params
+from vhap.head.model import HeadModel, HeadParams, landmark_points, pose, zero_params
 from vhap.nersemble.benchmark.flame_tracking import without_teeth
 from vhap.nersemble.benchmark.mesh_submission import FLAME_VERTICES, SVFRSubmissionDataWriter
 from vhap.pipeline.benchmark_track import BenchmarkSequence, track_sequence
 from vhap.pipeline.heads import configured_head
-from vhap.pipeline.rendered_frames import open_run
+from vhap.pipeline.open_run import open_run
 from vhap.util.log import get_logger
 
 NOW_POINTS = (36, 39, 42, 45, 33, 48, 54)

@@ -17,6 +17,7 @@ from vhap.data.provenance import content_digest
 from vhap.data.results import result_path
 from vhap.data.rig_capture import RigCapture
 from vhap.data.video import frame_times
+from vhap.evaluate.run_scene import RunScene
 from vhap.geometry.cameras import Camera
 from vhap.nersemble.benchmark.constants import BENCHMARK_NVS_HOLD_OUT_SERIALS
 from vhap.nersemble.benchmark.mesh_submission import SVFRSubmissionDataWriter
@@ -25,7 +26,7 @@ from vhap.nersemble.benchmark.video_submission import NVSSubmissionDataWriter, e
 from vhap.pipeline import benchmark_estimate, benchmark_validate, track
 from vhap.pipeline.benchmark_meshes import add_meshes
 from vhap.pipeline.benchmark_track import BenchmarkSequence, chosen_sequences, track_sequence
-from vhap.pipeline.rendered_frames import RunScene, open_run
+from vhap.pipeline.open_run import open_run
 from vhap.util.choice import even_choice
 from vhap.util.errors import InputError
 from vhap.util.files import read_json, write_json

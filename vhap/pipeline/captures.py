@@ -21,10 +21,9 @@ from vhap.data.sample import Capture
 from vhap.data.sequence_folder import open_sequence
 from vhap.data.single_frame import SingleFrameCapture, open_single_frame_recording
 from vhap.detect.landmarks import ensure_landmarks, ensure_rig_landmarks
-from vhap.geometry.cameras import Camera
-from vhap.tracking.landmarks.problem import LandmarkProblem
-from vhap.tracking.rigs.camera_conventions import align_rig
-from vhap.tracking.rigs.view_consensus import agreeing_views
+from vhap.fit.landmarks.problem import LandmarkProblem
+from vhap.fit.rigs.camera_conventions import align_rig
+from vhap.fit.rigs.view_consensus import agreeing_views
 from vhap.util.choice import even_choice
 from vhap.util.errors import InputError
 from vhap.util.log import get_logger
@@ -151,33 +150,8 @@ def _require_metres(metres_per_unit: float, capture: Capture) -> None:
         )
 
 
-def knows_cameras(capture: Capture) -> bool:
-    """Whether a calibration gives the cameras of a recording."""
-    return isinstance(capture, RigCapture) and capture.calibrated_camera() is not None
-
-
 def unit_is_unknown(capture: Capture) -> bool:
     """Whether lengths of the calibration are told by the size of the head: those of the dataset are metres."""
     if not isinstance(capture, RigCapture) or isinstance(capture.config, NersembleDataConfig):
         return False
     return capture.calibrated_camera() is not None
-
-
-def similarity_of(capture: Capture, result: TrackResult) -> np.ndarray | None:
-    """T_tracked_given (4, 4) of a result; of one that does not tell, the turn to axes. None without a calibration."""
-    if not isinstance(capture, RigCapture) or not knows_cameras(capture):
-        return None
-    return capture.T_aligned_world if result.T_tracked_given is None else result.T_tracked_given
-
-
-def given_cameras(capture: Capture, result: TrackResult) -> Camera | None:
-    """Known cameras of a capture, with a leading axis, in the tracked world of a result; else None. float64."""
-    return cameras_in(capture, similarity_of(capture, result))
-
-
-def cameras_in(capture: Capture, T_tracked_given: np.ndarray | None) -> Camera | None:
-    """Known cameras of a capture in a tracked world; None where they are not known."""
-    if T_tracked_given is None or not isinstance(capture, RigCapture):
-        return capture.given_camera()
-    calibrated = capture.calibrated_camera()
-    return None if calibrated is None else calibrated.moved(torch.from_numpy(T_tracked_given))

@@ -22,8 +22,8 @@ from vhap.pipeline import (
     evaluate_tracking,
     export_as_nerf_dataset,
     make_synthetic_capture,
+    open_run,
     preprocess_video,
-    rendered_frames,
     report,
     track,
 )
@@ -78,7 +78,7 @@ def run_chain(config: DemoConfig) -> Path:
         metrics = evaluate_tracking.clip_values(read_json(evaluate_tracking.run(EvaluateConfig(tracked, truth))))
     stages = {f"track.{name}": value for name, value in report.stage_seconds(tracked).items()}
     with watch("show"):
-        scene = rendered_frames.open_run(tracked)
+        scene = open_run.open_run(tracked)
         video_beside = output / "side_by_side.mp4"
         page = report.write_report(scene, output, {**watch.seconds, **stages}, beside=video_beside)
     path = output / "metrics.json"

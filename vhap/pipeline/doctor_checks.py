@@ -201,7 +201,7 @@ def check_face_alignment_networks() -> Found:
 
 def check_head(name: str) -> Found:
     """broken where its files are there and cannot be read: --model.head auto would take them."""
-    from vhap.model.load import FLAME_VARIABLE, ICT_VARIABLE, find_flame, find_ict, load_head
+    from vhap.head.load import FLAME_VARIABLE, ICT_VARIABLE, find_flame, find_ict, load_head
 
     path = {"flame": find_flame, "ict": find_ict, "builtin": lambda: None}[name]()
     try:

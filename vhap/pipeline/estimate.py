@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from vhap.data.sample import Capture, FrameBatch
+from vhap.fit.checkpoint import Progress
+from vhap.fit.loop import Tracker
+from vhap.fit.photometric.problem import views_each
+from vhap.fit.stages import Stage
 from vhap.geometry.cameras import Camera
-from vhap.tracking.checkpoint import Progress
-from vhap.tracking.loop import Tracker
-from vhap.tracking.photometric.problem import views_each
-from vhap.tracking.stages import Stage
 
 PICTURES_TRIED = 8
 ROUNDS_TRIED = (1, 3)

@@ -16,23 +16,20 @@ from torch import Tensor
 from vhap.config.data import DataConfig, MultiviewDataConfig
 from vhap.config.evaluate import EvaluateConfig
 from vhap.data.lost_frames import small_pictures
+from vhap.data.result_cameras import given_cameras, similarity_of
 from vhap.data.results import TrackResult, load_result, result_path
-from vhap.geometry.similarities import apply_similarity
-from vhap.pipeline.captures import given_cameras, similarity_of
-from vhap.pipeline.evaluation_file import EVALUATION, read_evaluation
-from vhap.pipeline.lost_frames import detected_rows, lost_reasons, raw_capture
-from vhap.pipeline.measure_cameras import per_camera, worst_cameras
-from vhap.pipeline.measure_eyes_and_mouth import measure_eyes_and_mouth
-from vhap.pipeline.measure_pictures import (
+from vhap.evaluate.evaluation_file import EVALUATION, read_evaluation
+from vhap.evaluate.eyes_and_mouth import in_head_space
+from vhap.evaluate.measure_cameras import per_camera, worst_cameras
+from vhap.evaluate.measure_eyes_and_mouth import measure_eyes_and_mouth
+from vhap.evaluate.measure_pictures import (
     FrameMeasures,
     detected_share,
     mean_nme_percent,
     measure_pictures,
     picture_values,
 )
-from vhap.pipeline.rendered_frames import RunScene, open_run, result_head_params
-from vhap.tracking.eyes_and_mouth import in_head_space
-from vhap.tracking.metrics import (
+from vhap.evaluate.metrics import (
     Distribution,
     Similarity,
     SimilaritySums,
@@ -40,6 +37,10 @@ from vhap.tracking.metrics import (
     second_difference_mm,
     vertex_distance_mm,
 )
+from vhap.evaluate.run_scene import RunScene, result_head_params
+from vhap.geometry.similarities import apply_similarity
+from vhap.pipeline.lost_frames import detected_rows, lost_reasons, raw_capture
+from vhap.pipeline.open_run import open_run
 from vhap.util.cached import read_cached
 from vhap.util.errors import InputError
 from vhap.util.files import map_npy, read_json, write_json

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vhap.evaluate.frame_panels import shown_panels
+from vhap.evaluate.grid import labelled_grid
+from vhap.evaluate.pictures import write_jpeg
+from vhap.evaluate.run_scene import RunScene
 from vhap.export.mesh_files import mesh_name
 from vhap.export.meshes import ObjWriter, write_material
-from vhap.pipeline.frame_panels import shown_panels
-from vhap.pipeline.rendered_frames import RunScene
 from vhap.util.choice import even_choice
-from vhap.viz.grid import labelled_grid
-from vhap.viz.pictures import write_jpeg
 
 
 def write_evaluation_folder(scene: RunScene) -> Path:

@@ -9,6 +9,7 @@ from vhap.config.data import Division, NersembleDataConfig
 from vhap.config.export import ExportConfig
 from vhap.config.loading import load_config
 from vhap.config.track import TrackConfig
+from vhap.data.result_cameras import given_cameras, similarity_of
 from vhap.data.results import TrackResult, load_result, newest_run, result_path
 from vhap.data.rig_capture import RigCapture
 from vhap.data.subset import select_cameras, select_timesteps
@@ -16,8 +17,8 @@ from vhap.export.centred_result import tracked_cameras
 from vhap.export.head_files import is_posed_by_trainers
 from vhap.export.nerf_dataset import ExportSource, export_dataset
 from vhap.export.target import DATASET, check_target, fingerprint, target_folder
-from vhap.model.head import HeadModel
-from vhap.pipeline.captures import CaptureConfig, given_cameras, read_capture, similarity_of
+from vhap.head.model import HeadModel
+from vhap.pipeline.captures import CaptureConfig, read_capture
 from vhap.pipeline.export_lost_frames import without_lost_frames
 from vhap.pipeline.export_relightable import RELIGHTABLE, check_relightable, export_relightable
 from vhap.pipeline.heads import configured_head

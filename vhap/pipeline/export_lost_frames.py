@@ -10,12 +10,13 @@ import numpy as np
 
 from vhap.config.track import TrackConfig
 from vhap.data.lost_frames import NO_HEAD, NO_MATTE, small_pictures
+from vhap.data.result_cameras import similarity_of
 from vhap.export.centred_result import CentredTrack, centre
 from vhap.export.nerf_dataset import ExportSource, capture_timesteps
-from vhap.model.head import HeadModel
-from vhap.pipeline.captures import read_capture, similarity_of
+from vhap.head.model import HeadModel
+from vhap.pipeline.captures import read_capture
 from vhap.pipeline.lost_frames import described, detected_rows, picture_reasons, with_rows_without_face
-from vhap.pipeline.rendered_frames import scene_of
+from vhap.pipeline.open_run import scene_of
 from vhap.util.choice import even_choice
 from vhap.util.errors import InputError
 from vhap.util.log import get_logger

@@ -9,8 +9,10 @@ import numpy as np
 
 from vhap.config.export import MeshExportConfig
 from vhap.data.extraction import extracted_fps
+from vhap.data.result_cameras import given_cameras
 from vhap.data.results import TrackResult, result_epochs
 from vhap.data.subset import select_timesteps
+from vhap.evaluate.run_scene import RunScene, result_head_params
 from vhap.export.animated_head import write_animated_head
 from vhap.export.blendshapes import write_blendshapes
 from vhap.export.mesh_files import FRAME_FORMATS, FrameMeshes, TrackedHead, write_cameras
@@ -18,8 +20,7 @@ from vhap.export.parallel import for_each
 from vhap.export.target import MESHES, fingerprint, finish_target, open_target, target_folder
 from vhap.export.worlds import given_result
 from vhap.geometry.cameras import Camera
-from vhap.pipeline.captures import given_cameras
-from vhap.pipeline.rendered_frames import RunScene, open_run, result_head_params
+from vhap.pipeline.open_run import open_run
 from vhap.util.errors import InputError
 from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger

@@ -15,6 +15,7 @@ from vhap.config.export import ExportConfig
 from vhap.config.no_effect import changed_options
 from vhap.config.track import TrackConfig
 from vhap.data.pictures import write_picture
+from vhap.evaluate.run_scene import result_head_params
 from vhap.export.centred_result import centre
 from vhap.export.head_files import is_posed_by_trainers
 from vhap.export.nerf_dataset import ExportSource, capture_timesteps, picture_writer
@@ -23,10 +24,9 @@ from vhap.export.pictures import PictureWriter
 from vhap.export.recentre import Padding, padded_camera
 from vhap.export.target import TargetKind, fingerprint, finish_target, open_target, target_folder
 from vhap.geometry.cameras import Camera
-from vhap.model.head import HeadModel, landmark_head
+from vhap.head.model import HeadModel, landmark_head
 from vhap.pipeline.heads import with_detector_points
 from vhap.pipeline.relightable_files import coefficient_lines, flame_lines, head_points, report_camera
-from vhap.pipeline.rendered_frames import result_head_params
 from vhap.relightable.conversion import WrittenHead, flame_params, tracked_params
 from vhap.relightable.deca_codes import deca_code
 from vhap.relightable.head_files import write_flame_params, write_tracked_params

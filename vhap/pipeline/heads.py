@@ -7,8 +7,8 @@ from dataclasses import replace
 from vhap.config.track import ModelConfig
 from vhap.detect.embedding import with_landmarks
 from vhap.detect.mediapipe_landmarks import MediapipeLandmarks
-from vhap.model.head import HeadModel
-from vhap.model.load import choose_head, find_flame, find_ict, load_head
+from vhap.head.load import choose_head, find_flame, find_ict, load_head
+from vhap.head.model import HeadModel
 from vhap.render.backend import get_backend
 
 

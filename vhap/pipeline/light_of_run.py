@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vhap.pipeline.rendered_frames import RunScene
-from vhap.tracking.light_file import LIGHT_FILE
-from vhap.tracking.light_views import MOST_PICTURES, PosedPicture, light_of_pictures
+from vhap.evaluate.run_scene import RunScene
+from vhap.fit.light_file import LIGHT_FILE
+from vhap.fit.light_views import MOST_PICTURES, PosedPicture, light_of_pictures
 from vhap.util.choice import even_choice
 
 

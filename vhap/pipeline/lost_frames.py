@@ -25,11 +25,11 @@ from vhap.data.monocular import MonocularCapture
 from vhap.data.pictures import some_names
 from vhap.data.rig_capture import RigCapture
 from vhap.data.sample import Capture
+from vhap.evaluate.run_scene import RunScene
+from vhap.fit.photometric.point_albedo import STRANGE, STRANGE_TIMES
 from vhap.geometry.cameras import Camera
-from vhap.model.head import HeadModel
+from vhap.head.model import HeadModel
 from vhap.pipeline.captures import CaptureConfig, read_capture
-from vhap.pipeline.rendered_frames import RunScene
-from vhap.tracking.photometric.point_albedo import STRANGE, STRANGE_TIMES
 from vhap.util.choice import even_choice
 from vhap.util.errors import InputError
 

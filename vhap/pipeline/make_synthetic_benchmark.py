@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vhap.config.synthetic import SyntheticConfig
 from vhap.data.results import load_result
-from vhap.model.head import HeadModel
+from vhap.head.model import HeadModel
 from vhap.nersemble.benchmark import constants
 from vhap.nersemble.benchmark.flame_tracking import FlameTracking
 from vhap.synthetic.rig_layouts import RigFiles

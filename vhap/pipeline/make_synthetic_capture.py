@@ -12,8 +12,8 @@ import torch
 from vhap.config.loading import to_plain
 from vhap.config.synthetic import SyntheticConfig
 from vhap.geometry.cameras import camera_from_focal
-from vhap.model.head import HeadModel
-from vhap.model.load import load_head
+from vhap.head.load import load_head
+from vhap.head.model import HeadModel
 from vhap.pipeline.heads import with_detector_points
 from vhap.pipeline.make_synthetic_rig import check_rig_options, rig_files, with_rig_defaults, write_rig
 from vhap.pipeline.make_synthetic_svfr import svfr_files, with_svfr_defaults, write_svfr_pictures

@@ -10,7 +10,7 @@ import numpy as np
 
 from vhap.config.synthetic import SyntheticConfig
 from vhap.data.nersemble.catalogue import SAFE_NAME, SERIALS
-from vhap.model.head import HeadModel
+from vhap.head.model import HeadModel
 from vhap.pipeline.make_synthetic_benchmark import (
     MONO_SERIALS,
     check_benchmark_options,

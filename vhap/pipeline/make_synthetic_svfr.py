@@ -10,7 +10,7 @@ import numpy as np
 
 from vhap.config.synthetic import SyntheticConfig
 from vhap.data.nersemble.catalogue import SERIALS
-from vhap.model.head import HeadModel
+from vhap.head.model import HeadModel
 from vhap.nersemble.benchmark.constants import BENCHMARK_SVFR_IMAGE_KEYS
 from vhap.nersemble.benchmark.managers import ImageKey
 from vhap.pipeline.make_synthetic_benchmark import check_benchmark_options

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vhap.evaluate.run_scene import RunScene
 from vhap.geometry.cameras import Camera
-from vhap.model.head import landmark_points, yaw_in_camera
-from vhap.pipeline.rendered_frames import RunScene
+from vhap.head.model import landmark_points, yaw_in_camera
 from vhap.relightable.class_completion import FacePlace
 from vhap.relightable.class_maps import FaceClass
 from vhap.relightable.class_outlines import draw_ibug_parts, draw_parts, place_of, place_of_ibug

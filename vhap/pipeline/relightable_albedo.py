@@ -12,17 +12,18 @@ from torch import Tensor
 
 from vhap.config.relightable import AlbedoConfig, OptimizeConfig
 from vhap.data.results import result_path
+from vhap.evaluate.run_scene import RunScene
+from vhap.fit.light_separation import shading_of
 from vhap.pipeline import track
 from vhap.pipeline.albedo_record import albedo_work
 from vhap.pipeline.heads import resolved
 from vhap.pipeline.light_of_run import light_of_run
+from vhap.pipeline.open_run import open_run
 from vhap.pipeline.relightable_capture import SubjectCapture, subject_capture
 from vhap.pipeline.relightable_fit import model_options, track_config
 from vhap.pipeline.relightable_network import write_network_albedo
 from vhap.pipeline.relightable_runs import ALBEDO_RUNS, finished_subject_run, subject_of_pictures
-from vhap.pipeline.rendered_frames import RunScene, open_run
 from vhap.relightable.subject_folder import SubjectFolder
-from vhap.tracking.light_separation import shading_of
 from vhap.util.errors import InputError
 from vhap.util.files import file_hash
 from vhap.util.lock import folder_lock

@@ -16,6 +16,7 @@ from vhap.config.relightable import ReconstructConfig
 from vhap.config.track import ExperimentConfig, ModelConfig, MonocularTrackConfig
 from vhap.data.pictures import some_names
 from vhap.data.provenance import Origin, Provenance
+from vhap.evaluate.pictures import write_jpeg
 from vhap.pipeline import track
 from vhap.pipeline.heads import configured_head, resolved
 from vhap.pipeline.relightable_capture import SubjectCapture, subject_capture
@@ -30,7 +31,6 @@ from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger
 from vhap.util.optional import import_or_explain
 from vhap.util.progress import progress
-from vhap.viz.pictures import write_jpeg
 
 OF_DECA = "deca"
 SQUARE_PX = 224

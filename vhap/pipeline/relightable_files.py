@@ -12,10 +12,14 @@ from torch import Tensor
 
 from vhap.data.provenance import Origin, Provenance
 from vhap.data.results import result_epochs, result_path
+from vhap.evaluate.grid import image_grid, label
+from vhap.evaluate.overlay import blend
+from vhap.evaluate.pictures import shrink, write_jpeg
+from vhap.evaluate.run_scene import RunScene
 from vhap.geometry.cameras import Camera
-from vhap.model.head import HeadModel, HeadParams, landmark_head, landmark_points, pose, yaw_in_camera
+from vhap.head.model import HeadModel, HeadParams, landmark_head, landmark_points, pose, yaw_in_camera
 from vhap.pipeline.heads import with_detector_points
-from vhap.pipeline.rendered_frames import RunScene, open_run
+from vhap.pipeline.open_run import open_run
 from vhap.relightable.conversion import WrittenHead, flame_params, tracked_params
 from vhap.relightable.deca_codes import deca_code
 from vhap.relightable.head_files import HeadCode, write_flame_params, write_tracked_params
@@ -26,9 +30,6 @@ from vhap.util.choice import even_choice
 from vhap.util.errors import InputError
 from vhap.util.files import file_hash
 from vhap.util.log import get_logger
-from vhap.viz.grid import image_grid, label
-from vhap.viz.overlay import blend
-from vhap.viz.pictures import shrink, write_jpeg
 
 SHOWN_RUN = "optimize_vis.jpg"
 RUNS = "track"

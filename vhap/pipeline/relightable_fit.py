@@ -16,7 +16,7 @@ from vhap.config.track import ExperimentConfig, LossWeightConfig, ModelConfig, M
 from vhap.data.results import TrackResult, load_result, result_path, save_result
 from vhap.export.target import MESHES as MESH_FILES
 from vhap.export.target import check_target
-from vhap.model.head import HeadModel
+from vhap.head.model import HeadModel
 from vhap.pipeline import export_mesh, track
 from vhap.pipeline.heads import configured_head, resolved
 from vhap.pipeline.relightable_capture import SubjectCapture, subject_capture

@@ -20,6 +20,7 @@ from vhap.data.provenance import Provenance
 from vhap.detect.mediapipe_landmarks import POINT_COUNT
 from vhap.detect.weights import FACE_PARSING, weights_if_there
 from vhap.pipeline.class_map_record import recorded_parsing, report_foreign, stale_maps
+from vhap.pipeline.open_run import open_run
 from vhap.pipeline.parsed_clothes import ParsedClothes, learn_from_some, with_clothes
 from vhap.pipeline.relightable_capture import subject_capture
 from vhap.pipeline.relightable_files import RUNS
@@ -31,7 +32,6 @@ from vhap.pipeline.relightable_parsing import (
     write_class_maps,
 )
 from vhap.pipeline.relightable_runs import finished_subject_run, has_runs
-from vhap.pipeline.rendered_frames import open_run
 from vhap.relightable.class_completion import MATTE
 from vhap.relightable.class_maps import FaceClass
 from vhap.relightable.crop_file import CropRecord

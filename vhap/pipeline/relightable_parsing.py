@@ -18,9 +18,10 @@ from vhap.detect.mediapipe_landmarks import MediapipeLandmarks
 from vhap.detect.mediapipe_matting import MediapipeMatting
 from vhap.detect.selfie_classes import SelfieClasses
 from vhap.detect.weights import FACE_PARSING, SELFIE_MULTICLASS, find_weights, weights_if_there
+from vhap.evaluate.run_scene import RunScene
 from vhap.pipeline.class_map_record import begin_maps, report_foreign
 from vhap.pipeline.mesh_classes import MeshClasses
-from vhap.pipeline.rendered_frames import RunScene, open_run
+from vhap.pipeline.open_run import open_run
 from vhap.relightable.class_completion import complete_classes
 from vhap.relightable.class_maps import FaceClass, write_class_map
 from vhap.relightable.class_outlines import classes_from_points, place_of

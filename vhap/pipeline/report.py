@@ -10,6 +10,15 @@ from typing import Any
 import numpy as np
 
 from vhap.config.report import ReportConfig
+from vhap.evaluate.frame_panels import PANELS, shown_panels
+from vhap.evaluate.grid import labelled_grid
+from vhap.evaluate.measure_cameras import worst_line
+from vhap.evaluate.page import MOST_FRAMES, PageFrame, Report, render_page
+from vhap.evaluate.pictures import encode_jpeg
+from vhap.evaluate.report_charts import frame_charts, loss_charts, parameter_charts, worst_frames
+from vhap.evaluate.run_scene import RunScene
+from vhap.evaluate.video import VideoWriter
+from vhap.fit.history import read_seconds
 from vhap.pipeline.evaluate_tracking import (
     PER_CAMERA,
     PER_FRAME,
@@ -18,20 +27,12 @@ from vhap.pipeline.evaluate_tracking import (
     clip_values,
     read_or_evaluate,
 )
-from vhap.pipeline.frame_panels import PANELS, shown_panels
-from vhap.pipeline.measure_cameras import worst_line
-from vhap.pipeline.rendered_frames import RunScene, open_run
-from vhap.pipeline.report_charts import frame_charts, loss_charts, parameter_charts, worst_frames
-from vhap.tracking.history import read_seconds
+from vhap.pipeline.open_run import open_run
 from vhap.util.choice import even_choice
 from vhap.util.errors import InputError
 from vhap.util.files import write_text
 from vhap.util.lock import folder_lock
 from vhap.util.progress import progress
-from vhap.viz.grid import labelled_grid
-from vhap.viz.page import MOST_FRAMES, PageFrame, Report, render_page
-from vhap.viz.pictures import encode_jpeg
-from vhap.viz.video import VideoWriter
 
 TILE_SIDE = 512
 """Longest side in pixels of the pictures on the page and of the video's panels."""

@@ -11,7 +11,7 @@ from vhap.config.loading import load_config, save_config, to_plain
 from vhap.config.track import TrackConfig
 from vhap.data.results import result_epochs
 from vhap.data.run_order import new_run_folder, runs_in
-from vhap.tracking.checkpoint import CHECKPOINT, Checkpoint, OtherVersionError, checkpoint_in, load_checkpoint
+from vhap.fit.checkpoint import CHECKPOINT, Checkpoint, OtherVersionError, checkpoint_in, load_checkpoint
 from vhap.util.errors import InputError
 from vhap.util.files import write_json
 from vhap.util.log import get_logger

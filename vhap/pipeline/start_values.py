@@ -11,9 +11,8 @@ from vhap.config.loading import load_config, to_plain
 from vhap.config.track import TrackConfig
 from vhap.data.results import TrackResult, load_result
 from vhap.data.run_order import runs_in
-from vhap.model.head import HeadModel
-from vhap.tracking.albedo import albedo_of
-from vhap.tracking.checkpoint import (
+from vhap.fit.albedo import albedo_of
+from vhap.fit.checkpoint import (
     CHECKPOINT,
     Checkpoint,
     OtherVersionError,
@@ -21,7 +20,8 @@ from vhap.tracking.checkpoint import (
     checkpoint_in,
     load_checkpoint,
 )
-from vhap.tracking.params import PER_FRAME, TrackParams
+from vhap.fit.params import PER_FRAME, TrackParams
+from vhap.head.model import HeadModel
 from vhap.util.errors import InputError
 from vhap.util.log import get_logger
 

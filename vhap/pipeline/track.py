@@ -16,24 +16,46 @@ from vhap.config.no_effect import lines_of_no_effect, traits_of
 from vhap.config.ranges import check_ranges
 from vhap.config.track import ModelConfig, TrackConfig, usual_weights, with_known_occlusions
 from vhap.data.plausible import FaceError
+from vhap.data.result_cameras import cameras_in, knows_cameras
 from vhap.data.results import TrackResult, load_result, result_epochs, result_path, save_result
 from vhap.data.sample import Capture
 from vhap.data.sequence_folder import find_folder
-from vhap.model.head import HeadModel, landmark_head, pose
-from vhap.model.texture import region_texture
-from vhap.pipeline.captures import (
-    cameras_in,
-    find_tracked_world,
-    knows_cameras,
-    only_agreeing_views,
-    open_capture,
-    unit_is_unknown,
+from vhap.fit.albedo import tex_extra_of
+from vhap.fit.callbacks import (
+    Checkpoints,
+    LightWriter,
+    ResultWriter,
+    StageProgress,
+    StageTimes,
+    TensorBoard,
+    TrainPictures,
 )
+from vhap.fit.checkpoint import CHECKPOINT, Checkpoint
+from vhap.fit.history import LossHistory
+from vhap.fit.landmarks.first_guess import FirstGuess, guess_from_landmarks
+from vhap.fit.landmarks.motion import Spreads
+from vhap.fit.landmarks.problem import LandmarkProblem, landmark_prior
+from vhap.fit.light_file import (
+    LIGHT_FILE,
+    LightOrigin,
+    light_in_tracked_axes,
+    read_light,
+    require_axes,
+    write_light,
+)
+from vhap.fit.loop import Tracker
+from vhap.fit.params import TrackParams, initial_params, to_result
+from vhap.fit.scene import Scene, emphasis
+from vhap.fit.stages import Stage, build_stages
+from vhap.fit.texture import resize_texture, supported_size, texel_mask, uv_footprint
+from vhap.head.model import HeadModel, landmark_head, pose
+from vhap.head.texture import region_texture
+from vhap.pipeline.captures import find_tracked_world, only_agreeing_views, open_capture, unit_is_unknown
 from vhap.pipeline.estimate import describe
 from vhap.pipeline.evaluation_folder import write_evaluation_folder
 from vhap.pipeline.heads import open_head, resolved
 from vhap.pipeline.lost_frames import Pictures, all_small_pictures, check_pictures, described, lost_reasons
-from vhap.pipeline.rendered_frames import scene_of
+from vhap.pipeline.open_run import scene_of
 from vhap.pipeline.run_folder import finished_run, start_run_folder, unfinished_run
 from vhap.pipeline.start_values import (
     newest_checkpoint,
@@ -45,34 +67,6 @@ from vhap.pipeline.start_values import (
 from vhap.render.backend import get_backend
 from vhap.render.shading import uniform_lights
 from vhap.render.topology import build_topology
-from vhap.tracking.albedo import tex_extra_of
-from vhap.tracking.callbacks import (
-    Checkpoints,
-    LightWriter,
-    ResultWriter,
-    StageProgress,
-    StageTimes,
-    TensorBoard,
-    TrainPictures,
-)
-from vhap.tracking.checkpoint import CHECKPOINT, Checkpoint
-from vhap.tracking.history import LossHistory
-from vhap.tracking.landmarks.first_guess import FirstGuess, guess_from_landmarks
-from vhap.tracking.landmarks.motion import Spreads
-from vhap.tracking.landmarks.problem import LandmarkProblem, landmark_prior
-from vhap.tracking.light_file import (
-    LIGHT_FILE,
-    LightOrigin,
-    light_in_tracked_axes,
-    read_light,
-    require_axes,
-    write_light,
-)
-from vhap.tracking.loop import Tracker
-from vhap.tracking.params import TrackParams, initial_params, to_result
-from vhap.tracking.scene import Scene, emphasis
-from vhap.tracking.stages import Stage, build_stages
-from vhap.tracking.texture import resize_texture, supported_size, texel_mask, uv_footprint
 from vhap.util.errors import InputError, shown
 from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger, log_to_file

@@ -15,7 +15,7 @@ from vhap.export.meshes import ObjWriter, write_material
 from vhap.export.worlds import given_result
 from vhap.pipeline import track
 from vhap.pipeline.export_mesh import DEFAULT_FPS, tracked_head
-from vhap.pipeline.rendered_frames import open_run
+from vhap.pipeline.open_run import open_run
 from vhap.util.files import write_npz
 from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vhap.geometry.cameras import Camera
 from vhap.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from vhap.model.head import HeadModel, HeadParams, landmark_points, pose, yaw_in_camera
+from vhap.head.model import HeadModel, HeadParams, landmark_points, pose, yaw_in_camera
 from vhap.relightable.head_files import CODE_SIZES, HeadCode
 
 CROP_SCALE = 1.25 * 1.1

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from vhap.geometry.meshes import barycentric_points
-from vhap.model.head import HeadModel
-from vhap.model.regions import complete_regions
+from vhap.head.model import HeadModel
+from vhap.head.regions import complete_regions
 from vhap.relightable.class_maps import FaceClass
 
 REGION_CLASSES = (

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from vhap.geometry.meshes import vertex_normals
-from vhap.model.head import HeadModel
+from vhap.head.model import HeadModel
 from vhap.synthetic.person import Person
 from vhap.synthetic.rig_layouts import RigFiles
 from vhap.synthetic.writer import write_video

@@ -11,7 +11,7 @@ from torch.nn.functional import avg_pool2d
 
 from vhap.geometry.cameras import Camera
 from vhap.geometry.meshes import vertex_normals
-from vhap.model.head import HeadModel
+from vhap.head.model import HeadModel
 from vhap.render.scene import render_head
 from vhap.render.topology import build_topology
 from vhap.render.types import Backend, Topology

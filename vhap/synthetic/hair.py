@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from vhap.geometry.meshes import vertex_normals
-from vhap.model.head import HeadModel, pose, zero_params
-from vhap.model.regions import complete_regions, faces_of_region
+from vhap.head.model import HeadModel, pose, zero_params
+from vhap.head.regions import complete_regions, faces_of_region
 from vhap.util.errors import InputError
 
 COLUMNS, CAP_ROWS, HANGING_ROWS = 192, 18, 32

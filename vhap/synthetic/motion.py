@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vhap.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from vhap.model.head import HeadModel, HeadParams, pose
+from vhap.head.model import HeadModel, HeadParams, pose
 
 NECK_SHARE = 0.2
 """Part of the head's turn that the neck joint makes."""

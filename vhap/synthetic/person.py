@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, normalize
 
-from vhap.model.head import HeadModel
-from vhap.model.texture import region_texture
+from vhap.head.model import HeadModel
+from vhap.head.texture import region_texture
 from vhap.render.shading import sh_basis, shade, uniform_lights
 from vhap.render.types import Backend
 from vhap.synthetic.hair import Hair, make_hair

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vhap.geometry.cameras import Camera
 from vhap.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from vhap.model.head import HeadModel, HeadParams, joint_places
+from vhap.head.model import HeadModel, HeadParams, joint_places
 from vhap.render.shading import rotated_lights
 
 ARC_RAD = np.radians(45.0)

@@ -14,7 +14,7 @@ import torch
 from vhap.data.landmark_files import save_landmarks
 from vhap.data.pictures import BACKGROUNDS, composite, write_picture
 from vhap.data.results import save_result
-from vhap.model.head import HeadModel, HeadParams, pose
+from vhap.head.model import HeadModel, HeadParams, pose
 from vhap.synthetic.benchmark_writer import write_benchmark
 from vhap.synthetic.camera import FilmCamera
 from vhap.synthetic.motion import frame_params

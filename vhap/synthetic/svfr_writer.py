@@ -20,7 +20,7 @@ from vhap.data.landmark_files import save_landmarks
 from vhap.data.pictures import BACKGROUNDS, composite, write_picture
 from vhap.data.results import save_result
 from vhap.geometry.cameras import Camera
-from vhap.model.head import HeadModel, HeadParams, pose, zero_params
+from vhap.head.model import HeadModel, HeadParams, pose, zero_params
 from vhap.render.backend import get_backend
 from vhap.synthetic.camera import make_film_camera, make_surface
 from vhap.synthetic.person import Person

@@ -9,8 +9,8 @@ import torch
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-from vhap.model.head import HeadModel
-from vhap.model.regions import faces_of_region
+from vhap.head.model import HeadModel
+from vhap.head.regions import faces_of_region
 from vhap.render.topology import build_topology
 from vhap.render.types import Backend
 

@@ -20,7 +20,7 @@ from vhap.data.pictures import read_rgb, write_picture
 from vhap.data.results import TrackResult, save_result
 from vhap.data.video import require_frames
 from vhap.geometry.cameras import Camera
-from vhap.model.head import HeadModel, HeadParams, landmark_points, pose, yaw_in_camera
+from vhap.head.model import HeadModel, HeadParams, landmark_points, pose, yaw_in_camera
 from vhap.synthetic.camera import FilmCamera, point_visibility
 from vhap.synthetic.motion import frame_params
 from vhap.synthetic.person import Person

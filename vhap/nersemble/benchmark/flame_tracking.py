@@ -19,7 +19,7 @@ from vhap.util.schema import REAL, WHOLE, ArrayRule, check_arrays
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vhap.model.head import HeadModel
+    from vhap.head.model import HeadModel
 
 EULER = "XYZ"
 """About the axes that turn along: R = Rx Ry Rz. (Lower case is about fixed axes.)"""
@@ -181,7 +181,7 @@ class FlameProvider:
         InputError where landmark_embedding_with_eyes.npy does not lie beside the FLAME file.
         """
         from vhap.geometry.rotations import axis_angle_to_matrix
-        from vhap.model.head import landmark_points
+        from vhap.head.model import landmark_points
 
         if "ibug" not in self._head.landmarks or self._head.jaw_line is None:
             raise InputError(
@@ -211,7 +211,7 @@ class FlameProvider:
 
     def _pose(self, timestep: int) -> Tensor:
         """(V, 3) of the head, teeth included, without root rotation."""
-        from vhap.model.head import HeadParams, pose
+        from vhap.head.model import HeadParams, pose
 
         self._require(timestep)
         tracking, still = self._tracking, self._head.template.new_zeros(3)
@@ -245,7 +245,7 @@ class FlameProvider:
 
 
 def _default_head() -> HeadModel:
-    from vhap.model.load import find_flame
+    from vhap.head.load import find_flame
 
     path = find_flame()
     changed = path.stat().st_mtime_ns if path is not None and path.is_file() else 0
@@ -255,7 +255,7 @@ def _default_head() -> HeadModel:
 @functools.lru_cache(maxsize=1)
 def _load_once(path: Path | None, changed_ns: int) -> HeadModel:
     """Programs for the official kit make a provider for each sequence, and loading takes a second."""
-    from vhap.model.load import load_head
+    from vhap.head.load import load_head
 
     return load_head("flame", path, add_teeth=False)
 

@@ -1,0 +1,77 @@
+"""Slopes of surface points, normals, shading and pictures, against automatic and finite differences."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import pytest
+import torch
+from torch import Tensor
+from torch.func import jacfwd
+from torch.nn.functional import normalize
+from tracked_heads import in_double, moving_params, scene
+
+from vhap.fit.params import N_CAMERA, TrackParams, as_vectors, from_vectors
+from vhap.fit.photometric.surface_slopes import picture_slopes, shading_slopes, surface_columns
+from vhap.geometry.meshes import vertex_normals
+from vhap.head.model import pose
+from vhap.render.shading import shade
+
+STEP = 1e-5
+POINTS = 12
+
+
+def random_like(shape: tuple[int, ...], seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.double)
+
+
+def one_frame() -> TrackParams:
+    """A head in motion, with an offset, in double precision."""
+    params = moving_params(5).rows(torch.tensor([1]))
+    named = {f.name: getattr(params, f.name) for f in fields(params)}
+    double = {name: v.double() for name, v in named.items() if isinstance(v, Tensor) and v.is_floating_point()}
+    return replace(params, **double)
+
+
+@pytest.mark.parametrize("normals", [False, True], ids=["places", "places and normals"])
+def test_columns_are_the_slopes_that_autograd_finds(normals):
+    stage = scene((96, 96), 64)
+    stage = replace(stage, head=in_double(stage.head))
+    head, params = stage.head, one_frame()
+    params = replace(params, static_offset=1e-3 * random_like((head.n_vertices, 3), 9))
+    corners = head.faces[torch.arange(0, len(head.faces), len(head.faces) // POINTS)[:POINTS]]
+    barycentrics = normalize(random_like((POINTS, 3), 1).abs(), p=1, dim=-1)
+    by_point, by_normal = random_like((POINTS, 3), 2), 0.1 * random_like((POINTS, 3), 3)
+
+    def residuals(common: Tensor, local: Tensor) -> Tensor:
+        vertices = pose(head, from_vectors(params, common, local[None]).head())[0]
+        place = (vertices[corners] * barycentrics[..., None]).sum(1)
+        turned = (vertex_normals(vertices, head.faces)[corners] * barycentrics[..., None]).sum(1)
+        return (place * by_point).sum(-1) + (turned * by_normal).sum(-1) * float(normals)
+
+    common, local = as_vectors(params)
+    by_common, by_own = jacfwd(residuals, argnums=(0, 1))(common, local[0])
+    found = surface_columns(stage, params, corners, barycentrics, by_point, by_normal if normals else None)
+    torch.testing.assert_close(found[0], by_common[:, N_CAMERA:], atol=1e-9, rtol=1e-6)
+    torch.testing.assert_close(found[1], by_own, atol=1e-9, rtol=1e-6)
+
+
+def test_shading_moves_with_normals_of_any_length():
+    normals, albedo, lights = random_like((50, 3)), random_like((50, 3), 1).abs(), random_like((9, 3), 2)
+
+    def shaded(smooth: Tensor) -> Tensor:
+        return (shade(normalize(smooth, dim=-1), lights) * albedo).sum(-1)
+
+    found = shading_slopes(normals, albedo, lights)
+    for axis, unit in enumerate(torch.eye(3, dtype=torch.double)):
+        numeric = (shaded(normals + STEP * unit) - shaded(normals - STEP * unit)) / (2 * STEP)
+        torch.testing.assert_close(found[:, axis], numeric, rtol=1e-4, atol=1e-6)
+
+
+def test_slopes_of_a_ramp_are_exact_and_zero_at_the_border():
+    row, column = torch.meshgrid(torch.arange(6.0), torch.arange(8.0), indexing="ij")
+    slopes = picture_slopes(3 * column - 2 * row)
+    expected = torch.tensor([3.0, -2.0]).expand(4, 6, 2)
+    assert torch.equal(slopes[1:-1, 1:-1], expected)
+    assert not slopes[:, [0, -1], 0].any()
+    assert not slopes[[0, -1], :, 1].any()

@@ -1,0 +1,36 @@
+"""A capture's known cameras in the world of a result."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from vhap.data.results import TrackResult
+from vhap.data.rig_capture import RigCapture
+from vhap.data.sample import Capture
+from vhap.geometry.cameras import Camera
+
+
+def knows_cameras(capture: Capture) -> bool:
+    """Whether a calibration gives the cameras of a recording."""
+    return isinstance(capture, RigCapture) and capture.calibrated_camera() is not None
+
+
+def similarity_of(capture: Capture, result: TrackResult) -> np.ndarray | None:
+    """T_tracked_given (4, 4) of a result; of one that does not tell, the turn to axes. None without a calibration."""
+    if not isinstance(capture, RigCapture) or not knows_cameras(capture):
+        return None
+    return capture.T_aligned_world if result.T_tracked_given is None else result.T_tracked_given
+
+
+def given_cameras(capture: Capture, result: TrackResult) -> Camera | None:
+    """Known cameras of a capture, with a leading axis, in the tracked world of a result; else None. float64."""
+    return cameras_in(capture, similarity_of(capture, result))
+
+
+def cameras_in(capture: Capture, T_tracked_given: np.ndarray | None) -> Camera | None:
+    """Known cameras of a capture in a tracked world; None where they are not known."""
+    if T_tracked_given is None or not isinstance(capture, RigCapture):
+        return capture.given_camera()
+    calibrated = capture.calibrated_camera()
+    return None if calibrated is None else calibrated.moved(torch.from_numpy(T_tracked_given))

@@ -1,0 +1,202 @@
+"""Landmarks as equations: where the head's points lie in every camera's picture, and how the unknowns move them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from vhap.fit.landmarks.motion import N_MOTION, MotionPrior, Spreads, motion_prior
+from vhap.fit.landmarks.pairs import landmark_pairs
+from vhap.fit.landmarks.teeth_gaps import TeethGaps
+from vhap.fit.params import N_CAMERA, TrackParams, as_vectors
+from vhap.geometry.cameras import Camera, camera_from_focal
+from vhap.head.model import HeadModel, HeadParams, landmark_points, pose, yaw_in_camera
+from vhap.head.slopes import coefficient_slopes, motion_slopes
+
+FIXED_SHAPE = 1e-4
+"""Standard deviation of an identity that is known."""
+
+
+@dataclass(frozen=True)
+class LandmarkPrior:
+    """Standard deviations. pixel: of a landmark, as a fraction of the face's size in the picture; beside_pixels: the
+    same where pictures count too; pair: likewise, of the difference of paired landmarks; robust: the distance, in those
+    units, from which a point counts less (Cauchy); the others in their own units. expr is for anonymous coefficients of
+    unit variance, activation for named ones, which run from 0 to 1, blink for those named so: they run through all of
+    it every few seconds; below_zero for named ones that are negative, which no face shows. Blinks and eyes are wide,
+    since few points speak for them, and a narrow prior leaves lids ajar and gaze short of where it looks. motion: of
+    each frame against its neighbours."""
+
+    pixel: float = 0.01
+    beside_pixels: float = 0.022
+    pair: float = 0.01
+    robust: float = 2.0
+    shape: float = 1.0
+    expr: float = 1.0
+    activation: float = 0.4
+    blink: float = 1.0
+    below_zero: float = 0.1
+    neck_rad: float = 0.1
+    jaw_rad: float = 0.3
+    eyes_rad: float = 0.6
+    log_focal: float = 0.5
+    log_scale: float = 0.05
+    motion: MotionPrior = field(default_factory=MotionPrior)
+
+
+def landmark_prior(spreads: Spreads) -> LandmarkPrior:
+    """The prior that fits the weights of identity, expression, joints and motion."""
+    prior = LandmarkPrior()
+    by_weight = {
+        "reg_shape": ("shape",),
+        "reg_expr": ("expr", "activation", "blink", "below_zero"),
+        "reg_neck": ("neck_rad",),
+        "reg_jaw": ("jaw_rad",),
+        "reg_eyes": ("eyes_rad",),
+    }
+    told = {name: spreads.of(weight, getattr(prior, name)) for weight, names in by_weight.items() for name in names}
+    return replace(prior, **told, motion=motion_prior(spreads))
+
+
+@dataclass(frozen=True)
+class LandmarkProblem:
+    """What is fitted, for B frames seen by C cameras (one, where it is not given).
+
+    head: `landmark_head` of the set `name`; detected_px (B, C, L, 2), weight (B, C, L); timesteps (B,): which frames
+    follow each other; size: (height, width); given: the known cameras with leading axis C, or None where the focal
+    length of one is an unknown; shape (S,): the middle of the identity's prior, None for the mean head; pairs (P, 2):
+    rows of landmarks whose difference counts too, see `landmark_pairs`; teeth: what stands before them; unknown_unit:
+    given cameras may be some per cent nearer or farther than told.
+    """
+
+    head: HeadModel
+    name: str
+    detected_px: Tensor
+    weight: Tensor
+    timesteps: Tensor
+    size: tuple[int, int]
+    given: Camera | None
+    prior: LandmarkPrior = LandmarkPrior()
+    shape: Tensor | None = None
+    pairs: Tensor | None = None
+    teeth: TeethGaps | None = None
+    unknown_unit: bool = False
+
+    def select(self, frames: Tensor) -> LandmarkProblem:
+        rows = frames.to(self.weight.device)
+        return replace(
+            self, detected_px=self.detected_px[rows], weight=self.weight[rows], timesteps=self.timesteps[frames]
+        )
+
+    def only(self, pictures: Tensor) -> LandmarkProblem:
+        """The same with landmarks in pictures (B, C) bool only; the others count as not detected."""
+        return replace(self, weight=self.weight * pictures.to(self.weight)[..., None])
+
+    def counting(self, share: Tensor) -> LandmarkProblem:
+        """The same with each landmark's weight times share (L,)."""
+        return replace(self, weight=self.weight * share)
+
+    def near_shape(self, shape: Tensor, fixed: bool) -> LandmarkProblem:
+        """The same with a known identity: fixed, or in the middle of the prior."""
+        return replace(self, shape=shape, prior=replace(self.prior, shape=FIXED_SHAPE) if fixed else self.prior)
+
+    def extent_px(self) -> Tensor:
+        """(B, C) longer side of the detected points' box; half the picture where there is none, the picture at most."""
+        seen = self.weight > 0
+        far = torch.full_like(self.detected_px, torch.inf)
+        low = torch.where(seen[..., None], self.detected_px, far).amin(-2)
+        high = torch.where(seen[..., None], self.detected_px, -far).amax(-2)
+        extent = (high - low).amax(-1)
+        fallback = torch.full_like(extent, max(self.size) / 2)
+        return torch.where(extent > 1, extent, fallback).clamp(max=max(self.size))
+
+    def sigma_px(self, beside_pixels: bool = False) -> Tensor:
+        """(B, C) standard deviation of a landmark."""
+        return (self.prior.beside_pixels if beside_pixels else self.prior.pixel) * self.extent_px()
+
+    def with_pairs(self) -> LandmarkProblem:
+        """The same with the distances between lids and between lips."""
+        return replace(self, pairs=landmark_pairs(self.name, self.head.landmarks[self.name].detector_ids))
+
+    def in_deviations(self, values: Tensor, sigma: Tensor) -> Tensor:
+        """Differences or derivatives of landmarks (B, C, L, ...) px, and of pairs, in standard deviations, which are
+        sigma (B, C) px for landmarks: (B, C, L + P, ...)."""
+        rest = (...,) + (None,) * (values.ndim - 2)
+        scaled = values / sigma[rest]
+        if self.pairs is None:
+            return scaled
+        first, second = self.pairs.unbind(-1)
+        between = (values[:, :, first] - values[:, :, second]) / (self.prior.pair * self.extent_px())[rest]
+        return torch.cat([scaled, between], 2)
+
+    def weights(self) -> Tensor:
+        """Of landmarks and of pairs: (B, C, L + P). A pair that several cameras see counts once, since a detector is
+        wrong in the same way in all of them."""
+        if self.pairs is None:
+            return self.weight
+        pairs = self.weight[:, :, self.pairs].amin(-1)
+        return torch.cat([self.weight, pairs / (pairs > 0).sum(1, keepdim=True).clamp(min=1)], -1)
+
+    def trusted(self, beside_pixels: float) -> LandmarkProblem:
+        """The same with another trust in landmarks beside pictures."""
+        return replace(self, prior=replace(self.prior, beside_pixels=beside_pixels))
+
+    def cameras(self, common: Tensor) -> Camera:
+        """The cameras (C,) at shared unknowns (Q,)."""
+        if self.given is not None:
+            return self.given.scaled(common[1].exp()) if self.unknown_unit else self.given
+        return camera_from_focal(common[0].exp(), *self.size).expand(1)
+
+    def project(self, common: Tensor, local: Tensor) -> Tensor:
+        """Landmarks of one or several frames, (..., P) -> (..., C, L, 2) px."""
+        cameras = self.cameras(common)
+        return cameras.project(self._points(_head_params(local, common[N_CAMERA:]), cameras)[0])[0]
+
+    def residuals_px(self, params: TrackParams) -> Tensor:
+        """(B, C, L, 2): the head's landmarks minus the detected ones."""
+        return self.project(*as_vectors(params)) - self.detected_px
+
+    def jacobian(self, common: Tensor, local: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Landmarks (B, C, L, 2) px, and their derivatives by the shared (B, C, L, 2, Q) and local unknowns
+        (B, C, L, 2, P)."""
+        params, cameras = _head_params(local, common[N_CAMERA:]), self.cameras(common)
+        points, yaw = self._points(params, cameras)
+        projected, slopes = cameras.project(points)[0], cameras.projection_slopes(points)
+        moves = (*coefficient_slopes(self.head, params), motion_slopes(self.head, params))
+        by_shape, by_expr, by_motion = (
+            torch.stack([self._seen(columns, slopes[:, c], yaw[:, c]) for c in range(slopes.shape[1])], 1)
+            for columns in moves
+        )
+        by_camera = self._camera_slopes(cameras, points, projected)
+        return projected, torch.cat([by_camera, by_shape], -1), torch.cat([by_motion, by_expr], -1)
+
+    def _camera_slopes(self, cameras: Camera, points: Tensor, projected: Tensor) -> Tensor:
+        """Derivatives (B, C, L, 2, N_CAMERA) of projected points; of what is known zero."""
+        still = torch.zeros_like(projected)
+        by_focal = cameras.focal_slopes(projected) if self.given is None else still
+        by_scale = cameras.scale_slopes(points) if self.unknown_unit else still
+        return torch.stack([by_focal, by_scale], -1)
+
+    def _seen(self, columns: Tensor, slopes: Tensor, yaw: Tensor) -> Tensor:
+        """Derivatives (B, V, 3, K) of vertices as derivatives (B, L, 2, K) of one camera's pixels."""
+        moved = landmark_points(self.head, columns.flatten(-2), self.name, yaw)
+        return slopes @ moved.unflatten(-1, (3, -1))
+
+    def _points(self, params: HeadParams, cameras: Camera) -> tuple[Tensor, Tensor]:
+        """Landmarks in the world (..., C, L, 3) and the yaw (..., C) that places the sliding ones."""
+        yaw = yaw_in_camera(for_each_camera(params), cameras.T_camera_world[..., :3, :3])
+        vertices = pose(self.head, params)[..., None, :, :]
+        return landmark_points(self.head, vertices.expand(*yaw.shape, -1, -1), self.name, yaw), yaw
+
+
+def _head_params(local: Tensor, shape: Tensor) -> HeadParams:
+    rotation, translation, neck, jaw, eyes, expr = local.split([3, 3, 3, 3, 6, local.shape[-1] - N_MOTION], -1)
+    return HeadParams(shape, expr, rotation, translation, neck, jaw, eyes)
+
+
+def for_each_camera(params: HeadParams) -> HeadParams:
+    """Joints with an axis for the cameras behind the frames'."""
+    names = ("rotation", "neck_pose", "jaw_pose", "eyes_pose")
+    return replace(params, **{name: getattr(params, name)[..., None, :] for name in names})

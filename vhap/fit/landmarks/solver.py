@@ -1,0 +1,250 @@
+"""Levenberg-Marquardt on landmarks: camera, identity and every frame's pose and expression at once.
+
+The normal equations have an arrow shape (frames meet only in the shared unknowns, and their neighbours), so each step
+solves one small system a frame, or a banded one, and one for the shared unknowns (Schur complement; Triggs et al. 2000,
+section 6.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from vhap.fit.landmarks.motion import N_MOTION, Motion, motion_of, solve_chain
+from vhap.fit.landmarks.problem import LandmarkProblem
+from vhap.fit.landmarks.teeth_gaps import TeethGaps
+from vhap.fit.params import CAMERA, N_CAMERA, PER_FRAME, TrackParams, as_vectors, from_vectors
+
+CHUNK_PICTURES = 16
+FREE = 100.0
+CONVERGED_GAIN = 1e-5
+LANDMARK_UNKNOWNS = (*PER_FRAME, *CAMERA, "shape")
+
+
+def solve_landmarks(
+    problem: LandmarkProblem,
+    params: TrackParams,
+    shared: bool,
+    iterations: int = 40,
+    smooth: bool = False,
+    names: Sequence[str] = LANDMARK_UNKNOWNS,
+) -> TrackParams:
+    """Improves params (B frames, the problem's) on the landmarks.
+
+    shared: solve the camera and the identity too, else only each frame's own unknowns. smooth: frames that follow
+    each other move smoothly, else each stands for itself. names: the unknowns that move. Returns new params; a frame
+    without landmarks keeps its place, held by the priors. Stops when a step gains less than 1e-5 of the cost.
+    """
+    common, local = as_vectors(params)
+    sigma = problem.sigma_px()
+    anchor, damping = local.clone(), 1e-3
+    cost = _cost(problem, common, local, sigma, anchor, smooth)
+    for _ in range(iterations):
+        system, free, _ = hold(normal_equations(problem, common, local, sigma, anchor), params, names)
+        motion = _motion(problem, local).only(free) if smooth else None
+        improved = False
+        for _ in range(6):
+            step_common, step_local = solve_step(system, damping, shared, motion)
+            trial = (common + step_common, local + step_local)
+            trial_cost = _cost(problem, *trial, sigma, anchor, smooth)
+            if bool(trial_cost < cost):
+                improved = True
+                break
+            damping *= 8
+        if not improved:
+            break
+        gain = float((cost - trial_cost) / cost)
+        (common, local), cost, damping = trial, trial_cost, max(damping / 8, 1e-9)
+        if gain < CONVERGED_GAIN:
+            break
+    return from_vectors(params, common, local)
+
+
+def landmark_cost(problem: LandmarkProblem, params: TrackParams) -> Tensor:
+    """() what solve_landmarks makes small, frames taken one by one."""
+    common, local = as_vectors(params)
+    return _cost(problem, common, local, problem.sigma_px(), local, smooth=False)
+
+
+def _motion(problem: LandmarkProblem, local: Tensor) -> Motion:
+    return motion_of(problem.prior.motion, local, problem.timesteps, problem.head.expr_names)
+
+
+def _prior_scales(problem: LandmarkProblem, local: Tensor) -> Tensor:
+    """(..., P) standard deviations; the pose's is a whisper that holds frames without landmarks in place."""
+    prior, expr = problem.prior, local[..., N_MOTION:]
+    joints = [FREE] * 6 + [prior.neck_rad] * 3 + [prior.jaw_rad] * 3 + [prior.eyes_rad] * 6
+    names = problem.head.expr_names
+    spread = expr.new_tensor([prior.blink if "blink" in name.lower() else prior.activation for name in names])
+    if names:
+        spreads = torch.where(expr < 0, spread.clamp(max=prior.below_zero), spread)
+    else:
+        spreads = torch.full_like(expr, prior.expr)
+    return torch.cat([local.new_tensor(joints).expand(*local.shape[:-1], -1), spreads], -1)
+
+
+def _prior_residuals(problem: LandmarkProblem, local: Tensor, anchor: Tensor) -> Tensor:
+    """(B, P): joints and expression against zero, the pose against its anchor."""
+    centre = torch.cat([anchor[:, :6], torch.zeros_like(anchor[:, 6:])], -1)
+    return (local - centre) / _prior_scales(problem, local)
+
+
+def _robust_weight(problem: LandmarkProblem, residual: Tensor) -> Tensor:
+    """Cauchy weights (..., L) of residuals (..., L, 2) in standard deviations."""
+    return 1 / (1 + residual.square().sum(-1) / problem.prior.robust**2)
+
+
+def _shared_prior(problem: LandmarkProblem, common: Tensor) -> tuple[Tensor, Tensor]:
+    """Residuals of the shared unknowns and their scales: focal length around 1.5 .. 2.5, a rig's unit around that of a
+    mean head, identity around the mean."""
+    scale = torch.full_like(common, problem.prior.shape)
+    scale[:N_CAMERA] = common.new_tensor([problem.prior.log_focal, problem.prior.log_scale])
+    centre = torch.zeros_like(common)
+    centre[0] = common.new_tensor(2.0).log()
+    if problem.shape is not None:
+        centre[N_CAMERA:] = problem.shape
+    return (common - centre) / scale, scale
+
+
+def _cost(
+    problem: LandmarkProblem, common: Tensor, local: Tensor, sigma: Tensor, anchor: Tensor, smooth: bool
+) -> Tensor:
+    cost = frame_costs(problem, common, local, sigma, anchor).double().sum() + shared_cost(problem, common)
+    return cost + _motion(problem, local).cost.double().sum() if smooth else cost
+
+
+def frame_costs(problem: LandmarkProblem, common: Tensor, local: Tensor, sigma: Tensor, anchor: Tensor) -> Tensor:
+    """(B,) robust landmark residuals and priors of each frame. sigma: (B, C) px."""
+    residual = problem.in_deviations(problem.project(common, local) - problem.detected_px, sigma)
+    squared = residual.square().sum(-1)
+    robust = problem.prior.robust**2 * torch.log1p(squared / problem.prior.robust**2)
+    own = _prior_residuals(problem, local, anchor)
+    cost = (problem.weights() * robust).sum((-2, -1)) + own.square().sum(-1)
+    if problem.teeth is None:
+        return cost
+    return cost + problem.teeth.shortfall(common[N_CAMERA:], local[:, N_MOTION:])[0].square().sum(-1)
+
+
+def shared_cost(problem: LandmarkProblem, common: Tensor) -> Tensor:
+    """() what the shared unknowns cost by themselves."""
+    return _shared_prior(problem, common)[0].square().sum()
+
+
+@dataclass(frozen=True)
+class NormalEquations:
+    """Blocks of the normal equations: local (B, P, P), coupling (B, P, Q), shared (Q, Q), and right-hand sides."""
+
+    local: Tensor
+    coupling: Tensor
+    shared: Tensor
+    right_local: Tensor
+    right_shared: Tensor
+
+
+def empty_equations(frames: int, n_own: int, n_shared: int, device: torch.device) -> NormalEquations:
+    """Zeros, to which the equations of single pictures are added."""
+
+    def zeros(*shape: int) -> Tensor:
+        return torch.zeros(shape, dtype=torch.double, device=device)
+
+    return NormalEquations(
+        local=zeros(frames, n_own, n_own),
+        coupling=zeros(frames, n_own, n_shared),
+        shared=zeros(n_shared, n_shared),
+        right_local=zeros(frames, n_own),
+        right_shared=zeros(n_shared),
+    )
+
+
+def normal_equations(
+    problem: LandmarkProblem, common: Tensor, local: Tensor, sigma: Tensor, anchor: Tensor
+) -> NormalEquations:
+    parts = []
+    at_once = max(1, CHUNK_PICTURES // problem.weight.shape[1])
+    for frames in torch.arange(len(local)).split(at_once):
+        parts.append(_frame_blocks(problem.select(frames), common, local[frames], sigma[frames], anchor[frames]))
+    blocks, coupling, right_local, shared, right_shared = (list(column) for column in zip(*parts))
+    prior, scale = _shared_prior(problem, common)
+    shared_sum = torch.stack(shared).sum(0) + torch.diag(1 / scale**2).double()
+    right_sum = torch.stack(right_shared).sum(0) - (prior / scale).double()
+    return NormalEquations(torch.cat(blocks), torch.cat(coupling), shared_sum, torch.cat(right_local), right_sum)
+
+
+def _frame_blocks(problem: LandmarkProblem, common: Tensor, local: Tensor, sigma: Tensor, anchor: Tensor):
+    projected, by_shared, by_local = problem.jacobian(common, local)
+    value = problem.in_deviations(projected - problem.detected_px, sigma)
+    weight = (problem.weights() * _robust_weight(problem, value)).sqrt()[..., None]
+    value = (value * weight).flatten(1)
+    # In double, else a prior that holds next to nothing is lost beside the landmarks, and the blocks are singular.
+    by_shared = (problem.in_deviations(by_shared, sigma) * weight[..., None]).flatten(1, 3).double()
+    by_local = (problem.in_deviations(by_local, sigma) * weight[..., None]).flatten(1, 3).double()
+    value = value.double()
+    if problem.teeth is not None:
+        short, teeth_shared, teeth_local = _teeth_rows(problem.teeth, common, local)
+        value = torch.cat([value, short], 1)
+        by_shared, by_local = torch.cat([by_shared, teeth_shared], 1), torch.cat([by_local, teeth_local], 1)
+    prior, precision = _prior_residuals(problem, local, anchor), 1 / _prior_scales(problem, local)
+    blocks = by_local.mT @ by_local + torch.diag_embed(precision**2)
+    right = -(by_local.mT @ value[..., None]).squeeze(-1) - prior * precision
+    shared = torch.einsum("bnq,bnr->qr", by_shared, by_shared)
+    right_shared = -torch.einsum("bnq,bn->q", by_shared, value)
+    coupling = by_local.mT @ by_shared
+    return blocks, coupling, right, shared, right_shared
+
+
+def _teeth_rows(teeth: TeethGaps, common: Tensor, local: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Shortfalls (B, K) of the gaps before teeth, their derivatives by shared (B, K, Q) and own unknowns (B, K, P)."""
+    short, nearest = teeth.shortfall(common[N_CAMERA:], local[:, N_MOTION:])
+    by_shape, by_expr = teeth.slopes(short, nearest)
+    return short.double(), pad(by_shape, (N_CAMERA, 0)).double(), pad(by_expr, (N_MOTION, 0)).double()
+
+
+def free_unknowns(params: TrackParams, names: Sequence[str], n_lights: int = 0) -> tuple[Tensor, Tensor]:
+    """1 for each unknown that may move, 0 for the others: a frame's own (P,), and shared ones: camera
+    (N_CAMERA), shape (S,), lights."""
+    own = [(name, getattr(params, name).shape[1]) for name in PER_FRAME]
+    shared = [*((name, 1) for name in CAMERA), ("shape", len(params.shape)), ("lights", n_lights)]
+    like = params.shape.double()
+    free = [torch.cat([like.new_full((width,), name in names) for name, width in part]) for part in (own, shared)]
+    return free[0], free[1]
+
+
+def hold(
+    equations: NormalEquations, params: TrackParams, names: Sequence[str], n_lights: int = 0
+) -> tuple[NormalEquations, Tensor, Tensor]:
+    """The equations with the unknowns that are not in names kept where they are, and 1 for each that is free: of a
+    frame's own (P,), of the shared ones."""
+    own, common = free_unknowns(params, names, n_lights)
+    held = NormalEquations(
+        local=equations.local * torch.outer(own, own) + torch.diag(1 - own),
+        coupling=equations.coupling * torch.outer(own, common),
+        shared=equations.shared * torch.outer(common, common) + torch.diag(1 - common),
+        right_local=equations.right_local * own,
+        right_shared=equations.right_shared * common,
+    )
+    return held, own, common
+
+
+def solve_step(
+    system: NormalEquations, damping: float, shared: bool, motion: Motion | None = None
+) -> tuple[Tensor, Tensor]:
+    """Marquardt step of the shared unknowns (zero where they are held) and of every frame's own."""
+    local = system.local + damping * torch.diag_embed(system.local.diagonal(dim1=-2, dim2=-1))
+    right_local = system.right_local
+    if motion is not None:
+        right_local = right_local - motion.gradient
+    columns = torch.cat([system.coupling, right_local[..., None]], -1) if shared else right_local[..., None]
+    solved = torch.linalg.solve(local, columns) if motion is None else solve_chain(local, motion, columns)
+    by_coupling, by_right = solved[..., :-1], solved[..., -1]
+    if not shared:
+        return torch.zeros_like(system.right_shared).float(), by_right.float()
+    reduced = system.shared + damping * torch.diag(system.shared.diagonal())
+    reduced = reduced - (system.coupling.mT @ by_coupling).sum(0)
+    right = system.right_shared - (system.coupling.mT @ by_right[..., None]).sum(0).squeeze(-1)
+    step_shared = torch.linalg.solve(reduced, right)
+    step_local = by_right - by_coupling @ step_shared
+    return step_shared.float(), step_local.float()

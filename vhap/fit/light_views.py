@@ -1,0 +1,117 @@
+"""What pictures show of the head's vertices, and the light that explains it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vhap.data.sample import FrameBatch
+from vhap.fit.light_separation import PointViews, separate_light
+from vhap.geometry.cameras import Camera
+from vhap.geometry.meshes import vertex_normals
+from vhap.head.model import HeadModel
+from vhap.render.types import Backend, Topology
+from vhap.util.optional import import_or_explain
+
+MOST_PICTURES = 60
+SAME_PLACE_M = 0.004
+"""Between a vertex and the surface that its pixel shows."""
+LEAST_FACING, LEAST_ALPHA = 0.3, 0.95
+DETAIL = 0.015
+"""Spread of the blur that takes spots and pores out, in sides of a square as large as the head."""
+NOT_SKIN = ("eyeballs", "teeth", "teeth_upper", "teeth_lower", "lip_inside", "hair", "boundary")
+NOT_ALIKE = ("lips_tight", "brows")
+"""Of another colour than the rest of the face."""
+
+
+@dataclass(frozen=True)
+class PosedPicture:
+    """One picture, frame a batch of one, with vertices (V, 3) of the head in it and its camera, leading axis 1."""
+
+    vertices: Tensor
+    camera: Camera
+    frame: FrameBatch
+
+
+@dataclass(frozen=True)
+class SeparatedLight:
+    """lights (9, 3) in world axes, as `separate_light` gives them; views of vertices in so many pictures; turn_degrees:
+    median over the vertices of how far their normals turn about their mean, root mean square."""
+
+    lights: Tensor
+    pictures: int
+    views: int
+    turn_degrees: float
+
+
+@torch.no_grad()
+def light_of_pictures(
+    head: HeadModel, backend: Backend, topology: Topology, pictures: Iterable[PosedPicture]
+) -> SeparatedLight:
+    """The light on a head that pictures show. Eyes, teeth and hair are left out; the light is uniform where no
+    vertex is seen."""
+    seen, alike = ~_inside(head, NOT_SKIN), _inside(head, ("face",)) & ~_inside(head, NOT_ALIKE)
+    views = [vertices_seen(backend, topology, picture, seen) for picture in pictures]
+    lights = separate_light(views, head.n_vertices, alike & seen).to(topology.faces.device)
+    count = sum(len(view.points) for view in views)
+    return SeparatedLight(lights, len(views), count, turn_of(views, head.n_vertices))
+
+
+def _inside(head: HeadModel, regions: tuple[str, ...]) -> Tensor:
+    """(V,) bool on the CPU: vertices in one of the regions that the head has."""
+    inside = torch.zeros(head.n_vertices, dtype=torch.bool)
+    for name in regions:
+        if name in head.regions:
+            inside[head.regions[name].cpu()] = True
+    return inside
+
+
+def turn_of(views: list[PointViews], count: int) -> float:
+    """Degrees; see `SeparatedLight`. Zero where no point, of so many, is seen twice."""
+    total, times = torch.zeros(count, 3, dtype=torch.float64), torch.zeros(count, dtype=torch.float64)
+    for view in views:
+        total.index_add_(0, view.points, view.normals.double())
+        times.index_add_(0, view.points, torch.ones(len(view.points), dtype=torch.float64))
+    often = times > 1
+    if not bool(often.any()):
+        return 0.0
+    # Unit vectors of mean length r lie 2 - 2 r from their mean direction, in the mean square.
+    length = total[often].norm(dim=-1) / times[often]
+    return float((2 - 2 * length).clamp(min=0).sqrt().median().rad2deg())
+
+
+def vertices_seen(backend: Backend, topology: Topology, picture: PosedPicture, wanted: Tensor) -> PointViews:
+    """The vertices, of those wanted (V,), that a picture shows unhidden and not from the side."""
+    frame, camera, vertices = picture.frame, picture.camera, picture.vertices
+    height, width = frame.rgb.shape[1:3]
+    raster = backend.rasterize(camera.to_clip(vertices[None]), topology, height, width)
+    surface = vertices.new_full((height * width, 3), float("inf"))
+    surface[raster.pixels] = backend.interpolate(vertices[None], topology.faces, raster)
+    column, line = camera.project(vertices[None])[0][0].floor().long().unbind(-1)
+    inside = (column >= 0) & (column < width) & (line >= 0) & (line < height)
+    pixel = torch.where(inside, line * width + column, 0)
+    normals = vertex_normals(vertices, topology.faces)
+    towards = F.normalize(camera.centre() - vertices, dim=-1)
+    kept = inside & wanted.to(inside.device) & ((normals * towards).sum(-1) > LEAST_FACING)
+    kept &= (surface[pixel] - vertices).norm(dim=-1) < SAME_PLACE_M
+    if frame.alpha is not None:
+        kept &= frame.alpha.reshape(-1)[pixel] > LEAST_ALPHA
+    ids = torch.nonzero(kept).flatten()
+    colours = without_detail(frame.rgb[0].cpu().numpy(), raster.mask[0].cpu().numpy())
+    return PointViews(ids.cpu(), torch.from_numpy(colours).reshape(-1, 3)[pixel[ids].cpu()], normals[ids].cpu())
+
+
+def without_detail(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """(H, W, 3) blurred inside mask (H, W) bool: a pixel beside its point would count as another shading."""
+    cv2 = import_or_explain("cv2")
+    if not mask.any():
+        return rgb
+    sigma = DETAIL * float(np.sqrt(mask.sum()))
+    weight = mask.astype(np.float32)
+    total = cv2.GaussianBlur(rgb * weight[..., None], (0, 0), sigma)
+    return total / np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), 1e-6)[..., None]

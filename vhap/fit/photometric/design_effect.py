@@ -1,0 +1,49 @@
+"""How many points of the surface count as one: neighbours err alike, and so do pictures that follow each other.
+
+What a head model cannot show (wrinkles, hair, shadows) moves many points the same way. Counted one by one they are
+trusted more than they can bear, and an identity follows them beyond what people look like.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vhap.fit.params import N_CAMERA
+from vhap.fit.photometric.equations import N_LIGHT, point_equations
+from vhap.fit.photometric.point_albedo import patches
+from vhap.fit.photometric.problem import State, Task
+
+FEWEST = 5.0
+"""On films whose person the model can show the median is about that, for some 60 pictures. It counts on top of the
+factor by which `point_albedo.told_by_pictures` widens what differences show."""
+
+
+@torch.no_grad()
+def design_effect(task: Task, now: State) -> float:
+    """By how much the identity's equations overrate what they know: the variance of their right-hand side, summed over
+    patches of the texture in which residuals go together, over what independent residuals would give (Kish 1965; Liang
+    and Zeger 1986). The median over the coefficients, at least 5. It grows with the number of pictures whose residuals
+    go together. now: near a minimum of the task.
+    """
+    n_shared, place = N_CAMERA + len(now.params.shape) + N_LIGHT, patches(task.points.uv)
+    score, through = (torch.zeros(len(place), n_shared, device=place.device) for _ in range(2))
+    told, sure = torch.zeros(n_shared, device=place.device), now.albedo.held.clone()
+    for (frame, camera), seen in now.glances.items():
+        by_shared, _, by_albedo, weight, residual = point_equations(task, now, frame, camera, seen)
+        weighted = by_shared * weight[:, None]
+        score.index_add_(0, seen.index, weighted * residual[:, None])
+        through.index_add_(0, seen.index, weighted * by_albedo[:, None])
+        sure.index_add_(0, seen.index, weight * by_albedo.square())
+        told += (by_shared * weighted).sum(0)
+    identity = slice(N_CAMERA, n_shared - N_LIGHT)
+    known = (told - (through.square() / sure[:, None]).sum(0))[identity]
+    together = score.new_zeros(int(place.max()) + 1, n_shared).index_add(0, place, score)
+    variance = together.square().sum(0)[identity]
+    return max(FEWEST, task.problem.prior.alike * float(_median_ratio(variance, known)))
+
+
+def _median_ratio(above: Tensor, below: Tensor) -> Tensor:
+    """Where there is something below; else zero."""
+    moves = below > 0
+    return (above[moves] / below[moves]).median() if bool(moves.any()) else above.new_zeros(())

@@ -1,0 +1,119 @@
+"""The head's outline against the border of the matte: what tells the size of the skull, on which no landmark lies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vhap.fit.photometric.surface_slopes import picture_slopes
+from vhap.render.types import Raster
+
+EDGE = 2
+"""Pixels along the picture's edge that are no outline."""
+FURTHEST_PX, FURTHEST = 50.0, 0.1
+"""Distances end there, or at that part of the picture's longer side, whichever is more."""
+
+
+@dataclass(frozen=True)
+class OutlinePrior:
+    """spread: standard deviation of an outline, as a fraction of the picture's longer side; robust: in standard
+    deviations, from which distance on a point counts less; count: points of a picture."""
+
+    spread: float = 0.004
+    robust: float = 2.0
+    count: int = 300
+
+    def cost(self, distance: Tensor) -> Tensor:
+        """(n,) of distances (n,) in standard deviations. Beyond the matte's border, where nothing is to be seen of a
+        head, Cauchy's; inside, where hair may stand off it or hang beside it, Geman and McClure's (1987), which lets
+        far points go."""
+        squared = (distance / self.robust).square()
+        return self.robust**2 * torch.where(distance > 0, torch.log1p(squared), squared / (1 + squared))
+
+    def weight(self, distance: Tensor) -> Tensor:
+        """(n,) how much each counts in least squares."""
+        near = 1 / (1 + (distance / self.robust).square())
+        return torch.where(distance > 0, near, near.square())
+
+
+@dataclass(frozen=True)
+class Outline:
+    """n points of the surface on the head's outline in a picture.
+
+    corners (n, 3) vertices, barycentrics (n, 3); distance (n,) px beyond the matte's border, negative inside; slope
+    (n, 2) its change by a move of the point; share: how many points each stands for.
+    """
+
+    corners: Tensor
+    barycentrics: Tensor
+    distance: Tensor
+    slope: Tensor
+    share: float
+
+
+@dataclass(frozen=True)
+class MatteBorder:
+    """distance (H, W) px to the border of a matte, positive outside; slope (H, W, 2): its change by x and y."""
+
+    distance: Tensor
+    slope: Tensor
+
+
+def matte_border(alpha: Tensor) -> MatteBorder:
+    """Of alpha (H, W)."""
+    distance = beyond_matte(alpha)
+    return MatteBorder(distance, picture_slopes(distance))
+
+
+def beyond_matte(alpha: Tensor) -> Tensor:
+    """(H, W) alpha -> (H, W) px: distance to the border of the matte, positive outside, right to a part of a pixel."""
+    values, furthest = alpha.cpu().numpy(), max(FURTHEST_PX, FURTHEST * max(alpha.shape))
+    person = (values > 0.5).astype(np.uint8)
+    if person.all() or not person.any():
+        return torch.full_like(alpha, -furthest if person.all() else furthest)
+    inward, outward = (cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for mask in (person, 1 - person))
+    distance = np.where(person > 0, 0.5 - inward, outward - 0.5)
+    mixed = (values > 0.02) & (values < 0.98) & (np.abs(distance) < 1)
+    distance = np.where(mixed, 0.5 - values, distance)
+    return torch.from_numpy(distance.clip(-furthest, furthest)).to(alpha)
+
+
+def find_outline(faces: Tensor, raster: Raster, matte: MatteBorder, count: int, fixed: Tensor | None) -> Outline | None:
+    """Of one picture. faces (F, 3); fixed (V,) bool: vertices whose outline moves nothing. None where there is no
+    outline."""
+    mask = raster.mask[0]
+    # A covered pixel one of whose four neighbours is not; not along the picture's edge.
+    height, width = (length - 2 * EDGE for length in mask.shape)
+
+    def moved(down: int, right: int) -> Tensor:
+        return mask[EDGE + down :, EDGE + right :][:height, :width]
+
+    border = torch.zeros_like(mask)
+    enclosed = moved(-1, 0) & moved(1, 0) & moved(0, -1) & moved(0, 1)
+    border[EDGE:-EDGE, EDGE:-EDGE] = moved(0, 0) & ~enclosed
+    rows = torch.searchsorted(raster.pixels, torch.nonzero(border.flatten()).flatten())
+    corners = faces[raster.face_id.flatten()[raster.pixels[rows]].long()]
+    if fixed is not None:
+        kept = ~fixed[corners].any(-1)
+        rows, corners = rows[kept], corners[kept]
+    if len(rows) == 0:
+        return None
+    share = max(1.0, len(rows) / count)
+    some = (torch.arange(int(len(rows) / share), device=rows.device) * share).long()
+    chosen = rows[some]
+    pixels = raster.pixels[chosen]
+    slope = matte.slope.flatten(0, 1)[pixels]
+    # The outline lies between the centres of a covered pixel and of the next one in the row or column.
+    inset = F.normalize(slope, dim=-1).abs().amax(-1) / 2
+    return Outline(
+        corners=corners[some],
+        barycentrics=raster.barycentrics[chosen],
+        distance=matte.distance.flatten()[pixels] + inset,
+        slope=slope,
+        share=share,
+    )

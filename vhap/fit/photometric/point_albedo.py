@@ -1,0 +1,153 @@
+"""The albedo of the surface's points: what explains all pictures of them best, and what holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from vhap.fit.photometric.surface_points import Glance, SurfacePoints
+
+ROUNDS = 4
+CELLS = 16
+ROBUST_PAINT = 1.5
+"""In standard deviations, from which difference to the base texture on one counts less."""
+LEAST_COLOUR, HIDDEN = 0.01, 3.0
+"""Errors of neighbouring pixels and of neighbouring frames are alike, and weigh more than what one sees of them."""
+STRANGE, STRANGE_TIMES = 0.03, 5.0
+"""A picture shows something else where the median difference is beyond both: this much grey, and so many times that of
+pictures in which the head was found."""
+
+
+@dataclass(frozen=True)
+class PointPrior:
+    """Standard deviations of grey values. colour: a picture's against albedo times shading, at most; paint: a person's
+    skin against the base texture, tint: the same, of a sixteenth of the texture's side; light: the coefficients of the
+    light against those at the start. robust: in standard deviations, from which difference on one counts less (Cauchy).
+    count: points on the surface; alike: so many of them count as one, and as many of outlines."""
+
+    colour: float = 0.05
+    paint: float = 0.1
+    tint: float = 0.3
+    light: float = 0.3
+    robust: float = 3.0
+    count: int = 4000
+    alike: float = 10.0
+
+
+@dataclass(frozen=True)
+class PointAlbedo:
+    """value (M,): albedo; held, told (M,): precisions with which expectation and pictures speak for it; cost ():
+    robust, of pictures and expectation."""
+
+    value: Tensor
+    held: Tensor
+    told: Tensor
+    cost: Tensor
+
+
+@dataclass(frozen=True)
+class _Expected:
+    """value (M,), precision (M,) and what deviating from it costs."""
+
+    value: Tensor
+    precision: Tensor
+    cost: Tensor
+
+
+def fit_albedo(
+    points: SurfacePoints, glances: Sequence[Glance], prior: PointPrior, known: PointAlbedo | None = None
+) -> PointAlbedo:
+    """Least squares, reweighted a few times.
+
+    known: what other pictures have told of the same points; else the base texture is expected, tinted in large patches,
+    and counts as one picture does.
+    """
+    told, sure = _gather(points, glances, prior, None)
+    value = torch.where(sure > 0, told / sure.clamp(min=1e-9), points.grey) if known is None else known.value
+    for _ in range(ROUNDS):
+        told, sure = _gather(points, glances, prior, value)
+        expected = _as_known(known, value) if known else _as_painted(points, glances, prior, value, told, sure)
+        value = (told + expected.precision * expected.value) / (sure + expected.precision)
+    expected = _as_known(known, value) if known else _as_painted(points, glances, prior, value, told, sure)
+    cost = expected.cost
+    for seen in glances:
+        squared = (_difference(seen, value) / prior.colour / prior.robust).square()
+        cost = cost + prior.robust**2 * (seen.share * torch.log1p(squared)).sum()
+    return PointAlbedo(value, expected.precision, sure, cost)
+
+
+def told_by_pictures(
+    points: SurfacePoints, glances: Sequence[Glance], prior: PointPrior, known: PointAlbedo | None = None
+) -> PointPrior:
+    """The prior with the standard deviation that differences between these pictures have (by their median)."""
+    value = fit_albedo(points, glances, prior, known).value
+    length = torch.cat([_difference(seen, value).abs() for seen in glances]).median()
+    return replace(prior, colour=min(prior.colour, max(LEAST_COLOUR, HIDDEN * 1.4826 * float(length))))
+
+
+def strange_frames(glances: Mapping[tuple[int, int], Glance], value: Tensor, found: Sequence[bool]) -> set[int]:
+    """Frames without any landmark (found: False) whose pictures are far from the albedo value (M,): the head has left
+    them, and must not be drawn to what they show. glances: by frame and camera."""
+    off = {place: float(_difference(seen, value).abs().median()) for place, seen in glances.items()}
+    usual = sorted(length for (frame, _), length in off.items() if found[frame])
+    limit = max(STRANGE, STRANGE_TIMES * usual[len(usual) // 2] if usual else 0.0)
+    return {frame for (frame, _), length in off.items() if not found[frame] and length > limit}
+
+
+def patches(uv: Tensor) -> Tensor:
+    """(M,) which of 16 x 16 patches of the texture points (M, 2) lie in."""
+    column, row = (uv * CELLS).floor().clamp(0, CELLS - 1).long().unbind(-1)
+    return row * CELLS + column
+
+
+def difference_weight(seen: Glance, value: Tensor, prior: PointPrior) -> tuple[Tensor, Tensor]:
+    """Render minus picture (n,) in standard deviations at albedo value (M,), and how much each counts (n,)."""
+    difference = _difference(seen, value) / prior.colour
+    return difference, seen.share / (1 + (difference / prior.robust).square())
+
+
+def _difference(seen: Glance, value: Tensor) -> Tensor:
+    return seen.shading * value[seen.index] - seen.value
+
+
+def _gather(
+    points: SurfacePoints, glances: Sequence[Glance], prior: PointPrior, value: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Right-hand side and precision (M,) of the albedo by all pictures, weighed at value."""
+    told, sure = torch.zeros_like(points.grey), torch.zeros_like(points.grey)
+    for seen in glances:
+        weight = seen.share if value is None else difference_weight(seen, value, prior)[1]
+        weight = weight / prior.colour**2
+        told.index_add_(0, seen.index, weight * seen.shading * seen.value)
+        sure.index_add_(0, seen.index, weight * seen.shading.square())
+    return told, sure
+
+
+def _as_known(known: PointAlbedo, value: Tensor) -> _Expected:
+    precision = known.held + known.told
+    return _Expected(known.value, precision, (precision * (value - known.value).square()).sum())
+
+
+def _as_painted(
+    points: SurfacePoints, glances: Sequence[Glance], prior: PointPrior, value: Tensor, told: Tensor, sure: Tensor
+) -> _Expected:
+    """The base texture plus the tint of each patch, which itself is the one that costs least."""
+    patch, empty = patches(points.uv), points.grey.new_zeros(CELLS * CELLS)
+    share = sum(seen.counts.points / len(seen.index) for seen in glances) / max(1, len(glances))
+
+    def held_by(tint: Tensor) -> Tensor:
+        deviation = (value - points.grey - tint[patch]) / ROBUST_PAINT / prior.paint
+        return share / prior.paint**2 / (1 + deviation.square())
+
+    tint = empty
+    for _ in range(2):
+        held = held_by(tint)
+        both = held * sure / (held + sure)
+        wish = torch.where(sure > 0, told / sure.clamp(min=1e-9) - points.grey, 0.0)
+        tint = empty.index_add(0, patch, both * wish) / (empty.index_add(0, patch, both) + share / prior.tint**2)
+    deviation = (value - points.grey - tint[patch]) / ROBUST_PAINT / prior.paint
+    cost = ROBUST_PAINT**2 * torch.log1p(deviation.square()).sum() + (tint / prior.tint).square().sum()
+    return _Expected(points.grey + tint[patch], held_by(tint), share * cost)

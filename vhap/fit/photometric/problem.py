@@ -1,0 +1,193 @@
+"""Pictures that are compared with each other: what is solved, which of them are looked at, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from vhap.data.sample import FrameBatch
+from vhap.fit.landmarks.motion import Motion, motion_of
+from vhap.fit.landmarks.problem import LandmarkProblem
+from vhap.fit.landmarks.solver import frame_costs, shared_cost
+from vhap.fit.landmarks.teeth_gaps import TeethGaps
+from vhap.fit.params import TrackParams, as_vectors
+from vhap.fit.photometric.outlines import Outline, OutlinePrior
+from vhap.fit.photometric.point_albedo import PointAlbedo, PointPrior, fit_albedo
+from vhap.fit.photometric.surface_points import (
+    GOLDEN,
+    Counts,
+    Glance,
+    GreyPicture,
+    SurfacePoints,
+    glance,
+    grey_pictures,
+)
+from vhap.fit.scene import Scene
+from vhap.util.threads import in_threads
+
+MOST_PICTURES, FEWEST_VIEWS = 64, 3
+
+Result = TypeVar("Result")
+Load = Callable[[Tensor], FrameBatch]
+
+
+@dataclass(frozen=True)
+class PhotometricProblem:
+    """What is solved. load: a timestep's pictures of all cameras, at the scene's size; landmarks: all frames';
+    landmark_share, outline_share: factors on what landmarks and outlines cost; fixed_texture (F,), fixed_outline (V,)
+    bool: triangles whose texture, vertices whose outline moves nothing; teeth: kept behind the skin, where given."""
+
+    scene: Scene
+    landmarks: LandmarkProblem
+    load: Load
+    landmark_share: float = 1.0
+    outline_share: float = 1.0
+    fixed_texture: Tensor | None = None
+    fixed_outline: Tensor | None = None
+    teeth: TeethGaps | None = None
+    prior: PointPrior = field(default_factory=PointPrior)
+    outlines: OutlinePrior = field(default_factory=OutlinePrior)
+
+    @property
+    def outline_spread_px(self) -> float:
+        return self.outlines.spread * max(self.scene.size)
+
+
+@dataclass(frozen=True)
+class KnownPoints:
+    """Points with the albedo that pictures have told."""
+
+    points: SurfacePoints
+    albedo: PointAlbedo
+
+
+@dataclass(frozen=True)
+class Task:
+    """A problem for B frames rows (B,) that has everything but the unknowns. before (N,): solved frames to which these
+    are tied; pictures: some of each frame's; start: unknowns of all frames at the beginning; counts: how much each
+    picture (frame, camera) counts."""
+
+    problem: PhotometricProblem
+    rows: Tensor
+    before: Tensor
+    pictures: list[list[GreyPicture]]
+    points: SurfacePoints
+    known: PointAlbedo | None
+    start: TrackParams
+    counts: dict[tuple[int, int], Counts]
+
+    def landmarks(self) -> tuple[LandmarkProblem, Tensor]:
+        """Those of the frames, and their standard deviations (B, C)."""
+        chosen = self.problem.landmarks.select(self.rows).with_pairs()
+        share, teeth = self.problem.landmark_share, self.problem.teeth
+        counting = replace(chosen, weight=chosen.weight * share, teeth=teeth)
+        return counting, chosen.sigma_px(beside_pixels=True)
+
+    def motion(self, params: TrackParams) -> Motion:
+        """Of the frames rows; its cost is also that of the frames before, which lean on those that follow."""
+        whole, rows = self.problem.landmarks, torch.cat([self.before, self.rows])
+        local, timesteps = as_vectors(params.rows(rows))[1], whole.timesteps[rows]
+        motion = motion_of(whole.prior.motion, local, timesteps, whole.head.expr_names)
+        return replace(motion.rows(torch.arange(len(self.before), len(rows))), cost=motion.cost)
+
+
+@dataclass(frozen=True)
+class State:
+    """The unknowns of all frames, what each picture (frame, camera) shows with them, and what that costs."""
+
+    params: TrackParams
+    glances: dict[tuple[int, int], Glance]
+    albedo: PointAlbedo
+    cost: float
+
+    def better_than(self, other: State) -> bool:
+        """Losing the head from sight is no gain."""
+        return self.cost < other.cost and self.glances.keys() >= other.glances.keys()
+
+
+def most_timesteps(n_cameras: int) -> int:
+    """Of those that are solved together: with several cameras, so many that each is seen by a few."""
+    return MOST_PICTURES // min(n_cameras, FEWEST_VIEWS)
+
+
+def views_each(n_timesteps: int, n_cameras: int) -> int:
+    """Pictures of each timestep that are used, as many as make MOST_PICTURES in all."""
+    return min(n_cameras, max(1, MOST_PICTURES // n_timesteps))
+
+
+def sights(problem: PhotometricProblem, params: TrackParams, rows: Tensor) -> Iterator[tuple[TrackParams, GreyPicture]]:
+    """The pictures that are used of the timesteps rows, each with the params of its timestep; read when asked for."""
+    yield from with_rows(params, rows, pictures_of(problem, rows))
+
+
+def pictures_of(problem: PhotometricProblem, rows: Tensor) -> list[list[GreyPicture]]:
+    return [grey_pictures(problem.load(row), views) for row, views in zip(rows.split(1), _views(problem, rows))]
+
+
+def with_rows(
+    params: TrackParams, rows: Tensor, pictures: list[list[GreyPicture]]
+) -> list[tuple[TrackParams, GreyPicture]]:
+    return [(params.rows(row), picture) for row, shown in zip(rows.split(1), pictures) for picture in shown]
+
+
+def _views(problem: PhotometricProblem, rows: Tensor) -> list[list[int]]:
+    """Cameras whose pictures are used at each of the timesteps rows: from all sides, others at each timestep."""
+    count = problem.landmarks.weight.shape[1]
+    each = views_each(len(rows), count)
+    starts = [index * GOLDEN % 1 for index in range(len(rows))]
+    return [sorted({int((view + start) * count / each) for view in range(each)}) for start in starts]
+
+
+def glances_of(task: Task, params: TrackParams) -> dict[tuple[int, int], Glance]:
+    problem = task.problem
+    count = problem.outlines.count if problem.outline_share > 0 else 0
+
+    @torch.no_grad()
+    def see(place: tuple[int, int]) -> Glance | None:
+        frame, camera = place
+        one = params.rows(task.rows[frame : frame + 1])
+        seen = glance(problem.scene, one, task.pictures[frame][camera], task.points, count, problem.fixed_outline)
+        return None if seen is None else seen.counting(task.counts.get(place, seen.counts))
+
+    places = [(frame, camera) for frame, shown in enumerate(task.pictures) for camera in range(len(shown))]
+    glances = zip(places, for_each_place(see, places, task.points.grey.device))
+    return {place: seen for place, seen in glances if seen is not None}
+
+
+def look(task: Task, params: TrackParams) -> State:
+    """A picture counts by what it showed at the start, else a head would gain by hiding points, by shrinking, or by
+    turning them aside."""
+    glances = glances_of(task, params)
+    albedo = fit_albedo(task.points, list(glances.values()), task.problem.prior, task.known)
+    landmarks, sigma = task.landmarks()
+    common, local = as_vectors(params.rows(task.rows))
+    anchor = as_vectors(task.start.rows(task.rows))[1]
+    cost = albedo.cost.double() + frame_costs(landmarks, common, local, sigma, anchor).double().sum()
+    cost = cost + shared_cost(landmarks, common) + task.motion(params).cost.double().sum()
+    cost = cost + light_change(task, params).square().sum()
+    for seen in glances.values():
+        if seen.outline is not None:
+            each = task.problem.outlines.cost(outline_distance(task.problem, seen.outline))
+            cost = cost + task.problem.outline_share * seen.outline.share * each.sum()
+    return State(params, glances, albedo, float(cost))
+
+
+def outline_distance(problem: PhotometricProblem, outline: Outline) -> Tensor:
+    """(n,) in standard deviations."""
+    return outline.distance / problem.outline_spread_px
+
+
+def light_change(task: Task, params: TrackParams) -> Tensor:
+    """(9,) in standard deviations."""
+    return (params.lights - task.start.lights).mean(1) / task.problem.prior.light
+
+
+def for_each_place(
+    work: Callable[[tuple[int, int]], Result], places: Sequence[tuple[int, int]], device: torch.device
+) -> Iterator[Result]:
+    """work on the pictures, side by side on a CPU; kernels of a GPU fill it by themselves."""
+    return in_threads(work, places) if device.type == "cpu" else map(work, places)

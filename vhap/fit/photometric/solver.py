@@ -1,0 +1,153 @@
+"""Gauss-Newton on all pictures at once, with the albedo of the surface's points eliminated.
+
+A texture agrees with whatever pose it was taken from: where it stands still it holds the head there, and where it moves
+after the head both slide together. Here pictures are compared with each other: the albedo of each point is the one that
+explains all pictures of it best, at every place of the head (variable projection, Golub and Pereyra 1973; the Schur
+complement of the points in bundle adjustment, Triggs et al. 2000).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from vhap.fit.params import CAMERA, PER_FRAME, TrackParams, as_vectors, from_vectors
+from vhap.fit.photometric.design_effect import design_effect
+from vhap.fit.photometric.equations import N_LIGHT, equations_of
+from vhap.fit.photometric.point_albedo import strange_frames, told_by_pictures
+from vhap.fit.photometric.problem import (
+    KnownPoints,
+    PhotometricProblem,
+    State,
+    Task,
+    glances_of,
+    look,
+    pictures_of,
+    with_rows,
+)
+from vhap.fit.photometric.surface_points import choose_points
+from vhap.fit.photometric.system import Vector
+from vhap.util.log import get_logger
+
+FIRST_DAMPING, LEAST_DAMPING, RAISED, LOWERED, TRIES = 1e-3, 1e-6, 10.0, 0.1, 5
+CONVERGED_GAIN, FEWEST_ROUNDS = 1e-3, 2
+
+Tell = Callable[[int, Tensor], None]
+
+
+@torch.no_grad()
+def solve_jointly(
+    problem: PhotometricProblem,
+    params: TrackParams,
+    rows: Tensor,
+    names: Sequence[str],
+    rounds: int,
+    known: KnownPoints | None = None,
+    before: Sequence[int] = (),
+    tell: Tell = lambda index, cost: None,
+) -> TrackParams:
+    """Moves the unknowns `names` of the frames rows (B,), ascending, and those that all frames share.
+
+    known: points whose albedo other pictures have told; before: frames just before rows that stay. tell(round, cost)
+    hears of each round. Where nothing is gained any more, points are chosen and weighed again where the head is now
+    (not known ones), and a look that moves it by less than two rounds is the last. Returns params of all frames; those
+    that are not in rows keep their own unknowns. Where no picture shows the head params come back as they were.
+    """
+    done, damping = 0, FIRST_DAMPING
+    while done < rounds:
+        task = _open(problem, params, rows, known, before)
+        if task is None:
+            get_logger().warning("no picture shows enough of the head for %d frames; they stay as they are", len(rows))
+            break
+        params, moved, damping = _descend(task, params, names, range(done, rounds), min(damping, FIRST_DAMPING), tell)
+        done += moved
+        if known is not None or moved < FEWEST_ROUNDS:
+            break
+    return params
+
+
+def _descend(
+    task: Task, params: TrackParams, names: Sequence[str], rounds: range, damping: float, tell: Tell
+) -> tuple[TrackParams, int, float]:
+    """Rounds on the same points until one gains less than 1e-3 of the cost: params, how many rounds moved them, and the
+    damping that served last."""
+    now = look(task, params)
+    if not rounds.start:
+        tell(0, torch.tensor(now.cost))
+    for index in rounds:
+        system, tried = equations_of(task, now, names), damping
+        trial = None
+        for _ in range(TRIES):
+            step = system.solve(tried)
+            trial = None if step is None else _moved(task, now, step)
+            if trial is not None and trial.better_than(now):
+                break
+            # Shorter steps would gain even less.
+            if step is not None and system.gain(step) < CONVERGED_GAIN * now.cost:
+                return now.params, index - rounds.start, damping
+            trial, tried = None, tried * RAISED
+        if trial is None:
+            return now.params, index - rounds.start, damping
+        gain, now, damping = (now.cost - trial.cost) / now.cost, trial, max(tried * LOWERED, LEAST_DAMPING)
+        tell(index + 1, torch.tensor(now.cost))
+        if gain < CONVERGED_GAIN:
+            return now.params, index + 1 - rounds.start, damping
+    return now.params, len(rounds), damping
+
+
+@torch.no_grad()
+def look_at_points(problem: PhotometricProblem, params: TrackParams, rows: Tensor) -> KnownPoints | None:
+    """What the pictures of frames rows tell of the albedo, as the head stands; None where none shows the head."""
+    task = _open(problem, params, rows, None, ())
+    return None if task is None else KnownPoints(task.points, look(task, params).albedo)
+
+
+@torch.no_grad()
+def points_alike(problem: PhotometricProblem, params: TrackParams, rows: Tensor) -> float:
+    """How many points count as one, told by the pictures of frames rows, which have been solved together; as points are
+    chosen and weighed where the head stands now."""
+    task = _open(problem, params, rows, None, ())
+    return problem.prior.alike if task is None else design_effect(task, look(task, params))
+
+
+def _open(
+    problem: PhotometricProblem, params: TrackParams, rows: Tensor, known: KnownPoints | None, before: Sequence[int]
+) -> Task | None:
+    pictures = pictures_of(problem, rows)
+    if known is None:
+        every = with_rows(params, rows, pictures)
+        each = max(1, problem.prior.count // len(every))
+        points = choose_points(problem.scene, every, each, problem.fixed_texture)
+    else:
+        points = known.points
+    if points is None:
+        return None
+    albedo = None if known is None else known.albedo
+    task = Task(problem, rows, torch.tensor(before, dtype=torch.long), pictures, points, albedo, params, {})
+    first = glances_of(task, params)
+    if albedo is not None:
+        found = (problem.landmarks.weight[rows] > 0).flatten(1).any(1).tolist()
+        strange = strange_frames(first, albedo.value, found)
+        task = replace(task, pictures=[[] if frame in strange else shown for frame, shown in enumerate(pictures)])
+        first = {place: seen for place, seen in first.items() if place[0] not in strange}
+    if not first:
+        return None
+    prior = told_by_pictures(points, list(first.values()), problem.prior, albedo)
+    counts = {place: seen.counts.shared_by(problem.prior.alike) for place, seen in first.items()}
+    return replace(task, problem=replace(problem, prior=prior), counts=counts)
+
+
+def _moved(task: Task, now: State, step: Vector) -> State:
+    """The state after a step."""
+    shared, own = step.shared.float(), step.frames.float()
+    params, part = now.params, now.params.rows(task.rows)
+    common, local = as_vectors(part)
+    moved = from_vectors(part, common + shared[:-N_LIGHT], local + own)
+    rows = task.rows.to(local.device)
+    placed = {name: getattr(params, name).index_copy(0, rows, getattr(moved, name)) for name in PER_FRAME}
+    cameras = {name: getattr(moved, name) for name, change in zip(CAMERA, shared) if bool(change != 0)}
+    lights = params.lights + shared[-N_LIGHT:, None]
+    return look(task, replace(params, **placed, **cameras, shape=moved.shape, lights=lights))

@@ -1,0 +1,271 @@
+"""Points on the head's surface and what pictures show of them: the same points in every picture.
+
+Unlike pixels they can be compared from one picture to another, so that their colours need not be known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vhap.data.sample import FrameBatch
+from vhap.fit.params import TrackParams
+from vhap.fit.photometric.outlines import MatteBorder, Outline, find_outline, matte_border
+from vhap.fit.photometric.surface_slopes import picture_slopes, shading_slopes, surface_columns
+from vhap.fit.photometric.visibility import BORDER_PX, visible_points
+from vhap.fit.scene import Scene
+from vhap.geometry.cameras import Camera
+from vhap.geometry.meshes import vertex_normals
+from vhap.head.model import pose
+from vhap.render.shading import sh_basis, shade
+from vhap.render.types import Raster
+
+GREY = (0.299, 0.587, 0.114)
+OPAQUE = 0.98
+FEWEST_POINTS = 64
+LEAST_FACING = 0.05
+"""A surface counts as seen under this cosine at least."""
+GOLDEN = 0.618
+"""Multiples of the golden ratio, without their whole part, spread evenly over [0, 1), however many there are."""
+
+
+@dataclass(frozen=True)
+class GreyPicture:
+    """One camera's picture at one timestep, with what is derived from it once.
+
+    planes (1, 3, H, W): grey, smoothed, and its slopes by x and y; inside (H, W) bool: pixels of the matte; border: see
+    `matte_border`, None without a matte; cameras (1,): which camera.
+    """
+
+    planes: Tensor
+    inside: Tensor
+    border: MatteBorder | None
+    cameras: Tensor
+
+
+@dataclass(frozen=True)
+class SurfacePoints:
+    """M points: corners (M, 3) vertices, barycentrics (M, 3), grey (M,) albedo that is expected, uv (M, 2)."""
+
+    corners: Tensor
+    barycentrics: Tensor
+    grey: Tensor
+    uv: Tensor
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How much a picture counts. points, outline: as many as all its points, and those of its outline, count together;
+    facing (M,): cosine of the angle under which all points are seen, or would be."""
+
+    points: float
+    outline: float
+    facing: Tensor
+
+    def shared_by(self, alike: float) -> Counts:
+        """So many count as one."""
+        return replace(self, points=self.points / alike, outline=self.outline / alike)
+
+
+@dataclass(frozen=True)
+class Glance:
+    """The n points that one picture shows.
+
+    index (n,): which; counts: how much; value (n,): the picture's grey; shading (n,); slope (n, 2): the picture's by x
+    and y; surface (n, 3) places and normals (n, 3), interpolated; outline: the head's, where there is a matte.
+    """
+
+    index: Tensor
+    counts: Counts
+    value: Tensor
+    shading: Tensor
+    slope: Tensor
+    surface: Tensor
+    normals: Tensor
+    outline: Outline | None
+
+    @property
+    def share(self) -> Tensor:
+        """(n,) what each point counts: the less the more aslant it is seen, since a pixel then shows more around it."""
+        each = self.counts.facing[self.index].clamp(min=LEAST_FACING).square()
+        return self.counts.points * each / each.sum()
+
+    def counting(self, counts: Counts) -> Glance:
+        """The same, which counts otherwise."""
+        outline = self.outline
+        if outline is not None:
+            outline = replace(outline, share=counts.outline / len(outline.distance))
+        return replace(self, counts=counts, outline=outline)
+
+
+def grey_pictures(batch: FrameBatch, chosen: Sequence[int]) -> list[GreyPicture]:
+    """The chosen ones of a batch's pictures."""
+    everywhere = torch.ones(batch.rgb.shape[1:3], dtype=torch.bool, device=batch.rgb.device)
+    return [
+        GreyPicture(
+            planes=grey_planes(_smooth(batch.rgb[index] @ batch.rgb.new_tensor(GREY))),
+            inside=everywhere if batch.alpha is None else batch.alpha[index] > OPAQUE,
+            border=None if batch.alpha is None else matte_border(batch.alpha[index]),
+            cameras=batch.cameras[index : index + 1],
+        )
+        for index in chosen
+    ]
+
+
+def grey_planes(grey: Tensor) -> Tensor:
+    """(H, W) grey values -> (1, 3, H, W) with their slopes."""
+    return torch.cat([grey[None], picture_slopes(grey).permute(2, 0, 1)])[None].contiguous()
+
+
+def _smooth(picture: Tensor) -> Tensor:
+    """(H, W) under a binomial filter: looking between pixels smooths some places, so all are."""
+    kernel = picture.new_tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]]) / 16
+    return F.conv2d(F.pad(picture[None, None], (1, 1, 1, 1), mode="replicate"), kernel[None, None])[0, 0]
+
+
+def choose_points(
+    scene: Scene, pictures: Iterable[tuple[TrackParams, GreyPicture]], each: int, left_out: Tensor | None = None
+) -> SurfacePoints | None:
+    """`each` points under the pixels of each picture (params: the row of its timestep) that shows the head; None where
+    none does. left_out: (F,) bool, triangles without points."""
+    found = []
+    for count, (params, picture) in enumerate(pictures):
+        vertices = pose(scene.head, params.head())
+        raster = scene.backend.rasterize(
+            camera_of(scene, params, picture).to_clip(vertices), scene.topology, *scene.size
+        )
+        usable = _away_from_borders(raster, picture).flatten()[raster.pixels]
+        faces = raster.face_id.flatten()[raster.pixels].long()
+        rows = torch.nonzero(usable if left_out is None else usable & ~left_out[faces]).flatten()
+        if len(rows) < FEWEST_POINTS:
+            continue
+        start = count * GOLDEN % 1
+        rows = rows[((torch.arange(each, device=rows.device) + start) * (len(rows) / each)).long()]
+        uv = scene.backend.interpolate(scene.head.uvs[None], scene.topology.uv_faces, raster)
+        slopes = scene.backend.attribute_slopes(scene.head.uvs[None], scene.topology.uv_faces, raster)
+        albedo = scene.backend.texture(scene.albedo(params.residual_texture), uv, slopes, raster)
+        grey = albedo[rows] @ albedo.new_tensor(GREY)
+        found.append((scene.head.faces[faces[rows]], raster.barycentrics[rows], grey, uv[rows]))
+    return SurfacePoints(*(torch.cat(column) for column in zip(*found))) if found else None
+
+
+def camera_of(scene: Scene, params: TrackParams, picture: GreyPicture) -> Camera:
+    """That of a picture; params: the row of its timestep."""
+    return params.cameras(scene.given, scene.size, picture.cameras)
+
+
+def _away_from_borders(raster: Raster, picture: GreyPicture) -> Tensor:
+    """(H, W) bool: head and matte, but for the pixels along their borders, where colours mix."""
+    outside = ~(raster.mask[0] & picture.inside)
+    return _largest_around(outside.to(torch.uint8), BORDER_PX) == 0
+
+
+def _largest_around(values: Tensor, reach: int) -> Tensor:
+    """(..., H, W): the largest value at most `reach` pixels away in rows and columns. Many times faster on a CPU than
+    pooling."""
+    for dim in (-1, -2):
+        length, largest = values.shape[dim], values.clone()
+        for step in range(1, min(reach, length - 1) + 1):
+            low, high = (part.narrow(dim, 0, length - step) for part in (values, largest))
+            torch.maximum(high, values.narrow(dim, step, length - step), out=high)
+            high = largest.narrow(dim, step, length - step)
+            torch.maximum(high, low, out=high)
+        values = largest
+    return values
+
+
+def glance(
+    scene: Scene,
+    params: TrackParams,
+    picture: GreyPicture,
+    points: SurfacePoints,
+    outline_points: int = 0,
+    fixed_outline: Tensor | None = None,
+) -> Glance | None:
+    """What a picture shows of the points; None where that is next to nothing. params: the row of its timestep;
+    outline_points: how many of the outline, of vertices that are not in fixed_outline (V,)."""
+    vertices = pose(scene.head, params.head())
+    camera = camera_of(scene, params, picture)
+    raster = scene.backend.rasterize(camera.to_clip(vertices), scene.topology, *scene.size)
+    surface = surface_at(points, vertices[0])
+    place = camera.project(surface[None])[0][0]
+    index = visible_points(scene, raster, picture.inside, place, points.uv)
+    if len(index) < FEWEST_POINTS:
+        return None
+    normals = surface_at(points, vertex_normals(vertices, scene.topology.faces)[0])
+    facing = F.cosine_similarity(normals, camera.centre() - surface, dim=-1)
+    sampled = _between_pixels(picture.planes, place[index])
+    outline = None
+    if picture.border is not None and outline_points:
+        outline = find_outline(scene.topology.faces, raster, picture.border, outline_points, fixed_outline)
+    return Glance(
+        index=index,
+        counts=Counts(len(index), 0.0 if outline is None else outline.share * len(outline.distance), facing),
+        value=sampled[:, 0],
+        shading=shade(F.normalize(normals[index], dim=-1), params.lights) @ normals.new_tensor(GREY),
+        slope=sampled[:, 1:],
+        surface=surface[index],
+        normals=normals[index],
+        outline=outline,
+    )
+
+
+def surface_at(points: SurfacePoints | Outline, values: Tensor) -> Tensor:
+    """Vertices' values (V, C) at the points (M, C)."""
+    return (values[points.corners] * points.barycentrics[..., None]).sum(1)
+
+
+def _between_pixels(planes: Tensor, place: Tensor) -> Tensor:
+    """planes (1, C, H, W) at places (n, 2) px, bilinear: (n, C)."""
+    height, width = planes.shape[2:]
+    grid = 2 * place / place.new_tensor([width, height]) - 1
+    found = F.grid_sample(planes, grid[None, None], padding_mode="border", align_corners=False)
+    return found[0, :, 0].T
+
+
+def select(points: SurfacePoints, index: Tensor) -> SurfacePoints:
+    return replace(
+        points,
+        corners=points.corners[index],
+        barycentrics=points.barycentrics[index],
+        grey=points.grey[index],
+        uv=points.uv[index],
+    )
+
+
+def point_columns(
+    scene: Scene, params: TrackParams, picture: GreyPicture, points: SurfacePoints, seen: Glance, albedo: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Derivatives of the differences, render minus picture, at the n points that a picture shows.
+
+    albedo (n,): of these points. By what all frames share (n, N_CAMERA + S + 9: logarithms of CAMERA, shape, a change
+    of the light that is the same in all colours) and by the frame's own unknowns (n, P).
+    """
+    camera, points = camera_of(scene, params, picture), select(points, seen.index)
+    by_place = -torch.einsum("nk,nkc->nc", seen.slope, camera.projection_slopes(seen.surface[None])[0])
+    by_normal = shading_slopes(seen.normals, albedo[:, None] * albedo.new_tensor(GREY), params.lights)
+    by_shape, by_own = surface_columns(scene, params, points.corners, points.barycentrics, by_place, by_normal)
+    by_camera = -_by_camera(camera, seen.surface, seen.slope)
+    by_light = sh_basis(F.normalize(seen.normals, dim=-1)) * albedo[:, None]
+    return torch.cat([by_camera, by_shape, by_light], 1), by_own
+
+
+def outline_columns(scene: Scene, params: TrackParams, picture: GreyPicture, outline: Outline) -> tuple[Tensor, Tensor]:
+    """Derivatives of the distances (n,) of an outline, as `point_columns` gives them without the light:
+    (n, N_CAMERA + S) and (n, P)."""
+    camera = camera_of(scene, params, picture)
+    surface = surface_at(outline, pose(scene.head, params.head())[0])
+    by_place = torch.einsum("nk,nkc->nc", outline.slope, camera.projection_slopes(surface[None])[0])
+    by_shape, by_own = surface_columns(scene, params, outline.corners, outline.barycentrics, by_place)
+    return torch.cat([_by_camera(camera, surface, outline.slope), by_shape], 1), by_own
+
+
+def _by_camera(camera: Camera, surface: Tensor, slope: Tensor) -> Tensor:
+    """(n, N_CAMERA): how values with slopes (n, 2) at surface points (n, 3) change with the logarithms of CAMERA."""
+    by_focal = camera.focal_slopes(camera.project(surface[None])[0])[0]
+    by_scale = camera.scale_slopes(surface[None])[0]
+    return torch.stack([(slope * moved).sum(-1) for moved in (by_focal, by_scale)], -1)
