@@ -75,12 +75,10 @@ def test_help_does_not_load_torch(script: str) -> None:
 
 
 def test_every_weight_has_a_loss_and_every_loss_a_weight() -> None:
-    from vhap.config.no_effect import NO_EFFECT
     from vhap.config.track import LossWeightConfig
     from vhap.fit import losses
 
-    silent = {name.removeprefix("w.") for entry in NO_EFFECT if not entry.traits for name in entry.options}
-    rules = {"always_enable_jawline_landmarks"} | silent
+    rules = {"always_enable_jawline_landmarks"}
     names = {field.name for field in dataclasses.fields(LossWeightConfig)} - rules
     weights = {name for name in names if not name.endswith(("_for", "_relax_coef"))}
     source = (PACKAGE / "fit" / "energy.py").read_text(encoding="utf-8")

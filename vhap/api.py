@@ -45,6 +45,7 @@ from vhap.config.track import (
     TrackConfig,
 )
 from vhap.util.errors import InputError
+from vhap.util.log import get_logger
 from vhap.util.progress import ProgressCallback, ProgressEvent, progress_to
 
 if TYPE_CHECKING:
@@ -119,7 +120,8 @@ def track(
         _require_none(source, [*options, *([] if kind == "auto" else ["kind"])])
         config = _checked(source)
     else:
-        config = _of_recording(TRACKING, Path(source), kind, options)
+        config, lines = _of_recording(TRACKING, Path(source), kind, options)
+        notes = [*notes, *lines]
     pipeline = "track_single_frame" if isinstance(config, SingleFrameTrackConfig) else "track"
     with progress_to(progress):
         folder = _pipeline(pipeline)(config, notes)
@@ -209,7 +211,9 @@ def open_capture(source: StrPath, *, kind: Kind = "auto", **options: Any) -> Cap
     kind: as for `track`. options: fields of `vhap.config.data.DataConfig` or its like for rigs. Landmarks are read,
     and detected where they are missing, with `use_landmark=True` only.
     """
-    config = _of_recording(DATA, Path(source), kind, {"use_landmark": False, **options})
+    config, lines = _of_recording(DATA, Path(source), kind, {"use_landmark": False, **options})
+    for line in lines:
+        get_logger().warning(line)
     from vhap.pipeline import captures
 
     return captures.complete_capture(config) if config.use_landmark else captures.read_capture(config)
@@ -285,12 +289,16 @@ def _pipeline(name: str) -> Callable[..., Any]:
     return importlib.import_module(f"vhap.pipeline.{name}").run
 
 
-def _of_recording(kinds: Mapping[str, type[C]], folder: Path, kind: Kind, options: Mapping[str, Any]) -> C:
-    """The config of a recording's kind, by the options and by where it lies."""
+def _of_recording(
+    kinds: Mapping[str, type[C]], folder: Path, kind: Kind, options: Mapping[str, Any]
+) -> tuple[C, list[str]]:
+    """The config of a recording's kind, by the options and by where it lies; lines for the log."""
     kind = _kind(folder, kind)
     where = _where(folder, kind, options)
     _require_once(where, options)
-    return _from_keywords(kinds[kind], {**options, **where})
+    from vhap.config.keywords import from_keywords_with_lines
+
+    return from_keywords_with_lines(kinds[kind], {**options, **where})
 
 
 def _where(folder: Path, kind: Kind, options: Mapping[str, Any]) -> dict[str, Any]:

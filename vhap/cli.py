@@ -10,15 +10,17 @@ import re
 import sys
 from collections.abc import Sequence
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Annotated, TypeVar, Union
 
 import tyro
 
 import vhap
 from vhap.api import track
-from vhap.config.legacy import translated
+from vhap.config.common_options import short_help
 from vhap.config.ranges import check_ranges
 from vhap.config.track import TrackConfig
+from vhap.config.translate import is_tracking, translated
 from vhap.util.errors import InputError, as_one_line, exits_cleanly, shown
 from vhap.util.log import get_logger
 from vhap.util.optional import import_or_explain
@@ -70,6 +72,7 @@ HELP = {name: line for group in GROUPS.values() for name, line in group.items()}
 COMMANDS = {name: MODULES.get(name, f"vhap.{name.replace('-', '_')}") for name in HELP}
 ALIASES = {"benchmark": "nersemble-benchmark"}
 SHELLS = ("bash", "zsh", "tcsh")
+HELP_ALL = ("--help-all", "--help_all")
 
 _program: ContextVar[str | None] = ContextVar("program", default=None)
 _asks_for_options: ContextVar[bool] = ContextVar("asks_for_options", default=False)
@@ -92,7 +95,11 @@ def parse_with_lines(kind: type[C], description: str | None, args: Sequence[str]
     """As parse, with the lines for the log: what was not taken as it was typed."""
     if _asks_for_options.get():
         raise OptionsFound(kind)
-    words, lines = translated(sys.argv[1:] if args is None else args, kind)
+    typed = [*(sys.argv[1:] if args is None else args)]
+    if is_tracking(kind) and {"-h", "--help"} & {*typed}:
+        print(short_help(kind, program_name() or Path(sys.argv[0]).name, description))
+        raise SystemExit(0)
+    words, lines = translated(["--help" if word in HELP_ALL else word for word in typed], kind)
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
@@ -134,7 +141,8 @@ def list_of_commands() -> str:
     lines += ["", "Short names:", *(f"  {alias:{width}}  {name}" for alias, name in ALIASES.items())]
     lines += [
         "",
-        "vhap <command> --help                        the options of a command",
+        "vhap <command> --help                        the options of a command; of track..., the common ones",
+        "vhap <command> --help-all                    all options of a command",
         "vhap --version                               the version",
         f"vhap --print-completion {'|'.join(SHELLS)}        a script that completes commands and options in that shell",
     ]

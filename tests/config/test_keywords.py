@@ -7,9 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vhap.config.data import DataConfig
 from vhap.config.export import ExportConfig
-from vhap.config.keywords import from_keywords
-from vhap.config.track import LossWeightConfig, MonocularTrackConfig, MultiviewTrackConfig
+from vhap.config.keywords import from_keywords, from_keywords_with_lines
+from vhap.config.track import (
+    LossWeightConfig,
+    ModelConfig,
+    MonocularTrackConfig,
+    MultiviewTrackConfig,
+    NersembleTrackConfig,
+)
 from vhap.util.errors import InputError
 
 PLACE = {"root_folder": "root", "sequence": "clip"}
@@ -40,6 +47,40 @@ def test_what_is_not_given_keeps_the_default_of_the_kind_of_run() -> None:
 def test_lists_and_text_become_tuples_and_paths() -> None:
     config = from_keywords(MonocularTrackConfig, {**PLACE, "occluded": ["hair"], "output_folder": "out"})
     assert (config.model.occluded, config.exp.output_folder) == (("hair",), Path("out"))
+
+
+def test_removed_options_are_named_once_and_change_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    usual = from_keywords(MonocularTrackConfig, PLACE)
+    given = {"n_tex": 100, "keyframes": [0], "division": "train", "async_func": True, "w": {"blur_iter": 2}}
+    given["pipeline"] = {"lmk_init_all": {"align_texture_except": ()}}
+    assert from_keywords(MonocularTrackConfig, {**PLACE, **given}) == usual
+    named = [line.partition(" has no effect: ")[0] for line in caplog.messages]
+    assert named == [
+        "n_tex=100", "keyframes=[0]", "division='train'", "async_func=True", "blur_iter=2", "align_texture_except=()"
+    ]  # fmt: skip
+    config, lines = from_keywords_with_lines(MonocularTrackConfig, {**PLACE, "tex_extra": False, "photo": 5})
+    assert (config.w.photo, len(lines), len(caplog.messages)) == (5.0, 1, 6)
+
+
+def test_an_option_of_another_kind_of_capture_counts_where_it_is_one() -> None:
+    config, lines = from_keywords_with_lines(NersembleTrackConfig, {**PLACE, "subject": "074", "division": "train"})
+    assert (config.data.division, lines) == ("train", [])
+
+
+def test_a_renamed_option_counts_in_and_out_of_its_group() -> None:
+    for given in ({"reg_tex_res_clusters": 3}, {"w": {"reg_tex_res_clusters": 3}}):
+        assert from_keywords(MonocularTrackConfig, {**PLACE, **given}).w.reg_tex_res == 3
+
+
+def test_removed_options_of_a_group_alone(caplog: pytest.LogCaptureFixture) -> None:
+    assert from_keywords(ModelConfig, {"head": "builtin", "n_tex": 100}) == ModelConfig("builtin")
+    assert from_keywords(DataConfig, {**PLACE, "camera_convention_conversion": "opencv->opengl"}) == DataConfig(
+        Path("root"), "clip"
+    )
+    assert len(caplog.messages) == 2
+    for kind in (ModelConfig, ExportConfig):
+        with pytest.raises(InputError, match="'blur_iter'"):
+            from_keywords(kind, {"blur_iter": 2})
 
 
 def test_numbers_of_numpy_are_numbers() -> None:

@@ -18,7 +18,6 @@ from vhap.config.detect import DetectConfig
 from vhap.config.doctor import DoctorConfig
 from vhap.config.evaluate import EvaluateConfig
 from vhap.config.export import CombineConfig, ExportConfig, MeshExportConfig
-from vhap.config.legacy import options_of
 from vhap.config.loading import load_config, save_config
 from vhap.config.nersemble import DownloadConfig, ListConfig
 from vhap.config.preprocess import PreprocessConfig
@@ -43,6 +42,7 @@ from vhap.config.track import (
     SingleFrameTrackConfig,
     TrackConfig,
 )
+from vhap.config.translate import options_of
 from vhap.util.errors import InputError, exits_cleanly
 
 PLACE = ("--data.root_folder", "r", "--data.sequence", "s")

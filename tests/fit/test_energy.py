@@ -16,7 +16,7 @@ from vhap.geometry.cameras import camera_from_focal
 from vhap.head.model import landmark_head, landmark_points, pose, yaw_in_camera
 
 SIZE, TEXTURE = (96, 96), 64
-NO_WEIGHT = ("always_enable_jawline_landmarks", "_for", "_relax_coef", "blur_iter", "reg_tex_pca")
+NO_WEIGHT = ("always_enable_jawline_landmarks", "_for", "_relax_coef")
 WEIGHTS = [field.name for field in fields(LossWeightConfig) if not field.name.endswith(NO_WEIGHT)]
 FRAMES_OF_LANDMARKS = (*PER_FRAME, "shape", "focal_length")
 

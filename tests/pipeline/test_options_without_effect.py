@@ -129,7 +129,7 @@ def test_results_keep_every_bit_and_the_log_names_each_once(film, tmp_path, phot
     runs = [track.run(config) for config in (usual, odd)]
     said = [(run / "log.txt").read_text() for run in runs]
     assert "no effect" not in said[0]
-    assert said[1].count("has no effect") == len(names) > 20
+    assert said[1].count("has no effect") == len(names) > 10
     expected, found = ([read_npz(path) for path in result_epochs(run).values()] for run in runs)
     assert expected
     for one, two in zip(expected, found, strict=True):

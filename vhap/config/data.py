@@ -84,8 +84,6 @@ class NersembleDataConfig(RigDataConfig):
     """Correct each camera's colours by the dataset's calibration."""
     image_size_during_calibration: tuple[CalibrationPixels, CalibrationPixels] = (3208, 2200)
     """Height and width that the intrinsics count in where camera_params.json does not say."""
-    camera_convention_conversion: Literal["opencv->opengl"] = "opencv->opengl"
-    """From the axes of camera_params.json to those of tracking and export; there is no other way."""
     division: Division | None = None
     """Cameras by their serials: train, val, front-view, side-view, six-view; None takes all."""
     occluded_by_subject: tuple[str, ...] = (

@@ -5,12 +5,17 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
+from vhap.config.data import RecordingConfig
+from vhap.config.legacy import ELSEWHERE, REMOVED, RENAMED, line_of_removed
 from vhap.config.loading import from_plain, to_plain
 from vhap.config.ranges import check_ranges
-from vhap.util.errors import InputError
+from vhap.config.track import ModelConfig, TrackConfig
+from vhap.config.translate import options_of
+from vhap.util.errors import InputError, shown
+from vhap.util.log import get_logger
 
 C = TypeVar("C")
 
@@ -19,9 +24,54 @@ def from_keywords(kind: type[C], options: Mapping[str, Any]) -> C:
     """`kind` with its defaults and these options.
 
     A name is a field of `kind` or of one of its groups (`head` is `model.head` of a tracking run); a group may also be
-    given whole, as its dataclass or as a mapping (`w={"landmark": 3}`). Raises InputError for unknown names, missing
-    and wrong values, and for a name that several groups have.
+    given whole, as its dataclass or as a mapping (`w={"landmark": 3}`). Options that were removed are named in the log.
+    Raises InputError for unknown names, missing and wrong values, and for a name that several groups have.
     """
+    config, lines = from_keywords_with_lines(kind, options)
+    for line in lines:
+        get_logger().warning(line)
+    return config
+
+
+def from_keywords_with_lines(kind: type[C], options: Mapping[str, Any]) -> tuple[C, list[str]]:
+    """As from_keywords, with the lines for the log: what has no effect any more."""
+    lines: list[str] = []
+    if prefixes := _prefixes(kind):
+        known = {f"{prefixes[0]}{name}" for name, _ in options_of(kind)}
+        options = _in_todays_words(options, prefixes, known, lines)
+    return _config(kind, options), lines
+
+
+def _prefixes(kind: type) -> list[str]:
+    """Of dotted names of a tracking run's options: those that keywords of `kind` stand for."""
+    if issubclass(kind, TrackConfig):
+        return ["", *(f"{field.name}." for field in dataclasses.fields(kind))]
+    return ["model."] if issubclass(kind, ModelConfig) else ["data."] if issubclass(kind, RecordingConfig) else []
+
+
+def _in_todays_words(
+    options: Mapping[str, Any], prefixes: list[str], known: Collection[str], lines: list[str]
+) -> dict[str, Any]:
+    """Without what was removed, of which lines get one each. known: dotted names of today's options."""
+    kept = {}
+    for name, value in options.items():
+        dotted = [f"{prefix}{name}" for prefix in prefixes]
+        if any(option in known for option in dotted):
+            kept[name] = value
+        elif removed := next((option for option in dotted if option in REMOVED | ELSEWHERE), None):
+            lines.append(line_of_removed(f"{name}={shown(value)}", removed))
+        elif renamed := next((RENAMED[option] for option in dotted if option in RENAMED), None):
+            kept[renamed.rpartition(".")[2]] = value
+        elif isinstance(value, Mapping):
+            inner = _in_todays_words(value, [f"{dotted[0]}."], known, lines)
+            if inner or not value:
+                kept[name] = inner
+        else:
+            kept[name] = value
+    return kept
+
+
+def _config(kind: type[C], options: Mapping[str, Any]) -> C:
     hints = typing.get_type_hints(kind)
     groups = {name: hint for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
     values: dict[str, Any] = {}

@@ -1,39 +1,55 @@
-"""Words of other trackers' scripts: options and values that have another name here, or that no run needs any more.
+"""Options of other trackers' scripts, and of this one's earlier versions, that have another name here or that no run
+needs any more. They are accepted on the command line (translate.py), as keywords (keywords.py) and in the config.yml of
+earlier runs (loading.py).
 
-A command line is translated before it is parsed. What is not taken as it was typed is said in one line each.
+To retire an option: delete its field, and add its line to REMOVED.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import importlib.util
-import re
-import typing
-from collections.abc import Iterator, Sequence
-from dataclasses import MISSING, dataclass, field
-from fnmatch import fnmatchcase
-from typing import Annotated, Any
-
-from vhap.config.no_effect import default_of
-from vhap.config.ranges import hints_of
-from vhap.config.track import TrackConfig
-from vhap.util.errors import InputError
+from collections.abc import Mapping
+from typing import Any
 
 RENAMED = {"w.reg_tex_res_clusters": "w.reg_tex_res"}
 
-WITHOUT_EFFECT = {
+_TEXELS = "the texture is estimated texel by texel, see --model.tex_resolution"
+_BACKGROUND = "the input picture stands behind the head, see --data.background_color"
+_NO_PICTURES = "landmark stages see no pictures; set those of the rgb stages"
+
+REMOVED = {
     "async_func": "what can run at the same time does by itself",
-    "render.use_opengl": "see --render.backend",
-    "exp.keyframes": "frames of the initialisation are chosen by themselves, from --begin_timestep on",
-    "data.target_extrinsic_type": "the way of writing cameras is fixed, see doc/conventions.md",
     "data._target": "each kind of capture has a command of its own: track, track-nersemble, track-multiview, ...",
-    "data.division": "it divides NeRSemble's cameras; use --data.subset, or --data.cameras of a rig",
-    "data.align_cameras_to_axes": "the only camera stands on the world's axes",
     "data.camera_convention_conversion": "axes are always converted",
-    "data.use_color_correction": "it is NeRSemble's, whose colours track-nersemble corrects",
-    "data.image_size_during_calibration": "it is NeRSemble's; other calibrations say their pictures' size",
+    "data.target_extrinsic_type": "the way of writing cameras is fixed, see doc/conventions.md",
+    "exp.keyframes": "frames of the initialisation are chosen by themselves, from --begin_timestep on",
+    "log.stack_views_in_rows": "cameras stand side by side",
+    "log.view_indices": "pictures show --log.max_num_views cameras, evenly chosen",
+    "model.n_tex": _TEXELS,
+    "model.tex_extra": "the albedo is always estimated; --model.fix_texture keeps that of an earlier run",
+    "pipeline.lmk_global_tracking.align_boundary_except": _NO_PICTURES,
+    "pipeline.lmk_global_tracking.align_texture_except": _NO_PICTURES,
+    "pipeline.lmk_init_all.align_boundary_except": _NO_PICTURES,
+    "pipeline.lmk_init_all.align_texture_except": _NO_PICTURES,
+    "pipeline.lmk_init_rigid.align_boundary_except": _NO_PICTURES,
+    "pipeline.lmk_init_rigid.align_texture_except": _NO_PICTURES,
+    "pipeline.lmk_sequential_tracking.align_boundary_except": _NO_PICTURES,
+    "pipeline.lmk_sequential_tracking.align_texture_except": _NO_PICTURES,
+    "render.background_eval": _BACKGROUND,
+    "render.background_train": _BACKGROUND,
+    "render.lighting_space": "light stands still in the world, see --render.lighting_type",
+    "render.use_opengl": "see --render.backend",
+    "w.blur_iter": "the first stages take smaller pictures by themselves",
+    "w.reg_tex_pca": _TEXELS,
 }
-"""Options of tracking that a script here does not have, and what does the job."""
+"""Options of tracking that no script has, and what does their job now."""
+
+ELSEWHERE = {
+    "data.align_cameras_to_axes": "the only camera stands on the world's axes",
+    "data.division": "it divides NeRSemble's cameras; use --data.subset, or --data.cameras of a rig",
+    "data.image_size_during_calibration": "it is NeRSemble's; other calibrations say their pictures' size",
+    "data.use_color_correction": "it is NeRSemble's, whose colours track-nersemble corrects",
+}
+"""Options of tracking that scripts for other kinds of capture lack, and what does their job there."""
 
 NONE_MEANS = {
     "w.*": "0",
@@ -50,170 +66,20 @@ VALUE_MEANS = {
 }
 
 
-@dataclass(frozen=True)
-class Known:
-    """An option of a command. hint: its type; default: MISSING where there is none."""
-
-    hint: Any
-    default: Any
-
-    @property
-    def plain(self) -> Any:
-        return typing.get_args(self.hint)[0] if typing.get_origin(self.hint) is Annotated else self.hint
+def line_of_removed(given: str, name: str) -> str:
+    """given: the option as it was typed; name: dotted, of REMOVED or ELSEWHERE."""
+    return f"{given} has no effect: {REMOVED.get(name) or ELSEWHERE[name]}"
 
 
-@dataclass
-class Word:
-    """An option as typed, with its values. name: dotted, with underscores; negative: its no- form."""
-
-    typed: str
-    name: str = ""
-    negative: bool = False
-    values: list[str] = field(default_factory=list)
-
-    def as_typed(self) -> str:
-        return " ".join([self.typed, *self.values])
-
-
-def translated(words: Sequence[str], kind: type) -> tuple[list[str], list[str]]:
-    """The command line in this program's words, and a line for each that was changed or dropped.
-
-    kind: the command's config; InputError where an option has an empty value.
-    """
-    known = dict(options_of(kind))
-    result, lines = [], []
-    for word in _grouped(words, known):
-        if "" in word.values:
-            raise InputError(f"expected a value for {word.typed}, found an empty one; give one or leave the option out")
-        for rule in (_renamed, _dropped, _flag, _without_landmarks, _none, _other_value):
-            found = rule(word, known, kind)
-            if found is None:
-                continue
-            replacement, line = found
-            result += replacement
-            lines += [line] if line else []
-            break
-        else:
-            result += [word.typed, *word.values]
-    return result, list(dict.fromkeys(lines))
-
-
-def options_of(kind: Any, prefix: str = "") -> Iterator[tuple[str, Known]]:
-    """Dotted names and types of a config's options."""
-    if not dataclasses.is_dataclass(kind):
-        return
-    hints = hints_of(typing.cast(type, kind))
-    for option in dataclasses.fields(kind):
-        name, hint = f"{prefix}{option.name}", hints[option.name]
-        if dataclasses.is_dataclass(hint):
-            yield from options_of(hint, f"{name}.")
-        else:
-            yield name, Known(hint, default_of(option))
-
-
-def _grouped(words: Sequence[str], known: dict[str, Known]) -> Iterator[Word]:
-    """Options with the values that follow them; what stands before the first option, as values of an empty one."""
-    current: Word | None = None
-    for text in words:
-        if current is None or re.match(r"--|-[A-Za-z]", text):
-            if current is not None:
-                yield current
-            option, sign, value = text.partition("=")
-            name, negative = _name(option, known)
-            current = Word(option, name, negative, [value] if sign else [])
-        else:
-            current.values.append(text)
-    if current is not None:
-        yield current
-
-
-def _name(option: str, known: dict[str, Known]) -> tuple[str, bool]:
-    """--data.no-use-alpha-map and --no-data.use_alpha_map are data.use_alpha_map, negative."""
-    name = re.sub("^--", "", option).replace("-", "_")
-    if name in known:
-        return name, False
-    for positive in (re.sub(r"(^|\.)no_(?=[^.]*$)", r"\1", name), re.sub("^no_", "", name)):
-        if positive != name and (positive in known or positive in WITHOUT_EFFECT):
-            return positive, True
-    return name, False
-
-
-Found = tuple[list[str], str | None] | None
-
-
-def _renamed(word: Word, known: dict[str, Known], kind: type) -> Found:
-    name = RENAMED.get(word.name)
-    if name is None or word.name in known or name not in known:
-        return None
-    values = ["0"] if word.values == ["None"] else word.values
-    return [f"--{name}", *values], None if values is word.values else f"{word.as_typed()} is taken as --{name} 0"
-
-
-def _dropped(word: Word, known: dict[str, Known], kind: type) -> Found:
-    if word.name in known or word.name not in WITHOUT_EFFECT or not _is_tracking(kind):
-        return None
-    return [], f"{word.as_typed()} has no effect: {WITHOUT_EFFECT[word.name]}"
-
-
-def _is_tracking(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, TrackConfig)
-
-
-def _flag(word: Word, known: dict[str, Known], kind: type) -> Found:
-    """--model.use_static_offset False, and --no-model.use_static_offset, as --model.no_use_static_offset. Older tools
-    also write true and 1."""
-    option = known.get(word.name)
-    if option is None or option.plain is not bool or word.name == "data.use_landmark":
-        return None
-    words = {"true": True, "1": True, "false": False, "0": False}
-    on = words.get(" ".join(word.values).lower(), None if word.values else True)
-    if on is None:
-        return None
-    return [_switch(word.name, on != word.negative)], None
-
-
-def _switch(name: str, on: bool) -> str:
-    group, dot, last = name.rpartition(".")
-    return f"--{group}{dot}{last if on else f'no_{last}'}"
-
-
-def _without_landmarks(word: Word, known: dict[str, Known], kind: type) -> Found:
-    """Tracking starts from landmarks; without them they weigh nothing once pictures are looked at."""
-    if word.name != "data.use_landmark" or "w.landmark" not in known:
-        return None
-    if word.values not in ([], ["True"], ["False"]):
-        return None
-    if (word.values != ["False"]) != word.negative:
-        return ["--data.use_landmark"], None
-    return ["--w.landmark", "0"], (
-        f"{word.as_typed()} is taken as --w.landmark 0: tracking starts from landmarks, "
-        "which then weigh nothing in the stages that see pictures"
-    )
-
-
-def _none(word: Word, known: dict[str, Known], kind: type) -> Found:
-    option = known.get(word.name)
-    if option is None or word.values != ["None"] or word.negative or option.default is MISSING:
-        return None
-    hint = option.plain
-    if type(None) in typing.get_args(hint) or hint is str:
-        return None
-    if typing.get_origin(hint) is tuple and typing.get_args(hint)[-1] is Ellipsis:
-        return [word.typed], f"{word.as_typed()} is taken as none of them"
-    means = next((value for pattern, value in NONE_MEANS.items() if fnmatchcase(word.name, pattern)), None)
-    if "none" in typing.get_args(hint):
-        means = "none"
-    if means is None:
-        return [], f"{word.as_typed()} is taken as the default, {option.default}"
-    return [word.typed, means], f"{word.as_typed()} is taken as {word.typed} {means}"
-
-
-def _other_value(word: Word, known: dict[str, Known], kind: type) -> Found:
-    if word.name not in known or len(word.values) != 1:
-        return None
-    value, reason = VALUE_MEANS.get((word.name, word.values[0]), (None, ""))
-    if (word.name, word.values) == ("render.backend", ["nvdiffrast"]) and not importlib.util.find_spec("nvdiffrast"):
-        value, reason = "auto", "nvdiffrast is not installed"
-    if value is None:
-        return None
-    return [word.typed, value], f"{word.as_typed()} is taken as {word.typed} {value}: {reason}"
+def without_removed(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The options of a run's config.yml without those of REMOVED, and without groups that held no others."""
+    kept = {}
+    for name, value in plain.items():
+        dotted = f"{prefix}{name}"
+        if isinstance(value, Mapping):
+            inner = without_removed(value, f"{dotted}.")
+            if inner or not value:
+                kept[name] = inner
+        elif dotted not in REMOVED:
+            kept[name] = value
+    return kept

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from vhap.config.legacy import without_removed
 from vhap.config.ranges import check_ranges
 from vhap.util.errors import InputError, shown
 from vhap.util.files import read_bytes, write_text
@@ -29,12 +30,13 @@ def save_config(path: str | Path, config: Any) -> None:
 
 
 def load_config(path: str | Path, kind: type[C]) -> C:
-    """Builds `kind` from YAML; unknown keys, missing keys and wrong types are InputErrors, code is never run."""
+    """Builds `kind` from YAML; unknown keys, missing keys and wrong types are InputErrors, code is never run. Options
+    that runs had before they were removed are left out: they changed nothing."""
     path = Path(path)
     plain = read_yaml(path)
     if not isinstance(plain, dict) or plain.pop("schema_version", None) != SCHEMA_VERSION:
         raise InputError(f"expected schema_version {SCHEMA_VERSION} in {path}, found another; track again")
-    config = from_plain(kind, plain, str(path))
+    config = from_plain(kind, without_removed(plain), str(path))
     check_ranges(config, f"{path}:")
     return config
 

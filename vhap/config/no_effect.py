@@ -1,5 +1,5 @@
-"""Options that change nothing, in any run or in runs of some kind. They are accepted, since users' scripts hold them,
-and a run names those that were set."""
+"""Options that change nothing in runs of some kind, by the other options. A run names those of them that were set.
+Options that change nothing in any run are in legacy.py."""
 
 from __future__ import annotations
 
@@ -20,25 +20,14 @@ Trait = Literal[
 
 @dataclass(frozen=True)
 class NoEffect:
-    """options: dotted names, as patterns. traits: the runs that it is told of have all of them; any run where empty."""
+    """options: dotted names, as patterns. traits: runs that have all of these leave the options without effect."""
 
     options: tuple[str, ...]
     instead: str
-    traits: tuple[Trait, ...] = ()
+    traits: tuple[Trait, ...]
 
 
 NO_EFFECT = (
-    NoEffect(("model.n_tex", "w.reg_tex_pca"), "the texture is optimised texel by texel, see --model.tex_resolution"),
-    NoEffect(
-        ("model.tex_extra",),
-        "the albedo is always optimised; --model.fix_texture keeps that of an earlier run",
-    ),
-    NoEffect(("render.background_*",), "the input picture stands behind the head, see --data.background_color"),
-    NoEffect(("render.lighting_space",), "light stands still in the world, see --render.lighting_type"),
-    NoEffect(("log.view_indices", "log.stack_views_in_rows"), "cameras are chosen by --data.subset or --data.cameras"),
-    NoEffect(("w.blur_iter",), "stages that look for the place see smaller pictures by themselves"),
-    NoEffect(("data.camera_convention_conversion",), "axes are always converted"),
-    NoEffect(("pipeline.lmk_*.align_*",), "landmark stages see no pictures; set those of the rgb stages"),
     NoEffect(("model.add_teeth",), "the head has teeth of its own", ("not FLAME",)),
     NoEffect(("model.flame_model_path",), "see --model.head", ("not FLAME",)),
     NoEffect(("model.ict_facekit_path",), "see --model.head", ("not ICT-FaceKit",)),
@@ -89,7 +78,9 @@ def lines_of_no_effect(config: TrackConfig, traits: set[Trait]) -> list[str]:
     for name, value in changed_options(config):
         found = [entry for entry in told if any(fnmatchcase(name, pattern) for pattern in entry.options)]
         if found:
-            lines.append(f"{as_typed(name, value)} has no effect{_here(found[0])}: {found[0].instead}")
+            lines.append(
+                f"{as_typed(name, value)} has no effect here ({', '.join(found[0].traits)}): {found[0].instead}"
+            )
     return lines
 
 
@@ -141,7 +132,3 @@ def as_typed(name: str, value: Any) -> str:
         return f"--{group}.{last if value else f'no_{last}'}"
     values = value if isinstance(value, tuple) else (value,)
     return " ".join([f"--{name}", *map(str, values)])
-
-
-def _here(entry: NoEffect) -> str:
-    return f" here ({', '.join(entry.traits)})" if entry.traits else ""

@@ -62,10 +62,6 @@ class ModelConfig:
     """Regions hidden by hair or clothes: neither their texture nor their outline is aligned."""
     tex_painted: bool = True
     """Start from the head's painted texture where there is one, else from a flat colour by region."""
-    n_tex: CountOrNone = 100
-    """No effect: the texture is not a sum of principal components."""
-    tex_extra: bool = True
-    """No effect: the albedo is always optimised and written."""
     residual_tex: bool = True
     """`tex_extra` of the result is what the albedo adds to the base texture. Off: the albedo itself. The result holds
     that as `albedo` in any case."""
@@ -82,12 +78,6 @@ class RenderConfig:
     """Appearance prior: how often a pixel of the head takes the colour of another one of its cluster."""
     disturb_rate_bg: Share = 0.5
     """The same for pixels of the background."""
-    background_train: str = "target"
-    """No effect: the input picture stands behind the head."""
-    background_eval: str = "target"
-    """No effect: the input picture stands behind the head."""
-    lighting_space: str = "world"
-    """No effect: light stands still in the world."""
 
 
 @dataclass(frozen=True)
@@ -129,8 +119,6 @@ class LossWeightConfig:
     """Regions whose texture keeps near the base."""
     reg_tex_res: Weight = 10.0
     """Mean square of the texture's residual in those regions. Also reg_tex_res_clusters."""
-    reg_tex_pca: Weight = 1e-4
-    """No effect: the texture is not a sum of principal components."""
     reg_light: Weight | None = None
     """Squared change from the uniform light (None: off)."""
     reg_diffuse: Weight = 100.0
@@ -168,8 +156,6 @@ class LossWeightConfig:
     """Change of the eyes' rotation, squared."""
     smooth_expr: Weight = 1.0
     """Change of the expression coefficients, squared."""
-    blur_iter: CountOrNone = 0
-    """No effect: pictures are compared as they are."""
 
 
 @dataclass(frozen=True)
@@ -182,16 +168,12 @@ class LogConfig:
     """Format of those pictures."""
     max_num_views: Count = 3
     """Cameras of a timestep shown in one of those pictures (frames, where there is one camera), evenly chosen."""
-    view_indices: tuple[Index, ...] = ()
-    """No effect: the front camera and one of either side are shown."""
-    stack_views_in_rows: bool = True
-    """No effect: cameras stand side by side."""
     max_eval_frames: CountOrNone = 8
     """Frames in `eval_<epoch>/`, as pictures and as meshes, evenly chosen; 0 for none."""
 
 
 @dataclass(frozen=True)
-class StepStageConfig:
+class LandmarkStepConfig:
     num_steps: CountOrNone | None = None
     """First-order stages: steps exactly (a frame batch, in sequential stages); None: up to the stage's bound, less on a
     plateau. Second-order stages: rounds at most; they end when points chosen anew gain less than 1e-3 of the cost."""
@@ -199,6 +181,10 @@ class StepStageConfig:
     """Groups of unknowns that move."""
     disable_jawline_landmarks: bool = False
     """Leave the jaw-line points out (see w.always_enable_jawline_landmarks)."""
+
+
+@dataclass(frozen=True)
+class StepStageConfig(LandmarkStepConfig):
     align_texture_except: tuple[str, ...] = ()
     """Regions whose texture moves no vertex."""
     align_boundary_except: tuple[str, ...] = ()
@@ -206,7 +192,7 @@ class StepStageConfig:
 
 
 @dataclass(frozen=True)
-class EpochStageConfig:
+class LandmarkEpochConfig:
     num_epochs: CountOrNone | None = None
     """Passes over all frames, in shuffled batches, exactly. None: until they bring 40 batches (30 passes at most, 3
     at least where frames' own unknowns move), less on a plateau."""
@@ -214,6 +200,10 @@ class EpochStageConfig:
     """Groups of unknowns that move."""
     disable_jawline_landmarks: bool = False
     """Leave the jaw-line points out (see w.always_enable_jawline_landmarks)."""
+
+
+@dataclass(frozen=True)
+class EpochStageConfig(LandmarkEpochConfig):
     align_texture_except: tuple[str, ...] = ()
     """Regions whose texture moves no vertex."""
     align_boundary_except: tuple[str, ...] = ()
@@ -253,8 +243,8 @@ class PipelineConfig:
     where model.fix_texture keeps the texture.
     """
 
-    lmk_init_rigid: StepStageConfig = _steps("cam", "pose")
-    lmk_init_all: StepStageConfig = _steps("cam", "pose", "shape", "joints", "expr")
+    lmk_init_rigid: LandmarkStepConfig = LandmarkStepConfig(None, ("cam", "pose"))
+    lmk_init_all: LandmarkStepConfig = LandmarkStepConfig(None, ("cam", "pose", "shape", "joints", "expr"))
     rgb_init_texture: StepStageConfig = _steps(
         *_EVERYTHING, texture=(*_NOT_SKIN, *_IN_MOUTH, "eyeballs"), boundary=("boundary", "bottomline")
     )
@@ -270,8 +260,8 @@ class PipelineConfig:
     rgb_global_tracking: EpochStageConfig = _epochs(
         "lights", "static_offset", "dynamic_offset", jaw_line=False, boundary=("bottomline",)
     )
-    lmk_sequential_tracking: StepStageConfig = _steps("pose", "joints", "expr")
-    lmk_global_tracking: EpochStageConfig = _epochs("cam", "pose", "shape", "joints", "expr")
+    lmk_sequential_tracking: LandmarkStepConfig = LandmarkStepConfig(None, ("pose", "joints", "expr"))
+    lmk_global_tracking: LandmarkEpochConfig = LandmarkEpochConfig(None, ("cam", "pose", "shape", "joints", "expr"))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from typing import Literal
 
 from vhap.config.track import (
     EpochStageConfig,
+    LandmarkEpochConfig,
+    LandmarkStepConfig,
     ParamGroup,
     StepStageConfig,
     TrackConfig,
@@ -109,7 +111,7 @@ def build_stages(config: TrackConfig) -> list[Stage]:
 
 def _stage(
     name: str,
-    options: StepStageConfig | EpochStageConfig,
+    options: LandmarkStepConfig | LandmarkEpochConfig,
     config: TrackConfig,
     most_steps: int,
     photometric: bool = False,
@@ -121,7 +123,8 @@ def _stage(
     light: bool = False,
 ) -> Stage:
     """A stage from its options. Stages of epochs make one step on each batch, at a tenth of the rates."""
-    by_epochs = isinstance(options, EpochStageConfig)
+    by_epochs = isinstance(options, LandmarkEpochConfig)
+    aligned = options if isinstance(options, StepStageConfig | EpochStageConfig) else StepStageConfig()
     model = config.model
     hidden = hidden_regions(model)
     fixed_offset = model.fix_shape if model.fix_offset is None else model.fix_offset
@@ -139,8 +142,8 @@ def _stage(
     return Stage(
         name=name,
         groups=groups,
-        fixed_texture=(*options.align_texture_except, *hidden),
-        fixed_outline=(*options.align_boundary_except, *hidden),
+        fixed_texture=(*aligned.align_texture_except, *hidden),
+        fixed_outline=(*aligned.align_boundary_except, *hidden),
         photometric=photometric,
         temporal=temporal and not set(groups).isdisjoint(PLACE),
         jaw_line=config.w.always_enable_jawline_landmarks or not options.disable_jawline_landmarks,
