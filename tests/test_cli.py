@@ -62,6 +62,12 @@ def test_wrong_options_are_named_in_one_line(capsys, arguments, named):
     assert named in wrong(capsys, lambda words: cli.parse(MonocularTrackConfig, None, words), *arguments)
 
 
+def test_wrong_options_of_tracking_lead_to_the_help_that_has_all(capsys):
+    said = wrong(capsys, lambda words: cli.parse(MonocularTrackConfig, None, words), *REQUIRED, "--w.photos", "1")
+    assert said.endswith(" --help-all")
+    assert not wrong(capsys, cli.main, "report", "--no-such-option-at-all").endswith("all")
+
+
 def test_message_without_its_box():
     assert cli.one_line("╭─ Error ─╮\n│ \x1b[31mmissing\x1b[0m   --x │\n╰───╯\n") == "Error missing --x"
 

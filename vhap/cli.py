@@ -106,7 +106,8 @@ def parse_with_lines(kind: type[C], description: str | None, args: Sequence[str]
             config = tyro.cli(kind, prog=program_name(), args=words, description=description)
     except SystemExit as stop:
         if stop.code:
-            print(f"error: {one_line(complaint.getvalue())}", file=sys.stderr)
+            line = one_line(complaint.getvalue())
+            print(f"error: {re.sub('--help$', '--help-all', line) if is_tracking(kind) else line}", file=sys.stderr)
         raise
     check_ranges(config)
     return config, lines

@@ -264,6 +264,23 @@ def test_every_spelling_of_a_switch_that_is_off(typed):
     assert lines == []
 
 
+@pytest.mark.parametrize(
+    ("typed", "value"),
+    [
+        ("--model.no-fix-offset", False),
+        ("--no-model.fix_offset", False),
+        ("--model.fix_offset", True),
+        ("--model.fix_offset false", False),
+        ("--model.fix-offset=True", True),
+        ("--model.fix_offset None", None),
+    ],
+)
+def test_a_switch_that_may_be_none_has_the_spellings_of_others(typed, value):
+    config, lines = cli.parse_with_lines(MonocularTrackConfig, None, [*PLACE, *typed.split(" ")])
+    assert config.model.fix_offset is value
+    assert lines == []
+
+
 def test_the_output_folder_has_a_default():
     assert cli.parse(MonocularTrackConfig, None, PLACE).exp.output_folder == Path("output/track")
 

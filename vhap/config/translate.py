@@ -30,6 +30,11 @@ class Known:
     def plain(self) -> Any:
         return typing.get_args(self.hint)[0] if typing.get_origin(self.hint) is Annotated else self.hint
 
+    @property
+    def is_switch(self) -> bool:
+        """Whether it is on or off, or None as well."""
+        return self.plain is bool or {*typing.get_args(self.plain)} == {bool, type(None)}
+
 
 @dataclass
 class Word:
@@ -133,20 +138,20 @@ def is_tracking(kind: Any) -> bool:
 
 def _flag(word: Word, known: dict[str, Known], kind: type) -> Found:
     """--model.use_static_offset False, and --no-model.use_static_offset, as --model.no_use_static_offset. Older tools
-    also write true and 1."""
+    also write true and 1. A switch that may be None takes its value as a word."""
     option = known.get(word.name)
-    if option is None or option.plain is not bool or word.name == "data.use_landmark":
+    if option is None or not option.is_switch or word.name == "data.use_landmark":
         return None
     words = {"true": True, "1": True, "false": False, "0": False}
     on = words.get(" ".join(word.values).lower(), None if word.values else True)
     if on is None:
         return None
-    return [_switch(word.name, on != word.negative)], None
+    return _switch(word.name, on != word.negative, option.plain is not bool), None
 
 
-def _switch(name: str, on: bool) -> str:
+def _switch(name: str, on: bool, by_word: bool) -> list[str]:
     group, dot, last = name.rpartition(".")
-    return f"--{group}{dot}{last if on else f'no_{last}'}"
+    return [f"--{name}", str(on)] if by_word else [f"--{group}{dot}{last if on else f'no_{last}'}"]
 
 
 def _without_landmarks(word: Word, known: dict[str, Known], kind: type) -> Found:
