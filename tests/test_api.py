@@ -71,6 +71,21 @@ def test_a_run_has_the_truth_of_its_film(film: Path, run: Path) -> None:
     assert not torch.equal(vertices, opened.vertices(0))
 
 
+def test_keywords_that_were_removed_are_named_once_in_the_log_of_the_run(
+    film: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = api.track(film, output_folder=tmp_path, n_tex=100, w={"blur_iter": 2}, **OPTIONS)
+    for said in (caplog.text, (run / "log.txt").read_text(encoding="utf-8")):
+        assert said.count("n_tex=100 has no effect: ") == said.count("blur_iter=2 has no effect: ") == 1
+    caplog.clear()
+    api.open_capture(film, camera_convention_conversion="opencv->opengl")
+    api.load_head("builtin", tex_extra=False)
+    assert [line.partition(" has no")[0] for line in caplog.messages] == [
+        "camera_convention_conversion='opencv->opengl'",
+        "tex_extra=False",
+    ]
+
+
 def test_a_rendering_covers_the_head_of_the_picture(run: Path) -> None:
     opened = api.open_run(run)
     made, picture = opened.render(0), opened.picture(0)
