@@ -10,6 +10,7 @@ import pytest
 from vhap.config.data import DataConfig
 from vhap.config.export import ExportConfig
 from vhap.config.keywords import from_keywords, from_keywords_with_lines
+from vhap.config.legacy import REMOVED
 from vhap.config.track import (
     LossWeightConfig,
     ModelConfig,
@@ -60,6 +61,21 @@ def test_removed_options_are_named_once_and_change_nothing(caplog: pytest.LogCap
     ]  # fmt: skip
     config, lines = from_keywords_with_lines(MonocularTrackConfig, {**PLACE, "tex_extra": False, "photo": 5})
     assert (config.w.photo, len(lines), len(caplog.messages)) == (5.0, 1, 6)
+
+
+def test_a_group_that_was_removed_whole_is_taken_with_and_without_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(REMOVED, "gone.rate", "nothing needs it")
+    monkeypatch.setitem(REMOVED, "gone.head", "nothing needs it")
+    usual = from_keywords(MonocularTrackConfig, PLACE)
+    for given in ({"rate": 1}, {"gone": {"rate": 1}}, {"gone": {"head": 2}}):
+        config, lines = from_keywords_with_lines(MonocularTrackConfig, {**PLACE, **given})
+        assert config == usual
+        (line,) = lines
+        assert line.endswith("has no effect: nothing needs it")
+    # A name that an option of today has is that option.
+    assert from_keywords(MonocularTrackConfig, {**PLACE, "head": "ict"}).model.head == "ict"
+    with pytest.raises(InputError, match="found 'gone'"):
+        from_keywords(MonocularTrackConfig, {**PLACE, "gone": {"rate": 1, "other": 2}})
 
 
 def test_an_option_of_another_kind_of_capture_counts_where_it_is_one() -> None:

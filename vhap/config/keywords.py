@@ -45,7 +45,9 @@ def from_keywords_with_lines(kind: type[C], options: Mapping[str, Any]) -> tuple
 def _prefixes(kind: type) -> list[str]:
     """Of dotted names of a tracking run's options: those that keywords of `kind` stand for."""
     if issubclass(kind, TrackConfig):
-        return ["", *(f"{field.name}." for field in dataclasses.fields(kind))]
+        # Groups of today, and those that have gone as a whole.
+        groups = {field.name for field in dataclasses.fields(kind)} | {name.partition(".")[0] for name in REMOVED}
+        return ["", *(f"{group}." for group in sorted(groups))]
     return ["model."] if issubclass(kind, ModelConfig) else ["data."] if issubclass(kind, RecordingConfig) else []
 
 
