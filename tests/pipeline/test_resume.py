@@ -158,6 +158,7 @@ def test_killed_run_ends_with_the_bits_of_an_uninterrupted_one(capture, finished
         kill_after(command(capture, tmp_path), tmp_path, random.randint(1, 3))
     assert started(command(capture, tmp_path)).wait(300) == 0
     (run,) = run_folders(tmp_path)
+    print((run / "log.txt").read_text())
     assert_same_bits(results(run), results(sorted(run_folders(finished))[0]))
     assert not list(tmp_path.rglob(".tmp*"))
 

@@ -33,7 +33,8 @@ from vhap.fit.photometric.system import Vector
 from vhap.util.log import get_logger
 
 FIRST_DAMPING, LEAST_DAMPING, RAISED, LOWERED, TRIES = 1e-3, 1e-6, 10.0, 0.1, 5
-CONVERGED_GAIN, FEWEST_ROUNDS = 1e-3, 2
+CONVERGED_GAIN, FEWEST_ROUNDS, CHOICES = 1e-3, 2, 2
+"""Points are chosen at most twice: a third choice changes the cost by more than the rounds after it gain."""
 
 Tell = Callable[[int, Tensor], None]
 
@@ -52,19 +53,21 @@ def solve_jointly(
     """Moves the unknowns `names` of the frames rows (B,), ascending, and those that all frames share.
 
     known: points whose albedo other pictures have told; before: frames just before rows that stay. tell(round, cost)
-    hears of each round. Where nothing is gained any more, points are chosen and weighed again where the head is now
-    (not known ones), and a look that moves it by less than two rounds is the last. Returns params of all frames; those
+    hears of each round. Where nothing is gained any more, points are chosen and weighed once more where the head is now
+    (not known ones). Returns params of all frames; those
     that are not in rows keep their own unknowns. Where no picture shows the head params come back as they were.
     """
     done, damping = 0, FIRST_DAMPING
-    while done < rounds:
+    for _ in range(CHOICES if known is None else 1):
+        if done >= rounds:
+            break
         task = _open(problem, params, rows, known, before)
         if task is None:
             get_logger().warning("no picture shows enough of the head for %d frames; they stay as they are", len(rows))
             break
         params, moved, damping = _descend(task, params, names, range(done, rounds), min(damping, FIRST_DAMPING), tell)
         done += moved
-        if known is not None or moved < FEWEST_ROUNDS:
+        if moved < FEWEST_ROUNDS:
             break
     return params
 
