@@ -25,7 +25,7 @@ from vhap.fit.photometric.surface_points import (
     outline_columns,
     point_columns,
 )
-from vhap.fit.photometric.surface_slopes import picture_slopes
+from vhap.fit.photometric.surface_slopes import PosedHead, picture_slopes
 from vhap.fit.scene import Scene
 from vhap.geometry.cameras import Camera, camera_from_focal
 from vhap.geometry.meshes import vertex_normals
@@ -160,7 +160,7 @@ def test_columns_of_points_are_finite_differences(start, name):
         every = rendered(stage, there, points), waves(project(stage, there, points))
         return every[0][seen.index] * albedo - every[1][seen.index]
 
-    columns = point_columns(stage, params, shown, points, seen, albedo)
+    columns = point_columns(stage, PosedHead.of(stage.head, params), shown, points, seen, albedo)
     assert_slopes(params, name, columns, difference)
     at_rest = seen.shading * albedo - seen.value
     torch.testing.assert_close(at_rest, difference(params), atol=0.01, rtol=0)
@@ -176,7 +176,9 @@ def test_columns_of_points_are_those_of_the_given_camera(name):
     def difference(there: TrackParams) -> Tensor:
         return (rendered(stage, there, points) * 0.6 - waves(project(stage, there, points, 1)))[seen.index]
 
-    assert_slopes(params, name, point_columns(stage, params, shown, points, seen, albedo), difference)
+    assert_slopes(
+        params, name, point_columns(stage, PosedHead.of(stage.head, params), shown, points, seen, albedo), difference
+    )
     first = glance_of(stage, params, picture(), points)
     assert len(first.index) < len(seen.index)
 
@@ -190,7 +192,9 @@ def test_columns_of_outlines_are_finite_differences(name):
     def distance(there: TrackParams) -> Tensor:
         return from_disc(project(stage, there, outline))
 
-    assert_slopes(params, name, outline_columns(stage, params, shown, outline), distance, 1e-3)
+    assert_slopes(
+        params, name, outline_columns(stage, PosedHead.of(stage.head, params), shown, outline), distance, 1e-3
+    )
 
 
 def turned(yaw: float) -> TrackParams:

@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 from tracked_heads import in_double, moving_params, scene
 
 from vhap.fit.params import N_CAMERA, TrackParams, as_vectors, from_vectors
-from vhap.fit.photometric.surface_slopes import picture_slopes, shading_slopes, surface_columns
+from vhap.fit.photometric.surface_slopes import PosedHead, picture_slopes, shading_slopes, surface_columns
 from vhap.geometry.meshes import vertex_normals
 from vhap.head.model import pose
 from vhap.render.shading import shade
@@ -51,7 +51,9 @@ def test_columns_are_the_slopes_that_autograd_finds(normals):
 
     common, local = as_vectors(params)
     by_common, by_own = jacfwd(residuals, argnums=(0, 1))(common, local[0])
-    found = surface_columns(stage, params, corners, barycentrics, by_point, by_normal if normals else None)
+    found = surface_columns(
+        stage, PosedHead.of(stage.head, params), corners, barycentrics, by_point, by_normal if normals else None
+    )
     torch.testing.assert_close(found[0], by_common[:, N_CAMERA:], atol=1e-9, rtol=1e-6)
     torch.testing.assert_close(found[1], by_own, atol=1e-9, rtol=1e-6)
 

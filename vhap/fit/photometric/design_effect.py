@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vhap.fit.params import N_CAMERA
-from vhap.fit.photometric.equations import N_LIGHT, point_equations
+from vhap.fit.photometric.equations import N_LIGHT, point_equations, posed_at
 from vhap.fit.photometric.point_albedo import patches
 from vhap.fit.photometric.problem import State, Task
 
@@ -30,7 +30,9 @@ def design_effect(task: Task, now: State) -> float:
     score, through = (torch.zeros(len(place), n_shared, device=place.device) for _ in range(2))
     told, sure = torch.zeros(n_shared, device=place.device), now.albedo.held.clone()
     for (frame, camera), seen in now.glances.items():
-        by_shared, _, by_albedo, weight, residual = point_equations(task, now, frame, camera, seen)
+        by_shared, _, by_albedo, weight, residual = point_equations(
+            task, now, posed_at(task, now, frame), task.pictures[frame][camera], seen
+        )
         weighted = by_shared * weight[:, None]
         score.index_add_(0, seen.index, weighted * residual[:, None])
         through.index_add_(0, seen.index, weighted * by_albedo[:, None])

@@ -11,8 +11,9 @@ from vhap.fit.landmarks.solver import NormalEquations, empty_equations, hold, no
 from vhap.fit.params import as_vectors
 from vhap.fit.photometric.outlines import Outline
 from vhap.fit.photometric.point_albedo import difference_weight
-from vhap.fit.photometric.problem import State, Task, for_each_place, light_change, outline_distance
-from vhap.fit.photometric.surface_points import Glance, outline_columns, point_columns
+from vhap.fit.photometric.problem import PhotometricProblem, State, Task, for_each_place, light_change, outline_distance
+from vhap.fit.photometric.surface_points import Glance, GreyPicture, outline_columns, point_columns
+from vhap.fit.photometric.surface_slopes import PosedHead
 from vhap.fit.photometric.system import System
 
 N_LIGHT = 9
@@ -30,9 +31,10 @@ def equations_of(task: Task, now: State, names: Sequence[str]) -> System:
 
     @torch.no_grad()
     def columns(place: tuple[int, int]) -> list[tuple[Tensor, ...]]:
-        seen = now.glances[place]
-        outline = [] if seen.outline is None else [_outline_columns(task, now, *place, seen.outline)]
-        return [point_equations(task, now, *place, seen), *outline]
+        seen, posed = now.glances[place], posed_at(task, now, place[0])
+        picture = task.pictures[place[0]][place[1]]
+        outline = [] if seen.outline is None else [_outline_columns(task.problem, posed, picture, seen.outline)]
+        return [point_equations(task, now, posed, picture, seen), *outline]
 
     places = list(now.glances)
     for (frame, camera), (told, *outline) in zip(places, for_each_place(columns, places, local.device)):
@@ -50,10 +52,16 @@ def equations_of(task: Task, now: State, names: Sequence[str]) -> System:
     return System(held, task.motion(now.params).only(own), by_shared * scale * shared.float(), by_frame)
 
 
-def _outline_columns(task: Task, now: State, frame: int, camera: int, outline: Outline) -> tuple[Tensor, ...]:
+def posed_at(task: Task, now: State, frame: int) -> PosedHead:
+    """The head of one of the frames."""
+    return PosedHead.of(task.problem.scene.head, now.params.rows(task.rows[frame : frame + 1]))
+
+
+def _outline_columns(
+    problem: PhotometricProblem, posed: PosedHead, picture: GreyPicture, outline: Outline
+) -> tuple[Tensor, ...]:
     """Derivatives of an outline's distances by shared and own unknowns, weights and distances."""
-    problem, one = task.problem, now.params.rows(task.rows[frame : frame + 1])
-    by_shared, by_own = outline_columns(problem.scene, one, task.pictures[frame][camera], outline)
+    by_shared, by_own = outline_columns(problem.scene, posed, picture, outline)
     by_shared, by_own = by_shared / problem.outline_spread_px, by_own / problem.outline_spread_px
     residual = outline_distance(problem, outline)
     weight = problem.outline_share * outline.share * problem.outlines.weight(residual)
@@ -75,12 +83,11 @@ def _add_rows(
     return shared, own
 
 
-def point_equations(task: Task, now: State, frame: int, camera: int, seen: Glance) -> tuple[Tensor, ...]:
+def point_equations(task: Task, now: State, posed: PosedHead, picture: GreyPicture, seen: Glance) -> tuple[Tensor, ...]:
     """One picture's: derivatives of its n differences by shared (n, N_CAMERA + S + 9) and own unknowns (n, 18 + E) and
     by albedo (n,), weights and differences (n,)."""
-    one, colour = now.params.rows(task.rows[frame : frame + 1]), task.problem.prior.colour
-    albedo, picture = now.albedo.value[seen.index], task.pictures[frame][camera]
-    by_shared, by_own = point_columns(task.problem.scene, one, picture, task.points, seen, albedo)
+    colour, albedo = task.problem.prior.colour, now.albedo.value[seen.index]
+    by_shared, by_own = point_columns(task.problem.scene, posed, picture, task.points, seen, albedo)
     residual, weight = difference_weight(seen, now.albedo.value, task.problem.prior)
     return by_shared / colour, by_own / colour, seen.shading / colour, weight, residual
 

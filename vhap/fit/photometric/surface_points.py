@@ -15,7 +15,7 @@ from torch import Tensor
 from vhap.data.sample import FrameBatch
 from vhap.fit.params import TrackParams
 from vhap.fit.photometric.outlines import MatteBorder, Outline, find_outline, matte_border
-from vhap.fit.photometric.surface_slopes import picture_slopes, shading_slopes, surface_columns
+from vhap.fit.photometric.surface_slopes import PosedHead, picture_slopes, shading_slopes, surface_columns
 from vhap.fit.photometric.visibility import BORDER_PX, visible_points
 from vhap.fit.scene import Scene
 from vhap.geometry.cameras import Camera
@@ -238,29 +238,29 @@ def select(points: SurfacePoints, index: Tensor) -> SurfacePoints:
 
 
 def point_columns(
-    scene: Scene, params: TrackParams, picture: GreyPicture, points: SurfacePoints, seen: Glance, albedo: Tensor
+    scene: Scene, posed: PosedHead, picture: GreyPicture, points: SurfacePoints, seen: Glance, albedo: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Derivatives of the differences, render minus picture, at the n points that a picture shows.
 
     albedo (n,): of these points. By what all frames share (n, N_CAMERA + S + 9: logarithms of CAMERA, shape, a change
     of the light that is the same in all colours) and by the frame's own unknowns (n, P).
     """
-    camera, points = camera_of(scene, params, picture), select(points, seen.index)
+    camera, points = camera_of(scene, posed.params, picture), select(points, seen.index)
     by_place = -torch.einsum("nk,nkc->nc", seen.slope, camera.projection_slopes(seen.surface[None])[0])
-    by_normal = shading_slopes(seen.normals, albedo[:, None] * albedo.new_tensor(GREY), params.lights)
-    by_shape, by_own = surface_columns(scene, params, points.corners, points.barycentrics, by_place, by_normal)
+    by_normal = shading_slopes(seen.normals, albedo[:, None] * albedo.new_tensor(GREY), posed.params.lights)
+    by_shape, by_own = surface_columns(scene, posed, points.corners, points.barycentrics, by_place, by_normal)
     by_camera = -_by_camera(camera, seen.surface, seen.slope)
     by_light = sh_basis(F.normalize(seen.normals, dim=-1)) * albedo[:, None]
     return torch.cat([by_camera, by_shape, by_light], 1), by_own
 
 
-def outline_columns(scene: Scene, params: TrackParams, picture: GreyPicture, outline: Outline) -> tuple[Tensor, Tensor]:
+def outline_columns(scene: Scene, posed: PosedHead, picture: GreyPicture, outline: Outline) -> tuple[Tensor, Tensor]:
     """Derivatives of the distances (n,) of an outline, as `point_columns` gives them without the light:
     (n, N_CAMERA + S) and (n, P)."""
-    camera = camera_of(scene, params, picture)
-    surface = surface_at(outline, pose(scene.head, params.head())[0])
+    camera = camera_of(scene, posed.params, picture)
+    surface = surface_at(outline, posed.vertices)
     by_place = torch.einsum("nk,nkc->nc", outline.slope, camera.projection_slopes(surface[None])[0])
-    by_shape, by_own = surface_columns(scene, params, outline.corners, outline.barycentrics, by_place)
+    by_shape, by_own = surface_columns(scene, posed, outline.corners, outline.barycentrics, by_place)
     return torch.cat([_by_camera(camera, surface, outline.slope), by_shape], 1), by_own
 
 

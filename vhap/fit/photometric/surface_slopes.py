@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag, normalize
@@ -23,9 +25,35 @@ def shading_slopes(smooth: Tensor, albedo: Tensor, lights: Tensor) -> Tensor:
         return torch.autograd.grad((shaded * albedo).sum(), leaf)[0]
 
 
+@dataclass(frozen=True)
+class PosedHead:
+    """The head of one frame with what all derivatives of its surface are made of.
+
+    params: the row of the frame; vertices (V, 3); by_motion (3 V, 18): of vertices, by what moves joints and head;
+    turned (V, 3, 3): what skinning turns displacements by; joint_shifts (S, 3 J).
+    """
+
+    params: TrackParams
+    vertices: Tensor
+    by_motion: Tensor
+    turned: Tensor
+    joint_shifts: Tensor
+
+    @classmethod
+    def of(cls, head: HeadModel, params: TrackParams) -> PosedHead:
+        single = _single(params)
+        return cls(
+            params=params,
+            vertices=pose(head, single),
+            by_motion=motion_slopes(head, single).flatten(0, 1),
+            turned=blended_rotations(head, single),
+            joint_shifts=joint_shifts(head, single).flatten(1),
+        )
+
+
 def surface_columns(
     scene: Scene,
-    params: TrackParams,
+    posed: PosedHead,
     corners: Tensor,
     barycentrics: Tensor,
     by_point: Tensor,
@@ -36,15 +64,13 @@ def surface_columns(
     corners, barycentrics (N, 3): of surface points. by_point, by_normal (N, 3): derivatives by such a point, and by its
     normal, interpolated between the vertices' unit normals; None where residuals do not depend on it.
     """
-    single = _single(params)
     if by_normal is None:
         counts = torch.ones_like(corners.flatten())
         vertex, slope = corners.flatten(), (barycentrics[..., None] * by_point[:, None]).flatten(0, 1)
     else:
-        vertices = pose(scene.head, single)
-        counts, vertex, slope = _vertex_slopes(scene.fans, vertices, corners, barycentrics, by_point, by_normal)
+        counts, vertex, slope = _vertex_slopes(scene.fans, posed.vertices, corners, barycentrics, by_point, by_normal)
     rows = torch.cat([counts.new_zeros(1), counts.view(-1, 3).sum(1).cumsum(0)])
-    return _by_unknowns(scene.head, single, rows, vertex, slope)
+    return _by_unknowns(scene.head, posed, rows, vertex, slope)
 
 
 def _vertex_slopes(
@@ -71,7 +97,7 @@ def _vertex_slopes(
 
 
 def _by_unknowns(
-    head: HeadModel, params: HeadParams, rows: Tensor, vertex: Tensor, slope: Tensor
+    head: HeadModel, posed: PosedHead, rows: Tensor, vertex: Tensor, slope: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Residuals' derivatives slope (K, 3) by single vertices (K,), those of residual n at rows[n]:rows[n + 1], as
     derivatives by shape (N, S) and by the frame's own unknowns (N, 18 + E)."""
@@ -81,12 +107,12 @@ def _by_unknowns(
         starts, weights = 3 * rows[:-1], values.flatten()
         return embedding_bag(coordinate, moves, starts, mode="sum", per_sample_weights=weights)
 
-    by_motion = through(slope, motion_slopes(head, params).flatten(0, 1))
-    canonical = (slope[:, :, None] * blended_rotations(head, params)[vertex]).sum(1)
+    by_motion = through(slope, posed.by_motion)
+    canonical = (slope[:, :, None] * posed.turned[vertex]).sum(1)
     by_expr = through(canonical, head.expr_basis.flatten(0, 1))
     unit = torch.eye(3, dtype=slope.dtype, device=slope.device)
     hung = torch.einsum("vj,ac->vajc", head.weights, unit).reshape(3 * head.n_vertices, -1)
-    by_joints = through(slope, hung) @ joint_shifts(head, params).flatten(1).T
+    by_joints = through(slope, hung) @ posed.joint_shifts.T
     by_shape = through(canonical, head.shape_basis.flatten(0, 1)) + by_joints
     return by_shape, torch.cat([by_motion, by_expr], 1)
 

@@ -17,7 +17,7 @@ from vhap.fit.landmarks.block_band import BlockBand
 from vhap.fit.landmarks.motion import Motion
 from vhap.fit.landmarks.solver import NormalEquations
 
-TOLERANCE, MOST_ITERATIONS = 0.03, 80
+TOLERANCE, MOST_ITERATIONS = 0.003, 200
 """A step of which this share of the first residual is left (in the preconditioner's norm) is near enough: a Newton step
 is one of several."""
 
