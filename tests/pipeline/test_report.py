@@ -22,6 +22,7 @@ from vhap.config.track import ExperimentConfig, LogConfig, ModelConfig, TrackCon
 from vhap.data.monocular import MonocularCapture
 from vhap.data.results import load_result, save_result
 from vhap.evaluate.frame_panels import frame_panels
+from vhap.evaluate.frame_pass import rendered_frame
 from vhap.evaluate.report_charts import euler_degrees, loss_charts, most_varied, parameter_charts
 from vhap.fit.history import LossHistory
 from vhap.pipeline import report
@@ -169,7 +170,7 @@ def test_options_out_of_range_and_missing_runs_are_refused_in_one_line(folder, t
 
 def test_panels_show_the_head_where_it_is(folder):
     scene = open_run(folder)
-    panels = frame_panels(scene, 0)
+    panels = frame_panels(rendered_frame(scene, 0))
     assert list(panels) == PANELS
     assert all(panel.shape == (SIZE, SIZE, 3) and panel.dtype == np.uint8 for panel in panels.values())
     mask = scene.render(0)[0].raster.mask[0].numpy()
