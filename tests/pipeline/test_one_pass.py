@@ -33,6 +33,7 @@ class Counts:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.decoded: Counter[tuple[int, int]] = Counter()
+        self.before: Counter[tuple[int, int]] = Counter()
         self.rendered = 0
         self.captures: list[MonocularCapture] = []
         read, render, page = MonocularCapture._read_frame, RunScene.render_vertices, report.run
@@ -132,6 +133,7 @@ def test_a_pass_gives_rows_in_order_and_only_those_that_are_wanted(tracked):
 
 def test_a_picture_that_cannot_be_read_ends_the_pass_with_its_name(tracked, capture):
     scene, order = open_run(tracked[0]), Order()
+    assert isinstance(scene.capture, MonocularCapture)
     path = scene.capture.image_paths[4]
     kept = path.read_bytes()
     try:
