@@ -15,9 +15,11 @@ from vhap.evaluate.grid import image_grid, label
 from vhap.evaluate.jpeg import shrink
 from vhap.evaluate.overlay import blend, cut_out, draw_landmarks, error_map
 from vhap.evaluate.run_scene import RunScene
-from vhap.render.scene import Rendering, compose
+from vhap.render.scene import Rendering
 
 PANELS = ("input", "landmarks", "overlay", "render", "normals", "albedo", "shading", "error")
+RENDERED = "whole render"
+"""The head over its picture, of which panels are made."""
 
 
 @torch.no_grad()
@@ -37,14 +39,15 @@ def _panel(frame: RenderedFrame, name: str) -> np.ndarray:
 
 
 DRAWN: Mapping[str, Callable[[RenderedFrame], np.ndarray]] = {
+    RENDERED: lambda frame: _as_bytes(frame.rendering.picture[0]),
     "input": lambda frame: _as_bytes(frame.picture.rgb[0]),
     "landmarks": lambda frame: draw_landmarks(_panel(frame, "input"), *_landmarks(frame)),
-    "overlay": lambda frame: blend(_panel(frame, "input"), _render(frame), _mask(frame)),
-    "render": lambda frame: cut_out(_render(frame), _mask(frame)),
+    "overlay": lambda frame: blend(_panel(frame, "input"), _panel(frame, RENDERED), _mask(frame)),
+    "render": lambda frame: cut_out(_panel(frame, RENDERED), _mask(frame)),
     "normals": lambda frame: _over_white(frame.rendering, (_camera_normals(frame) + 1) / 2),
     "albedo": lambda frame: _over_white(frame.rendering, frame.rendering.albedo),
     "shading": lambda frame: _over_white(frame.rendering, frame.rendering.shading / 2),
-    "error": lambda frame: error_map(_panel(frame, "input"), _render(frame), _mask(frame)),
+    "error": lambda frame: error_map(_panel(frame, "input"), _panel(frame, RENDERED), _mask(frame)),
 }
 
 
@@ -107,10 +110,6 @@ def shown_panels(
     }
 
 
-def _render(frame: RenderedFrame) -> np.ndarray:
-    return _as_bytes(frame.rendering.picture[0])
-
-
 def _mask(frame: RenderedFrame) -> np.ndarray:
     return frame.rendering.raster.mask[0].cpu().numpy()
 
@@ -128,9 +127,11 @@ def _camera_normals(frame: RenderedFrame) -> Tensor:
 
 
 def _over_white(rendering: Rendering, colours: Tensor) -> np.ndarray:
-    white = torch.ones(*rendering.raster.face_id.shape, 3, device=colours.device)
-    return _as_bytes(compose(colours, rendering.raster, white)[0])
+    """colours (N, 3) of the covered pixels."""
+    drawn = np.full((*rendering.raster.face_id.shape[1:], 3), 255, np.uint8)
+    drawn.reshape(-1, 3)[rendering.raster.pixels.cpu().numpy()] = _as_bytes(colours)
+    return drawn
 
 
-def _as_bytes(picture: Tensor) -> np.ndarray:
-    return (picture.clamp(0, 1) * 255).round().byte().cpu().numpy()
+def _as_bytes(colours: Tensor) -> np.ndarray:
+    return colours.clamp(0, 1).mul_(255).round_().byte().cpu().numpy()

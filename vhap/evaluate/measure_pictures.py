@@ -67,13 +67,14 @@ class PictureMeasurer:
     def __init__(self, scene: RunScene) -> None:
         self.scene = scene
         self.in_face = faces_of_region(scene.model, "face")
+        self.above_neck = _vertices_above_neck(scene)
         self.frames: list[FrameMeasures] = []
         self._row: list[PictureMeasures] = []
         self._finite = True
 
     def add(self, frame: RenderedFrame) -> None:
         self._finite = bool(torch.isfinite(frame.vertices).all())
-        self._row.append(measure_picture(frame, self.in_face) if self._finite else lost_picture(frame))
+        self._row.append(measure_picture(frame, self.in_face, self.above_neck) if self._finite else lost_picture(frame))
 
     def end_row(self, row: int) -> None:
         self.frames.append(FrameMeasures(tuple(self._row), self._finite))
@@ -85,17 +86,16 @@ def lost_picture(frame: RenderedFrame) -> PictureMeasures:
     return PictureMeasures(_shows_face(frame))
 
 
-def measure_picture(frame: RenderedFrame, in_face: Tensor) -> PictureMeasures:
-    """in_face: (F,) bool, the faces of the region `face`."""
-    rendering, target, detected = frame.rendering, frame.picture, _shows_face(frame)
-    mask = rendering.raster.mask
-    head, face = SquaredErrorSum(), SquaredErrorSum()
-    head.add(rendering.picture, target.rgb, mask)
-    face.add(rendering.picture, target.rgb, facing_mask(frame, in_face))
+def measure_picture(frame: RenderedFrame, in_face: Tensor, above_neck: Tensor) -> PictureMeasures:
+    """in_face: (F,) bool, the faces of the region `face`; above_neck (V,) bool."""
+    target, detected = frame.picture, _shows_face(frame)
+    squares = squared_differences(frame)
     nme = picture_landmark_error(frame) if detected else math.nan
     both, either = 0, 0
     if target.alpha is not None:
-        both, either = silhouette_overlap(mask[0], target.alpha[0] > MATTE_THRESHOLD, silhouette_window(frame))
+        window, matte = silhouette_window(frame, above_neck), target.alpha[0] > MATTE_THRESHOLD
+        both, either = silhouette_overlap(frame.rendering.raster.mask[0], matte, window)
+    head, face = SquaredErrorSum.of(squares), SquaredErrorSum.of(squares[facing_camera(frame, in_face)])
     return PictureMeasures(detected, head, face, nme, both, either)
 
 
@@ -127,16 +127,21 @@ def summed(errors: Sequence[SquaredErrorSum]) -> SquaredErrorSum:
     return SquaredErrorSum(sum(error.total for error in errors), sum(error.count for error in errors))
 
 
-def facing_mask(frame: RenderedFrame, in_face: Tensor) -> Tensor:
-    """(1, H, W) bool: rendered pixels of the wanted faces (F,) bool whose normal is turned to the camera."""
+def squared_differences(frame: RenderedFrame) -> Tensor:
+    """(N, 3) float64 of the covered pixels."""
+    pixels = frame.rendering.raster.pixels
+    drawn, target = (values.reshape(-1, 3)[pixels].double() for values in (frame.rendering.picture, frame.picture.rgb))
+    return (drawn - target).square()
+
+
+def facing_camera(frame: RenderedFrame, in_face: Tensor) -> Tensor:
+    """(N,) bool: covered pixels of the wanted faces (F,) bool whose normal is turned to the camera."""
     scene, rendering = frame.scene, frame.rendering
     raster = rendering.raster
     places = scene.backend.interpolate(frame.vertices[None], scene.topology.faces, raster)
     towards = normalize(frame.camera.centre() - places, dim=-1)
     facing = (rendering.normals * towards).sum(-1) >= FACING_COSINE
-    mask = torch.zeros_like(raster.mask)
-    mask.view(-1)[raster.pixels] = facing & in_face[raster.face_id.view(-1)[raster.pixels].long()]
-    return mask
+    return facing & in_face[raster.face_id.view(-1)[raster.pixels].long()]
 
 
 def picture_landmark_error(frame: RenderedFrame) -> float:
@@ -149,12 +154,12 @@ def picture_landmark_error(frame: RenderedFrame) -> float:
     return float(landmark_nme_percent(frame.landmarks_px, detected_px[ids], confidence[ids], width))
 
 
-def silhouette_window(frame: RenderedFrame) -> Tensor:
-    """(H, W) bool, see head_window; the head's up axis is that of its root and neck."""
+def silhouette_window(frame: RenderedFrame, above_neck: Tensor) -> Tensor:
+    """(H, W) bool, see head_window; the head's up axis is that of its root and neck. above_neck (V,) bool."""
     scene, vertices = frame.scene, frame.vertices
     height, width = scene.capture.size
     points_px, _ = frame.camera.project(vertices)
-    face, above_neck = scene.model.regions["face"], _vertices_above_neck(scene)
+    face = scene.model.regions["face"]
     middle = vertices[face].mean(0)
     axes = _head_rotation(scene, frame.row)
     ends = torch.stack([middle, middle + 0.01 * axes[:, 1]])
