@@ -27,7 +27,6 @@ from vhap.fit.events import Callback
 from vhap.fit.loop import Tracker
 from vhap.fit.params import TrackParams, to_result
 from vhap.fit.stages import Stage, build_stages
-from vhap.fit.texture import resize_texture
 from vhap.head.model import HeadModel
 from vhap.pipeline import evaluate_tracking
 from vhap.pipeline.heads import resolved
@@ -165,7 +164,7 @@ def _track_anew(config: TrackConfig, film: Path, prepare: Callable[[Tracker], No
     result = result_of(config, head, capture, tracker.params)
     if any(stage.photometric for stage in stages):
         albedo = tracker.scene.albedo(tracker.params.residual_texture)
-        result = result_of(config, head, capture, tracker.params, resize_texture(albedo, config.model.tex_resolution))
+        result = result_of(config, head, capture, tracker.params, albedo)
     save_result(config.exp.output_folder / RESULT, result)
     return {"seconds": seconds, "stages": measured.errors}
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from vhap.evaluate.measure_eyes_and_mouth import MEASURES, measure_eyes_and_mouth
+from vhap.evaluate.measure_eyes_and_mouth import MEASURES, EyesAndMouth
 from vhap.head.load import load_head
 from vhap.head.model import HeadModel, pose, zero_params
 from vhap.head.teeth import add_teeth
@@ -13,6 +13,13 @@ from vhap.head.teeth import add_teeth
 @pytest.fixture(scope="module")
 def head() -> HeadModel:
     return add_teeth(load_head("builtin"))
+
+
+def measure_eyes_and_mouth(head: HeadModel, pairs: list[tuple[torch.Tensor, torch.Tensor]]) -> dict[str, float]:
+    measured = EyesAndMouth(head)
+    for vertices, exact in pairs:
+        measured.add(vertices, exact)
+    return measured.means()
 
 
 def with_teeth_ahead(head: HeadModel, vertices: torch.Tensor, ahead_m: float) -> torch.Tensor:

@@ -62,6 +62,21 @@ def test_psnr_is_of_all_counted_values_together():
     assert math.isnan(metrics.SquaredErrorSum().psnr_db())
 
 
+def test_the_sum_of_squares_is_the_same_on_any_number_of_threads():
+    # A seed for which torch differs by the number of threads.
+    picture, target = torch.rand(2, 1, 301, 300, 3, generator=torch.Generator().manual_seed(2))
+    before, sums = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3, 5):
+            torch.set_num_threads(threads)
+            sums.append(metrics.squared_error(picture, target, torch.ones(1, 301, 300, dtype=torch.bool))[0])
+    finally:
+        torch.set_num_threads(before)
+    assert len(set(sums)) == 1
+    squares = (picture.double() - target.double()).square()
+    assert metrics.SquaredErrorSum.of(squares).total == sums[0]
+
+
 def test_jitter_is_zero_for_linear_motion_and_known_for_a_parabola():
     start, velocity = random_points(3, 50), random_points(4, 50)
     time = torch.arange(6, dtype=torch.float64)[:, None, None]

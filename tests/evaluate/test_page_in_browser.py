@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from vhap.evaluate.chart import Chart
+from vhap.evaluate.jpeg import encode_jpeg
 from vhap.evaluate.page import PageFrame, Report, render_page
-from vhap.evaluate.pictures import encode_jpeg
 
 NUMBERS = (0, 4, 9)
 STATE = """

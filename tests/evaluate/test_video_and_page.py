@@ -13,8 +13,8 @@ import pytest
 
 from vhap.evaluate import page
 from vhap.evaluate.chart import Chart
+from vhap.evaluate.jpeg import encode_jpeg
 from vhap.evaluate.page import PageFrame, Report, render_page
-from vhap.evaluate.pictures import encode_jpeg
 from vhap.evaluate.video import write_video
 from vhap.util.choice import even_choice, worst
 from vhap.util.errors import InputError

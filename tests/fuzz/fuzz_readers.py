@@ -45,6 +45,7 @@ from vhap.data.video import count_frames, frame_times, probe_video, read_alpha_f
 from vhap.detect import embedding
 from vhap.detect.landmark_pass import LandmarkPass
 from vhap.detect.person import parse_person
+from vhap.evaluate import report_charts
 from vhap.evaluate.measure_cameras import camera_table, worst_line
 from vhap.evaluate.page import Report, render_page
 from vhap.evaluate.run_scene import result_head_params
@@ -59,8 +60,9 @@ from vhap.head.flame import load_flame
 from vhap.head.flame_pickle import numbers_of, read_object_array, read_pickle
 from vhap.head.landmark_files import read_ibug, read_mediapipe
 from vhap.head.model import HeadModel
-from vhap.pipeline import evaluate_tracking, report, report_charts
+from vhap.pipeline import evaluate_tracking, report
 from vhap.pipeline.make_synthetic_capture import claim_folder
+from vhap.pipeline.page_frames import SliderPanels
 from vhap.util.errors import InputError
 
 
@@ -178,17 +180,17 @@ class NotUsedError(Exception):
 
 def use_evaluation(path: Path) -> None:
     """As the page and the command do, but for pictures. A file that is of no use is made anew there, here it is not."""
-    with patch.object(evaluate_tracking, "run", side_effect=NotUsedError):
-        try:
-            values = evaluate_tracking.read_or_evaluate(path.parent, 0, NAMES)
-        except NotUsedError:
-            return
+    values = evaluate_tracking.known_evaluation(path.parent, 0, NAMES)
+    if values is None:
+        return
     per_frame = values[evaluate_tracking.PER_FRAME]
     clip, cameras = evaluate_tracking.clip_values(values), values[evaluate_tracking.PER_CAMERA]
     json.dumps(clip)
     capture = SimpleNamespace(timestep_ids=NAMES)
     scene = cast(Any, SimpleNamespace(n_rows=FRAMES, capture=capture))
-    report.chosen_frames(per_frame, 2)
+    slider = SliderPanels(FRAMES, FRAMES - 1, partial(report.row_values, per_frame))
+    for row in range(FRAMES):
+        slider.names(row)
     notes, charts = report.notes(scene, values), report_charts.frame_charts(per_frame)
     render_page(Report("evaluation", metrics=clip, notes=notes, charts={"": charts}, tables={"": cameras}))
     camera_table(cameras)

@@ -29,6 +29,14 @@ def test_edges_of_a_closed_and_an_opened_surface() -> None:
     assert open_edges(FACES[:3]).tolist() == [[1, 2], [1, 3], [2, 3]]
 
 
+def test_edges_come_in_ascending_order_with_the_faces_type_and_any_number_of_vertices():
+    faces = torch.randint(0, 40, (200, 3), generator=torch.Generator().manual_seed(0), dtype=torch.int32) * 50_000_000
+    pairs = torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).sort(dim=1).values
+    edges, count = torch.unique(pairs, dim=0, return_counts=True)
+    torch.testing.assert_close(unique_edges(faces), edges, rtol=0, atol=0)
+    torch.testing.assert_close(open_edges(faces), edges[count == 1], rtol=0, atol=0)
+
+
 def test_barycentric_points_interpolate() -> None:
     points = barycentric_points(
         TETRAHEDRON[None], FACES, torch.tensor([3, 0]), torch.tensor([[1 / 3] * 3, [0.0, 1, 0]])

@@ -16,7 +16,7 @@ from vhap.evaluate.evaluation_file import read_evaluation
 from vhap.evaluate.run_scene import result_head_params
 from vhap.head.load import load_head
 from vhap.head.model import pose
-from vhap.pipeline.evaluate_tracking import clip_values, read_or_evaluate, run
+from vhap.pipeline.evaluate_tracking import clip_values, known_evaluation, run
 from vhap.pipeline.make_synthetic_capture import run as make_capture
 from vhap.util.errors import InputError
 from vhap.util.files import read_json
@@ -166,15 +166,16 @@ def test_values_of_frames_belong_to_the_values_of_the_clip(capture, true_result,
         assert min(psnr) < values[f"psnr_{region}_db"] < max(psnr)
 
 
-def test_an_evaluation_is_read_where_it_fits_and_made_where_not(capture, true_result, tmp_path):
+def test_an_evaluation_is_known_where_it_fits(capture, true_result, tmp_path):
     folder, names = newest_run(write_run(tmp_path, capture, true_result)), true_result.timestep_id.tolist()
-    made = read_or_evaluate(folder, 0, names)
     path = folder / "evaluation.json"
-    path.write_text(json.dumps({**made, "jitter_mm": -1}))
-    assert read_or_evaluate(folder, 0, names)["jitter_mm"] == -1
-    for outdated in ({**made, "epoch": 10}, clip_values(made)):
-        path.write_text(json.dumps(outdated))
-        assert read_or_evaluate(folder, 0, names) == made
+    assert known_evaluation(folder, 0, names) is None
+    made = evaluate(folder)
+    assert known_evaluation(folder, 0, names) == made
+    assert known_evaluation(folder, 10, names) is None
+    assert known_evaluation(folder, 0, names[1:]) is None
+    path.write_text(json.dumps(clip_values(made)))
+    assert known_evaluation(folder, 0, names) is None
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,11 @@ from vhap.config.track import ExperimentConfig, LogConfig, ModelConfig, TrackCon
 from vhap.data.monocular import MonocularCapture
 from vhap.data.results import load_result, save_result
 from vhap.evaluate.frame_panels import frame_panels
+from vhap.evaluate.frame_pass import rendered_frame
 from vhap.evaluate.report_charts import euler_degrees, loss_charts, most_varied, parameter_charts
+from vhap.fit.albedo import tex_extra_of
 from vhap.fit.history import LossHistory
+from vhap.head.load import load_head
 from vhap.pipeline import report
 from vhap.pipeline.evaluation_folder import write_evaluation_folder
 from vhap.pipeline.make_synthetic_capture import run as make_capture
@@ -169,7 +172,7 @@ def test_options_out_of_range_and_missing_runs_are_refused_in_one_line(folder, t
 
 def test_panels_show_the_head_where_it_is(folder):
     scene = open_run(folder)
-    panels = frame_panels(scene, 0)
+    panels = frame_panels(rendered_frame(scene, 0))
     assert list(panels) == PANELS
     assert all(panel.shape == (SIZE, SIZE, 3) and panel.dtype == np.uint8 for panel in panels.values())
     mask = scene.render(0)[0].raster.mask[0].numpy()
@@ -181,6 +184,26 @@ def test_panels_show_the_head_where_it_is(folder):
     left, right = (np.mean([row[columns[side]] for row, columns in zip(red, inside)]) for side in (1, -2))
     assert left < 100 < 155 < right
     assert panels["normals"][..., 2][mask].mean() > 160
+
+
+def test_textures_of_any_size_render_alike(folder):
+    """Results hold the texture at the size of its estimate; earlier ones held tex_extra enlarged."""
+    scene = open_run(folder)
+    base = load_head("builtin").base_texture[None]
+
+    def rendered(size: int | None) -> np.ndarray:
+        result = scene.result
+        if size is not None:
+            extra = tex_extra_of(scene.texture, base, size, residual=True)[0].permute(2, 0, 1).numpy()
+            result = replace(result, albedo=None, tex_extra=extra)
+        opened = scene_of(folder / RESULT, 0, scene.config, scene.model, scene.capture, result)
+        assert opened.texture.shape[1] == size or size is None
+        return opened.render(0)[0].picture.numpy()
+
+    side = scene.texture.shape[1]
+    as_it_is = rendered(None)
+    np.testing.assert_allclose(rendered(side), as_it_is, atol=1e-6)
+    assert np.abs(rendered(2 * side) - as_it_is).mean() < 1e-3
 
 
 @pytest.fixture(scope="module")

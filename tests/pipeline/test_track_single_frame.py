@@ -24,7 +24,7 @@ from vhap.pipeline.make_synthetic_capture import run as make_capture
 from vhap.util.errors import InputError
 from vhap.util.files import read_json, read_npz
 
-VIEWS, SIZE, STEPS = 12, 96, 20
+VIEWS, SIZE, STEPS, TEXTURE = 12, 96, 20, 512
 TRUTH = "ground_truth"
 
 
@@ -46,7 +46,7 @@ def options(avatar: Path, output: Path, **data) -> SingleFrameTrackConfig:
             root_folder=avatar.parent, sequence=avatar.name, landmark_source="face-alignment", **data
         ),
         exp=ExperimentConfig(output, report=False),
-        model=ModelConfig(head="builtin", tex_resolution=64, tex_painted=False),
+        model=ModelConfig(head="builtin", tex_resolution=TEXTURE, tex_painted=False),
         device="cpu",
     )
     plan = plain.pipeline
@@ -128,6 +128,7 @@ def test_the_mesh_stands_in_the_avatars_own_world(avatar, output):
 def test_parameters_pose_the_mesh_as_users_pose_it(avatar, output):
     arrays = read_npz(output / "tracked_flame_params_0.npz")
     assert "timestep_id" not in arrays
+    assert arrays["tex_extra"].shape == (3, TEXTURE, TEXTURE)
     assert {"rotation", "translation", "shape", "expr", "static_offset", "tex_extra", "lights", "scale"} <= set(arrays)
     names = ("expr", "rotation", "translation", "neck_pose", "jaw_pose", "eyes_pose", "static_offset")
     posed = {name: torch.from_numpy(arrays[name][0]).float() for name in names}

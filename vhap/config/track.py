@@ -39,7 +39,7 @@ class ModelConfig:
     remove_lip_inside: bool = False
     """Leave out the triangles inside the mouth; vertices stay as they are."""
     tex_resolution: Pixels = 2048
-    """Side of the written texture; it is optimised at the resolution that the pictures support."""
+    """Bound of the texture's side: it is estimated and written at the resolution that the pictures support."""
     use_static_offset: bool = True
     """A displacement of every vertex, the same in all frames: hair, ears, what the head model cannot show. Without it,
     `hair` counts as occluded."""

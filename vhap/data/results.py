@@ -30,8 +30,8 @@ class TrackResult:
     timestep_index (T,) index in the unfiltered recording; n_processed_frames (); image_size (2,) height, width;
     head_model: name and file hash; focal_length (1,) in units of max(height, width) where the camera was solved;
     albedo (3, A, A) in [0, 1], at the resolution at which it was estimated; tex_extra (3, R, R): what it adds to the
-    head's base texture, both resized to R, row 0 on top; lights (9, 3); static_offset (1, V, 3); dynamic_offset
-    (T, V, 3); scale (), (1, 1) in files.
+    head's base texture, both resized to R, which is A in a run's results, row 0 on top; lights (9, 3); static_offset
+    (1, V, 3); dynamic_offset (T, V, 3); scale (), (1, 1) in files.
 
     lost_reason (T, C): why the picture of a timestep by a camera shows nothing of the head, empty where it does;
     camera_id (C,): which cameras these are. Results of other tools and of version 1 have neither.

@@ -2,80 +2,136 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vhap.data.sample import FrameBatch
+from vhap.evaluate.frame_pass import RenderedFrame
 from vhap.evaluate.grid import image_grid, label
+from vhap.evaluate.jpeg import shrink
 from vhap.evaluate.overlay import blend, cut_out, draw_landmarks, error_map
-from vhap.evaluate.pictures import shrink
 from vhap.evaluate.run_scene import RunScene
-from vhap.render.scene import Rendering, compose
+from vhap.render.scene import Rendering
 
 PANELS = ("input", "landmarks", "overlay", "render", "normals", "albedo", "shading", "error")
+RENDERED = "whole render"
+"""The head over its picture, of which panels are made."""
 
 
 @torch.no_grad()
-def frame_panels(scene: RunScene, row: int, view: int = 0, names: Container[str] = PANELS) -> dict[str, np.ndarray]:
-    """Name -> (H, W, 3) uint8, of one camera, those of `names` in the order of PANELS.
+def frame_panels(frame: RenderedFrame, names: Collection[str] = PANELS) -> dict[str, np.ndarray]:
+    """Name -> (H, W, 3) uint8, those of `names` in the order of PANELS; each is drawn once a frame.
 
     Landmarks are drawn as detected and as fitted. Normals are in camera axes, x right, y up, z towards the viewer,
     [-1, 1] as [0, 255]; a shading of 1 is mid grey.
     """
-    rendering, frame = scene.render(row, view)
-    picture, render = _as_bytes(frame.rgb[0]), _as_bytes(rendering.picture[0])
-    mask = rendering.raster.mask[0].cpu().numpy()
-    drawn: dict[str, Callable[[], np.ndarray]] = {
-        "input": lambda: picture,
-        "landmarks": lambda: draw_landmarks(picture, *_landmarks(scene, row, view, frame)),
-        "overlay": lambda: blend(picture, render, mask),
-        "render": lambda: cut_out(render, mask),
-        "normals": lambda: _over_white(rendering, (_camera_normals(scene, view, rendering) + 1) / 2),
-        "albedo": lambda: _over_white(rendering, rendering.albedo),
-        "shading": lambda: _over_white(rendering, rendering.shading / 2),
-        "error": lambda: error_map(picture, render, mask),
-    }
-    return {name: drawn[name]() for name in PANELS if name in names}
+    return {name: _panel(frame, name) for name in PANELS if name in names}
+
+
+def _panel(frame: RenderedFrame, name: str) -> np.ndarray:
+    if name not in frame.panels:
+        frame.panels[name] = DRAWN[name](frame)
+    return frame.panels[name]
+
+
+DRAWN: Mapping[str, Callable[[RenderedFrame], np.ndarray]] = {
+    RENDERED: lambda frame: _as_bytes(frame.rendering.picture[0]),
+    "input": lambda frame: _as_bytes(frame.picture.rgb[0]),
+    "landmarks": lambda frame: draw_landmarks(_panel(frame, "input"), *_landmarks(frame)),
+    "overlay": lambda frame: blend(_panel(frame, "input"), _panel(frame, RENDERED), _mask(frame)),
+    "render": lambda frame: cut_out(_panel(frame, RENDERED), _mask(frame)),
+    "normals": lambda frame: _over_white(frame.rendering, (_camera_normals(frame) + 1) / 2),
+    "albedo": lambda frame: _over_white(frame.rendering, frame.rendering.albedo),
+    "shading": lambda frame: _over_white(frame.rendering, frame.rendering.shading / 2),
+    "error": lambda frame: error_map(_panel(frame, "input"), _panel(frame, RENDERED), _mask(frame)),
+}
+
+
+class PanelConsumer(Protocol):
+    """Wants panels of whole rows, cameras side by side."""
+
+    def names(self, row: int) -> Collection[str]:
+        """Of the panels that are wanted of a row; empty for none."""
+        ...
+
+    def add(self, row: int, panels: Mapping[str, np.ndarray]) -> None:
+        """The panels (H, W, 3) uint8 that were wanted, in the order of PANELS."""
+        ...
+
+
+@dataclass
+class PanelRows:
+    """Takes part in a pass and draws the panels that its consumers want, each once; shrunk to a longest side."""
+
+    scene: RunScene
+    consumers: Sequence[PanelConsumer]
+    longest_side: int | None = None
+    held: dict[int, RenderedFrame] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.views = self.scene.shown_views()
+
+    def add(self, frame: RenderedFrame) -> None:
+        # Which panels are wanted may depend on what the other views say of the row: at most three frames wait for it.
+        if frame.view in self.views:
+            self.held[frame.view] = frame
+
+    def end_row(self, row: int) -> None:
+        wanted = [set(consumer.names(row)) for consumer in self.consumers]
+        if names := set[str]().union(*wanted):
+            panels = shown_panels([self.held[view] for view in self.views], self.longest_side, names)
+            for consumer, own in zip(self.consumers, wanted):
+                if own:
+                    consumer.add(row, {name: panel for name, panel in panels.items() if name in own})
+        self.held.clear()
 
 
 def shown_panels(
-    scene: RunScene, row: int, longest_side: int | None = None, names: Container[str] = PANELS
+    frames: Sequence[RenderedFrame], longest_side: int | None = None, names: Collection[str] = PANELS
 ) -> dict[str, np.ndarray]:
-    """As `frame_panels`, of several cameras side by side with their names; each shrunk to a longest side."""
-    views = scene.shown_views()
-    by_view = [frame_panels(scene, row, view, names) for view in views]
+    """As `frame_panels`, of one row's frames side by side, with the cameras' names where the run has several; each
+    shrunk to a longest side."""
+    by_view = [frame_panels(frame, names) for frame in frames]
     if longest_side is not None:
         by_view = [{name: shrink(panel, longest_side) for name, panel in panels.items()} for panels in by_view]
+    scene = frames[0].scene
     if scene.n_views == 1:
         return by_view[0]
-    cameras = [scene.capture.camera_ids[view] for view in views]
+    cameras = [scene.capture.camera_ids[frame.view] for frame in frames]
     return {
         panel: image_grid(
-            [label(panels[panel], name, below=True) for name, panels in zip(cameras, by_view)], len(views)
+            [label(panels[panel], name, below=True) for name, panels in zip(cameras, by_view)], len(frames)
         )
         for panel in by_view[0]
     }
 
 
-def _landmarks(scene: RunScene, row: int, view: int, frame: FrameBatch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _mask(frame: RenderedFrame) -> np.ndarray:
+    return frame.rendering.raster.mask[0].cpu().numpy()
+
+
+def _landmarks(frame: RenderedFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Detected and fitted points (L, 2) px, and confidence (L,)."""
+    scene, picture = frame.scene, frame.picture
     ids = scene.model.landmarks[scene.capture.landmark_set].detector_ids
-    fitted = scene.landmarks_px(row, view).reshape(-1, 2)
-    detected, confidence = frame.landmarks_px[0, ids], frame.confidence[0, ids]
-    return detected.cpu().numpy(), fitted.cpu().numpy(), confidence.cpu().numpy()
+    detected, confidence = picture.landmarks_px[0, ids], picture.confidence[0, ids]
+    return detected.cpu().numpy(), frame.landmarks_px.reshape(-1, 2).cpu().numpy(), confidence.cpu().numpy()
 
 
-def _camera_normals(scene: RunScene, view: int, rendering: Rendering) -> Tensor:
-    return rendering.normals @ scene.camera(view).T_camera_world[:3, :3].T
+def _camera_normals(frame: RenderedFrame) -> Tensor:
+    return frame.rendering.normals @ frame.camera.T_camera_world[:3, :3].T
 
 
 def _over_white(rendering: Rendering, colours: Tensor) -> np.ndarray:
-    white = torch.ones(*rendering.raster.face_id.shape, 3, device=colours.device)
-    return _as_bytes(compose(colours, rendering.raster, white)[0])
+    """colours (N, 3) of the covered pixels."""
+    drawn = np.full((*rendering.raster.face_id.shape[1:], 3), 255, np.uint8)
+    drawn.reshape(-1, 3)[rendering.raster.pixels.cpu().numpy()] = _as_bytes(colours)
+    return drawn
 
 
-def _as_bytes(picture: Tensor) -> np.ndarray:
-    return (picture.clamp(0, 1) * 255).round().byte().cpu().numpy()
+def _as_bytes(colours: Tensor) -> np.ndarray:
+    return colours.clamp(0, 1).mul_(255).round_().byte().cpu().numpy()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -30,26 +29,35 @@ MEASURES = (
 """In the order in which they are written."""
 
 
-def measure_eyes_and_mouth(model: HeadModel, pairs: Iterable[tuple[Tensor, Tensor]]) -> dict[str, float]:
-    """pairs: tracked and true vertices (V, 3) of each frame, in head space. Means over frames (and both eyes).
+class EyesAndMouth:
+    """Errors of frames that come one after the other.
 
     lid_gap_error, mouth_gap_error: absolute difference in eye widths. closed_lid_gap: tracked gap where the true one
     is below 0.05. gaze_error_deg_mean: angle between the optical axes. teeth_outside_mm and, of the truth,
-    teeth_outside_mm_truth. NaN where the head lacks the points or parts, or no eye closes.
+    teeth_outside_mm_truth.
     """
-    found: dict[str, list[Tensor]] = {}
-    teeth = _Teeth(model) if {"teeth", "face", "lips"} <= model.regions.keys() else None
-    for vertices, exact in pairs:
+
+    def __init__(self, model: HeadModel) -> None:
+        self.model = model
+        self.teeth = _Teeth(model) if {"teeth", "face", "lips"} <= model.regions.keys() else None
+        self.found: dict[str, list[Tensor]] = {}
+
+    def add(self, vertices: Tensor, exact: Tensor) -> None:
+        """Tracked and true vertices (V, 3) of a frame, in head space."""
+        model = self.model
         values = _gap_errors(model, vertices, exact) if "ibug" in model.landmarks else {}
         if set(EYEBALLS) <= model.regions.keys():
             error = gaze_error_deg(optical_axes(model, vertices), optical_axes(model, exact))
             values["gaze_error_deg_mean"] = error
-        if teeth is not None:
-            values["teeth_outside_mm"] = teeth.outside_mm(vertices)
-            values["teeth_outside_mm_truth"] = teeth.outside_mm(exact)
+        if self.teeth is not None:
+            values["teeth_outside_mm"] = self.teeth.outside_mm(vertices)
+            values["teeth_outside_mm_truth"] = self.teeth.outside_mm(exact)
         for name, value in values.items():
-            found.setdefault(name, []).append(value)
-    return {name: _mean(found.get(name, [])) for name in MEASURES}
+            self.found.setdefault(name, []).append(value)
+
+    def means(self) -> dict[str, float]:
+        """MEASURES over frames (and both eyes); NaN where the head lacks the points or parts, or no eye closes."""
+        return {name: _mean(self.found.get(name, [])) for name in MEASURES}
 
 
 def _gap_errors(model: HeadModel, vertices: Tensor, exact: Tensor) -> dict[str, Tensor]:

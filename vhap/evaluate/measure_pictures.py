@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from vhap.data.sample import FrameBatch
+from vhap.evaluate.frame_pass import RenderedFrame
 from vhap.evaluate.metrics import (
     SquaredErrorSum,
     eye_width_px,
@@ -20,11 +20,8 @@ from vhap.evaluate.metrics import (
     silhouette_overlap,
 )
 from vhap.evaluate.run_scene import RunScene
-from vhap.geometry.cameras import Camera
 from vhap.head.model import joint_rotations
 from vhap.head.regions import faces_of_region
-from vhap.render.scene import Rendering
-from vhap.util.progress import progress
 
 FACING_COSINE = 0.2
 LOST_NME_PERCENT = 10.0
@@ -64,35 +61,46 @@ class FrameMeasures:
         return not self.finite or self.nme_percent > LOST_NME_PERCENT or self.shows_nothing != ""
 
 
-def measure_pictures(scene: RunScene) -> list[FrameMeasures]:
-    """Renders every frame over its pictures, one in memory at a time."""
-    in_face = faces_of_region(scene.model, "face")
-    return [measure_frame(scene, row, in_face) for row in progress(range(scene.n_rows), "evaluating")]
+class PictureMeasurer:
+    """Takes part in a pass and measures its frames."""
+
+    def __init__(self, scene: RunScene) -> None:
+        self.scene = scene
+        self.in_face = faces_of_region(scene.model, "face")
+        self.above_neck = _vertices_above_neck(scene)
+        self.frames: list[FrameMeasures] = []
+        self._row: list[PictureMeasures] = []
+        self._finite = True
+
+    def add(self, frame: RenderedFrame) -> None:
+        self._finite = bool(torch.isfinite(frame.vertices).all())
+        self._row.append(measure_picture(frame, self.in_face, self.above_neck) if self._finite else lost_picture(frame))
+
+    def end_row(self, row: int) -> None:
+        self.frames.append(FrameMeasures(tuple(self._row), self._finite))
+        self._row = []
 
 
-def measure_frame(scene: RunScene, row: int, in_face: Tensor) -> FrameMeasures:
-    """in_face: (F,) bool, the faces of the region `face`. A head that is not finite is lost and nothing else."""
-    vertices = scene.vertices(row)
-    pictures = tuple(measure_picture(scene, row, view, vertices, in_face) for view in range(scene.n_views))
-    return FrameMeasures(pictures, bool(torch.isfinite(vertices).all()))
+def lost_picture(frame: RenderedFrame) -> PictureMeasures:
+    """Of a head that is not finite: lost and nothing else."""
+    return PictureMeasures(_shows_face(frame))
 
 
-def measure_picture(scene: RunScene, row: int, view: int, vertices: Tensor, in_face: Tensor) -> PictureMeasures:
-    frame, camera = scene.load(row, view), scene.camera(view)
-    detected = bool((frame.confidence > 0).any())
-    if not torch.isfinite(vertices).all():
-        return PictureMeasures(detected)
-    rendering = scene.render_vertices(vertices, camera, frame.rgb)
-    mask = rendering.raster.mask
-    head, face = SquaredErrorSum(), SquaredErrorSum()
-    head.add(rendering.picture, frame.rgb, mask)
-    face.add(rendering.picture, frame.rgb, facing_mask(scene, rendering, vertices, camera, in_face))
-    nme = picture_landmark_error(scene, row, view, vertices, frame) if detected else math.nan
+def measure_picture(frame: RenderedFrame, in_face: Tensor, above_neck: Tensor) -> PictureMeasures:
+    """in_face: (F,) bool, the faces of the region `face`; above_neck (V,) bool."""
+    target, detected = frame.picture, _shows_face(frame)
+    squares = squared_differences(frame)
+    nme = picture_landmark_error(frame) if detected else math.nan
     both, either = 0, 0
-    if frame.alpha is not None:
-        window = silhouette_window(scene, row, vertices, camera)
-        both, either = silhouette_overlap(mask[0], frame.alpha[0] > MATTE_THRESHOLD, window)
+    if target.alpha is not None:
+        window, matte = silhouette_window(frame, above_neck), target.alpha[0] > MATTE_THRESHOLD
+        both, either = silhouette_overlap(frame.rendering.raster.mask[0], matte, window)
+    head, face = SquaredErrorSum.of(squares), SquaredErrorSum.of(squares[facing_camera(frame, in_face)])
     return PictureMeasures(detected, head, face, nme, both, either)
+
+
+def _shows_face(frame: RenderedFrame) -> bool:
+    return bool((frame.picture.confidence > 0).any())
 
 
 def picture_values(pictures: Sequence[PictureMeasures]) -> dict[str, float]:
@@ -119,35 +127,43 @@ def summed(errors: Sequence[SquaredErrorSum]) -> SquaredErrorSum:
     return SquaredErrorSum(sum(error.total for error in errors), sum(error.count for error in errors))
 
 
-def facing_mask(scene: RunScene, rendering: Rendering, vertices: Tensor, camera: Camera, in_face: Tensor) -> Tensor:
-    """(1, H, W) bool: rendered pixels of the wanted faces (F,) bool whose normal is turned to the camera."""
+def squared_differences(frame: RenderedFrame) -> Tensor:
+    """(N, 3) float64 of the covered pixels."""
+    pixels = frame.rendering.raster.pixels
+    drawn, target = (values.reshape(-1, 3)[pixels].double() for values in (frame.rendering.picture, frame.picture.rgb))
+    return (drawn - target).square()
+
+
+def facing_camera(frame: RenderedFrame, in_face: Tensor) -> Tensor:
+    """(N,) bool: covered pixels of the wanted faces (F,) bool whose normal is turned to the camera."""
+    scene, rendering = frame.scene, frame.rendering
     raster = rendering.raster
-    places = scene.backend.interpolate(vertices[None], scene.topology.faces, raster)
-    towards = normalize(camera.centre() - places, dim=-1)
+    places = scene.backend.interpolate(frame.vertices[None], scene.topology.faces, raster)
+    towards = normalize(frame.camera.centre() - places, dim=-1)
     facing = (rendering.normals * towards).sum(-1) >= FACING_COSINE
-    mask = torch.zeros_like(raster.mask)
-    mask.view(-1)[raster.pixels] = facing & in_face[raster.face_id.view(-1)[raster.pixels].long()]
-    return mask
+    return facing & in_face[raster.face_id.view(-1)[raster.pixels].long()]
 
 
-def picture_landmark_error(scene: RunScene, row: int, view: int, vertices: Tensor, frame: FrameBatch) -> float:
+def picture_landmark_error(frame: RenderedFrame) -> float:
     """% of the detected distance between the outer eye corners, over the points that both sides know; NaN where that is
     not known."""
-    ids = scene.model.landmarks[scene.capture.landmark_set].detector_ids
-    width = eye_width_px(frame.landmarks_px[0], frame.confidence[0], scene.capture.landmark_set)
-    model_px = scene.landmarks_px(row, view, vertices)
-    return float(landmark_nme_percent(model_px, frame.landmarks_px[0, ids], frame.confidence[0, ids], width))
+    scene, name = frame.scene, frame.scene.capture.landmark_set
+    detected_px, confidence = frame.picture.landmarks_px[0], frame.picture.confidence[0]
+    ids = scene.model.landmarks[name].detector_ids
+    width = eye_width_px(detected_px, confidence, name)
+    return float(landmark_nme_percent(frame.landmarks_px, detected_px[ids], confidence[ids], width))
 
 
-def silhouette_window(scene: RunScene, row: int, vertices: Tensor, camera: Camera) -> Tensor:
-    """(H, W) bool, see head_window; the head's up axis is that of its root and neck."""
+def silhouette_window(frame: RenderedFrame, above_neck: Tensor) -> Tensor:
+    """(H, W) bool, see head_window; the head's up axis is that of its root and neck. above_neck (V,) bool."""
+    scene, vertices = frame.scene, frame.vertices
     height, width = scene.capture.size
-    points_px, _ = camera.project(vertices)
-    face, above_neck = scene.model.regions["face"], _vertices_above_neck(scene)
+    points_px, _ = frame.camera.project(vertices)
+    face = scene.model.regions["face"]
     middle = vertices[face].mean(0)
-    axes = _head_rotation(scene, row)
+    axes = _head_rotation(scene, frame.row)
     ends = torch.stack([middle, middle + 0.01 * axes[:, 1]])
-    start_px, end_px = camera.project(ends)[0]
+    start_px, end_px = frame.camera.project(ends)[0]
     return head_window(points_px[above_neck], end_px - start_px, points_px[face], height, width)
 
 

@@ -40,7 +40,12 @@ def squared_error(picture: Tensor, target: Tensor, mask: Tensor) -> tuple[float,
     picture, target: (..., H, W, C) in [0, 1]; mask: (..., H, W) bool. Sums of several frames add up to a clip's.
     """
     difference = picture[mask].double() - target[mask].double()
-    return float((difference * difference).sum()), difference.numel()
+    return _summed(difference * difference), difference.numel()
+
+
+def _summed(values: Tensor) -> float:
+    """By numpy, whose order of addition does not depend on the number of threads."""
+    return float(values.cpu().numpy().sum())
 
 
 def psnr_db(error_sum: float, count: int) -> float:
@@ -56,6 +61,11 @@ class SquaredErrorSum:
 
     total: float = 0.0
     count: int = 0
+
+    @staticmethod
+    def of(squares: Tensor) -> SquaredErrorSum:
+        """squares: float64 squared differences, any shape."""
+        return SquaredErrorSum(_summed(squares), squares.numel())
 
     def add(self, picture: Tensor, target: Tensor, mask: Tensor) -> None:
         """Shapes as in `squared_error`."""

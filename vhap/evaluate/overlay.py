@@ -1,6 +1,6 @@
 """A tracked frame made visible: the head over the picture, points as detected and as fitted, the colour error.
 
-Pictures are (H, W, 3) uint8 RGB, row 0 on top; masks (H, W), bool or in [0, 1]; points (L, 2) px, the first pixel's
+Pictures are (H, W, 3) uint8 RGB, row 0 on top; masks (H, W) bool; points (L, 2) px, the first pixel's
 centre at (0.5, 0.5). Nothing is drawn into the arguments.
 """
 
@@ -13,19 +13,21 @@ from vhap.util.optional import import_or_explain
 DETECTED_RGB, FITTED_RGB, GAP_RGB = (70, 220, 90), (255, 70, 70), (255, 210, 60)
 FULL_SCALE = 0.25
 """Colour difference at the hot end of the error map."""
+DIM = 0.35
+"""Brightness of the picture beside the error map."""
 SUBPIXEL_BITS = 4
 
 
 def blend(picture: np.ndarray, render: np.ndarray, mask: np.ndarray, opacity: float = 0.6) -> np.ndarray:
     """The rendered head over the picture, see-through, where the mask is."""
-    share = np.asarray(mask, np.float32)[..., None] * opacity
-    return np.rint(picture * (1 - share) + render * share).astype(np.uint8)
+    drawn, share = picture.copy(), np.float32(opacity)
+    drawn[mask] = np.rint(picture[mask] * (1 - share) + render[mask] * share).astype(np.uint8)
+    return drawn
 
 
 def cut_out(render: np.ndarray, mask: np.ndarray, background: int = 255) -> np.ndarray:
     """The rendered head alone over a grey."""
-    share = np.asarray(mask, np.float32)[..., None]
-    return np.rint(render * share + background * (1 - share)).astype(np.uint8)
+    return np.where(mask[..., None], render, np.uint8(background))
 
 
 def draw_landmarks(
@@ -59,9 +61,9 @@ def error_map(picture: np.ndarray, render: np.ndarray, mask: np.ndarray, full_sc
     full_scale: difference in [0, 1] that is the hottest colour; larger ones look the same.
     """
     cv2 = import_or_explain("cv2")
-    difference = np.abs(picture.astype(np.float32) - render.astype(np.float32)).mean(-1) / 255
+    difference = np.abs(picture[mask].astype(np.float32) - render[mask].astype(np.float32)).mean(-1) / 255
     level = np.rint(np.clip(difference / full_scale, 0, 1) * 255).astype(np.uint8)
-    heat = cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
-    grey = np.repeat(picture.mean(-1, keepdims=True) * 0.35, 3, axis=-1)
-    share = np.asarray(mask, np.float32)[..., None]
-    return np.rint(heat * share + grey * (1 - share)).astype(np.uint8)
+    grey = np.rint(np.arange(3 * 255 + 1) / 3 * DIM).astype(np.uint8)[picture.sum(-1, dtype=np.uint16)]
+    drawn = np.repeat(grey[..., None], 3, axis=-1)
+    drawn[mask] = cv2.cvtColor(cv2.applyColorMap(level[:, None], cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)[:, 0]
+    return drawn

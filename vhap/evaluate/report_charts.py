@@ -20,11 +20,16 @@ WORST_NAMED, TERMS_SHOWN, EXPRESSIONS_SHOWN = 5, 6, 6
 def worst_frames(per_frame: Mapping[str, list]) -> dict[str, list[int]]:
     """Rows with the largest landmark error and with the lowest PSNR of the face, the worst first: WORST_NAMED, of
     short clips a quarter."""
-    count = min(WORST_NAMED, -(-len(per_frame["timestep_id"]) // 4))
+    count = most_marked(len(per_frame["timestep_id"]))
     return {
         "landmark": worst(_gaps(per_frame["landmark_nme_percent"]), count, larger_is_worse=True),
         "face": worst(_gaps(per_frame["psnr_face_db"]), count, larger_is_worse=False),
     }
+
+
+def most_marked(count: int) -> int:
+    """Of so many frames, how many are named as the worst by a measure."""
+    return min(WORST_NAMED, -(-count // 4))
 
 
 def frame_charts(per_frame: Mapping[str, list]) -> list[Chart]:

@@ -28,15 +28,22 @@ def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
 
 def unique_edges(faces: Tensor) -> Tensor:
     """(F, 3) -> (E, 2) vertex pairs, each once, smaller index first."""
-    pairs = torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    return torch.unique(pairs.sort(dim=1).values, dim=0)
+    return _counted_edges(faces)[0]
 
 
 def open_edges(faces: Tensor) -> Tensor:
     """(F, 3) -> (E, 2) edges that belong to exactly one face."""
-    pairs = torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).sort(dim=1).values
-    edges, count = torch.unique(pairs, dim=0, return_counts=True)
+    edges, count = _counted_edges(faces)
     return edges[count == 1]
+
+
+def _counted_edges(faces: Tensor) -> tuple[Tensor, Tensor]:
+    """Edges (E, 2), ascending, and how many faces each belongs to (E,). One number an edge is sorted: torch's rows are
+    twenty times slower."""
+    pairs = torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).sort(dim=1).values
+    base = 1 << 31
+    keys, count = torch.unique(pairs[:, 0].long() * base + pairs[:, 1], return_counts=True)
+    return torch.stack([keys // base, keys % base], 1).to(faces), count
 
 
 def barycentric_points(vertices: Tensor, faces: Tensor, face_ids: Tensor, barycentrics: Tensor) -> Tensor:

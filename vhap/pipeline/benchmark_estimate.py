@@ -28,8 +28,8 @@ from vhap.pipeline.estimate import FewFrames, stage_seconds
 from vhap.util.choice import even_choice
 
 MOMENT = "000000"
-RESULTS, CHANNELS_BYTES = 5, 12
-"""Results that a run writes, each with a texture of three channels in single precision."""
+RESULTS, TEXEL_BYTES = 5, 24
+"""Results that a run writes, each with two textures of three channels in single precision."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def try_moment(sequence: BenchmarkSequence, config: BenchmarkRunConfig, folder: 
     tracker = track.build_tracker(options, capture, head, device)
     guess_s = monotonic() - started
     written = sum(path.stat().st_size for path in copy.source.rglob("*") if path.is_file())
-    run_bytes = RESULTS * CHANNELS_BYTES * options.model.tex_resolution**2
+    run_bytes = RESULTS * TEXEL_BYTES * tracker.scene.base_texture.shape[1] ** 2
     return Trial(written, run_bytes, preprocess_s, guess_s, tracker, build_stages(options))
 
 

@@ -20,13 +20,14 @@ from vhap.data.result_cameras import given_cameras, similarity_of
 from vhap.data.results import TrackResult, load_result, result_path
 from vhap.evaluate.evaluation_file import EVALUATION, read_evaluation
 from vhap.evaluate.eyes_and_mouth import in_head_space
+from vhap.evaluate.frame_pass import RenderedFrame, pass_over
 from vhap.evaluate.measure_cameras import per_camera, worst_cameras
-from vhap.evaluate.measure_eyes_and_mouth import measure_eyes_and_mouth
+from vhap.evaluate.measure_eyes_and_mouth import EyesAndMouth
 from vhap.evaluate.measure_pictures import (
     FrameMeasures,
+    PictureMeasurer,
     detected_share,
     mean_nme_percent,
-    measure_pictures,
     picture_values,
 )
 from vhap.evaluate.metrics import (
@@ -43,7 +44,7 @@ from vhap.pipeline.lost_frames import detected_rows, lost_reasons, raw_capture
 from vhap.pipeline.open_run import open_run
 from vhap.util.cached import read_cached
 from vhap.util.errors import InputError
-from vhap.util.files import map_npy, read_json, write_json
+from vhap.util.files import map_npy, write_json
 from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger
 
@@ -80,19 +81,16 @@ class Truth:
 def run(config: EvaluateConfig) -> Path:
     """Writes evaluation.json into the run folder and returns its path. Memory does not grow with the frames."""
     scene = open_run(config.run, config.epoch)
-    truth = open_truth(config, scene)
-    with folder_lock(scene.folder), torch.no_grad():
-        values = evaluate(scene, truth)
-        path = scene.folder / EVALUATION
-        write_json(path, _as_json(values))
-    return path
+    evaluation = RunEvaluation(scene, open_truth(config, scene))
+    with folder_lock(scene.folder):
+        pass_over(scene, [evaluation], "evaluating")
+        return evaluation.write()
 
 
-def read_or_evaluate(folder: Path, epoch: int, timestep_ids: Sequence[str]) -> dict[str, Any]:
-    """evaluation.json of a run folder; made where it is missing, damaged, of an older release, or of a result of other
+def known_evaluation(folder: Path, epoch: int, timestep_ids: Sequence[str]) -> dict[str, Any] | None:
+    """evaluation.json of a run folder; None where it is missing, damaged, of an older release, or of a result of other
     timesteps or of another epoch."""
-    values = read_cached(folder / EVALUATION, partial(read_evaluation, epoch=epoch, timestep_ids=timestep_ids))
-    return read_json(run(EvaluateConfig(folder, epoch=epoch))) if values is None else values
+    return read_cached(folder / EVALUATION, partial(read_evaluation, epoch=epoch, timestep_ids=timestep_ids))
 
 
 def clip_values(values: dict[str, Any]) -> dict[str, float | int | str | None]:
@@ -100,35 +98,65 @@ def clip_values(values: dict[str, Any]) -> dict[str, float | int | str | None]:
     return {name: value for name, value in values.items() if name not in (PER_FRAME, PER_CAMERA, WORST_CAMERAS)}
 
 
-def evaluate(scene: RunScene, truth: Truth | None = None) -> dict[str, Any]:
-    """Names and values of the clip, under PER_FRAME those of its frames, under PER_CAMERA those of its cameras, and the
-    names of the worst of these under WORST_CAMERAS; NaN where there is nothing to measure.
+class RunEvaluation:
+    """Takes part in a pass over all pictures of a run and knows afterwards how good the run is."""
 
-    frames: timesteps of the capture. frames_lost: without a finite result, with a landmark error above 10 % where a
-    face was detected, or with nothing of the head in any picture. detected_fraction: of all pictures.
-    landmark_nme_percent: mean over the detected frames, of each over its cameras. psnr_head_db: rendered pixels;
-    psnr_face_db: those of the region `face` that face the camera with a cosine of at least 0.2. silhouette_iou:
-    rendered mask against the matte above 0.5, inside the bounding box of the head without its neck, above the chin.
-    jitter_mm: median second difference of the vertices, NaN where pictures have no order. With a truth also the
-    distance of the vertices, of the region `face` and of all, and the measures of `measure_eyes_and_mouth`.
-    """
-    nothing = shown_nothing(scene)
-    measures = [replace(m, shows_nothing=reason) for m, reason in zip(measure_pictures(scene), nothing, strict=True)]
-    frames = len(scene.capture.timestep_ids)
-    pictures = [picture for measured in measures for picture in measured.pictures]
-    cameras = per_camera(scene.capture.camera_ids, measures)
-    values = {
-        "epoch": scene.epoch,
-        "frames": frames,
-        "frames_lost": frames - scene.n_rows + sum(m.lost for m in measures),
-        "detected_fraction": detected_share(pictures),
-        "landmark_nme_percent": mean_nme_percent(measures),
-        **picture_values(pictures),
-        "jitter_mm": math.nan if is_unordered(scene) else vertex_jitter_mm(scene),
-    }
-    compared = {} if truth is None else compare_with_truth(scene, truth)
-    by_camera = {PER_CAMERA: cameras, WORST_CAMERAS: worst_cameras(cameras)}
-    return {**values, **compared, PER_FRAME: per_frame(scene, measures), **by_camera}
+    def __init__(self, scene: RunScene, truth: Truth | None = None) -> None:
+        self.scene, self.truth = scene, truth
+        self.pictures, self.jitter = PictureMeasurer(scene), Jitter()
+
+    def add(self, frame: RenderedFrame) -> None:
+        self.pictures.add(frame)
+        if frame.view == 0:
+            self.jitter.add(frame.vertices)
+
+    def end_row(self, row: int) -> None:
+        self.pictures.end_row(row)
+
+    def row_values(self, row: int) -> dict[str, float]:
+        """Landmark error and PSNR of the face of a row that has been given."""
+        measured = self.pictures.frames[row]
+        return {
+            "landmark_nme_percent": measured.nme_percent,
+            "psnr_face_db": picture_values(measured.pictures)["psnr_face_db"],
+        }
+
+    def write(self) -> Path:
+        """evaluation.json into the run folder."""
+        path = self.scene.folder / EVALUATION
+        write_json(path, _as_json(self.values()))
+        return path
+
+    @torch.no_grad()
+    def values(self) -> dict[str, Any]:
+        """Names and values of the clip, under PER_FRAME those of its frames, under PER_CAMERA those of its cameras, and
+        the names of the worst of these under WORST_CAMERAS; NaN where there is nothing to measure.
+
+        frames: timesteps of the capture. frames_lost: without a finite result, with a landmark error above 10 % where a
+        face was detected, or with nothing of the head in any picture. detected_fraction: of all pictures.
+        landmark_nme_percent: mean over the detected frames, of each over its cameras. psnr_head_db: rendered pixels;
+        psnr_face_db: those of the region `face` that face the camera with a cosine of at least 0.2. silhouette_iou:
+        rendered mask against the matte above 0.5, inside the bounding box of the head without its neck, above the chin.
+        jitter_mm: median second difference of the vertices, NaN where pictures have no order. With a truth also the
+        distance of the vertices, of the region `face` and of all, and the measures of `EyesAndMouth`.
+        """
+        scene, nothing = self.scene, shown_nothing(self.scene)
+        measures = [replace(m, shows_nothing=why) for m, why in zip(self.pictures.frames, nothing, strict=True)]
+        frames = len(scene.capture.timestep_ids)
+        pictures = [picture for measured in measures for picture in measured.pictures]
+        cameras = per_camera(scene.capture.camera_ids, measures)
+        values = {
+            "epoch": scene.epoch,
+            "frames": frames,
+            "frames_lost": frames - scene.n_rows + sum(m.lost for m in measures),
+            "detected_fraction": detected_share(pictures),
+            "landmark_nme_percent": mean_nme_percent(measures),
+            **picture_values(pictures),
+            "jitter_mm": math.nan if is_unordered(scene) else self.jitter.median_mm(),
+        }
+        compared = {} if self.truth is None else compare_with_truth(scene, self.truth)
+        by_camera = {PER_CAMERA: cameras, WORST_CAMERAS: worst_cameras(cameras)}
+        return {**values, **compared, PER_FRAME: per_frame(scene, measures), **by_camera}
 
 
 def per_frame(scene: RunScene, measures: list[FrameMeasures]) -> dict[str, list]:
@@ -158,15 +186,21 @@ def is_unordered(scene: RunScene) -> bool:
     return isinstance(data, DataConfig | MultiviewDataConfig) and data.unordered
 
 
-def vertex_jitter_mm(scene: RunScene) -> float:
-    """Median over all vertices and inner frames, exact to 0.002 mm; NaN below three frames."""
-    lengths = Distribution()
-    window: list[Tensor] = []
-    for row in range(scene.n_rows):
-        window = [*window[-2:], scene.vertices(row)]
-        if len(window) == 3:
-            lengths.add(second_difference_mm(*window))
-    return lengths.quantile(0.5)
+class Jitter:
+    """Median second difference over all vertices and inner frames, exact to 0.002 mm; NaN below three frames."""
+
+    def __init__(self) -> None:
+        self.lengths = Distribution()
+        self.window: list[Tensor] = []
+
+    def add(self, vertices: Tensor) -> None:
+        """(V, 3) metres of the next frame."""
+        self.window = [*self.window[-2:], vertices]
+        if len(self.window) == 3:
+            self.lengths.add(second_difference_mm(*self.window))
+
+    def median_mm(self) -> float:
+        return self.lengths.quantile(0.5)
 
 
 def open_truth(config: EvaluateConfig, scene: RunScene) -> Truth | None:
@@ -204,16 +238,21 @@ def _truth(path: Path, result: TrackResult) -> Truth:
     return Truth(vertices, {name: row for row, name in enumerate(names)}, result)
 
 
+@torch.no_grad()
 def compare_with_truth(scene: RunScene, truth: Truth) -> dict[str, float | str]:
     """Vertex errors in mm of the head, after one similarity a sequence where the camera was solved; with given cameras
-    without any, in their own world. The focal error; eyes and mouth, each in its own head's space."""
+    without any, in their own world. The focal error; eyes and mouth, each in its own head's space; the true motion's
+    own jitter over the tracked timesteps, to compare jitter_mm with."""
     calibrated = given_cameras(scene.capture, scene.result) is not None
     similarity = None if calibrated else align_with_truth(scene, truth)
-    face, head = Distribution(), Distribution()
-    for vertices, exact in _pairs(scene, truth):
-        distance = vertex_distance_mm(vertices if similarity is None else similarity.apply(vertices), exact)
+    face, head, jitter, eyes_and_mouth = Distribution(), Distribution(), Jitter(), EyesAndMouth(scene.model)
+    for pair in _pairs(scene, truth):
+        jitter.add(pair.exact)
+        moved = pair.tracked if similarity is None else similarity.apply(pair.tracked)
+        distance = vertex_distance_mm(moved, pair.exact)
         face.add(distance[scene.model.regions["face"]])
         head.add(distance)
+        eyes_and_mouth.add(*pair.in_head_space(scene, truth))
     focal = math.nan
     if scene.result.focal_length is not None:
         focal = focal_error_percent(float(scene.result.focal_length.reshape(-1)[0]), truth.focal)
@@ -224,55 +263,49 @@ def compare_with_truth(scene: RunScene, truth: Truth) -> dict[str, float | str]:
         "head_vertex_error_mm_mean": head.mean(),
         "head_vertex_error_mm_p95": head.quantile(0.95),
         "focal_error_percent": focal,
-        "jitter_mm_truth": truth_jitter_mm(scene, truth),
-        **measure_eyes_and_mouth(scene.model, _pairs_in_head_space(scene, truth)),
+        "jitter_mm_truth": jitter.median_mm(),
+        **eyes_and_mouth.means(),
     }
 
 
 def align_with_truth(scene: RunScene, truth: Truth) -> Similarity | None:
     """The one similarity that brings the whole head of all frames nearest to the truth; None without common frames."""
     sums: SimilaritySums | None = None
-    for vertices, exact in _pairs(scene, truth):
-        sums = SimilaritySums.of(vertices, exact) if sums is None else sums.add(vertices, exact)
+    for pair in _pairs(scene, truth):
+        sums = SimilaritySums.of(pair.tracked, pair.exact) if sums is None else sums.add(pair.tracked, pair.exact)
     return None if sums is None else sums.solve()
 
 
-def truth_jitter_mm(scene: RunScene, truth: Truth) -> float:
-    """The true motion's own jitter over the tracked timesteps, to compare jitter_mm with."""
-    lengths = Distribution()
-    window: list[Tensor] = []
-    for _, exact in _pairs(scene, truth):
-        window = [*window[-2:], exact]
-        if len(window) == 3:
-            lengths.add(second_difference_mm(*window))
-    return lengths.quantile(0.5)
+@dataclass(frozen=True)
+class _Pair:
+    """Vertices (V, 3) of a timestep, in metres: tracked and exact ones in the truth's world, posed ones in the tracked
+    world. row: of the result."""
 
+    row: int
+    posed: Tensor
+    tracked: Tensor
+    exact: Tensor
 
-def _pairs(scene: RunScene, truth: Truth) -> Iterator[tuple[Tensor, Tensor]]:
-    """Tracked and true vertices (V, 3) of every timestep that both have."""
-    for _, vertices, exact in _common_frames(scene, truth):
-        yield vertices, exact
-
-
-def _pairs_in_head_space(scene: RunScene, truth: Truth) -> Iterator[tuple[Tensor, Tensor]]:
-    """As `_pairs`, without the turns of root and neck."""
-    for row, _, exact in _common_frames(scene, truth):
-        true_row = truth.row_of[str(scene.result.timestep_id[row])]
+    def in_head_space(self, scene: RunScene, truth: Truth) -> tuple[Tensor, Tensor]:
+        """Tracked and true vertices without the turns of root and neck."""
+        true_row = truth.row_of[str(scene.result.timestep_id[self.row])]
         true_params = result_head_params(truth.result, true_row, scene.device)
-        yield in_head_space(scene.vertices(row), scene.head_params(row)), in_head_space(exact, true_params)
+        return in_head_space(self.posed, scene.head_params(self.row)), in_head_space(self.exact, true_params)
 
 
-def _common_frames(scene: RunScene, truth: Truth) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Row of the result, tracked and true vertices, both in the truth's world and in metres."""
+def _pairs(scene: RunScene, truth: Truth) -> Iterator[_Pair]:
+    """Of every timestep that both have."""
     T_tracked_given = similarity_of(scene.capture, scene.result)
     back = None if T_tracked_given is None else torch.from_numpy(np.linalg.inv(T_tracked_given))
     for row, name in enumerate(scene.result.timestep_id):
         exact = truth.frame(str(name), scene.device)
-        vertices = scene.vertices(row)
+        if exact is None:
+            continue
+        tracked = posed = scene.vertices(row)
         if back is not None:
-            vertices = apply_similarity(back, vertices.double()).div(truth.scale).float()
-        if exact is not None and torch.isfinite(vertices).all():
-            yield row, vertices, exact
+            tracked = apply_similarity(back, posed.double()).div(truth.scale).float()
+        if torch.isfinite(tracked).all():
+            yield _Pair(row, posed, tracked, exact)
 
 
 def _as_json(value: Any) -> Any:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from vhap.evaluate.frame_panels import shown_panels
+import numpy as np
+
+from vhap.evaluate.frame_panels import PANELS, PanelRows
+from vhap.evaluate.frame_pass import pass_over
 from vhap.evaluate.grid import labelled_grid
-from vhap.evaluate.pictures import write_jpeg
+from vhap.evaluate.jpeg import write_jpeg
 from vhap.evaluate.run_scene import RunScene
 from vhap.export.mesh_files import mesh_name
 from vhap.export.meshes import ObjWriter, write_material
@@ -18,16 +22,23 @@ def write_evaluation_folder(scene: RunScene) -> Path:
     in the result. Returns the folder."""
     folder = scene.folder / f"eval_{scene.epoch}"
     rows = even_choice(scene.n_rows, scene.config.log.max_eval_frames)
-    write_image_grids(folder / "image_grid", scene, rows)
+    grids = PanelRows(scene, [ImageGrids(folder / "image_grid", scene.n_views)])
+    pass_over(scene, [grids], None, rows, grids.views)
     write_meshes(folder / "mesh", scene, rows)
     return folder
 
 
-def write_image_grids(folder: Path, scene: RunScene, rows: list[int]) -> None:
-    """`frame_%05d.jpg`: all panels of a frame."""
-    columns = 4 if scene.n_views == 1 else 2
-    for row in rows:
-        write_jpeg(folder / f"frame_{row:05d}.jpg", labelled_grid(shown_panels(scene, row), columns))
+class ImageGrids:
+    """Takes part in a pass: `frame_%05d.jpg`, all panels of a frame."""
+
+    def __init__(self, folder: Path, n_views: int) -> None:
+        self.folder, self.columns = folder, 4 if n_views == 1 else 2
+
+    def names(self, row: int) -> Collection[str]:
+        return PANELS
+
+    def add(self, row: int, panels: Mapping[str, np.ndarray]) -> None:
+        write_jpeg(self.folder / f"frame_{row:05d}.jpg", labelled_grid(panels, self.columns))
 
 
 def write_meshes(folder: Path, scene: RunScene, rows: list[int]) -> None:

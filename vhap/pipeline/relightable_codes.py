@@ -16,7 +16,7 @@ from vhap.config.relightable import ReconstructConfig
 from vhap.config.track import ExperimentConfig, ModelConfig, MonocularTrackConfig
 from vhap.data.pictures import some_names
 from vhap.data.provenance import Origin, Provenance
-from vhap.evaluate.pictures import write_jpeg
+from vhap.evaluate.jpeg import write_jpeg
 from vhap.pipeline import track
 from vhap.pipeline.heads import configured_head, resolved
 from vhap.pipeline.relightable_capture import SubjectCapture, subject_capture

@@ -13,8 +13,8 @@ from torch import Tensor
 from vhap.data.provenance import Origin, Provenance
 from vhap.data.results import result_epochs, result_path
 from vhap.evaluate.grid import image_grid, label
+from vhap.evaluate.jpeg import shrink, write_jpeg
 from vhap.evaluate.overlay import blend
-from vhap.evaluate.pictures import shrink, write_jpeg
 from vhap.evaluate.run_scene import RunScene
 from vhap.geometry.cameras import Camera
 from vhap.head.model import HeadModel, HeadParams, landmark_head, landmark_points, pose, yaw_in_camera

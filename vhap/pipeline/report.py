@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from vhap.config.evaluate import EvaluateConfig
 from vhap.config.report import ReportConfig
-from vhap.evaluate.frame_panels import PANELS, shown_panels
-from vhap.evaluate.grid import labelled_grid
+from vhap.evaluate.frame_panels import PanelRows
+from vhap.evaluate.frame_pass import FrameConsumer, pass_over
 from vhap.evaluate.measure_cameras import worst_line
 from vhap.evaluate.page import MOST_FRAMES, PageFrame, Report, render_page
-from vhap.evaluate.pictures import encode_jpeg
-from vhap.evaluate.report_charts import frame_charts, loss_charts, parameter_charts, worst_frames
+from vhap.evaluate.report_charts import frame_charts, loss_charts, parameter_charts
 from vhap.evaluate.run_scene import RunScene
 from vhap.evaluate.video import VideoWriter
 from vhap.fit.history import read_seconds
@@ -24,21 +23,21 @@ from vhap.pipeline.evaluate_tracking import (
     PER_FRAME,
     SHOWS_NOTHING,
     WORST_CAMERAS,
+    RunEvaluation,
     clip_values,
-    read_or_evaluate,
+    known_evaluation,
+    open_truth,
 )
 from vhap.pipeline.open_run import open_run
-from vhap.util.choice import even_choice
+from vhap.pipeline.page_frames import LARGER_IS_WORSE, SliderPanels, VideoPanels
 from vhap.util.errors import InputError
-from vhap.util.files import write_text
+from vhap.util.files import read_json, write_text
 from vhap.util.lock import folder_lock
-from vhap.util.progress import progress
 
 TILE_SIDE = 512
 """Longest side in pixels of the pictures on the page and of the video's panels."""
 TILE_SIDE_OF_SEVERAL = 400
 """The same of each where several cameras stand side by side."""
-WORST_SHOWN = 3
 VIDEO_FPS = 25
 OVERLAY = ("input", "overlay")
 SIDE_BY_SIDE = ("landmarks", "overlay", "render", "error")
@@ -58,20 +57,19 @@ def write_report(
 ) -> Path:
     """Writes report.html and overlay.mp4 into target, and an mp4 of more panels to `beside`; returns the page's path.
 
-    seconds: stage -> seconds, for the page. The run is evaluated first where it is not. Memory is bounded by the frames
-    on the page, whatever the run's length.
+    seconds: stage -> seconds, for the page. One pass over the pictures makes it all, the run's evaluation with it where
+    there is none yet. Memory is bounded by the frames on the page, whatever the run's length.
     """
-    evaluation = read_or_evaluate(scene.folder, scene.epoch, [str(name) for name in scene.result.timestep_id])
-    per_frame = evaluation[PER_FRAME]
     # Read before anything is drawn, which takes long.
     losses = loss_charts(scene.folder / "losses.json", stage_seconds(scene.folder))
     videos = {target / "overlay.mp4": OVERLAY, **({beside: SIDE_BY_SIDE} if beside else {})}
-    page_frames = draw_frames(scene, per_frame, chosen_frames(per_frame, frames), videos)
+    evaluation, frame_tiles = evaluate_and_draw(scene, frames, videos)
+    per_frame = evaluation[PER_FRAME]
     report = Report(
         title=f"Tracking of {scene.config.data.sequence}",
         notes=notes(scene, evaluation),
         metrics=clip_values(evaluation),
-        frames=page_frames,
+        frames=[page_frame(scene, row, per_frame, tiles) for row, tiles in frame_tiles.items()],
         video=(target / "overlay.mp4").read_bytes(),
         tables={"Cameras": evaluation[PER_CAMERA]} if scene.n_views > 1 else {},
         charts={
@@ -87,42 +85,44 @@ def write_report(
     return page
 
 
-def draw_frames(
-    scene: RunScene, per_frame: Mapping[str, list], on_page: Container[int], videos: Mapping[Path, tuple[str, ...]]
-) -> list[PageFrame]:
-    """Draws each frame of the run once: writes the videos, file -> its panels, and returns the frames of the page.
+def evaluate_and_draw(
+    scene: RunScene, frames: int, videos: Mapping[Path, tuple[str, ...]]
+) -> tuple[dict[str, Any], dict[int, dict[str, bytes]]]:
+    """The one pass over the pictures. Writes the videos, file -> its panels, and evaluation.json where there is none
+    yet; returns its content, and the tiles of the slider's frames, row -> panel -> JPEG."""
+    known = known_evaluation(scene.folder, scene.epoch, [str(name) for name in scene.result.timestep_id])
+    if known is not None:
+        slider = SliderPanels(scene.n_rows, frames, partial(row_values, known[PER_FRAME]))
+        draw(scene, [], slider, videos)
+        return known, slider.tiles()
+    evaluation = RunEvaluation(scene, open_truth(EvaluateConfig(scene.folder, epoch=scene.epoch), scene))
+    slider = SliderPanels(scene.n_rows, frames, evaluation.row_values)
+    draw(scene, [evaluation], slider, videos)
+    return read_json(evaluation.write()), slider.tiles()
 
-    Panels stand in a row, or below each other where they show several cameras.
-    """
-    in_videos, page_frames = {name for panels in videos.values() for name in panels}, []
+
+def draw(
+    scene: RunScene, first: Sequence[FrameConsumer], slider: SliderPanels, videos: Mapping[Path, tuple[str, ...]]
+) -> None:
+    """`first` take part in the pass before the panels of the slider and of the videos are drawn."""
     with ExitStack() as held:
-        writers = {path: held.enter_context(VideoWriter(path, VIDEO_FPS)) for path in videos}
-        for row in progress(range(scene.n_rows), "drawing"):
-            panels = shown_panels(scene, row, tile_side(scene), PANELS if row in on_page else in_videos)
-            for path, names in videos.items():
-                columns = len(names) if scene.n_views == 1 else 1
-                writers[path].add(labelled_grid({name: panels[name] for name in names}, columns))
-            if row in on_page:
-                page_frames.append(page_frame(scene, row, per_frame, panels))
-    return page_frames
+        films = [
+            VideoPanels(held.enter_context(VideoWriter(path, VIDEO_FPS)), names, scene.n_views)
+            for path, names in videos.items()
+        ]
+        pass_over(scene, [*first, PanelRows(scene, [slider, *films], tile_side(scene))], "evaluating and drawing")
 
 
-def chosen_frames(per_frame: Mapping[str, list], most: int) -> list[int]:
-    """Rows for the slider: the worst ones (where they leave half the places free) and an even choice, ascending."""
-    count = len(per_frame["timestep_id"])
-    if count <= most:
-        return list(range(count))
-    ranked = worst_frames(per_frame).values()
-    bad = sorted({row for rows in ranked for row in rows[:WORST_SHOWN]})
-    bad = bad if 2 * len(bad) <= most else []
-    return sorted({*bad, *even_choice(count, most - len(bad))})
+def row_values(per_frame: Mapping[str, list], row: int) -> dict[str, float | None]:
+    """What ranks a frame, out of an evaluation."""
+    return {name: per_frame[name][row] for name in LARGER_IS_WORSE}
 
 
 def tile_side(scene: RunScene) -> int:
     return TILE_SIDE if scene.n_views == 1 else TILE_SIDE_OF_SEVERAL
 
 
-def page_frame(scene: RunScene, row: int, per_frame: Mapping[str, list], panels: Mapping[str, np.ndarray]) -> PageFrame:
+def page_frame(scene: RunScene, row: int, per_frame: Mapping[str, list], tiles: Mapping[str, bytes]) -> PageFrame:
     """The frame's pictures and a line with its number, name and values."""
     texts = {
         "landmark_nme_percent": "landmarks {:.2f} %",
@@ -133,7 +133,6 @@ def page_frame(scene: RunScene, row: int, per_frame: Mapping[str, list], panels:
     reason = per_frame[SHOWS_NOTHING][row]
     lost = [f"lost: {reason}" if reason else "lost"] if per_frame["lost"][row] else []
     caption = " · ".join([f"frame {row} of 0 to {scene.n_rows - 1} ({per_frame['timestep_id'][row]})", *lost, *values])
-    tiles = {name: encode_jpeg(panel) for name, panel in panels.items()}
     return PageFrame(row, caption, tiles)
 
 

@@ -198,8 +198,12 @@ def open_textured_head(config: TrackConfig, capture: Capture, device: torch.devi
 
 
 def open_head_with_base(model: ModelConfig, capture: Capture) -> HeadModel:
+    """See `with_base`."""
+    return with_base(open_head(model, capture.landmark_set), model)
+
+
+def with_base(head: HeadModel, model: ModelConfig) -> HeadModel:
     """The head with a base texture: its painted one where there is one and it is wanted, else flat colours."""
-    head = open_head(model, capture.landmark_set)
     if head.base_texture is None or not model.tex_painted:
         head = replace(head, base_texture=region_texture(head, FLAT_TEXTURE_SIZE))
     return head
@@ -250,7 +254,7 @@ def track_into(
         albedo, tex_extra = None, None
         if base is not None:
             albedo = tracker.scene.albedo(params.residual_texture)
-            tex_extra = tex_extra_of(albedo, base, config.model.tex_resolution, config.model.residual_tex)
+            tex_extra = tex_extra_of(albedo, base, albedo.shape[1], config.model.residual_tex)
         result = to_result(
             params,
             head_identity=head.identity,

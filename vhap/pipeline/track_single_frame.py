@@ -10,9 +10,11 @@ import numpy as np
 
 from vhap.config.track import SingleFrameTrackConfig
 from vhap.data.results import arrays_of
+from vhap.evaluate.run_scene import RunScene
 from vhap.export.mesh_files import TrackedHead
 from vhap.export.meshes import ObjWriter, write_material
 from vhap.export.worlds import given_result
+from vhap.fit.albedo import tex_extra_of
 from vhap.pipeline import track
 from vhap.pipeline.export_mesh import DEFAULT_FPS, tracked_head
 from vhap.pipeline.open_run import open_run
@@ -39,12 +41,23 @@ def write_avatar(run_folder: Path, target: Path) -> None:
     result = given_result(scene.result, scene.model)
     if result.scale is None:
         result = replace(result, scale=np.array(1.0))
+    if result.albedo is not None:
+        result = replace(result, tex_extra=enlarged_tex_extra(scene))
     # A static avatar has no names of timesteps.
     arrays = {name: value for name, value in arrays_of(result, target / PARAMS).items() if name not in LEFT_OUT}
     head = tracked_head(scene, result, DEFAULT_FPS)
     write_mesh(target, head)
     write_npz(target / PARAMS, arrays)
     get_logger().info("avatar in its own world: %s and %s.obj", target / PARAMS, target / MESH)
+
+
+def enlarged_tex_extra(scene: RunScene) -> np.ndarray:
+    """(3, R, R) of the size that tools expect which add it to a base texture of theirs: model.tex_resolution."""
+    options = scene.config.model
+    base = track.with_base(scene.model, options).base_texture
+    assert base is not None, scene.model.name
+    extra = tex_extra_of(scene.texture, base[None], options.tex_resolution, options.residual_tex)
+    return extra[0].permute(2, 0, 1).numpy()
 
 
 def write_mesh(target: Path, head: TrackedHead) -> None:
