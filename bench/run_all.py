@@ -1,7 +1,7 @@
 """Runs the benchmarks that fit into the given minutes, one after the other, and keeps their tables.
 
     python bench/run_all.py                             # what `make bench` does: 30 minutes, tables in bench/out/
-    python bench/run_all.py --only accuracy --out OUT
+    python bench/run_all.py --only kernels --out OUT
 
 Each entry is a program of its own. What it prints goes into OUT/NAME.md below the machine, versions, threads, commit
 and date; its messages go into OUT/NAME.log, its files into OUT/files/NAME/. OUT/README.md lists all entries: done,
@@ -45,6 +45,7 @@ class Entry:
 
 
 ENTRIES = (
+    Entry("kernels", "kernels.py", 1),
     Entry("photometric_step", "photometric_step.py --frames 16 --height 256 --width 256", 0.5),
     Entry("accuracy", "accuracy.py --output FILES --frames 20 --size 256 --seeds 0 --landmarks noisy68", 3),
     Entry("accuracy_detector", "accuracy.py --output FILES --frames 20 --size 256 --seeds 0 --landmarks detector", 4),
