@@ -147,24 +147,42 @@ def track(config: TrackConfig, film: Path, prepare: Callable[[Tracker], None] | 
     return {**evaluate_tracking.clip_values(read_json(evaluation)), **read_json(folder / "benchmark.json")}
 
 
+@dataclass(frozen=True)
+class PreparedRun:
+    """What is open before a run's time begins to count."""
+
+    config: TrackConfig
+    capture: Capture
+    head: HeadModel
+    stages: list[Stage]
+
+    def tracker(self) -> Tracker:
+        """Makes the first guess, which is part of a run's time."""
+        return build_tracker(self.config, self.capture, self.head, self.head.template.device)
+
+
+def prepared_run(config: TrackConfig) -> PreparedRun:
+    torch.manual_seed(config.seed)
+    capture = open_capture(config)
+    head = open_textured_head(config, capture, choose_device(config.device))
+    return PreparedRun(config, capture, head, build_stages(config))
+
+
 def _track_anew(config: TrackConfig, film: Path, prepare: Callable[[Tracker], None] | None) -> dict[str, Any]:
     """Writes the result and returns seconds and stages."""
-    torch.manual_seed(config.seed)
-    device = choose_device(config.device)
-    capture = open_capture(config)
-    head = open_textured_head(config, capture, device)
-    stages = build_stages(config)
+    run = prepared_run(config)
+    head, capture = run.head, run.capture
     started = time.monotonic()
-    tracker = build_tracker(config, capture, head, device)
+    tracker = run.tracker()
     if prepare is not None:
         prepare(tracker)
     measured = StageErrors(film, config, head, capture)
     measured.add("first_guess", tracker.params)
     tracker.callbacks = (StageProgress(), measured)
-    tracker.run(stages)
+    tracker.run(run.stages)
     seconds = time.monotonic() - started - measured.seconds
     result = result_of(config, head, capture, tracker.params)
-    if any(stage.photometric for stage in stages):
+    if any(stage.photometric for stage in run.stages):
         albedo = tracker.scene.albedo(tracker.params.residual_texture)
         result = result_of(config, head, capture, tracker.params, resize_texture(albedo, config.model.tex_resolution))
     save_result(config.exp.output_folder / RESULT, result)
