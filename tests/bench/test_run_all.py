@@ -1,5 +1,6 @@
 """Stand-in entries are programs in a folder of the test's own."""
 
+import importlib
 from pathlib import Path
 
 import pytest
@@ -95,9 +96,31 @@ def test_only_chooses_by_name():
         chosen([entry("a")], ["c"])
 
 
-def test_entries_name_programs_that_are_there():
-    names = [e.name for e in ENTRIES]
+class Parsed(Exception):
+    """Ends a program where its options are read."""
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_entries_give_options_that_their_programs_take(entry, monkeypatch):
+    program, *arguments = entry.command.split()
+    module = importlib.import_module(program.removesuffix(".py"))
+    real = module.parse
+
+    def parse(*given):
+        real(*given)
+        raise Parsed
+
+    monkeypatch.setattr(module, "parse", parse)
+    with pytest.raises(Parsed):
+        module.main(arguments)
+
+
+def test_entries_have_names_of_their_own():
+    names = [entry.name for entry in ENTRIES]
     assert len(set(names)) == len(names)
+
+
+def test_every_program_is_described():
     folder = Path(run_all.__file__).parent
-    for e in ENTRIES:
-        assert (folder / e.command.split()[0]).is_file(), e
+    page = (folder / "README.md").read_text()
+    assert [path.name for path in folder.glob("*.py") if f"`{path.name}`" not in page] == []
