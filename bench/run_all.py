@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -139,15 +140,21 @@ def run_program(command: Sequence[str], messages: IO[str], most_seconds: float) 
     # Programs of bench/ find the package of their own checkout, whichever one is installed.
     paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": paths}
-    try:
-        done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=messages, text=True, timeout=most_seconds, env=environment
-        )
-    except subprocess.TimeoutExpired:
-        return f"stopped after {most_seconds / 60:.1f} minutes", ""
-    if done.returncode:
-        return f"exit status {done.returncode}", ""
-    return ("done" if done.stdout.strip() else "printed no table"), done.stdout
+    # In a session of its own, so that what the program has started ends with it.
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=messages, text=True, env=environment, start_new_session=True
+    ) as process:
+        try:
+            printed, _ = process.communicate(timeout=most_seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            return f"stopped after {most_seconds / 60:.1f} minutes", ""
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    if process.returncode:
+        return f"exit status {process.returncode}", ""
+    return ("done" if printed.strip() else "printed no table"), printed
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:

@@ -1,6 +1,7 @@
 """Stand-in entries are programs in a folder of the test's own."""
 
 import importlib
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ PROGRAMS = {
     "prints.py": "print('| a |')\nprint('|---|')",
     "fails.py": "import sys\nprint('half a table')\nprint('the reason', file=sys.stderr)\nsys.exit(3)",
     "silent.py": "",
-    "hangs.py": "import time\ntime.sleep(60)",
+    "hangs.py": "import subprocess, sys, time\n"
+    "late = 'import pathlib, sys, time; time.sleep(4); pathlib.Path(sys.argv[1]).touch()'\n"
+    "subprocess.Popen([sys.executable, '-c', late, sys.argv[1]])\ntime.sleep(60)",
     "writes.py": "import sys\nfrom pathlib import Path\np = Path(sys.argv[1]) / 'n'\n"
     "assert not p.exists()\np.write_text('x')\nprint('| wrote |')",
 }
@@ -75,10 +78,13 @@ def test_what_does_not_fit_is_left_out_and_smaller_ones_still_run(programs, tmp_
     assert [outcome.state for outcome in outcomes] == ["left out: 5 minutes expected, 1.0 left", "done"]
 
 
-def test_an_entry_far_beyond_its_minutes_is_stopped(programs, tmp_path):
-    (outcome,) = run_entries([entry("hangs", 0.01)], tmp_path / "out", 1)
-    assert outcome.failed
+def test_an_entry_far_beyond_its_minutes_is_stopped_with_all_that_it_started(programs, tmp_path):
+    started, late = time.monotonic(), tmp_path / "late"
+    (outcome,) = run_entries([entry("hangs", 0.01, str(late))], tmp_path / "out", 1)
+    assert outcome.state == "failed: stopped after 0.0 minutes, see hangs.log"
     assert outcome.seconds < 20
+    time.sleep(max(0, 6 - (time.monotonic() - started)))
+    assert not late.exists()
 
 
 def test_files_and_tables_of_an_earlier_call_are_gone(programs, tmp_path):
