@@ -2,11 +2,14 @@ import math
 import xml.etree.ElementTree as ET
 
 import pytest
+from common import FilmOptions, face_error_mm, film_data, make_film, prepared_run, result_of, run_config
 from curve_plot import Line, plot_svg, ticks
-from error_curve import Curve, Sample
+from error_curve import Curve, Sample, truth_of
 from first_order_tracker import FIFTY
 from time_to_accuracy import ENGINE, LANDMARKS, cut_short, ends_table, main, plot_of, ratios_table
 
+from vhap.head.model import pose
+from vhap.pipeline.open_run import scene_of
 from vhap.util.threads import get_threads, set_threads
 
 
@@ -74,6 +77,17 @@ def test_cut_short_keeps_the_batch():
     assert cut_short(FIFTY, None) == FIFTY
     short = cut_short(FIFTY, 2)
     assert (short.batch, short.init_steps, short.frame_steps, short.epochs) == (16, 2, 2, 2)
+
+
+def test_errors_are_those_of_an_evaluation(tmp_path):
+    options = FilmOptions(tmp_path, frames=2, size=64)
+    film = make_film(options, 0)
+    run = prepared_run(run_config(options, film_data(options, film, "noisy68"), "run"))
+    params = run.tracker().params
+    result = result_of(run.config, run.head, run.capture, params)
+    scene = scene_of(tmp_path / "tracked_flame_params_0.npz", 0, run.config, run.head, run.capture, result)
+    face, _ = truth_of(film, run.head).errors_mm(pose(run.head, params.head()))
+    assert face == pytest.approx(face_error_mm(scene, film), rel=1e-4)
 
 
 def test_program_runs_everything_on_a_tiny_film(tmp_path, capsys):
