@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 900, 520
-LEFT, RIGHT, TOP, BOTTOM = 70, 20, 50, 60
+LEFT, RIGHT, BOTTOM = 70, 20, 60
+TITLE, LEGEND_ROW = 40, 20
+"""Heights above the curves: of the title, and of each line's name."""
 COLOURS = ("#0b6e99", "#7fb3c8", "#b3541e", "#6a4c93", "#3a7d44", "#888888")
 MOST_TICKS = 8
 
@@ -41,13 +43,14 @@ def plot_svg(title: str, x_name: str, y_name: str, lines: Sequence[Line]) -> str
     if not points:
         raise ValueError("expected at least one point, found none")
     across = _axis([x for x, _ in points], LEFT, WIDTH - RIGHT)
-    up = _axis([y for _, y in points], HEIGHT - BOTTOM, TOP)
+    top = TITLE + LEGEND_ROW * len(lines)
+    up = _axis([y for _, y in points], HEIGHT - BOTTOM, top)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
         'font-size="13">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
         f'<text x="{LEFT}" y="24" font-size="16">{html.escape(title)}</text>',
-        *_ticks_across(across),
+        *_ticks_across(across, top),
         *_ticks_up(up),
         f'<text x="{WIDTH / 2:.0f}" y="{HEIGHT - 16}" text-anchor="middle">{html.escape(x_name)}</text>',
         f'<text transform="translate(18 {HEIGHT / 2:.0f}) rotate(-90)" text-anchor="middle">',
@@ -59,9 +62,9 @@ def plot_svg(title: str, x_name: str, y_name: str, lines: Sequence[Line]) -> str
             parts.append(
                 f'<path d="{_steps(line.points, across, up)}" fill="none" stroke="{colour}" stroke-width="2"/>'
             )
-        y = TOP + 18 * index + 6
-        parts.append(f'<rect x="{WIDTH - RIGHT - 300}" y="{y}" width="14" height="4" fill="{colour}"/>')
-        parts.append(f'<text x="{WIDTH - RIGHT - 280}" y="{y + 7}">{html.escape(line.name)}</text>')
+        y = TITLE + LEGEND_ROW * index
+        parts.append(f'<rect x="{LEFT}" y="{y}" width="14" height="4" fill="{colour}"/>')
+        parts.append(f'<text x="{LEFT + 22}" y="{y + 7}">{html.escape(line.name)}</text>')
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -80,18 +83,18 @@ def _steps(points: Sequence[tuple[float, float]], across: _Axis, up: _Axis) -> s
 def ticks(low: float, high: float) -> list[float]:
     """Round numbers between two, few enough to be read."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for steps in ((1, 2, 5), (1, 3), (1,)):
+    for steps in ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 5), (1, 3), (1,)):
         inside = [step * 10.0**power for power in powers for step in steps if low <= step * 10.0**power <= high]
         if len(inside) <= MOST_TICKS:
             break
     return inside
 
 
-def _ticks_across(axis: _Axis) -> list[str]:
+def _ticks_across(axis: _Axis, top: float) -> list[str]:
     parts = []
     for value in ticks(axis.low, axis.high):
         x = axis.place(value)
-        parts.append(f'<path d="M{x:.1f} {TOP}V{HEIGHT - BOTTOM}" stroke="#dddddd"/>')
+        parts.append(f'<path d="M{x:.1f} {top:g}V{HEIGHT - BOTTOM}" stroke="#dddddd"/>')
         parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{value:g}</text>')
     return parts
 

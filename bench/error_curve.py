@@ -99,10 +99,6 @@ class Curve:
     def end(self) -> Sample:
         return self.samples[-1]
 
-    def first_within(self, measure: Measure, error: float) -> Sample | None:
-        """The first sample with this error or less; None where there is none."""
-        return next((sample for sample in self.samples if getattr(sample, measure) <= error), None)
-
     def from_then_within(self, measure: Measure, error: float) -> Sample | None:
         """The first sample from which on the error is never above this one; None where the run ends above it."""
         kept = None

@@ -51,11 +51,10 @@ def test_stopwatch_stands_still():
     assert watch.read()[0] >= wall + 0.02
 
 
-def test_first_and_lasting_times():
+def test_an_accuracy_is_reached_where_it_stays():
     found = curve(5, 2, 4, 3, 1)
-    assert found.first_within("face_mm", 3) == found.samples[1]
     assert found.from_then_within("face_mm", 3) == found.samples[3]
-    assert found.first_within("head_mm", 1.5) is None
+    assert found.from_then_within("head_mm", 2) == found.samples[4]
     assert found.from_then_within("face_mm", 0.5) is None
     assert curve(1, math.nan, 1).from_then_within("face_mm", 1).seconds == 3
 

@@ -32,8 +32,9 @@ def cells(table: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
 
 
-def test_ratio_is_to_when_the_engine_stays_below():
-    rows = cells(ratios_table([ENGINE_CURVE, ALONE, curve("slow", (10, 3.0), (80, 1.0), (100, 1.0))]))
+def test_ratio_is_of_the_times_from_which_errors_stay_there():
+    slow = curve("slow", (1, 0.5), (10, 3.0), (80, 1.01), (100, 1.0))
+    rows = cells(ratios_table([ENGINE_CURVE, ALONE, slow]))
     assert len(rows) == 4
     assert rows[0] == ["slow", "its own face, 1.000 mm", "80.0", "4.0", "20.0", "20.0"]
     assert rows[1] == ["slow", "this engine's face, 0.700 mm", "not reached in 100", "5.0", "-", "-"]
