@@ -1,8 +1,7 @@
 """The energy of public first-order head trackers, over this package's differentiable renderer.
 
-Terms, weights, clusters and exclusions as their users know them; nothing here is part of the package. Weights of
-coefficients and of the texture's smoothness are those at 300 and 100 coefficients and 2048 texels, scaled so that each
-coefficient and each slope costs the same on other heads and textures.
+Terms, weights, clusters and exclusions as their users know them; nothing here is part of the package. The weight of
+the texture's smoothness is that at 2048 texels, scaled so that each slope costs the same on other textures.
 """
 
 from __future__ import annotations
@@ -175,8 +174,8 @@ def _priors(params: HeadParams) -> dict[str, Tensor]:
     left, right = params.eyes_pose[..., :3], params.eyes_pose[..., 3:]
     jaw = params.jaw_pose
     return {
-        "shape": params.shape.square().sum() / 300,
-        "expr": params.expr.square().sum(-1).mean() / 100,
+        "shape": params.shape.square().mean(),
+        "expr": params.expr.square().mean(),
         "neck": _turned(params.neck_pose),
         "jaw": _turned(jaw) + 10 * torch.relu(-jaw[..., 0]).mean() + 3 * jaw[..., 1:].square().mean(),
         "eyes": _turned(torch.stack([left, right])) + _turned(left, right),
@@ -190,7 +189,7 @@ def _motion(now: HeadParams, before: HeadParams, valid: Tensor) -> dict[str, Ten
         "smooth_rotation": _turned(now.rotation, before.rotation, valid),
         "smooth_neck": _turned(now.neck_pose, before.neck_pose, valid),
         "smooth_jaw": _turned(now.jaw_pose, before.jaw_pose, valid),
-        "smooth_expr": ((now.expr - before.expr) * counts).square().sum(-1).mean() / 100,
+        "smooth_expr": ((now.expr - before.expr) * counts).square().mean(),
     }
 
 

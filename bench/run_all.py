@@ -47,7 +47,7 @@ class Entry:
 
 ENTRIES = (
     Entry("kernels", "kernels.py", 1),
-    Entry("time_to_accuracy", "time_to_accuracy.py --output FILES", 15),
+    Entry("time_to_accuracy", "time_to_accuracy.py --output FILES", 16),
     Entry("photometric_step", "photometric_step.py --frames 16 --height 256 --width 256", 0.5),
     Entry("accuracy", "accuracy.py --output FILES --frames 20 --size 256 --seeds 0 --landmarks noisy68", 3),
     Entry("accuracy_detector", "accuracy.py --output FILES --frames 20 --size 256 --seeds 0 --landmarks detector", 4),
