@@ -1,13 +1,14 @@
 # `make venv` sets up .venv, `make demo` runs the whole chain, `make test` runs the tests, `make test-quick` those that
 # take less than some 20 seconds each, `make lint` format, lint and types; `make test-wheel` builds the package and uses
-# it in fresh environments.
+# it in fresh environments; `make bench` runs the benchmarks of half an hour and writes their tables to BENCH_OUT.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 HEAD ?= builtin
 OUTPUT ?= output/demo
+BENCH_OUT ?= bench/out
 
-.PHONY: venv demo test test-quick test-wheel lint
+.PHONY: venv demo test test-quick test-wheel lint bench
 
 venv: $(VENV)/.ready
 
@@ -36,3 +37,6 @@ lint: venv
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
+
+bench: venv
+	$(BIN)/python bench/run_all.py --out "$(BENCH_OUT)"

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from common import MEASURES, FilmOptions, film_data, make_film, markdown_table, measure_cells, run_config, track
+from common import MEASURES, FilmOptions, film_data, make_film, measure_cells, run_config, track
+from tables import markdown_table
 
 from vhap.cli import parse
 from vhap.config.track import TrackConfig

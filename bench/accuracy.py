@@ -19,13 +19,12 @@ from common import (
     Landmarks,
     film_data,
     make_film,
-    markdown_table,
     mean_measures,
     measure_cells,
-    number,
     run_config,
     track,
 )
+from tables import markdown_table, number
 
 from vhap.cli import parse
 from vhap.util.errors import InputError, exits_cleanly

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from tables import number
 
 from vhap.config.data import DataConfig
 from vhap.config.evaluate import EvaluateConfig
@@ -145,24 +146,42 @@ def track(config: TrackConfig, film: Path, prepare: Callable[[Tracker], None] | 
     return {**evaluate_tracking.clip_values(read_json(evaluation)), **read_json(folder / "benchmark.json")}
 
 
+@dataclass(frozen=True)
+class PreparedRun:
+    """What is open before a run's time begins to count."""
+
+    config: TrackConfig
+    capture: Capture
+    head: HeadModel
+    stages: list[Stage]
+
+    def tracker(self) -> Tracker:
+        """Makes the first guess, which is part of a run's time."""
+        return build_tracker(self.config, self.capture, self.head, self.head.template.device)
+
+
+def prepared_run(config: TrackConfig) -> PreparedRun:
+    torch.manual_seed(config.seed)
+    capture = open_capture(config)
+    head = open_textured_head(config, capture, choose_device(config.device))
+    return PreparedRun(config, capture, head, build_stages(config))
+
+
 def _track_anew(config: TrackConfig, film: Path, prepare: Callable[[Tracker], None] | None) -> dict[str, Any]:
     """Writes the result and returns seconds and stages."""
-    torch.manual_seed(config.seed)
-    device = choose_device(config.device)
-    capture = open_capture(config)
-    head = open_textured_head(config, capture, device)
-    stages = build_stages(config)
+    run = prepared_run(config)
+    head, capture = run.head, run.capture
     started = time.monotonic()
-    tracker = build_tracker(config, capture, head, device)
+    tracker = run.tracker()
     if prepare is not None:
         prepare(tracker)
     measured = StageErrors(film, config, head, capture)
     measured.add("first_guess", tracker.params)
     tracker.callbacks = (StageProgress(), measured)
-    tracker.run(stages)
+    tracker.run(run.stages)
     seconds = time.monotonic() - started - measured.seconds
     result = result_of(config, head, capture, tracker.params)
-    if any(stage.photometric for stage in stages):
+    if any(stage.photometric for stage in run.stages):
         albedo = tracker.scene.albedo(tracker.params.residual_texture)
         result = result_of(config, head, capture, tracker.params, albedo)
     save_result(config.exp.output_folder / RESULT, result)
@@ -235,16 +254,3 @@ def mean_measures(runs: Sequence[dict[str, Any]]) -> dict[str, float]:
 def measure_cells(values: dict[str, Any]) -> list[str]:
     """The cells of the columns MEASURES."""
     return [" / ".join(number(values.get(name)) for name in names) for names in MEASURES.values()]
-
-
-def number(value: float | None, decimals: int = 2) -> str:
-    """A dash where there is nothing."""
-    return "-" if value is None or math.isnan(value) else f"{value:.{decimals}f}"
-
-
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Lines of a table. Raises ValueError where a row has another number of cells than the header."""
-    if wrong := [list(row) for row in rows if len(row) != len(header)]:
-        raise ValueError(f"expected rows of {len(header)} cells, found {wrong[0]}")
-    lines = [f"| {' | '.join(cells)} |" for cells in (header, *rows)]
-    return "\n".join([lines[0], "|---" * len(header) + "|", *lines[1:]])

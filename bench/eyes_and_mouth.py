@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from common import FilmOptions, Landmarks, film_data, make_film, markdown_table, number, run_config, track
+from common import FilmOptions, Landmarks, film_data, make_film, run_config, track
+from tables import markdown_table, number
 
 from vhap.cli import parse
 from vhap.util.errors import InputError, exits_cleanly

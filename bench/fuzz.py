@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import ROOT, markdown_table
+from common import ROOT
+from tables import markdown_table
 
 from vhap.cli import parse
 from vhap.config.ranges import Count, Seed

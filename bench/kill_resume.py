@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from common import ROOT, FilmOptions, film_data, make_film, markdown_table, stage_counts
+from common import ROOT, FilmOptions, film_data, make_film, stage_counts
+from tables import markdown_table
 
 from vhap.cli import parse
 from vhap.data.results import newest_run, result_epochs, result_path

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from common import FilmOptions, markdown_table, number, run_config
+from common import FilmOptions, run_config
 from dressed_film import DressedFilm, make_dressed_film
+from tables import markdown_table, number
 
 from vhap.cli import parse
 from vhap.config.data import DataConfig

@@ -25,10 +25,11 @@ import pytest
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "pipeline"))
 
-from common import NOISE_PX, ROOT, markdown_table, number
+from common import NOISE_PX, ROOT
 from filmed_subject import write_filmed_subject
 from flame_like_builtin import write_builtin_as_flame
 from flame_like_ict import write_ict_as_flame
+from tables import markdown_table, number
 from trainer_reader import Flame, HravatarReader
 
 from vhap.config.synthetic import SyntheticConfig

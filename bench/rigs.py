@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from common import FACE_ERROR, MEASURES, NOISE_PX, Landmarks, markdown_table, measure_cells, timed
+from common import FACE_ERROR, MEASURES, NOISE_PX, Landmarks, measure_cells, timed
+from tables import markdown_table
 
 from vhap.cli import parse
 from vhap.config.synthetic import SyntheticConfig

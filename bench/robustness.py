@@ -12,18 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from common import (
-    FilmOptions,
-    Landmarks,
-    face_error_mm,
-    film_config,
-    film_data,
-    markdown_table,
-    number,
-    run_config,
-    track,
-)
+from common import FilmOptions, Landmarks, face_error_mm, film_config, film_data, run_config, track
 from hard_films import CASES, Case, film_case
+from tables import markdown_table, number
 
 from vhap.cli import parse
 from vhap.pipeline.open_run import open_run

@@ -18,7 +18,8 @@ from typing import Literal
 
 import numpy as np
 import trimesh
-from common import NOISE_PX, markdown_table, number, timed
+from common import NOISE_PX, timed
+from tables import markdown_table, number
 
 from vhap.cli import parse
 from vhap.config.synthetic import SyntheticConfig

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from common import markdown_table
+from tables import markdown_table
 
 from vhap.cli import parse
 from vhap.config.loading import load_config

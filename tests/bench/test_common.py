@@ -2,7 +2,8 @@ import math
 from dataclasses import fields
 
 import pytest
-from common import MEASURES, markdown_table, mean_measures, measure_cells, number, stage_counts
+from common import MEASURES, mean_measures, measure_cells, stage_counts
+from tables import markdown_table, number
 
 from vhap.config.track import PipelineConfig
 
