@@ -46,20 +46,27 @@ from vhap.fit.photometric.problem import PhotometricProblem
 GAZE_COLUMNS = (12, 13, 15, 16)
 """Pitch and yaw of both eyes among a frame's unknowns (PER_FRAME)."""
 GRID_RAD, GRID_STEPS = 0.52, 13
-GRID_PIXELS = 150
-ROUNDS, STEPS = 6, 3
+GRID_PIXELS, AT_ONCE = 40, 100_000
+ROUNDS, STEPS = 4, 2
+FIRST_IRIS = {"ibug": 68, "mediapipe": 468}
+"""Landmarks from these on are irises'."""
+LANDMARKS_RAD = 0.1
+"""Standard deviation of a gaze by landmarks of irises, whose errors repeat from frame to frame."""
 DAMPING = (1e-3, 1e-1, 10.0)
 
 
 @dataclass(frozen=True)
 class EyeProblem:
-    """T frames. pixels: of all views; roll (T, 2): third component of each eye's rotation, which stays; rest_rad: of
-    the prior about looking straight ahead; sigma: standard deviation of a pixel."""
+    """T frames. pixels: of all views; roll (T, 2): third component of each eye's rotation, which stays; local (T, P): a
+    frame's unknowns; expected (T, 4), hold (T,): gaze without pictures and its precision; sigma: standard deviation of
+    a pixel."""
 
     pixels: EyePixels
     balls: Eyeballs
     roll: Tensor
     local: Tensor
+    expected: Tensor
+    hold: Tensor
     landmarks: LandmarkProblem
     prior: EyePrior = field(default_factory=EyePrior)
     sigma: float = 0.05
@@ -79,13 +86,16 @@ class EyeProblem:
         )
         return Motion(*parts, cost=found.cost)
 
-    def held(self) -> tuple[Tensor, Tensor]:
-        """Rows (K, 4) of what holds a frame's gaze, and their precisions (K,): rest, and the other eye."""
-        rest = 1 / self.landmarks.prior.eyes_rad**2
-        together = self.roll.new_tensor([[1.0, 0, -1, 0], [0, 1, 0, -1]])
-        rows = torch.cat([torch.eye(4).to(together), together])
-        precision = rows.new_tensor([rest] * 4 + [1 / self.prior.pitch_rad**2, 1 / self.prior.yaw_rad**2])
-        return rows, precision
+    def held(self, gaze: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What holds the gaze (T, 4) without pictures: cost (T,), half the gradient (T, 4) and half the second
+        derivatives (T, 4, 4)."""
+        rows = gaze.new_tensor([[1.0, 0, -1, 0], [0, 1, 0, -1]])
+        weighted = rows / gaze.new_tensor([self.prior.pitch_rad**2, self.prior.yaw_rad**2])[:, None]
+        bend = rows.T @ weighted + self.hold[:, None, None] * torch.eye(4).to(gaze)
+        centre = self.hold[:, None] * self.expected
+        gradient = (bend @ gaze[..., None])[..., 0] - centre
+        cost = (gaze * (gradient - centre)).sum(1) + self.hold * self.expected.square().sum(1)
+        return cost, gradient, bend
 
 
 @torch.no_grad()
@@ -106,7 +116,9 @@ def follow_eyes(problem: PhotometricProblem, params: TrackParams, rows: Tensor) 
         return params
     eyes = ours.eyes_pose.unflatten(-1, (2, 3))
     local = as_vectors(ours)[1]
-    task = EyeProblem(joined(views), balls, eyes[..., 2], local, problem.landmarks.select(rows))
+    landmarks = problem.landmarks.select(rows)
+    known, hold = without_pictures(landmarks, eyes[..., :2])
+    task = EyeProblem(joined(views), balls, eyes[..., 2], local, known, hold, landmarks)
     angle = torch.acos((direction * balls.axis[surface.eye]).sum(-1).clamp(-1, 1))
     expected = texture_profile(angle, colour)
     detail = painted_detail(expected, angle, colour, direction, surface.eye)
@@ -114,6 +126,14 @@ def follow_eyes(problem: PhotometricProblem, params: TrackParams, rows: Tensor) 
     changed = params.eyes_pose.clone()
     changed[rows] = torch.cat([gaze, eyes[..., 2:]], -1).flatten(1)
     return replace(params, eyes_pose=changed)
+
+
+def without_pictures(landmarks: LandmarkProblem, gaze: Tensor) -> tuple[Tensor, Tensor]:
+    """Gaze (T, 4) and its precision (T,): that of the landmarks where these include irises, else at rest."""
+    ids = landmarks.head.landmarks[landmarks.name].detector_ids
+    seen = (landmarks.weight[..., ids >= FIRST_IRIS[landmarks.name]] > 0).flatten(1).any(1).to(gaze.device)
+    precision = torch.where(seen, 1 / LANDMARKS_RAD**2, 1 / landmarks.prior.eyes_rad**2)
+    return gaze.flatten(1) * seen[:, None], precision.to(gaze)
 
 
 def solve_gaze(task: EyeProblem, start: Tensor, expected: Profile, detail: Tensor) -> Tensor:
@@ -160,17 +180,33 @@ def noise_level(found: Differences, prior: EyePrior) -> float:
 
 def search(task: EyeProblem, state: EyeState, profile: Profile) -> EyeState:
     """Each frame's best of a grid of directions, both eyes alike, and of where it stands."""
-    few = thinned(task.pixels, GRID_PIXELS)
-    coarse = replace(task, pixels=few)
+    coarse = replace(task, pixels=thinned(task.pixels, GRID_PIXELS))
     steps = torch.linspace(-GRID_RAD, GRID_RAD, GRID_STEPS).to(state.gaze)
     grid = torch.stack(torch.meshgrid(steps, steps, indexing="ij"), -1).flatten(0, 1)
-    best, cost = state.gaze, _frame_cost(coarse, state, profile)
-    for direction in grid:
-        tried = replace(state, gaze=direction.expand_as(state.gaze))
-        value = _frame_cost(coarse, tried, profile)
-        better = value < cost
-        best, cost = torch.where(better[:, None, None], tried.gaze, best), torch.where(better, value, cost)
+    best, cost = state.gaze, _frame_cost(coarse, state.gaze, profile)
+    for directions in grid.split(max(1, AT_ONCE // len(coarse.pixels.view))):
+        many, gaze = repeated(coarse, len(directions)), directions[:, None, None].expand(-1, *state.gaze.shape)
+        values, which = _frame_cost(many, gaze.flatten(0, 1), profile).view(len(directions), -1).min(0)
+        better = values < cost
+        best = torch.where(better[:, None, None], directions[which][:, None], best)
+        cost = torch.where(better, values, cost)
     return replace(state, gaze=best)
+
+
+def repeated(task: EyeProblem, count: int) -> EyeProblem:
+    """The same frames several times behind one another."""
+    pixels, offset = task.pixels, torch.arange(count, device=task.pixels.view.device)
+    index = torch.arange(len(pixels.view), device=offset.device).repeat(count)
+    copy = offset.repeat_interleave(len(pixels.view))
+    many = pixels.select(index)
+    many = replace(
+        many,
+        view=many.view + copy * pixels.n_views,
+        frame=many.frame + copy * task.frames,
+        n_views=pixels.n_views * count,
+    )
+    roll, expected, hold = task.roll.repeat(count, 1), task.expected.repeat(count, 1), task.hold.repeat(count)
+    return replace(task, pixels=many, roll=roll, expected=expected, hold=hold)
 
 
 def thinned(pixels: EyePixels, most: int) -> EyePixels:
@@ -184,10 +220,11 @@ def thinned(pixels: EyePixels, most: int) -> EyePixels:
     return replace(few, counts=few.counts * stride[few.view])
 
 
-def _frame_cost(task: EyeProblem, state: EyeState, profile: Profile) -> Tensor:
-    """(T,) of pictures with the brightness that suits each view, and of what holds the gaze."""
-    pixels, none = task.pixels, torch.zeros_like(state.gain)
-    found = differences(pixels, task.balls, task.roll, profile, replace(state, gain=none))
+def _frame_cost(task: EyeProblem, gaze: Tensor, profile: Profile) -> Tensor:
+    """(T,) of pictures with the brightness that suits each view, and of what holds the gaze (T, 2, 2)."""
+    pixels = task.pixels
+    state = EyeState(gaze, gaze.new_zeros(pixels.n_views, N_GAIN))
+    found = differences(pixels, task.balls, task.roll, profile, state)
     model = found.value + pixels.colour
     top, bottom = (model.new_zeros(pixels.n_views) for _ in range(2))
     top.index_add_(0, pixels.view, (model * pixels.colour).sum(-1))
@@ -195,8 +232,7 @@ def _frame_cost(task: EyeProblem, state: EyeState, profile: Profile) -> Tensor:
     gain = (top / bottom.clamp(min=1e-6)).clamp(0.5, 2)
     value = gain[pixels.view][:, None] * model - pixels.colour
     cost, _ = robust_cost(value, pixels, found.valid, task.sigma, task.prior)
-    rows, precision = task.held()
-    held = ((state.gaze.flatten(1) @ rows.T).square() * precision).sum(1)
+    held, _, _ = task.held(gaze.flatten(1))
     missed = task.prior.robust**2 * (~found.valid) * pixels.counts / task.prior.alike
     return held.index_add(0, pixels.frame, cost + missed)
 
@@ -204,8 +240,7 @@ def _frame_cost(task: EyeProblem, state: EyeState, profile: Profile) -> Tensor:
 def total_cost(task: EyeProblem, state: EyeState, profile: Profile) -> Tensor:
     found = differences(task.pixels, task.balls, task.roll, profile, state)
     cost, _ = robust_cost(found.value, task.pixels, found.valid, task.sigma, task.prior)
-    rows, precision = task.held()
-    held = ((state.gaze.flatten(1) @ rows.T).square() * precision).sum()
+    held = task.held(state.gaze.flatten(1))[0].double().sum()
     nuisance = (state.gain / _gain_scale(task)).square().sum()
     return cost.double().sum() + held + nuisance + task.motion(state.gaze).cost.double().sum()
 
@@ -278,11 +313,10 @@ def _assembled(
     frames, pulls = normal.new_zeros(count, 2, 2, 2, 2), normal.new_zeros(count, 2, 2)
     frames.permute(0, 1, 3, 2, 4).index_put_((frame, eye, eye), normal, accumulate=True)
     pulls.index_put_((frame, eye), right, accumulate=True)
-    rows, precision = (part.double() for part in task.held())
-    gaze, motion = state.gaze.flatten(1).double(), task.motion(state.gaze)
+    motion, (_, gradient, bend) = task.motion(state.gaze), task.held(state.gaze.flatten(1))
     return Equations(
-        frames=frames.flatten(3).flatten(1, 2) + (rows.T * precision) @ rows,
-        right=pulls.flatten(1) - ((gaze @ rows.T) * precision) @ rows - motion.gradient.double(),
+        frames=frames.flatten(3).flatten(1, 2) + bend.double(),
+        right=pulls.flatten(1) - gradient.double() - motion.gradient.double(),
         motion=motion,
         by_gaze=by_gaze,
         right_gain=right_gain,

@@ -56,7 +56,7 @@ class Eyeballs:
 class EyePixels:
     """N pixels of W views (one eye in one picture). view, frame, eye (N,); colour, shading (N, 3); ray (N, 3) unit
     directions and origin (N, 3) the camera's centre, in the axes of the resting eye about its joint; across (N, 2):
-    place in the view, from about -1 to 1. n_views: W; scale (W,): share of a view's pixels that were taken."""
+    place in the view, from about -1 to 1; counts (N,): so many pixels each stands for; n_views: W."""
 
     view: Tensor
     frame: Tensor
@@ -77,8 +77,7 @@ class EyePixels:
 
 @dataclass(frozen=True)
 class EyeSurface:
-    """Points on the eyeballs of the head. eye (M,); place (M, 3) of barycentrics: corners (M, 3), weights (M, 3); uv
-    (M, 2)."""
+    """Points on eyeballs. eye (M,); corners (M, 3): vertices; weights (M, 3): barycentric; uv (M, 2)."""
 
     eye: Tensor
     corners: Tensor
