@@ -15,7 +15,7 @@ from vhap.fit.params import TrackParams
 from vhap.fit.photometric import eyes
 from vhap.fit.photometric.eyes_albedo import Profile, fit_profile, painted_axes, surface_colours, texture_profile
 from vhap.fit.photometric.eyes_equations import EyePrior, EyeState, differences
-from vhap.fit.photometric.eyes_views import eye_surface, eyeballs_of, joined, pixels_of, surface_directions
+from vhap.fit.photometric.eyes_views import charts, eye_surface, eyeballs_of, joined, pixels_of, surface_directions
 from vhap.fit.photometric.problem import PhotometricProblem
 
 SIZE = (224, 224)
@@ -130,8 +130,8 @@ def test_derivatives_agree_with_finite_differences():
     uneven = 1 + 0.05 * torch.sin(3 * x) * torch.cos(4 * y)
     balls = replace(
         balls,
-        radius=balls.radius * eyes.charts(direction, uneven[:, None], surface.eye),
-        detail=eyes.charts(direction, torch.stack([1 + 0.2 * x, 1 - 0.1 * y, 1 + 0.1 * x * y], -1), surface.eye),
+        radius=balls.radius * charts(direction, uneven[:, None], surface.eye),
+        detail=charts(direction, torch.stack([1 + 0.2 * x, 1 - 0.1 * y, 1 + 0.1 * x * y], -1), surface.eye),
     )
     rows, batch = torch.tensor([1]), frame_batch(right, SIZE)
     pixels = joined(pixels_of(scene(SIZE), right.rows(rows), balls, 1, _rows(batch, rows)))
