@@ -20,6 +20,7 @@ from vhap.fit.landmarks.teeth_gaps import find_teeth_gaps
 from vhap.fit.light_views import MOST_PICTURES, PosedPicture, light_of_pictures
 from vhap.fit.optimizer import RowAdam
 from vhap.fit.params import CAMERA, GROUPS, PER_FRAME, TrackParams
+from vhap.fit.photometric.eyes import follow_eyes
 from vhap.fit.photometric.hair import grow_hair
 from vhap.fit.photometric.point_albedo import PointPrior
 from vhap.fit.photometric.problem import PhotometricProblem, most_timesteps, sights
@@ -216,8 +217,7 @@ class Tracker:
         return True
 
     def _bring_others(self, stage: Stage, together: Tensor) -> None:
-        """Frames that have not been solved together go where their landmarks are, and as far beside them as solved
-        frames near them do: a detector's errors repeat."""
+        """Other frames go as far beside their landmarks as solved frames near them do: a detector's errors repeat."""
         solved = torch.isin(torch.arange(self.params.n_timesteps), together)
         if bool(solved.all()):
             return
@@ -225,8 +225,7 @@ class Tracker:
         names = [name for name in self._names(stage) if name in PER_FRAME]
         beside = replace(guess, **{name: getattr(self.params, name) - getattr(guess, name) for name in names})
         beside = fill_between(beside, solved)
-        rows = torch.nonzero(~solved & (torch.arange(len(solved)) >= self.first_row)).flatten()
-        rows = rows.to(self.params.rotation.device)
+        rows = torch.nonzero(~solved & (torch.arange(len(solved)) >= self.first_row)).flatten().to(guess.shape.device)
         for name in names:
             getattr(self.params, name)[rows] = (getattr(guess, name) + getattr(beside, name))[rows]
 
@@ -259,10 +258,12 @@ class Tracker:
                 solved = solve_jointly(problem, solved, around, names, stage.steps, known, before, tell)
         for name in names:
             getattr(self.params, name)[rows] = getattr(solved, name)[rows]
-        last_one = index + 1 == len(windows)
-        if last_one:
-            self._tell_epoch(0)
-        return last_one
+        if index + 1 < len(windows):
+            return False
+        if "eyes_pose" in names:
+            self.params = follow_eyes(self._photometric_problem(stage), self.params, self._frames_shown(self.first_row))
+        self._tell_epoch(0)
+        return True
 
     def _tell_step(
         self, stage: Stage, done: int, total: int, rows: Tensor, energy: EnergyValue, batch: FrameBatch | None
@@ -323,11 +324,10 @@ class Tracker:
             residual = self.params.residual_texture
             self.params.residual_texture = sharpen(self.scene, residual, self.batches(frames), self.energy.sh_lights)
 
-    def _frames_shown(self) -> Tensor:
-        """Rows (N,) of the frames in which the head was found; the others may show something else, which is neither its
-        texture nor its shape. All where there is none."""
-        everything = torch.arange(self.params.n_timesteps)
-        return everything[self.frames_found] if bool(self.frames_found.any()) else everything
+    def _frames_shown(self, first: int = 0) -> Tensor:
+        """Rows (N,) from `first` on in which the head was found: others may show something else. All where none was."""
+        shown = torch.nonzero(self.frames_found | ~self.frames_found.any()).flatten()
+        return shown[shown >= first]
 
     def frames_painted(self) -> list[int]:
         """Rows whose pictures tell the texture, evenly spread over those that show the head."""

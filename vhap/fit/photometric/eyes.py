@@ -1,0 +1,333 @@
+"""Where the eyes look: pitch and yaw of each eyeball, by pictures, with head and lids as they are.
+
+Landmarks without irises leave gaze where it rests. Here the pixels between the lids are compared with the albedo of an
+eye, which pictures of the whole sequence tell as a profile about the optical axis. The search starts on a grid, since
+an iris that is missed gives no gradient; Gauss-Newton rounds follow, whose time is linear in the number of frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from vhap.fit.landmarks.motion import Motion, motion_of, solve_chain
+from vhap.fit.landmarks.problem import LandmarkProblem
+from vhap.fit.params import TrackParams, as_vectors
+from vhap.fit.photometric.eyes_albedo import (
+    Profile,
+    fit_profile,
+    painted_axes,
+    painted_detail,
+    surface_colours,
+    texture_profile,
+)
+from vhap.fit.photometric.eyes_equations import (
+    N_GAIN,
+    Differences,
+    EyePrior,
+    EyeState,
+    differences,
+    robust_cost,
+)
+from vhap.fit.photometric.eyes_views import (
+    Eyeballs,
+    EyePixels,
+    eye_surface,
+    eyeballs_of,
+    has_eyes,
+    joined,
+    pixels_of,
+    surface_directions,
+)
+from vhap.fit.photometric.problem import PhotometricProblem
+
+GAZE_COLUMNS = (12, 13, 15, 16)
+"""Pitch and yaw of both eyes among a frame's unknowns (PER_FRAME)."""
+GRID_RAD, GRID_STEPS = 0.52, 13
+GRID_PIXELS, AT_ONCE = 40, 100_000
+ROUNDS, STEPS = 4, 2
+FIRST_IRIS = {"ibug": 68, "mediapipe": 468}
+"""Landmarks from these on are irises'."""
+LANDMARKS_RAD = 0.1
+"""Standard deviation of a gaze by landmarks of irises, whose errors repeat from frame to frame."""
+DAMPING = (1e-3, 1e-1, 10.0)
+
+
+@dataclass(frozen=True)
+class EyeProblem:
+    """T frames. pixels: of all views; roll (T, 2): third component of each eye's rotation, which stays; local (T, P): a
+    frame's unknowns; expected (T, 4), hold (T,): gaze without pictures and its precision; sigma: standard deviation of
+    a pixel."""
+
+    pixels: EyePixels
+    balls: Eyeballs
+    roll: Tensor
+    local: Tensor
+    expected: Tensor
+    hold: Tensor
+    landmarks: LandmarkProblem
+    prior: EyePrior = field(default_factory=EyePrior)
+    sigma: float = 0.05
+
+    @property
+    def frames(self) -> int:
+        return len(self.roll)
+
+    def motion(self, gaze: Tensor) -> Motion:
+        """Of the gaze alone, (T, 4)."""
+        local = self.local.clone()
+        local[:, list(GAZE_COLUMNS)] = gaze.flatten(1)
+        whole = self.landmarks
+        found = motion_of(whole.prior.motion, local, whole.timesteps, whole.head.expr_names)
+        parts = (
+            part[:, list(GAZE_COLUMNS)] for part in (found.own, found.next_frame, found.after_next, found.gradient)
+        )
+        return Motion(*parts, cost=found.cost)
+
+    def held(self, gaze: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What holds the gaze (T, 4) without pictures: cost (T,), half the gradient (T, 4) and half the second
+        derivatives (T, 4, 4)."""
+        rows = gaze.new_tensor([[1.0, 0, -1, 0], [0, 1, 0, -1]])
+        weighted = rows / gaze.new_tensor([self.prior.pitch_rad**2, self.prior.yaw_rad**2])[:, None]
+        bend = rows.T @ weighted + self.hold[:, None, None] * torch.eye(4).to(gaze)
+        centre = self.hold[:, None] * self.expected
+        gradient = (bend @ gaze[..., None])[..., 0] - centre
+        cost = (gaze * (gradient - centre)).sum(1) + self.hold * self.expected.square().sum(1)
+        return cost, gradient, bend
+
+
+@torch.no_grad()
+def follow_eyes(problem: PhotometricProblem, params: TrackParams, rows: Tensor) -> TrackParams:
+    """params with the gaze of the frames rows (N,) as their pictures show it."""
+    head = problem.scene.head
+    if not has_eyes(head) or not len(rows):
+        return params
+    surface = eye_surface(head)
+    ours = params.rows(rows)
+    colour, direction = surface_colours(problem.scene.base_texture, surface), surface_directions(head, surface)
+    axes = painted_axes(head, surface, direction, colour)
+    balls, direction = eyeballs_of(head, ours.head(), surface, axes)
+    views = []
+    for index, row in enumerate(rows.split(1)):
+        views += pixels_of(problem.scene, params.rows(row), balls, index, problem.load(row))
+    if not views:
+        return params
+    eyes = ours.eyes_pose.unflatten(-1, (2, 3))
+    local = as_vectors(ours)[1]
+    landmarks = problem.landmarks.select(rows)
+    known, hold = without_pictures(landmarks, eyes[..., :2])
+    task = EyeProblem(joined(views), balls, eyes[..., 2], local, known, hold, landmarks)
+    angle = torch.acos((direction * balls.axis[surface.eye]).sum(-1).clamp(-1, 1))
+    expected = texture_profile(angle, colour)
+    detail = painted_detail(expected, angle, colour, direction, surface.eye)
+    gaze = solve_gaze(task, eyes[..., :2], expected, detail)
+    changed = params.eyes_pose.clone()
+    changed[rows] = torch.cat([gaze, eyes[..., 2:]], -1).flatten(1)
+    return replace(params, eyes_pose=changed)
+
+
+def without_pictures(landmarks: LandmarkProblem, gaze: Tensor) -> tuple[Tensor, Tensor]:
+    """Gaze (T, 4) and its precision (T,): that of the landmarks where these include irises, else at rest."""
+    ids = landmarks.head.landmarks[landmarks.name].detector_ids
+    seen = (landmarks.weight[..., ids >= FIRST_IRIS[landmarks.name]] > 0).flatten(1).any(1).to(gaze.device)
+    precision = torch.where(seen, 1 / LANDMARKS_RAD**2, 1 / landmarks.prior.eyes_rad**2)
+    return gaze.flatten(1) * seen[:, None], precision.to(gaze)
+
+
+def solve_gaze(task: EyeProblem, start: Tensor, expected: Profile, detail: Tensor) -> Tensor:
+    """(T, 2, 2) from a first guess of the same shape. detail: what is painted, taken where it explains the pictures
+    better than round eyes do."""
+    state = EyeState(start, start.new_zeros(task.pixels.n_views, N_GAIN))
+    profile = expected
+    for _ in range(2):
+        state = search(task, state, profile)
+        state, profile, task = alternate(task, state, profile, expected)
+    painted = replace(task, balls=replace(task.balls, detail=detail))
+    other, other_profile, painted = alternate(painted, state, profile, expected)
+    common = min(task.sigma, painted.sigma)
+    round_cost = total_cost(replace(task, sigma=common), state, profile)
+    painted_cost = total_cost(replace(painted, sigma=common), other, other_profile)
+    return other.gaze if painted_cost < round_cost else state.gaze
+
+
+def alternate(
+    task: EyeProblem, state: EyeState, profile: Profile, expected: Profile
+) -> tuple[EyeState, Profile, EyeProblem]:
+    """Albedo and gaze in turns."""
+    for _ in range(ROUNDS):
+        profile, task = with_profile(task, state, profile, expected)
+        state = descend(task, state, profile)
+    return state, profile, task
+
+
+def with_profile(task: EyeProblem, state: EyeState, profile: Profile, expected: Profile) -> tuple[Profile, EyeProblem]:
+    """The profile that explains the pixels best as the eyes stand, and the noise level with it."""
+    for _ in range(2):
+        found = differences(task.pixels, task.balls, task.roll, profile, state)
+        task = replace(task, sigma=noise_level(found, task.prior))
+        _, precision = robust_cost(found.value, task.pixels, found.valid, task.sigma, task.prior)
+        profile = fit_profile(found.angle, found.factor, task.pixels.colour, precision, expected)
+    return profile, task
+
+
+def noise_level(found: Differences, prior: EyePrior) -> float:
+    """Standard deviation of a colour, from the median."""
+    size = found.value.square().mean(-1).sqrt()[found.valid]
+    return max(prior.colour, float(size.median()) if len(size) else prior.colour)
+
+
+def search(task: EyeProblem, state: EyeState, profile: Profile) -> EyeState:
+    """Each frame's best of a grid of directions, both eyes alike, and of where it stands."""
+    coarse = replace(task, pixels=thinned(task.pixels, GRID_PIXELS))
+    steps = torch.linspace(-GRID_RAD, GRID_RAD, GRID_STEPS).to(state.gaze)
+    grid = torch.stack(torch.meshgrid(steps, steps, indexing="ij"), -1).flatten(0, 1)
+    best, cost = state.gaze, _frame_cost(coarse, state.gaze, profile)
+    for directions in grid.split(max(1, AT_ONCE // len(coarse.pixels.view))):
+        many, gaze = repeated(coarse, len(directions)), directions[:, None, None].expand(-1, *state.gaze.shape)
+        values, which = _frame_cost(many, gaze.flatten(0, 1), profile).view(len(directions), -1).min(0)
+        better = values < cost
+        best = torch.where(better[:, None, None], directions[which][:, None], best)
+        cost = torch.where(better, values, cost)
+    return replace(state, gaze=best)
+
+
+def repeated(task: EyeProblem, count: int) -> EyeProblem:
+    """The same frames several times behind one another."""
+    pixels, offset = task.pixels, torch.arange(count, device=task.pixels.view.device)
+    index = torch.arange(len(pixels.view), device=offset.device).repeat(count)
+    copy = offset.repeat_interleave(len(pixels.view))
+    many = pixels.select(index)
+    many = replace(
+        many,
+        view=many.view + copy * pixels.n_views,
+        frame=many.frame + copy * task.frames,
+        n_views=pixels.n_views * count,
+    )
+    roll, expected, hold = task.roll.repeat(count, 1), task.expected.repeat(count, 1), task.hold.repeat(count)
+    return replace(task, pixels=many, roll=roll, expected=expected, hold=hold)
+
+
+def thinned(pixels: EyePixels, most: int) -> EyePixels:
+    """About so many of each view at most."""
+    count = torch.bincount(pixels.view, minlength=pixels.n_views)
+    stride = (count / most).ceil().clamp(min=1).long()
+    first = count.cumsum(0) - count
+    place = torch.arange(len(pixels.view), device=pixels.view.device) - first[pixels.view]
+    chosen = torch.nonzero(place % stride[pixels.view] == 0).flatten()
+    few = pixels.select(chosen)
+    return replace(few, counts=few.counts * stride[few.view])
+
+
+def _frame_cost(task: EyeProblem, gaze: Tensor, profile: Profile) -> Tensor:
+    """(T,) of pictures with the brightness that suits each view, and of what holds the gaze (T, 2, 2)."""
+    pixels = task.pixels
+    state = EyeState(gaze, gaze.new_zeros(pixels.n_views, N_GAIN))
+    found = differences(pixels, task.balls, task.roll, profile, state)
+    model = found.value + pixels.colour
+    top, bottom = (model.new_zeros(pixels.n_views) for _ in range(2))
+    top.index_add_(0, pixels.view, (model * pixels.colour).sum(-1))
+    bottom.index_add_(0, pixels.view, model.square().sum(-1))
+    gain = (top / bottom.clamp(min=1e-6)).clamp(0.5, 2)
+    value = gain[pixels.view][:, None] * model - pixels.colour
+    cost, _ = robust_cost(value, pixels, found.valid, task.sigma, task.prior)
+    held, _, _ = task.held(gaze.flatten(1))
+    missed = task.prior.robust**2 * (~found.valid) * pixels.counts / task.prior.alike
+    return held.index_add(0, pixels.frame, cost + missed)
+
+
+def total_cost(task: EyeProblem, state: EyeState, profile: Profile) -> Tensor:
+    found = differences(task.pixels, task.balls, task.roll, profile, state)
+    cost, _ = robust_cost(found.value, task.pixels, found.valid, task.sigma, task.prior)
+    held = task.held(state.gaze.flatten(1))[0].double().sum()
+    nuisance = (state.gain / _gain_scale(task)).square().sum()
+    return cost.double().sum() + held + nuisance + task.motion(state.gaze).cost.double().sum()
+
+
+def _gain_scale(task: EyeProblem) -> Tensor:
+    prior = task.prior
+    return task.roll.new_tensor([prior.brightness, prior.tilt, prior.tilt])
+
+
+def descend(task: EyeProblem, state: EyeState, profile: Profile) -> EyeState:
+    """A few damped Gauss-Newton steps."""
+    cost = total_cost(task, state, profile)
+    for _ in range(STEPS):
+        equations = equations_of(task, state, profile)
+        for damping in DAMPING:
+            tried = step(state, equations, damping)
+            value = total_cost(task, tried, profile)
+            if value < cost:
+                break
+        else:
+            return state
+        gain, state, cost = cost - value, tried, value
+        if gain < 1e-4 * cost:
+            return state
+    return state
+
+
+@dataclass(frozen=True)
+class Equations:
+    """Half the second derivatives and gradients, the views' brightness eliminated. frames (T, 4, 4); right (T, 4);
+    motion; by_gaze (W, N_GAIN, 2), right_gain (W, N_GAIN): how a view's brightness follows its gaze, and what it
+    changes by alone; frame, eye (W,) of the views."""
+
+    frames: Tensor
+    right: Tensor
+    motion: Motion
+    by_gaze: Tensor
+    right_gain: Tensor
+    frame: Tensor
+    eye: Tensor
+
+
+def equations_of(task: EyeProblem, state: EyeState, profile: Profile) -> Equations:
+    pixels = task.pixels
+    found = differences(pixels, task.balls, task.roll, profile, state)
+    _, precision = robust_cost(found.value, pixels, found.valid, task.sigma, task.prior)
+    columns = torch.cat([found.by_gaze, found.by_gain], -1).double()
+    weighted = columns * precision.double()[:, None, None]
+    width = columns.shape[-1]
+    normal = columns.new_zeros(pixels.n_views, width, width)
+    normal.index_add_(0, pixels.view, weighted.transpose(1, 2) @ columns)
+    right = columns.new_zeros(pixels.n_views, width)
+    right.index_add_(0, pixels.view, -(weighted * found.value.double()[..., None]).sum(1))
+    scale = _gain_scale(task).double()
+    brightness = normal[:, 2:, 2:] + torch.diag(scale**-2)
+    by_gaze = torch.linalg.solve(brightness, normal[:, 2:, :2])
+    right_gain = torch.linalg.solve(brightness, (right[:, 2:] - state.gain.double() / scale**2)[..., None])
+    reduced = normal[:, :2, :2] - normal[:, :2, 2:] @ by_gaze
+    pull = right[:, :2] - (normal[:, :2, 2:] @ right_gain)[..., 0]
+    return _assembled(task, state, reduced, pull, by_gaze, right_gain[..., 0])
+
+
+def _assembled(
+    task: EyeProblem, state: EyeState, normal: Tensor, right: Tensor, by_gaze: Tensor, right_gain: Tensor
+) -> Equations:
+    """Views (W, 2, 2) put together to frames of both eyes, with what holds them."""
+    pixels, count = task.pixels, task.frames
+    none = pixels.frame.new_zeros(pixels.n_views)
+    frame, eye = (none.index_put((pixels.view,), part) for part in (pixels.frame, pixels.eye))
+    frames, pulls = normal.new_zeros(count, 2, 2, 2, 2), normal.new_zeros(count, 2, 2)
+    frames.permute(0, 1, 3, 2, 4).index_put_((frame, eye, eye), normal, accumulate=True)
+    pulls.index_put_((frame, eye), right, accumulate=True)
+    motion, (_, gradient, bend) = task.motion(state.gaze), task.held(state.gaze.flatten(1))
+    return Equations(
+        frames=frames.flatten(3).flatten(1, 2) + bend.double(),
+        right=pulls.flatten(1) - gradient.double() - motion.gradient.double(),
+        motion=motion,
+        by_gaze=by_gaze,
+        right_gain=right_gain,
+        frame=frame,
+        eye=eye,
+    )
+
+
+def step(state: EyeState, equations: Equations, damping: float) -> EyeState:
+    """The state after one damped step."""
+    blocks = equations.frames + damping * torch.diag_embed(equations.frames.diagonal(dim1=1, dim2=2))
+    gaze = solve_chain(blocks, equations.motion, equations.right[..., None])[..., 0].unflatten(-1, (2, 2))
+    gain = equations.right_gain - (equations.by_gaze @ gaze[equations.frame, equations.eye][..., None])[..., 0]
+    return EyeState(state.gaze + gaze.to(state.gaze), state.gain + gain.to(state.gain))

@@ -1,0 +1,152 @@
+"""Equations of eyes in pictures: differences between render and pixels, and their derivatives.
+
+A pixel's ray meets the eyeball where its angle to the optical axis is implied by the eye's rotation; the albedo there,
+times shading and a view's own brightness, is the expected colour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vhap.fit.photometric.eyes_albedo import Profile
+from vhap.fit.photometric.eyes_views import CHART_REACH, CHART_SIZE, Eyeballs, EyePixels, chart
+from vhap.geometry.rotations import axis_angle_slopes, axis_angle_to_matrix
+
+INTERSECTION_ROUNDS = 4
+LEAST_SINE = 1e-3
+N_GAIN = 3
+CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
+
+
+@dataclass(frozen=True)
+class EyePrior:
+    """Standard deviations. colour: of a pixel, at least; robust: in these, from which difference on a pixel counts less
+    (Cauchy); alike: so many pixels count as one; brightness, tilt: of a view's brightness and its change from the
+    middle to the border; pitch_rad, yaw_rad: of the left eye's rotation against the right eye's, yaw being vergence."""
+
+    colour: float = 0.02
+    robust: float = 2.0
+    alike: float = 6.0
+    brightness: float = 0.3
+    tilt: float = 0.15
+    pitch_rad: float = 0.02
+    yaw_rad: float = 0.06
+
+
+@dataclass(frozen=True)
+class EyeState:
+    """gaze (T, 2, 2): pitch and yaw of both eyes, the first two components of their axis-angle; gain
+    (W, N_GAIN): a view's brightness beyond 1, and its change from the middle to the right and to the bottom."""
+
+    gaze: Tensor
+    gain: Tensor
+
+
+@dataclass(frozen=True)
+class Hit:
+    """Where rays meet eyeballs, in the axes of the turned eye. place (n, 3); by_gaze (n, 2, 3): its derivatives, the
+    last axis that of the place; valid (n,)."""
+
+    place: Tensor
+    by_gaze: Tensor
+    valid: Tensor
+
+
+def meet(pixels: EyePixels, balls: Eyeballs, roll: Tensor, state: EyeState) -> Hit:
+    """roll (T, 2): third component of the axis-angle of each eye. All is done in the axes of the turned eye, in which
+    the surface rests and the rays turn."""
+    vectors = torch.cat([state.gaze, roll[..., None]], -1)
+    where = pixels.frame, pixels.eye
+    turn = axis_angle_to_matrix(vectors)[where]
+    origin, ray = ((part[:, None] @ turn)[:, 0] for part in (pixels.origin, pixels.ray))
+    along = (ray * origin).sum(-1)
+    beyond = origin.square().sum(-1) - along.square()
+    radius = balls.radius.mean((1, 2, 3))[pixels.eye]
+    for _ in range(INTERSECTION_ROUNDS):
+        inside = radius.square() - beyond
+        way = -along - inside.clamp(min=0).sqrt()
+        place = origin + way[:, None] * ray
+        value, slope = chart_at(balls.radius, pixels.eye, place)
+        radius = value[:, 0]
+    # A point that stays on the surface as it is moved slides along its ray.
+    normal = F.normalize(place, dim=-1) - slope[:, 0]
+    facing = (normal * ray).sum(-1).clamp(max=-0.05)
+    slide = torch.eye(3).to(ray) - normal[:, :, None] * (ray / facing[:, None])[:, None]
+    still = pixels.origin + way[:, None] * pixels.ray
+    slopes = axis_angle_slopes(vectors)[..., :2, :, :][where]
+    moves = (still[:, None, None] @ slopes)[:, :, 0]
+    return Hit(place, moves @ slide, (inside > 0) & (place[:, 2] > 0))
+
+
+def chart_at(values: Tensor, eye: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+    """Charts (2, CHART_SIZE, CHART_SIZE, C) in the directions of places (n, 3), bilinear: (n, C), and the derivatives
+    (n, C, 3) by the place."""
+    distance = place.norm(dim=-1, keepdim=True)
+    outward = place / distance
+    spot, scale = chart(outward), (CHART_SIZE - 1) / (2 * CHART_REACH)
+    position = ((spot + CHART_REACH) * scale).clamp(0, CHART_SIZE - 1 - 1e-3)
+    cell = position.floor().long()
+    (x, y), (column, row) = (position - cell)[..., None].unbind(1), cell.unbind(-1)
+    near, right, below, across = (values[eye, row + down, column + aside] for down, aside in CORNERS)
+    by_x = (1 - y) * (right - near) + y * (across - below)
+    by_y = (1 - x) * (below - near) + x * (across - right)
+    by_spot = torch.stack([by_x, by_y], -1) * scale
+    sideways = torch.cat([by_spot, -(by_spot @ spot[..., None])], -1) / (1 + outward[:, None, 2:])
+    along = (sideways @ outward[..., None]) * outward[:, None]
+    found = (1 - y) * ((1 - x) * near + x * right) + y * ((1 - x) * below + x * across)
+    return found, (sideways - along) / distance[..., None]
+
+
+def angle_at(axis: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+    """Angles (n,) of places (n, 3) to axes (n, 3), and their derivatives (n, 3) by the place."""
+    distance = place.norm(dim=-1, keepdim=True)
+    outward = place / distance
+    cosine = (outward * axis).sum(-1, keepdim=True).clamp(-1 + 1e-7, 1 - 1e-7)
+    sine = (1 - cosine.square()).sqrt().clamp(min=LEAST_SINE)
+    return torch.acos(cosine)[:, 0], -(axis - outward * cosine) / (sine * distance)
+
+
+@dataclass(frozen=True)
+class Differences:
+    """value (n, 3): render minus pixel; by_gaze (n, 3, 2), by_gain (n, 3, N_GAIN); factor (n, 3):
+    what the profile is multiplied by; angle (n,) to the optical axis; valid (n,)."""
+
+    value: Tensor
+    by_gaze: Tensor
+    by_gain: Tensor
+    factor: Tensor
+    angle: Tensor
+    valid: Tensor
+
+
+def differences(pixels: EyePixels, balls: Eyeballs, roll: Tensor, profile: Profile, state: EyeState) -> Differences:
+    hit = meet(pixels, balls, roll, state)
+    angle, by_place = angle_at(balls.axis[pixels.eye], hit.place)
+    albedo, by_angle = profile.at(angle)
+    detail, detail_slope = chart_at(balls.detail, pixels.eye, hit.place)
+    basis = torch.cat([torch.ones_like(pixels.across[:, :1]), pixels.across], -1)
+    brightness = 1 + (basis * state.gain[pixels.view]).sum(-1)
+    lit = pixels.shading * brightness[:, None]
+    slope = lit[..., None] * ((detail * by_angle)[..., None] * by_place[:, None] + albedo[..., None] * detail_slope)
+    return Differences(
+        value=lit * detail * albedo - pixels.colour,
+        by_gaze=slope @ hit.by_gaze.transpose(1, 2),
+        by_gain=(pixels.shading * detail * albedo)[..., None] * basis[:, None],
+        factor=lit * detail,
+        angle=angle,
+        valid=hit.valid,
+    )
+
+
+def robust_cost(
+    value: Tensor, pixels: EyePixels, valid: Tensor, sigma: float, prior: EyePrior
+) -> tuple[Tensor, Tensor]:
+    """Cost (n,) of each pixel and its precision (n,), of the mean over colours."""
+    squared = value.square().mean(-1) / sigma**2
+    share = pixels.counts * valid / prior.alike
+    cost = prior.robust**2 * torch.log1p(squared / prior.robust**2)
+    return share * cost, share / (1 + squared / prior.robust**2) / (3 * sigma**2)
