@@ -19,6 +19,8 @@ CAMERA = ("focal_length", "rig_scale")
 """What is unknown of the cameras, of which one at most is solved: the one where no camera is given, the other where the
 unit of given ones is not known."""
 N_CAMERA = len(CAMERA)
+CAMERA_DISTANCE_M = 1.0
+"""Of the uncalibrated camera from the world's origin."""
 PER_FRAME = ("rotation", "translation", "neck_pose", "jaw_pose", "eyes_pose", "expr")
 """What landmarks tell of a frame."""
 PER_ROW = (*PER_FRAME, "dynamic_offset")

@@ -33,6 +33,7 @@ from vhap.fit.callbacks import (
 from vhap.fit.checkpoint import CHECKPOINT, Checkpoint
 from vhap.fit.history import LossHistory
 from vhap.fit.landmarks.first_guess import FirstGuess, guess_from_landmarks
+from vhap.fit.landmarks.focal_length import describe_focal
 from vhap.fit.landmarks.motion import Spreads
 from vhap.fit.landmarks.problem import LandmarkProblem, landmark_prior
 from vhap.fit.light_file import (
@@ -332,7 +333,7 @@ def build_tracker(
         guess = guess_from_landmarks(problem, params, config.batch_size, config.begin_timestep)
     else:
         guess = FirstGuess(checkpoint.params, checkpoint.found, checkpoint.init_frames, checkpoint.beside_pixels)
-    _tell_start(guess, capture, given is None, problem.unknown_unit)
+    _tell_start(guess, capture, problem)
     scene = replace(build_scene(config, capture, head, given, guess), T_tracked_given=T_tracked_given)
     params = with_surface(guess.params, scene, config.model)
     if saved is not None:
@@ -357,12 +358,14 @@ def build_tracker(
     return tracker
 
 
-def _tell_start(guess: FirstGuess, capture: Capture, unknown_focal: bool, unknown_unit: bool) -> None:
+def _tell_start(guess: FirstGuess, capture: Capture, problem: LandmarkProblem) -> None:
     names = [capture.timestep_ids[row] for row in guess.init_frames]
     told = [f"initialisation on frames {' '.join(names)}"]
-    told += [f"focal length {float(guess.params.focal_length):.3f}"] if unknown_focal else []
-    told += [f"cameras at {float(guess.params.rig_scale):.4f} of their distances"] if unknown_unit else []
+    told += [f"cameras at {float(guess.params.rig_scale):.4f} of their distances"] if problem.unknown_unit else []
     get_logger().info(", ".join(told))
+    if guess.log_focal_spread is not None:
+        focal = float(guess.params.focal_length)
+        get_logger().info("%s", describe_focal(focal, guess.log_focal_spread, problem))
 
 
 def times_of(config: TrackConfig, capture: Capture) -> torch.Tensor:

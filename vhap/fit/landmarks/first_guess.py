@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vhap.fit.landmarks.focal_length import log_focal_spread
 from vhap.fit.landmarks.noise import trusted_pixel
 from vhap.fit.landmarks.problem import LandmarkProblem
 from vhap.fit.landmarks.sightings import find_glimpses, find_misfits
@@ -154,12 +155,14 @@ def choose_more(problem: LandmarkProblem, chosen: list[int], found: Tensor, coun
 @dataclass(frozen=True)
 class FirstGuess:
     """params of all frames; found: (T, C) bool, pictures whose landmarks gave the head's pose; init_frames: rows chosen
-    for the initialisation; beside_pixels: see LandmarkPrior."""
+    for the initialisation; beside_pixels: see LandmarkPrior; log_focal_spread: standard deviation of the focal length's
+    logarithm, None where it is given or was not solved."""
 
     params: TrackParams
     found: Tensor
     init_frames: list[int]
     beside_pixels: float
+    log_focal_spread: float | None = None
 
 
 def guess_from_landmarks(problem: LandmarkProblem, params: TrackParams, n_init: int, first_row: int = 0) -> FirstGuess:
@@ -182,11 +185,13 @@ def _solve_guess(problem: LandmarkProblem, params: TrackParams, n_init: int, fir
     chosen = choose_frames(problem, params, frames & (torch.arange(len(frames)) >= first_row), n_init)
     if not bool(frames.any()):
         return FirstGuess(params, found, chosen, problem.prior.beside_pixels)
+    rows = frames_of_person(problem, params, frames)
     moved = solve_person(problem, params, frames)
+    spread = log_focal_spread(problem.select(rows), moved.rows(rows)) if problem.given is None else None
     if problem.given is None or problem.unknown_unit:
         moved = pose_from_landmarks(problem, moved)[0]
     solved = follow_landmarks(problem, moved, frames)
-    return FirstGuess(solved, found, chosen, trusted_pixel(problem, solved, found))
+    return FirstGuess(solved, found, chosen, trusted_pixel(problem, solved, found), spread)
 
 
 def solve_person(
@@ -198,14 +203,19 @@ def solve_person(
 ) -> TrackParams:
     """The unknowns `names` of the frames that differ most, each with those beside it, and what all frames share; the
     other frames' own unknowns stay. found: (B,) bool, frames to choose from."""
-    most = max(1, MOST_SOLVED_TOGETHER // problem.weight.shape[1])
-    chosen = torch.tensor(choose_frames(problem, params, found, most))
-    around = torch.cat([chosen - 1, chosen, chosen + 1]).unique()
-    rows = around[(around >= 0) & (around < params.n_timesteps)]
+    rows = frames_of_person(problem, params, found)
     solved = solve_landmarks(problem.select(rows), params.rows(rows), True, iterations, True, names)
     place = rows.to(params.rotation.device)
     own = {name: getattr(params, name).index_copy(0, place, getattr(solved, name)) for name in PER_FRAME}
     return replace(params, **own, **{name: getattr(solved, name) for name in (*CAMERA, "shape")})
+
+
+def frames_of_person(problem: LandmarkProblem, params: TrackParams, found: Tensor) -> Tensor:
+    """Rows (N,), ascending: the frames that differ most of those found (B,), each with those beside it."""
+    most = max(1, MOST_SOLVED_TOGETHER // problem.weight.shape[1])
+    chosen = torch.tensor(choose_frames(problem, params, found, most))
+    around = torch.cat([chosen - 1, chosen, chosen + 1]).unique()
+    return around[(around >= 0) & (around < params.n_timesteps)]
 
 
 def follow_landmarks(

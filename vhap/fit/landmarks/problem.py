@@ -21,13 +21,18 @@ FIXED_SHAPE = 1e-4
 
 @dataclass(frozen=True)
 class LandmarkPrior:
-    """Standard deviations. pixel: of a landmark, as a fraction of the face's size in the picture; beside_pixels: the
+    """Standard deviations, and focal, the middle of the focal length's prior.
+
+    pixel: of a landmark, as a fraction of the face's size in the picture; beside_pixels: the
     same where pictures count too; pair: likewise, of the difference of paired landmarks; robust: the distance, in those
     units, from which a point counts less (Cauchy); the others in their own units. expr is for anonymous coefficients of
     unit variance, activation for named ones, which run from 0 to 1, blink for those named so: they run through all of
     it every few seconds; below_zero for named ones that are negative, which no face shows. Blinks and eyes are wide,
-    since few points speak for them, and a narrow prior leaves lids ajar and gaze short of where it looks. motion: of
-    each frame against its neighbours."""
+    since few points speak for them, and a narrow prior leaves lids ajar and gaze short of where it looks. mean_expr,
+    mean_jaw_rad: of the mean over a sequence that is solved together with the identity. focal: in picture sides;
+    a webcam or phone (24 to 30 mm on a film's 36 mm) has 0.7 to 0.9 uncut and 1.3 to 2 cut to a square about the head,
+    a portrait lens (50 to 85 mm) 1.4 to 2.4 uncut and up to 5 cut, so that 0.75 to 5.4 lie within two of log_focal.
+    motion: of each frame against its neighbours."""
 
     pixel: float = 0.01
     beside_pixels: float = 0.022
@@ -41,6 +46,9 @@ class LandmarkPrior:
     neck_rad: float = 0.1
     jaw_rad: float = 0.3
     eyes_rad: float = 0.6
+    mean_jaw_rad: float = 0.03
+    mean_expr: float = 0.1
+    focal: float = 2.0
     log_focal: float = 0.5
     log_scale: float = 0.05
     motion: MotionPrior = field(default_factory=MotionPrior)
@@ -51,9 +59,9 @@ def landmark_prior(spreads: Spreads) -> LandmarkPrior:
     prior = LandmarkPrior()
     by_weight = {
         "reg_shape": ("shape",),
-        "reg_expr": ("expr", "activation", "blink", "below_zero"),
+        "reg_expr": ("expr", "activation", "blink", "below_zero", "mean_expr"),
         "reg_neck": ("neck_rad",),
-        "reg_jaw": ("jaw_rad",),
+        "reg_jaw": ("jaw_rad", "mean_jaw_rad"),
         "reg_eyes": ("eyes_rad",),
     }
     told = {name: spreads.of(weight, getattr(prior, name)) for weight, names in by_weight.items() for name in names}

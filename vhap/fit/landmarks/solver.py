@@ -14,14 +14,25 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from vhap.fit.landmarks.mean_expression import MeanExpression, mean_expression
 from vhap.fit.landmarks.motion import N_MOTION, Motion, motion_of, solve_chain
 from vhap.fit.landmarks.problem import LandmarkProblem
 from vhap.fit.landmarks.teeth_gaps import TeethGaps
-from vhap.fit.params import CAMERA, N_CAMERA, PER_FRAME, TrackParams, as_vectors, from_vectors
+from vhap.fit.params import (
+    CAMERA,
+    CAMERA_DISTANCE_M,
+    N_CAMERA,
+    PER_FRAME,
+    TrackParams,
+    as_vectors,
+    from_vectors,
+)
 
 CHUNK_PICTURES = 16
 FREE = 100.0
 CONVERGED_GAIN = 1e-5
+DEPTH = 5
+"""Of a frame's unknowns: the translation towards the camera."""
 LANDMARK_UNKNOWNS = (*PER_FRAME, *CAMERA, "shape")
 
 
@@ -42,15 +53,16 @@ def solve_landmarks(
     common, local = as_vectors(params)
     sigma = problem.sigma_px()
     anchor, damping = local.clone(), 1e-3
-    cost = _cost(problem, common, local, sigma, anchor, smooth)
+    cost = _cost(problem, common, local, sigma, anchor, smooth, shared)
     for _ in range(iterations):
         system, free, _ = hold(normal_equations(problem, common, local, sigma, anchor), params, names)
+        system = with_mean(system, mean_of(problem, local), free) if shared else system
         motion = _motion(problem, local).only(free) if smooth else None
         improved = False
         for _ in range(6):
             step_common, step_local = solve_step(system, damping, shared, motion)
-            trial = (common + step_common, local + step_local)
-            trial_cost = _cost(problem, *trial, sigma, anchor, smooth)
+            trial = moved_by(problem, common, local, step_common, step_local)
+            trial_cost = _cost(problem, *trial, sigma, anchor, smooth, shared)
             if bool(trial_cost < cost):
                 improved = True
                 break
@@ -64,14 +76,33 @@ def solve_landmarks(
     return from_vectors(params, common, local)
 
 
+def moved_by(
+    problem: LandmarkProblem, common: Tensor, local: Tensor, step_common: Tensor, step_local: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The unknowns after a step. A focal length and the distance from the camera replace each other as a product, of
+    which a step knows the linear part: heads keep their size in the picture in all orders, else the valley that both
+    share is followed in short steps only."""
+    common, moved = common + step_common[: len(common)], local + step_local
+    if problem.given is None:
+        grown = step_common[0]
+        moved[:, DEPTH] -= (CAMERA_DISTANCE_M - local[:, DEPTH]) * (grown.exp() - 1 - grown)
+    return common, moved
+
+
 def landmark_cost(problem: LandmarkProblem, params: TrackParams) -> Tensor:
     """() what solve_landmarks makes small, frames taken one by one."""
     common, local = as_vectors(params)
-    return _cost(problem, common, local, problem.sigma_px(), local, smooth=False)
+    return _cost(problem, common, local, problem.sigma_px(), local, smooth=False, shared=False)
 
 
 def _motion(problem: LandmarkProblem, local: Tensor) -> Motion:
     return motion_of(problem.prior.motion, local, problem.timesteps, problem.head.expr_names)
+
+
+def mean_of(problem: LandmarkProblem, local: Tensor) -> MeanExpression:
+    """The prior of the mean expression over the frames with landmarks."""
+    counted = (problem.weight > 0).flatten(1).any(1)
+    return mean_expression(local, counted, problem.prior.mean_jaw_rad, problem.prior.mean_expr)
 
 
 def _prior_scales(problem: LandmarkProblem, local: Tensor) -> Tensor:
@@ -104,16 +135,23 @@ def _shared_prior(problem: LandmarkProblem, common: Tensor) -> tuple[Tensor, Ten
     scale = torch.full_like(common, problem.prior.shape)
     scale[:N_CAMERA] = common.new_tensor([problem.prior.log_focal, problem.prior.log_scale])
     centre = torch.zeros_like(common)
-    centre[0] = common.new_tensor(2.0).log()
+    centre[0] = common.new_tensor(problem.prior.focal).log()
     if problem.shape is not None:
         centre[N_CAMERA:] = problem.shape
     return (common - centre) / scale, scale
 
 
 def _cost(
-    problem: LandmarkProblem, common: Tensor, local: Tensor, sigma: Tensor, anchor: Tensor, smooth: bool
+    problem: LandmarkProblem,
+    common: Tensor,
+    local: Tensor,
+    sigma: Tensor,
+    anchor: Tensor,
+    smooth: bool,
+    shared: bool,
 ) -> Tensor:
     cost = frame_costs(problem, common, local, sigma, anchor).double().sum() + shared_cost(problem, common)
+    cost = cost + mean_of(problem, local).cost.double() if shared else cost
     return cost + _motion(problem, local).cost.double().sum() if smooth else cost
 
 
@@ -229,6 +267,21 @@ def hold(
     return held, own, common
 
 
+def with_mean(equations: NormalEquations, mean: MeanExpression, free: Tensor) -> NormalEquations:
+    """The equations with the prior of the mean expression, whose K multipliers stand behind the shared unknowns;
+    free (P,): 0 for a frame's unknowns that are held."""
+    count = len(mean.columns)
+    shared = pad(equations.shared, (0, count, 0, count))
+    shared[-count:, -count:] = mean.curvature()
+    return NormalEquations(
+        local=equations.local,
+        coupling=torch.cat([equations.coupling, mean.coupling(free)], -1),
+        shared=shared,
+        right_local=equations.right_local - mean.gradient(len(free)).double() * free,
+        right_shared=pad(equations.right_shared, (0, count)),
+    )
+
+
 def solve_step(
     system: NormalEquations, damping: float, shared: bool, motion: Motion | None = None
 ) -> tuple[Tensor, Tensor]:
@@ -242,7 +295,7 @@ def solve_step(
     by_coupling, by_right = solved[..., :-1], solved[..., -1]
     if not shared:
         return torch.zeros_like(system.right_shared).float(), by_right.float()
-    reduced = system.shared + damping * torch.diag(system.shared.diagonal())
+    reduced = system.shared + damping * torch.diag(system.shared.diagonal().clamp(min=0))
     reduced = reduced - (system.coupling.mT @ by_coupling).sum(0)
     right = system.right_shared - (system.coupling.mT @ by_right[..., None]).sum(0).squeeze(-1)
     step_shared = torch.linalg.solve(reduced, right)

@@ -1,0 +1,43 @@
+"""How well landmarks determine the focal length: its standard deviation a posteriori, and a line for the log."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from vhap.fit.landmarks.motion import motion_of, solve_chain
+from vhap.fit.landmarks.problem import LandmarkProblem
+from vhap.fit.landmarks.solver import LANDMARK_UNKNOWNS, hold, mean_of, normal_equations, with_mean
+from vhap.fit.params import TrackParams, as_vectors
+
+HELD_SHARE = 0.5
+"""A posterior that is not narrower than this share of the prior owes more to the prior than to the frames."""
+
+
+@torch.no_grad()
+def log_focal_spread(problem: LandmarkProblem, params: TrackParams) -> float:
+    """Standard deviation of the logarithm of the focal length at the solved params (B frames, the problem's), all
+    other unknowns marginalised: from the inverse of the normal equations."""
+    common, local = as_vectors(params)
+    equations = normal_equations(problem, common, local, problem.sigma_px(), local)
+    held, free, _ = hold(equations, params, LANDMARK_UNKNOWNS)
+    system = with_mean(held, mean_of(problem, local), free)
+    motion = motion_of(problem.prior.motion, local, problem.timesteps, problem.head.expr_names)
+    by_coupling = solve_chain(system.local, motion, system.coupling)
+    reduced = system.shared - torch.einsum("bpq,bpr->qr", system.coupling, by_coupling)
+    # A known camera's unknowns have no equations but their priors'.
+    first = torch.zeros_like(reduced[0])
+    first[0] = 1
+    return math.sqrt(max(0.0, float(torch.linalg.solve(reduced, first)[0])))
+
+
+def describe_focal(focal: float, spread: float, problem: LandmarkProblem) -> str:
+    """One line: value, standard deviation, prior, and whether the prior holds it."""
+    prior = problem.prior
+    line = (
+        f"focal length {focal:.3f} picture sides, standard deviation {100 * spread:.0f} % "
+        f"(prior {prior.focal:.1f}, {100 * prior.log_focal:.0f} %)"
+    )
+    held = spread > HELD_SHARE * prior.log_focal
+    return line + ("; held by the prior, since the frames do not determine it: give --data.fx" if held else "")
