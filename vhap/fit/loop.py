@@ -19,7 +19,7 @@ from vhap.fit.landmarks.solver import landmark_cost
 from vhap.fit.landmarks.teeth_gaps import find_teeth_gaps
 from vhap.fit.light_views import MOST_PICTURES, PosedPicture, light_of_pictures
 from vhap.fit.optimizer import RowAdam
-from vhap.fit.params import CAMERA, GROUPS, PER_FRAME, TrackParams
+from vhap.fit.params import CAMERA, CAMERA_DISTANCE_M, GROUPS, PER_FRAME, TrackParams
 from vhap.fit.photometric.eyes import follow_eyes
 from vhap.fit.photometric.hair import grow_hair
 from vhap.fit.photometric.point_albedo import PointPrior
@@ -33,7 +33,6 @@ from vhap.head.model import landmark_head, pose
 from vhap.render.appearance_prior import AppearancePrior
 from vhap.util.choice import even_choice
 
-CAMERA_DISTANCE_M = 1.0
 SHARPENING_ROUNDS, MOST_PAINTED = 5, 128
 """Rounds, and pictures at most, that tell a texture: 373 show no more than 128 (doc/benchmarks.md)."""
 LOOK_AHEAD, TIED = 2, 2

@@ -14,6 +14,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from vhap.fit.landmarks.solver import moved_by
 from vhap.fit.params import CAMERA, PER_FRAME, TrackParams, as_vectors, from_vectors
 from vhap.fit.photometric.design_effect import design_effect
 from vhap.fit.photometric.equations import N_LIGHT, equations_of
@@ -148,7 +149,7 @@ def _moved(task: Task, now: State, step: Vector) -> State:
     shared, own = step.shared.float(), step.frames.float()
     params, part = now.params, now.params.rows(task.rows)
     common, local = as_vectors(part)
-    moved = from_vectors(part, common + shared[:-N_LIGHT], local + own)
+    moved = from_vectors(part, *moved_by(task.problem.landmarks, common, local, shared[:-N_LIGHT], own))
     rows = task.rows.to(local.device)
     placed = {name: getattr(params, name).index_copy(0, rows, getattr(moved, name)) for name in PER_FRAME}
     cameras = {name: getattr(moved, name) for name, change in zip(CAMERA, shared) if bool(change != 0)}
