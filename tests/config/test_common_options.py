@@ -77,14 +77,16 @@ def test_help_all_of_other_commands_is_their_help(capsys, command):
 
 @pytest.mark.parametrize("command", SCRIPTS)
 def test_a_switch_is_shown_in_the_form_that_changes_something(command):
-    for group in common_of(SCRIPTS[command]).values():
-        for name, (_, option) in group.items():
-            if option.plain is bool:
-                assert option.default == name.rpartition(".")[2].startswith("no_"), name
+    groups = common_of(SCRIPTS[command]).values()
+    switches = {name: option for group in groups for name, (_, option) in group.items() if option.plain is bool}
+    assert switches
+    for name, option in switches.items():
+        assert option.default == name.rpartition(".")[2].startswith("no_"), name
 
 
 def test_every_common_option_is_one_of_some_script_and_has_one_short_line():
     known = {name for kind in SCRIPTS.values() for name, _ in options_of(kind)}
+    assert all(COMMON.values())
     for group in COMMON.values():
         for name, line in group.items():
             assert positive(name, known) in known

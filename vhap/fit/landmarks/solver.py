@@ -85,7 +85,9 @@ def moved_by(
     common, moved = common + step_common[: len(common)], local + step_local
     if problem.given is None:
         grown = step_common[0]
-        moved[:, DEPTH] -= (CAMERA_DISTANCE_M - local[:, DEPTH]) * (grown.exp() - 1 - grown)
+        further = (CAMERA_DISTANCE_M - local[:, DEPTH]) * (grown.exp() - 1 - grown)
+        # A distance that is held makes no step at all.
+        moved[:, DEPTH] -= torch.where(step_local[:, DEPTH] == 0, 0.0, further)
     return common, moved
 
 

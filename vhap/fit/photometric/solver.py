@@ -34,7 +34,7 @@ from vhap.fit.photometric.system import Vector
 from vhap.util.log import get_logger
 
 FIRST_DAMPING, LEAST_DAMPING, RAISED, LOWERED, TRIES = 1e-3, 1e-6, 10.0, 0.1, 5
-CONVERGED_GAIN, FEWEST_ROUNDS, CHOICES = 1e-3, 2, 2
+CONVERGED_GAIN, FEWEST_ROUNDS, CHOICES = 5e-4, 2, 2
 """Points are chosen at most twice: a third choice changes the cost by more than the rounds after it gain."""
 
 Tell = Callable[[int, Tensor], None]
