@@ -18,9 +18,11 @@ import pytest
 
 import vhap  # noqa: F401  Before torch, which test files load first: else its threads spin (see vhap/__init__.py).
 
-# Each process of pytest-xdist has its share of the cores: threads of one would wait for those of another.
-SHARE = (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
-os.environ.setdefault("OMP_NUM_THREADS", str(max(SHARE, 1)))
+# Each process of pytest-xdist has its share of the cores: threads of one would wait for those of another. They inherit
+# what the process that started them, which does not know of them yet, has set for itself.
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    SHARE = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ["OMP_NUM_THREADS"] = str(max(SHARE, 1))
 
 SLOW_S, LONGEST_UNMARKED_S = 20.0, 120.0
 """Seconds of processor time, with that of a test's processes: other work on the machine does not count. From the first

@@ -3,8 +3,9 @@ from __future__ import annotations
 import time
 
 import pytest
+import torch
 
-from vhap.util.threads import get_threads, in_threads, set_threads
+from vhap.util.threads import get_threads, in_threads, one_torch_thread, set_threads
 
 
 @pytest.fixture(params=[1, 3])
@@ -27,3 +28,14 @@ def test_results_come_in_the_order_of_the_items(count):
 def test_an_error_reaches_the_caller(count):
     with pytest.raises(ZeroDivisionError):
         list(in_threads(lambda item: 1 // (3 - item), range(5)))
+
+
+def test_torch_has_one_thread_within_and_its_own_afterwards():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with one_torch_thread():
+            within = torch.get_num_threads()
+        assert (within, torch.get_num_threads()) == (1, 2)
+    finally:
+        torch.set_num_threads(before)

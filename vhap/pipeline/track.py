@@ -71,10 +71,12 @@ from vhap.render.topology import build_topology
 from vhap.util.errors import InputError, shown
 from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger, log_to_file
+from vhap.util.threads import one_torch_thread
 
 FLAT_TEXTURE_SIZE = 512
 
 
+@one_torch_thread()
 def run(config: TrackConfig, lines: Sequence[str] = ()) -> Path:
     """Tracks one sequence. Returns the run folder (the output folder itself for a dry run, which writes nothing).
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -61,3 +62,17 @@ def in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterato
     yield work(items[0])
     with ThreadPoolExecutor(_threads, thread_name_prefix="vhap-work") as pool:
         yield from pool.map(work, items[1:])
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Torch works on one thread within, and on as many as before afterwards: its sums on several threads have other
+    bits than on one. Pictures still use all cores (`in_threads`)."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
