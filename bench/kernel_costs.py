@@ -89,7 +89,7 @@ COSTS = {
         lambda s: 11 * CHANNELS * s.covered,
     ),
     "slopes_forward": Cost(
-        "attribute_slopes",
+        "attribute_derivatives",
         False,
         lambda s: 4 * UV * s.uvs + 12 * s.triangles + (LISTED + 24 + 8 * UV) * s.covered,
         lambda s: 10 * UV * s.covered,

@@ -149,20 +149,20 @@ def operations(scene: KernelScene) -> list[Operation]:
     raster, topology, size = scene.raster, scene.topology, scene.size
     backend = get_backend("warp", scene.clip.device)
     uv = backend.interpolate(scene.uvs, topology.uv_faces, raster)
-    slopes = backend.attribute_slopes(scene.uvs, topology.uv_faces, raster)
+    slopes = backend.attribute_derivatives(scene.uvs, topology.uv_faces, raster)
     normals = backend.interpolate(scene.normals, topology.faces, raster)
 
     def interpolated(backend: Backend, attributes: Tensor, weights: Tensor) -> Tensor:
-        listed = Raster(raster.face_id, raster.pixels, raster.views, weights, raster.barycentric_slopes)
+        listed = Raster(raster.face_id, raster.pixels, raster.views, weights, raster.barycentric_derivatives)
         return backend.interpolate(attributes, topology.faces, listed)
 
     return [
         Operation("rasterize", (scene.clip,), lambda b, clip: b.rasterize(clip, topology, *size).barycentrics),
         Operation("interpolate", (scene.normals, raster.barycentrics), interpolated),
         Operation(
-            "attribute_slopes",
+            "attribute_derivatives",
             (scene.uvs,),
-            lambda b, uvs: b.attribute_slopes(uvs, topology.uv_faces, raster),
+            lambda b, uvs: b.attribute_derivatives(uvs, topology.uv_faces, raster),
             differentiable=False,
         ),
         Operation("texture", (scene.texture, uv), lambda b, texture, uv: b.texture(texture, uv, slopes, raster)),

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 SHADE, REST = "interpolate, texture, shade", "losses, appearance prior"
 OPERATIONS = {
     "rasterize": "rasterize",
-    **dict.fromkeys(("interpolate", "attribute_slopes", "texture", "light"), SHADE),
+    **dict.fromkeys(("interpolate", "attribute_derivatives", "texture", "light"), SHADE),
     "antialias": "antialias",
 }
 FUNCTIONS = {

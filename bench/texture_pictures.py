@@ -45,11 +45,11 @@ def main(args: Sequence[str] | None = None) -> None:
     for run in config.runs:
         tracker = open_run(run)
         for most in config.most:
-            loop.MOST_PAINTED = most
+            loop.MOST_TEXTURED = most
             started = time.monotonic()
-            tracker.bake_texture("all")
+            tracker.back_project_texture("all")
             seconds = time.monotonic() - started
-            pictures = len(tracker.frames_painted()) * len(tracker.capture.camera_ids)
+            pictures = len(tracker.texture_frames()) * len(tracker.capture.camera_ids)
             head, face = psnr(tracker, config.compared)
             rows.append([run.parent.name, str(pictures), f"{head:.2f}", f"{face:.2f}", f"{seconds:.0f}"])
     print(markdown_table(HEADER, rows))

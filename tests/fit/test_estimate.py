@@ -41,7 +41,7 @@ def clock(monkeypatch) -> Clock:
     """Every second-order round is content with its first try, which moves nothing, so that none ends a stage."""
     clock = Clock()
     monkeypatch.setattr(solver, "equations_of", lambda *_: None)
-    monkeypatch.setattr(solver, "_step", lambda task, now, *_: solver.look(task, now.params))
+    monkeypatch.setattr(solver, "_step", lambda task, now, *_: solver.evaluate(task, now.params))
     monkeypatch.setattr(problem.State, "better_than", lambda one, other: True)
     monkeypatch.setattr(solver, "CONVERGED_GAIN", -math.inf)
 

@@ -124,5 +124,5 @@ def test_damaged_seconds_are_one_line(tmp_path, content):
     write_json(path, content)
     with pytest.raises(InputError, match=r"seconds\.json"):
         read_seconds(path)
-    StageTimes(path, {"tracking": 2.0}).tell()
+    StageTimes(path, {"tracking": 2.0}).report()
     assert read_seconds(path) == {"tracking": 2.0}, "a run goes on without it"

@@ -186,9 +186,9 @@ def test_passes_bring_enough_batches_and_each_frame_enough_steps(group, epochs):
 
 def test_few_pictures_spread_over_the_clip_tell_the_texture(monkeypatch):
     tracker = make_tracker(options(), filmed(undetected=(3,)))
-    assert tracker.frames_painted() == [0, 1, 2, 4, 5]
-    monkeypatch.setattr(loop, "MOST_PAINTED", 3)
-    assert tracker.frames_painted() == [0, 2, 5]
+    assert tracker.texture_frames() == [0, 1, 2, 4, 5]
+    monkeypatch.setattr(loop, "MOST_TEXTURED", 3)
+    assert tracker.texture_frames() == [0, 2, 5]
 
 
 def test_landmark_stages_fit_what_they_may_move():

@@ -138,24 +138,24 @@ def test_how_many_points_count_as_one_is_found_with_half_the_frames_and_goes_on(
     asked, kept = [], []
 
     def found(photometric, params, rows) -> float:
-        asked.append((photometric.prior.alike, rows.tolist()))
+        asked.append((photometric.prior.correlation, rows.tolist()))
         return 20.0 + len(asked)
 
     class Keeper(Callback):
         def on_checkpoint(self, checkpoint: Checkpoint) -> None:
             kept.append(checkpoint)
 
-    monkeypatch.setattr(loop, "points_alike", found)
+    monkeypatch.setattr(loop, "residual_correlation", found)
     tracker = make_tracker(biased_film(calm_motion()), Keeper())
     tracker.run(second_order(options())[:2])
     (first, few), (second, together) = asked
-    assert (first, second, tracker.alike) == (PointPrior().alike, 21.0, 22.0)
+    assert (first, second, tracker.correlation) == (PointPrior().correlation, 21.0, 22.0)
     assert len(few) == 2
     assert len(together) == 4
     assert set(few) < set(together)
     again = make_tracker(biased_film(calm_motion()))
     again.resume(kept[0])
-    assert again.alike == 21.0
+    assert again.correlation == 21.0
 
 
 def test_moving_offsets_have_a_stage_of_their_own():

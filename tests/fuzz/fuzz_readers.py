@@ -208,7 +208,7 @@ def use_seconds(path: Path) -> None:
     seconds = report.stage_seconds(path.parent)
     charts = report_charts.loss_charts(path.with_name("losses.json"), seconds)
     render_page(Report("seconds", stage_seconds=seconds, charts={"": charts}))
-    StageTimes(path, {"rgb_init": 1.0}).tell()
+    StageTimes(path, {"rgb_init": 1.0}).report()
 
 
 def use_pickle(path: Path) -> None:

@@ -53,7 +53,7 @@ def test_scaled_cameras_are_those_of_a_scaled_world() -> None:
     _, slopes = torch.func.jvp(
         lambda log: camera.scaled(log.exp()).project(points)[0], (factor.log(),), (torch.ones_like(factor),)
     )
-    torch.testing.assert_close(camera.scaled(factor).scale_slopes(points), slopes)
+    torch.testing.assert_close(camera.scaled(factor).scale_derivatives(points), slopes)
 
 
 def test_moved_cameras_see_moved_points_at_the_same_pixels() -> None:

@@ -42,7 +42,9 @@ def test_rasterize_agrees(heads):
     assert int((raster.face_id != expected.face_id).sum()) == 0
     assert torch.equal(raster.pixels, expected.pixels)
     assert torch.equal(raster.views, expected.views)
-    assert_same([raster.barycentrics, raster.barycentric_slopes], [expected.barycentrics, expected.barycentric_slopes])
+    assert_same(
+        [raster.barycentrics, raster.barycentric_derivatives], [expected.barycentrics, expected.barycentric_derivatives]
+    )
 
 
 def test_barycentric_gradients_agree(heads):
@@ -62,8 +64,8 @@ def test_interpolate_agrees(heads, shared):
 
     found = gradients(through(WARP), attributes, clip)
     assert_same(found, gradients(through(REFERENCE), attributes.double(), clip.double()))
-    slopes = WARP.attribute_slopes(attributes, topology.faces, raster)
-    assert_same([slopes], [REFERENCE.attribute_slopes(attributes.double(), topology.faces, raster)])
+    slopes = WARP.attribute_derivatives(attributes, topology.faces, raster)
+    assert_same([slopes], [REFERENCE.attribute_derivatives(attributes.double(), topology.faces, raster)])
 
 
 @pytest.mark.parametrize("size", [(32, 32), (17, 40), (1, 9), (64, 3)])
@@ -147,7 +149,7 @@ def test_nothing_to_see(place):
     raster = WARP.rasterize(clip, topology, H, W)
     assert raster.pixels.shape == (0,)
     uv = WARP.interpolate(torch.rand(1, len(vertices), 2), topology.faces, raster)
-    slopes = WARP.attribute_slopes(torch.rand(1, len(vertices), 2), topology.faces, raster)
+    slopes = WARP.attribute_derivatives(torch.rand(1, len(vertices), 2), topology.faces, raster)
     assert WARP.texture(torch.rand(1, 8, 8, 3), uv, slopes, raster).shape == (0, 3)
     picture = WARP.antialias(torch.rand(1, H, W, 3).requires_grad_(), raster, clip, topology)
     (picture.sum() + uv.sum()).backward()
@@ -181,7 +183,7 @@ def test_uv_origin_is_lower_left():
     texture[:, :16, :, 0], texture[:, :, :16, 1] = 1, 1
     raster = WARP.rasterize(clip, topology, H, W)
     uv = WARP.interpolate(QUAD_UVS[None], topology.uv_faces, raster)
-    slopes = WARP.attribute_slopes(QUAD_UVS[None], topology.uv_faces, raster)
+    slopes = WARP.attribute_derivatives(QUAD_UVS[None], topology.uv_faces, raster)
     picture = torch.zeros(H, W, 3)
     picture.view(-1, 3)[raster.pixels] = WARP.texture(texture, uv, slopes, raster)
     torch.testing.assert_close(picture[8:40, 8:40], texture[0], rtol=0, atol=1e-5)
@@ -196,7 +198,7 @@ def test_thread_count_changes_no_bit():
     def picture(clip, texture, attributes, lights):
         raster = WARP.rasterize(clip, topology, H, W)
         uv = WARP.interpolate(attributes, topology.faces, raster)
-        colours = WARP.texture(texture, uv, WARP.attribute_slopes(attributes, topology.faces, raster), raster)
+        colours = WARP.texture(texture, uv, WARP.attribute_derivatives(attributes, topology.faces, raster), raster)
         colours = colours * WARP.light(colours + 0.1, lights, raster)[1]
         black = torch.zeros(len(clip) * H * W, 3).index_copy(0, raster.pixels, colours)
         return WARP.antialias(black.view(-1, H, W, 3), raster, clip, topology)

@@ -69,10 +69,10 @@ class StageTimes(Callback):
         get_logger().info(
             "%s: %d steps, %.1f s, loss %.4f", stage.name, self.steps, self.seconds[stage.name], self.loss
         )
-        self.tell()
+        self.report()
         self.steps = 0
 
-    def tell(self) -> None:
+    def report(self) -> None:
         """Writes the file and starts to count anew."""
         earlier = read_cached(self.path, read_seconds) or {}
         write_json(self.path, {**earlier, **{name: round(value, 2) for name, value in self.seconds.items()}})

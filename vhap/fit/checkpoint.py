@@ -19,7 +19,7 @@ from vhap.util.errors import InputError, shown
 from vhap.util.files import atomic_path
 from vhap.util.log import get_logger
 
-CHECKPOINT, PREVIOUS, VERSION = "checkpoint.pt", "checkpoint_previous.pt", 7
+CHECKPOINT, PREVIOUS, VERSION = "checkpoint.pt", "checkpoint_previous.pt", 8
 MAGIC = b"VHAPCKPT"
 START = len(MAGIC) + hashlib.sha256().digest_size
 """A file is the sign, the SHA-256 of the body, and the body, as torch saves it."""
@@ -38,8 +38,8 @@ class Progress:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A run between two units. found (T, C) bool, init_frames, beside_pixels: as the first guess gave them; alike: see
-    PointPrior; random: state of the random numbers; finished: all stages are done."""
+    """A run between two units. found (T, C) bool, init_frames, beside_pixels: as the first guess gave them;
+    correlation: see PointPrior; random: state of the random numbers; finished: all stages are done."""
 
     params: TrackParams
     progress: Progress
@@ -47,7 +47,7 @@ class Checkpoint:
     found: Tensor
     init_frames: list[int]
     beside_pixels: float
-    alike: float
+    correlation: float
     random: Tensor
     finished: bool
 
@@ -71,7 +71,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, keep: bool = True) -> No
         "found": checkpoint.found,
         "init_frames": list(checkpoint.init_frames),
         "beside_pixels": checkpoint.beside_pixels,
-        "alike": checkpoint.alike,
+        "correlation": checkpoint.correlation,
         "random": checkpoint.random,
         "finished": checkpoint.finished,
     }
@@ -167,7 +167,7 @@ def _checkpoint_of(content: dict[str, Any]) -> Checkpoint:
         found=content["found"].cpu(),
         init_frames=content["init_frames"],
         beside_pixels=content["beside_pixels"],
-        alike=content["alike"],
+        correlation=content["correlation"],
         random=content["random"].cpu(),
         finished=content["finished"],
     )

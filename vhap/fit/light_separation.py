@@ -20,7 +20,7 @@ from vhap.render.shading import GOLDEN_ANGLE, sh_basis, uniform_lights
 ALIKE = 0.06
 """How much the likeness of skin counts against what single points say: noise against spread of the albedo, squared."""
 STILL, COLOURLESS = 1e-5, 1e-3
-"""How much the uniform light counts, which decides what no point tells; and one light of all channels for each."""
+"""How much the uniform light counts, which decides what no point determines; and one light of all channels for each."""
 OUTLIER = 0.06
 """Shading from which a residual is shine, a shadow, or something before the skin."""
 ROUNDS = 8

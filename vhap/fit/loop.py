@@ -23,18 +23,18 @@ from vhap.fit.params import CAMERA, CAMERA_DISTANCE_M, GROUPS, PER_FRAME, TrackP
 from vhap.fit.photometric.eyes import follow_eyes
 from vhap.fit.photometric.hair import grow_hair
 from vhap.fit.photometric.point_albedo import PointPrior
-from vhap.fit.photometric.problem import PhotometricProblem, most_timesteps, sights
-from vhap.fit.photometric.solver import look_at_points, points_alike, solve_jointly
+from vhap.fit.photometric.problem import PhotometricProblem, most_timesteps, observed_pictures
+from vhap.fit.photometric.solver import observed_albedo, residual_correlation, solve_jointly
 from vhap.fit.scene import Scene, emphasis
 from vhap.fit.schedule import Plateau, RateSchedule, learning_rates
-from vhap.fit.stages import EPOCH_RATE_DECAY, Bake, Stage, coarse_factor
+from vhap.fit.stages import EPOCH_RATE_DECAY, BackProjection, Stage, coarse_factor
 from vhap.fit.texture import back_project, sharpen
 from vhap.head.model import landmark_head, pose
 from vhap.render.appearance_prior import AppearancePrior
 from vhap.util.choice import even_choice
 
-SHARPENING_ROUNDS, MOST_PAINTED = 5, 128
-"""Rounds, and pictures at most, that tell a texture: 373 show no more than 128 (doc/benchmarks.md)."""
+SHARPENING_ROUNDS, MOST_TEXTURED = 5, 128
+"""Rounds, and pictures at most, that make a texture: 373 show no more than 128 (doc/benchmarks.md)."""
 LOOK_AHEAD, TIED = 2, 2
 """Frames after a window that are solved with it, and those before that stay."""
 
@@ -54,8 +54,8 @@ class Window:
 class Tracker:
     """One run's state. problem: all frames' landmarks; found (T, C): in which pictures they are the head's;
     init_frames: rows of the initialisation; params: the unknowns of all frames, updated in place as stages run;
-    first_row: where the sequential pass begins; progress: the unit that comes next; alike: so many points count as one
-    (design_effect.py)."""
+    first_row: where the sequential pass begins; progress: the unit that comes next; correlation: so many
+    points count as one (residual_correlation.py)."""
 
     config: TrackConfig
     scene: Scene
@@ -68,7 +68,7 @@ class Tracker:
     first_row: int = 0
     step: int = 0
     progress: Progress = field(default_factory=Progress)
-    alike: float = PointPrior().alike
+    correlation: float = PointPrior().correlation
 
     def __post_init__(self) -> None:
         data = self.config.data
@@ -115,7 +115,7 @@ class Tracker:
     def resume(self, checkpoint: Checkpoint) -> None:
         """Takes over everything that a checkpoint holds."""
         self.params, self.progress, self.step = checkpoint.params, checkpoint.progress, checkpoint.step
-        self.alike = checkpoint.alike
+        self.correlation = checkpoint.correlation
         self.random.set_state(checkpoint.random)
 
     def _keep(self, finished: bool) -> None:
@@ -126,7 +126,7 @@ class Tracker:
             found=self.found,
             init_frames=self.init_frames,
             beside_pixels=self.problem.prior.beside_pixels,
-            alike=self.alike,
+            correlation=self.correlation,
             random=self.random.get_state(),
             finished=finished,
         )
@@ -138,14 +138,14 @@ class Tracker:
         if stage.hair:
             self._grow_hair(stage)
         if stage.light:
-            self.separate_light(self.frames_painted())
-        self.bake_texture(stage.bake)
+            self.separate_light(self.texture_frames())
+        self.back_project_texture(stage.bake)
         if stage.sequential and stage.newton:
             self._bring_others(stage, self.together)
 
     def _grow_hair(self, stage: Stage) -> None:
         problem = self._photometric_problem(replace(stage, coarse=False))
-        shown = sights(problem, self.params, self.together)
+        shown = observed_pictures(problem, self.params, self.together)
         self.params = grow_hair(problem.scene, self.params, shown, problem.fixed_outline)
 
     def _advance(self, stage: Stage) -> bool:
@@ -177,9 +177,9 @@ class Tracker:
                 getattr(self.params, name)[: self.first_row] = getattr(before, name)
         everything = torch.arange(self.params.n_timesteps)
         energy = EnergyValue(landmark_cost(problem, self.params), {}, None)
-        self._tell_step(stage, 1, 1, everything, energy, None)
+        self._report_step(stage, 1, 1, everything, energy, None)
         if stage.sequential or stage.epochs is not None:
-            self._tell_epoch(stage.epochs or 0)
+            self._report_epoch(stage.epochs or 0)
         return True
 
     def _photometric_problem(self, stage: Stage) -> PhotometricProblem:
@@ -194,7 +194,7 @@ class Tracker:
             fixed_texture=scene.faces_in(stage.fixed_texture),
             fixed_outline=scene.vertices_in(stage.fixed_outline),
             teeth=self.teeth,
-            prior=PointPrior(alike=self.alike),
+            prior=PointPrior(correlation=self.correlation),
         )
 
     def rows_of(self, stage: Stage) -> Tensor:
@@ -205,12 +205,12 @@ class Tracker:
         """What all frames share, together with the frames that differ most."""
         rows = self.rows_of(stage)
 
-        def tell(index: int, cost: Tensor) -> None:
-            self._tell_step(stage, index + 1, stage.steps + 1, rows, EnergyValue(cost, {}, None), None)
+        def report(index: int, cost: Tensor) -> None:
+            self._report_step(stage, index + 1, stage.steps + 1, rows, EnergyValue(cost, {}, None), None)
 
         problem, names = self._photometric_problem(stage), self._names(stage)
-        self.params = solve_jointly(problem, self.params, rows, names, stage.steps, tell=tell)
-        self.alike = points_alike(problem, self.params, rows)
+        self.params = solve_jointly(problem, self.params, rows, names, stage.steps, report=report)
+        self.correlation = residual_correlation(problem, self.params, rows)
         if stage.coarse:
             self._bring_others(stage, rows)
         return True
@@ -239,32 +239,32 @@ class Tracker:
         return found
 
     def _advance_window(self, stage: Stage) -> bool:
-        """Consecutive frames, on the albedo that the frames solved together tell."""
+        """Consecutive frames, on the albedo that the frames solved together determine."""
         windows, index = self.windows(), self.progress.done
         window, total = windows[index], stage.steps * len(windows)
         rows, around, before = window.rows, window.around, window.before
         names = [name for name in self._names(stage) if name in PER_FRAME]
 
-        def tell(done: int, cost: Tensor) -> None:
+        def report(done: int, cost: Tensor) -> None:
             count = min(index * stage.steps + done + 1, total)
-            self._tell_step(stage, count, total, rows, EnergyValue(cost, {}, None), None)
+            self._report_step(stage, count, total, rows, EnergyValue(cost, {}, None), None)
 
         solved = self.params
         for scale in (replace(stage, coarse=True), stage) if window.new else (stage,):
             problem = self._photometric_problem(scale)
-            known = look_at_points(problem, self.params, self.together)
+            known = observed_albedo(problem, self.params, self.together)
             if known is not None:
-                solved = solve_jointly(problem, solved, around, names, stage.steps, known, before, tell)
+                solved = solve_jointly(problem, solved, around, names, stage.steps, known, before, report)
         for name in names:
             getattr(self.params, name)[rows] = getattr(solved, name)[rows]
         if index + 1 < len(windows):
             return False
         if "eyes_pose" in names:
             self.params = follow_eyes(self._photometric_problem(stage), self.params, self._frames_shown(self.first_row))
-        self._tell_epoch(0)
+        self._report_epoch(0)
         return True
 
-    def _tell_step(
+    def _report_step(
         self, stage: Stage, done: int, total: int, rows: Tensor, energy: EnergyValue, batch: FrameBatch | None
     ) -> None:
         self.step += 1
@@ -306,19 +306,19 @@ class Tracker:
         cameras = one.cameras(self.scene.given, self.scene.size, frame.cameras)
         return PosedPicture(pose(self.scene.head, one.head())[0], cameras, frame)
 
-    def bake_texture(self, bake: Bake) -> None:
+    def back_project_texture(self, bake: BackProjection) -> None:
         """The albedo that explains the pictures best as the head stands. The global stage would else begin with the
         texture of the last batch."""
         if bake == "keep":
             return
-        frames = self.frames_painted() if bake == "all" else self.init_frames
+        frames = self.texture_frames() if bake == "all" else self.init_frames
         self.params.residual_texture = back_project(self.scene, self.batches(frames), self.energy.sh_lights)
         if bake == "all":
             self._sharpen_texture()
 
     def _sharpen_texture(self) -> None:
         """A few rounds over the frames as they stand: details that the mean and the energy's smoothness blur."""
-        frames = self.frames_painted()
+        frames = self.texture_frames()
         for _ in range(SHARPENING_ROUNDS):
             residual = self.params.residual_texture
             self.params.residual_texture = sharpen(self.scene, residual, self.batches(frames), self.energy.sh_lights)
@@ -328,10 +328,10 @@ class Tracker:
         shown = torch.nonzero(self.frames_found | ~self.frames_found.any()).flatten()
         return shown[shown >= first]
 
-    def frames_painted(self) -> list[int]:
-        """Rows whose pictures tell the texture, evenly spread over those that show the head."""
+    def texture_frames(self) -> list[int]:
+        """Rows whose pictures make the texture, evenly spread over those that show the head."""
         frames = self._frames_shown()
-        count = min(len(frames), max(1, MOST_PAINTED // len(self.capture.camera_ids)))
+        count = min(len(frames), max(1, MOST_TEXTURED // len(self.capture.camera_ids)))
         return frames[torch.linspace(0, len(frames) - 1, count).round().long()].tolist()
 
     def batches(self, frames: list[int]) -> Iterator[tuple[TrackParams, FrameBatch]]:
@@ -365,7 +365,7 @@ class Tracker:
         last = flat or epoch + 1 >= epochs
         if last and stage.bake == "all":
             self._sharpen_texture()
-        self._tell_epoch(epoch + 1)
+        self._report_epoch(epoch + 1)
         return last
 
     def _rest(self, stage: Stage) -> bool:
@@ -373,10 +373,10 @@ class Tracker:
         if stage.epochs is not None:
             if stage.bake == "all":
                 self._sharpen_texture()
-            self._tell_epoch(1)
+            self._report_epoch(1)
         return True
 
-    def _tell_epoch(self, epoch: int) -> None:
+    def _report_epoch(self, epoch: int) -> None:
         for callback in self.callbacks:
             callback.on_epoch(epoch, self.params)
 
@@ -398,7 +398,7 @@ class Tracker:
             optimizer.step(self.params, found, rows, rates)
             if "focal_length" in found:
                 dolly(self.params, focal)
-            self._tell_step(stage, done + index + 1, total, rows, energy, batch)
+            self._report_step(stage, done + index + 1, total, rows, energy, batch)
             if not stage.obeyed and plateau.reached(loss):
                 plateau.losses.clear()
                 if not schedule.lower():

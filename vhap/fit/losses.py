@@ -13,7 +13,7 @@ from vhap.geometry.rotations import axis_angle_to_matrix
 
 TEXTURE_REFERENCE_SIZE = 2048
 REFERENCE_SHAPE, REFERENCE_EXPR = 300, 100
-"""Numbers of coefficients at which the weights are told (FLAME's): a head with fewer is not held more tightly."""
+"""Numbers of coefficients at which the weights are given (FLAME's): a head with fewer is not held more tightly."""
 
 
 def landmark_residual(projected_px: Tensor, detected_px: Tensor, size: tuple[int, int]) -> Tensor:
@@ -46,12 +46,12 @@ def coefficient_residual(coefficients: Tensor) -> Tensor:
 
 
 def reg_shape(shape: Tensor) -> Tensor:
-    """Mean square of the identity coefficients (S,), told at 300 of them: each costs the same on every head."""
+    """Mean square of the identity coefficients (S,), given at 300 of them: each costs the same on every head."""
     return coefficient_residual(shape).square().sum() / REFERENCE_SHAPE
 
 
 def reg_expr(expr: Tensor) -> Tensor:
-    """Mean square of the expression coefficients (B, E), told at 100 of them."""
+    """Mean square of the expression coefficients (B, E), given at 100 of them."""
     return coefficient_residual(expr).square().sum(-1).mean() / REFERENCE_EXPR
 
 
@@ -152,7 +152,7 @@ def smooth(now: Tensor, before: Tensor, valid: Tensor) -> Tensor:
 
 
 def smooth_expr(now: Tensor, before: Tensor, valid: Tensor) -> Tensor:
-    """Mean squared change of the expression (B, E) since the previous frame, told at 100 coefficients."""
+    """Mean squared change of the expression (B, E) since the previous frame, given at 100 coefficients."""
     return change_residual(now, before.detach(), valid).square().sum(-1).mean() / REFERENCE_EXPR
 
 

@@ -22,7 +22,7 @@ N_CAMERA = len(CAMERA)
 CAMERA_DISTANCE_M = 1.0
 """Of the uncalibrated camera from the world's origin."""
 PER_FRAME = ("rotation", "translation", "neck_pose", "jaw_pose", "eyes_pose", "expr")
-"""What landmarks tell of a frame."""
+"""What landmarks determine of a frame."""
 PER_ROW = (*PER_FRAME, "dynamic_offset")
 """Everything that has a row for each frame."""
 GROUPS: dict[ParamGroup, tuple[str, ...]] = {
@@ -42,7 +42,7 @@ GROUPS: dict[ParamGroup, tuple[str, ...]] = {
 class TrackParams:
     """rotation, translation, neck_pose, jaw_pose (T, 3); eyes_pose (T, 6); expr (T, E); shape (S,);
     focal_length (1,) in units of max(height, width); rig_scale (1,): given cameras stand so many times as far from the
-    world's origin as told; lights (9, 3); residual_texture (1, R, R, 3) added to the
+    world's origin as given; lights (9, 3); residual_texture (1, R, R, 3) added to the
     base albedo, row 0 on top; static_offset (V, 3), dynamic_offset (T, V, 3) in canonical space, None where unused.
     Rotations axis-angle in radians, lengths in metres."""
 
@@ -103,7 +103,7 @@ class TrackParams:
 
 
 def as_vectors(params: TrackParams) -> tuple[Tensor, Tensor]:
-    """What landmarks tell, as vectors: shared (Q,) logarithms of CAMERA, then shape; of each frame (T, P), as
+    """What landmarks determine, as vectors: shared (Q,) logarithms of CAMERA, then shape; of each frame (T, P), as
     PER_FRAME."""
     shared = torch.cat([*(getattr(params, name).log() for name in CAMERA), params.shape])
     return shared, torch.cat([getattr(params, name) for name in PER_FRAME], -1)

@@ -63,7 +63,7 @@ class Plateau:
 def learning_rates(config: LearningRateConfig, head: HeadModel, factor: float) -> dict[str, float | Tensor]:
     """Adam's rate of every unknown; for the expression one for each coefficient (E,).
 
-    lr.expr is told for coefficients that move the head as much as FLAME's do. Those of other heads can move it ten
+    lr.expr is given for coefficients that move the head as much as FLAME's do. Those of other heads can move it ten
     times further (an activation of 1 opens the mouth wide); they take smaller steps, equal in millimetres.
     """
     displacement = head.expr_basis.square().sum(1).mean(0).sqrt()

@@ -29,7 +29,7 @@ PLACE: tuple[ParamGroup, ...] = ("cam", "pose", "joints", "expr")
 OF_FRAMES: tuple[ParamGroup, ...] = ("pose", "joints", "expr", "dynamic_offset")
 """Groups of which each frame has its own."""
 
-Bake = Literal["keep", "init", "all"]
+BackProjection = Literal["keep", "init", "all"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Stage:
     sequential: bool
     obeyed: bool
     coarse: bool = False
-    bake: Bake = "keep"
+    bake: BackProjection = "keep"
     rate_factor: float = 1.0
     newton: bool = False
     hair: bool = False
@@ -118,7 +118,7 @@ def _stage(
     coarse: bool = False,
     temporal: bool = False,
     sequential: bool = False,
-    bake: Bake = "keep",
+    bake: BackProjection = "keep",
     newton: bool = False,
     light: bool = False,
 ) -> Stage:

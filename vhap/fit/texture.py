@@ -21,14 +21,14 @@ MIN_TEXTURE_SIZE = 256
 SEEN_WEIGHT = 0.1
 
 
-def supported_size(uv_slopes: Tensor, at_most: int) -> int:
-    """The power of two at which a texel is about a pixel, from uv_slopes (N, 2, 2), the change of uv for each pixel.
+def supported_size(uv_derivatives: Tensor, at_most: int) -> int:
+    """The power of two at which a texel is about a pixel, from uv_derivatives (N, 2, 2), the change of uv a pixel.
 
     The lower quartile of the footprints counts: the part of the face that is seen closest.
     """
-    if uv_slopes.shape[0] == 0:
+    if uv_derivatives.shape[0] == 0:
         return min(MIN_TEXTURE_SIZE, at_most)
-    area = torch.linalg.det(uv_slopes).abs().sqrt()
+    area = torch.linalg.det(uv_derivatives).abs().sqrt()
     texels = 1 / float(area.quantile(0.25) if len(area) < 1_000_000 else area[::16].quantile(0.25))
     size = MIN_TEXTURE_SIZE
     while size < texels / 2**0.5 and size < at_most:
@@ -39,7 +39,7 @@ def supported_size(uv_slopes: Tensor, at_most: int) -> int:
 def uv_footprint(backend: Backend, topology: Topology, uvs: Tensor, raster: Raster) -> tuple[Tensor, Tensor]:
     """uv (N, 2) of the covered pixels and their slopes (N, 2, 2) by picture x and y."""
     uv = backend.interpolate(uvs[None], topology.uv_faces, raster)
-    return uv, backend.attribute_slopes(uvs[None], topology.uv_faces, raster)
+    return uv, backend.attribute_derivatives(uvs[None], topology.uv_faces, raster)
 
 
 @torch.no_grad()

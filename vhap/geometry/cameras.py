@@ -97,7 +97,7 @@ class Camera:
         y_px = self.cy[..., None] - self.fy[..., None] * y / safe
         return torch.stack([x_px, y_px], -1), depth
 
-    def projection_slopes(self, points: Tensor) -> Tensor:
+    def projection_derivatives(self, points: Tensor) -> Tensor:
         """Derivatives of the projected pixels by the world points (..., N, 3): (..., N, 2, 3). Zero in depth where
         the depth is clamped."""
         x, y, z = self.from_world(points).unbind(-1)
@@ -109,14 +109,14 @@ class Camera:
         row_y = torch.stack([zero, -fy, -free * fy * y / depth], -1)
         return torch.stack([row_x, row_y], -2) @ self.T_camera_world[..., None, :3, :3]
 
-    def focal_slopes(self, projected: Tensor) -> Tensor:
+    def focal_derivatives(self, projected: Tensor) -> Tensor:
         """Derivatives of projected pixels (..., N, 2) by the log focal length: (..., N, 2)."""
         return projected - torch.stack([self.cx, self.cy], -1)[..., None, :]
 
-    def scale_slopes(self, points: Tensor) -> Tensor:
+    def scale_derivatives(self, points: Tensor) -> Tensor:
         """Derivatives of the projected pixels of world points (..., N, 3) by the log of the factor by which cameras are
         `scaled`: (..., N, 2)."""
-        return -(self.projection_slopes(points) @ self.centre()[..., None, :, None]).squeeze(-1)
+        return -(self.projection_derivatives(points) @ self.centre()[..., None, :, None]).squeeze(-1)
 
     def to_clip(self, points: Tensor) -> Tensor:
         """(..., N, 3) world -> (..., N, 4) clip space: after division x right, y up in [-1, 1], z near -1 to far 1.

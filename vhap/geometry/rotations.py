@@ -30,7 +30,7 @@ def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
     return identity + sine_ratio * cross + cosine_ratio * (cross @ cross)
 
 
-def axis_angle_slopes(axis_angle: Tensor) -> Tensor:
+def axis_angle_derivatives(axis_angle: Tensor) -> Tensor:
     """(..., 3) -> (..., 3, 3, 3): derivatives of `axis_angle_to_matrix` by each of the three components, in front.
 
     The product rule on Rodrigues' formula, in double precision, since its ratios cancel at small angles.

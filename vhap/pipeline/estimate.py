@@ -94,7 +94,7 @@ def stage_seconds(tracker: Tracker, stage: Stage) -> float:
 
 def _frames_at_once(tracker: Tracker, stage: Stage) -> int:
     """How many timesteps the beginning and the end of a first-order stage look at."""
-    return len(tracker.frames_painted()) if stage.bake == "all" else frames_of(tracker, stage)
+    return len(tracker.texture_frames()) if stage.bake == "all" else frames_of(tracker, stage)
 
 
 def _together_seconds(tracker: Tracker, trial: Tracker, stage: Stage) -> float:

@@ -26,7 +26,7 @@ from vhap.data.pictures import some_names
 from vhap.data.rig_capture import RigCapture
 from vhap.data.sample import Capture
 from vhap.evaluate.run_scene import RunScene
-from vhap.fit.photometric.point_albedo import STRANGE, STRANGE_TIMES
+from vhap.fit.photometric.point_albedo import OUTLIER, OUTLIER_TIMES
 from vhap.geometry.cameras import Camera
 from vhap.head.model import HeadModel
 from vhap.pipeline.captures import CaptureConfig, read_capture
@@ -138,7 +138,7 @@ def strange_rows(scene: RunScene, rows: np.ndarray, found: np.ndarray) -> np.nda
         return None
     known = np.flatnonzero(found)
     usual = [_difference(scene, int(known[index])) for index in even_choice(len(known), COMPARED)]
-    limit = max(STRANGE, STRANGE_TIMES * float(np.nanmedian(usual)))
+    limit = max(OUTLIER, OUTLIER_TIMES * float(np.nanmedian(usual)))
     strange = np.zeros(len(rows), bool)
     for row in np.flatnonzero(rows).tolist():
         strange[row] = _difference(scene, row) > limit

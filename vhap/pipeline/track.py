@@ -290,7 +290,7 @@ def track_into(
     )
     if config.model.light_path is not None:
         write_light(folder / LIGHT_FILE, tracker.params.lights, LightOrigin("given"), tracker.scene.T_tracked_given)
-    times.tell()
+    times.report()
     with closing(board):
         tracker.run(stages)
     if result_epochs(folder):
@@ -335,7 +335,7 @@ def build_tracker(
         guess = guess_from_landmarks(problem, params, config.batch_size, config.begin_timestep)
     else:
         guess = FirstGuess(checkpoint.params, checkpoint.found, checkpoint.init_frames, checkpoint.beside_pixels)
-    _tell_start(guess, capture, problem)
+    _report_start(guess, capture, problem)
     scene = replace(build_scene(config, capture, head, given, guess), T_tracked_given=T_tracked_given)
     params = with_surface(guess.params, scene, config.model)
     if saved is not None:
@@ -360,7 +360,7 @@ def build_tracker(
     return tracker
 
 
-def _tell_start(guess: FirstGuess, capture: Capture, problem: LandmarkProblem) -> None:
+def _report_start(guess: FirstGuess, capture: Capture, problem: LandmarkProblem) -> None:
     names = [capture.timestep_ids[row] for row in guess.init_frames]
     told = [f"initialisation on frames {' '.join(names)}"]
     told += [f"cameras at {float(guess.params.rig_scale):.4f} of their distances"] if problem.unknown_unit else []

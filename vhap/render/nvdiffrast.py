@@ -47,21 +47,21 @@ class NvdiffrastBackend:
             pixels=pixels,
             views=pixels.div(height * width, rounding_mode="floor"),
             barycentrics=torch.stack([u, v, 1 - u - v], -1),
-            barycentric_slopes=torch.cat([first_two, -first_two.sum(1, keepdim=True)], 1),
+            barycentric_derivatives=torch.cat([first_two, -first_two.sum(1, keepdim=True)], 1),
         )
 
     def interpolate(self, attributes: Tensor, faces: Tensor, raster: Raster) -> Tensor:
         return (_at_corners(attributes, faces, raster) * raster.barycentrics[..., None]).sum(1)
 
-    def attribute_slopes(self, attributes: Tensor, faces: Tensor, raster: Raster) -> Tensor:
+    def attribute_derivatives(self, attributes: Tensor, faces: Tensor, raster: Raster) -> Tensor:
         corners = _at_corners(attributes.detach(), faces, raster)
-        return torch.einsum("nkc,nkd->ncd", corners, raster.barycentric_slopes)
+        return torch.einsum("nkc,nkd->ncd", corners, raster.barycentric_derivatives)
 
-    def texture(self, texture: Tensor, uv: Tensor, uv_slopes: Tensor | None, raster: Raster) -> Tensor:
+    def texture(self, texture: Tensor, uv: Tensor, uv_derivatives: Tensor | None, raster: Raster) -> Tensor:
         if len(texture) == 1:
-            return self._sample(texture, uv, uv_slopes)
+            return self._sample(texture, uv, uv_derivatives)
         counts = torch.bincount(raster.views, minlength=len(texture)).tolist()
-        slopes = [None] * len(counts) if uv_slopes is None else uv_slopes.split(counts)
+        slopes = [None] * len(counts) if uv_derivatives is None else uv_derivatives.split(counts)
         parts = zip(texture.split(1), uv.split(counts), slopes)
         return torch.cat([self._sample(*part) for part in parts])
 
@@ -90,7 +90,7 @@ class NvdiffrastBackend:
         face_id = torch.where(number >= 0, front[number.clamp(min=0)], -1).int()
         return rast, slopes, face_id
 
-    def _sample(self, texture: Tensor, uv: Tensor, uv_slopes: Tensor | None) -> Tensor:
+    def _sample(self, texture: Tensor, uv: Tensor, uv_derivatives: Tensor | None) -> Tensor:
         """One texture (1, Ht, Wt, C) at uv (N, 2) -> (N, C)."""
         count = len(uv)
         if count == 0:
@@ -98,13 +98,13 @@ class NvdiffrastBackend:
         # nvdiffrast has t = 0 at the array's first row.
         sign = uv.new_tensor([1.0, -1.0])
         places = _as_picture(uv * sign + uv.new_tensor([0.0, 1.0]))
-        if uv_slopes is None:
+        if uv_derivatives is None:
             sampled = self._ops.texture(texture.contiguous(), places, filter_mode="linear", boundary_mode="clamp")
         else:
             sampled = self._ops.texture(
                 texture.contiguous(),
                 places,
-                uv_da=_as_picture((uv_slopes.detach() * sign[:, None]).reshape(-1, 4)),
+                uv_da=_as_picture((uv_derivatives.detach() * sign[:, None]).reshape(-1, 4)),
                 filter_mode="linear-mipmap-linear",
                 boundary_mode="clamp",
                 max_mip_level=_halvings(texture.shape[1], texture.shape[2]),

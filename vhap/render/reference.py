@@ -33,19 +33,19 @@ class ReferenceBackend:
         corners = _corner_attributes(attributes, faces, raster)
         return (corners * raster.barycentrics.double()[..., None]).sum(1).to(attributes.dtype)
 
-    def attribute_slopes(self, attributes: Tensor, faces: Tensor, raster: Raster) -> Tensor:
+    def attribute_derivatives(self, attributes: Tensor, faces: Tensor, raster: Raster) -> Tensor:
         corners = _corner_attributes(attributes.detach(), faces, raster)
-        return torch.einsum("nkc,nkd->ncd", corners, raster.barycentric_slopes.double()).to(attributes.dtype)
+        return torch.einsum("nkc,nkd->ncd", corners, raster.barycentric_derivatives.double()).to(attributes.dtype)
 
-    def texture(self, texture: Tensor, uv: Tensor, uv_slopes: Tensor | None, raster: Raster) -> Tensor:
+    def texture(self, texture: Tensor, uv: Tensor, uv_derivatives: Tensor | None, raster: Raster) -> Tensor:
         levels = [texture.double()]
-        while uv_slopes is not None and max(levels[-1].shape[1:3]) > 1:
+        while uv_derivatives is not None and max(levels[-1].shape[1:3]) > 1:
             levels.append(halve(levels[-1]))
         views = raster.views if len(texture) > 1 else torch.zeros_like(raster.views)
         sampled = torch.stack([bilinear(level, uv.double(), views) for level in levels])
-        if uv_slopes is None:
+        if uv_derivatives is None:
             return sampled[0].to(texture.dtype)
-        level = mip_level(uv_slopes.detach().double(), *texture.shape[1:3]).clamp(0, len(levels) - 1)
+        level = mip_level(uv_derivatives.detach().double(), *texture.shape[1:3]).clamp(0, len(levels) - 1)
         share = (1 - (level - torch.arange(len(levels), device=level.device)[:, None]).abs()).clamp(min=0)
         return (share[..., None] * sampled).sum(0).to(texture.dtype)
 

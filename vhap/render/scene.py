@@ -68,8 +68,8 @@ def render_head(
     if alignment.fixed_texture is not None:
         fixed = alignment.fixed_texture[raster.face_id.flatten()[raster.pixels].long()]
         uv = torch.where(fixed[:, None], uv.detach(), uv)
-    uv_slopes = backend.attribute_slopes(uvs[None], topology.uv_faces, raster)
-    albedo = backend.texture(texture, uv, uv_slopes, raster)
+    uv_derivatives = backend.attribute_derivatives(uvs[None], topology.uv_faces, raster)
+    albedo = backend.texture(texture, uv, uv_derivatives, raster)
     smooth = backend.interpolate(vertex_normals(vertices, topology.faces), topology.faces, raster)
     normals, shading = backend.light(smooth, uniform_lights().to(smooth) if lights is None else lights, raster)
     colours = albedo * shading

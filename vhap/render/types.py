@@ -30,14 +30,14 @@ class Raster:
     face_id (B, H, W) int32: the front-facing triangle nearest to the camera at the pixel's centre, -1 where none.
     pixels (N,) int64: flat indices into B * H * W, ascending; views (N,) int64: the picture each pixel is in.
     barycentrics (N, 3): perspective-correct weights of the face's corners; differentiable in the clip positions.
-    barycentric_slopes (N, 3, 2): their derivatives by picture x and y (y down), per pixel; no gradient.
+    barycentric_derivatives (N, 3, 2): their derivatives by picture x and y (y down), per pixel; no gradient.
     """
 
     face_id: Tensor
     pixels: Tensor
     views: Tensor
     barycentrics: Tensor
-    barycentric_slopes: Tensor
+    barycentric_derivatives: Tensor
 
     @property
     def mask(self) -> Tensor:
@@ -58,14 +58,14 @@ class Backend(Protocol):
         """attributes (B or 1, V, C) on the vertices that faces (F, 3) names -> (N, C)."""
         ...
 
-    def attribute_slopes(self, attributes: Tensor, faces: Tensor, raster: Raster) -> Tensor:
+    def attribute_derivatives(self, attributes: Tensor, faces: Tensor, raster: Raster) -> Tensor:
         """Derivatives of `interpolate` by picture x and y per pixel -> (N, C, 2); no gradient."""
         ...
 
-    def texture(self, texture: Tensor, uv: Tensor, uv_slopes: Tensor | None, raster: Raster) -> Tensor:
+    def texture(self, texture: Tensor, uv: Tensor, uv_derivatives: Tensor | None, raster: Raster) -> Tensor:
         """texture (B or 1, Ht, Wt, C), row 0 on top; uv (N, 2), origin at the lower left, clamped to the border.
 
-        uv_slopes (N, 2, 2): derivatives of u and v by picture x and y; mip-mapped and trilinear where given,
+        uv_derivatives (N, 2, 2): derivatives of u and v by picture x and y; mip-mapped and trilinear where given,
         bilinear on the finest level where None. Gradients go to the texture and to uv, none to the mip level.
         Returns (N, C).
         """

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from vhap.render.types import Raster, Topology
 from vhap.render.warp_antialias import antialias
-from vhap.render.warp_interpolate import attribute_slopes, interpolate
+from vhap.render.warp_interpolate import attribute_derivatives, interpolate
 from vhap.render.warp_light import light
 from vhap.render.warp_rasterize import rasterize
 from vhap.render.warp_texture import sample_texture
@@ -23,11 +23,11 @@ class WarpBackend:
     def interpolate(self, attributes: Tensor, faces: Tensor, raster: Raster) -> Tensor:
         return interpolate(attributes, faces, raster)
 
-    def attribute_slopes(self, attributes: Tensor, faces: Tensor, raster: Raster) -> Tensor:
-        return attribute_slopes(attributes, faces, raster)
+    def attribute_derivatives(self, attributes: Tensor, faces: Tensor, raster: Raster) -> Tensor:
+        return attribute_derivatives(attributes, faces, raster)
 
-    def texture(self, texture: Tensor, uv: Tensor, uv_slopes: Tensor | None, raster: Raster) -> Tensor:
-        return sample_texture(texture, uv, uv_slopes, raster)
+    def texture(self, texture: Tensor, uv: Tensor, uv_derivatives: Tensor | None, raster: Raster) -> Tensor:
+        return sample_texture(texture, uv, uv_derivatives, raster)
 
     def light(self, normals: Tensor, lights: Tensor, raster: Raster) -> tuple[Tensor, Tensor]:
         return light(normals, lights, raster)

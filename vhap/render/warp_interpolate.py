@@ -86,11 +86,11 @@ def interpolate(attributes: Tensor, faces: Tensor, raster: Raster) -> Tensor:
     return Interpolate.apply(attributes.contiguous(), weights, faces, raster)  # type: ignore[misc]
 
 
-def attribute_slopes(attributes: Tensor, faces: Tensor, raster: Raster) -> Tensor:
-    """See `Backend.attribute_slopes`."""
+def attribute_derivatives(attributes: Tensor, faces: Tensor, raster: Raster) -> Tensor:
+    """See `Backend.attribute_derivatives`."""
     attributes, faces = attributes.detach().contiguous(), faces.to(torch.int32).contiguous()
     out = attributes.new_empty(len(raster.pixels), attributes.shape[2], 2)
-    inputs = _inputs(attributes, faces, raster, vectors(raster.barycentric_slopes), flat(attributes))
+    inputs = _inputs(attributes, faces, raster, vectors(raster.barycentric_derivatives), flat(attributes))
     inputs += [attributes.shape[2], vectors(out)]
     launch_ranges(slopes_forward, view_ranges(raster), lambda _: inputs, out.device)
     return out

@@ -168,10 +168,10 @@ class SampleTexture(torch.autograd.Function):
         return total, grad_uv if wants_uv else None, None, None
 
 
-def sample_texture(texture: Tensor, uv: Tensor, uv_slopes: Tensor | None, raster: Raster) -> Tensor:
+def sample_texture(texture: Tensor, uv: Tensor, uv_derivatives: Tensor | None, raster: Raster) -> Tensor:
     """See `Backend.texture`."""
     assert texture.ndim == 4
     assert len(texture) in (1, len(raster.face_id))
     assert uv.shape == (len(raster.pixels), 2)
-    slopes = None if uv_slopes is None else uv_slopes.detach().contiguous()
+    slopes = None if uv_derivatives is None else uv_derivatives.detach().contiguous()
     return SampleTexture.apply(texture.contiguous(), uv.contiguous(), slopes, raster)  # type: ignore[misc]

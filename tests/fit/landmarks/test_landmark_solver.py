@@ -54,7 +54,7 @@ def test_projection_slopes_are_those_that_autograd_finds(behind):
     one = torch.ones((), dtype=torch.float64)
     camera = Camera(700 * one, 650 * one, 300 * one, 250 * one, T_camera_world, 480, 640)
     points = random_double(5, 3)
-    slopes = camera.projection_slopes(points)
+    slopes = camera.projection_derivatives(points)
     expected = torch.autograd.functional.jacobian(lambda x: camera.project(x)[0], points)
     index = torch.arange(5)
     torch.testing.assert_close(slopes, expected[index, :, index])

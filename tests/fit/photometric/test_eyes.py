@@ -198,4 +198,4 @@ def test_thinned_pixels_count_as_much_as_all(most):
     few = eyes.thinned(pixels, most)
     assert torch.bincount(few.view).max() <= most
     assert few.counts.sum() == pytest.approx(float(pixels.counts.sum()), rel=0.2)
-    assert EyePrior().alike > 1
+    assert EyePrior().correlation > 1

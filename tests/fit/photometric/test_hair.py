@@ -35,7 +35,9 @@ def haired(length_m: float = LENGTH_M) -> TrackParams:
     return replace(params, static_offset=stands[:, None] * vertex_normals(skull[None], head.faces)[0])
 
 
-def sights(params: TrackParams, shown: TrackParams, matted: bool = True) -> list[tuple[TrackParams, GreyPicture]]:
+def observed_pictures(
+    params: TrackParams, shown: TrackParams, matted: bool = True
+) -> list[tuple[TrackParams, GreyPicture]]:
     batch = frame_batch(shown, SIZE)
     batch = batch if matted else replace(batch, alpha=None)
     rows = torch.arange(FRAMES).split(1)
@@ -57,7 +59,7 @@ def overlap(params: TrackParams, shown: TrackParams) -> float:
 
 def test_hair_grows_to_the_border_of_the_matte_and_nothing_else_moves():
     start, truth = bald(), haired()
-    grown = grow_hair(scene(SIZE, TEXTURE), start, sights(start, truth))
+    grown = grow_hair(scene(SIZE, TEXTURE), start, observed_pictures(start, truth))
     assert grown.static_offset is not None
     assert truth.static_offset is not None
     assert 1 - overlap(grown, truth) < 0.35 * (1 - overlap(start, truth))
@@ -73,7 +75,7 @@ def test_hair_grows_to_the_border_of_the_matte_and_nothing_else_moves():
 
 def test_a_head_whose_matte_it_fills_stays_as_it_is():
     start = bald()
-    grown = grow_hair(scene(SIZE, TEXTURE), start, sights(start, start))
+    grown = grow_hair(scene(SIZE, TEXTURE), start, observed_pictures(start, start))
     assert grown.static_offset is not None
     assert float(grown.static_offset.norm(dim=-1).max()) < 1e-3
 
@@ -100,4 +102,4 @@ def test_without_a_matte_or_offsets_or_free_hair_nothing_changes(missing):
     start, stage = bald(), scene(SIZE, TEXTURE)
     start = replace(start, static_offset=None) if missing == "offsets" else start
     fixed = torch.ones(builtin_head().n_vertices, dtype=torch.bool) if missing == "free hair" else None
-    assert grow_hair(stage, start, sights(start, haired(), missing != "matte"), fixed) is start
+    assert grow_hair(stage, start, observed_pictures(start, haired(), missing != "matte"), fixed) is start

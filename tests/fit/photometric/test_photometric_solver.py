@@ -16,9 +16,9 @@ from vhap.fit.landmarks.motion import OFF, MotionPrior
 from vhap.fit.params import PER_FRAME, TrackParams
 from vhap.fit.photometric import design_effect, solver
 from vhap.fit.photometric.point_albedo import PointPrior
-from vhap.fit.photometric.problem import KnownPoints, PhotometricProblem, look, most_timesteps
-from vhap.fit.photometric.solver import look_at_points, points_alike, solve_jointly
-from vhap.fit.photometric.surface_points import glance, grey_pictures
+from vhap.fit.photometric.problem import FixedAlbedo, PhotometricProblem, evaluate, most_timesteps
+from vhap.fit.photometric.solver import observed_albedo, residual_correlation, solve_jointly
+from vhap.fit.photometric.surface_points import grey_pictures, view_of
 from vhap.head.model import pose
 from vhap.render.shading import sh_basis
 from vhap.util.threads import get_threads, set_threads
@@ -164,7 +164,7 @@ def test_cost_never_rises(noisy):
     problem, start = problem_of(truth, batch), perturbed(truth)
     told: list[tuple[int, float]] = []
     rows = torch.arange(3)
-    known = look_at_points(problem, start, rows)
+    known = observed_albedo(problem, start, rows)
     found = solve_jointly(
         problem, start, rows, EVERYTHING, 6, known, (), lambda at, cost: told.append((at, float(cost)))
     )
@@ -217,7 +217,7 @@ def test_pictures_without_the_head_change_nothing():
     truth = clip_of(2)
     away = shifted(shifted(perturbed(truth), 0, 5.0), 1, 5.0)
     problem = problem_of(truth)
-    assert look_at_points(problem, away, torch.arange(2)) is None
+    assert observed_albedo(problem, away, torch.arange(2)) is None
     assert_equal_but(solved(problem, away), away)
 
 
@@ -236,9 +236,9 @@ def test_no_step_takes_a_head_out_of_sight(seed):
     assert not torch.equal(found.translation[1], start.translation[1])
     (shown,) = grey_pictures(batch, [1])
     for params in (start, found):
-        known = look_at_points(problem, params, torch.arange(2))
+        known = observed_albedo(problem, params, torch.arange(2))
         assert known is not None
-        assert glance(problem.scene, params.rows(last), shown, known.points) is not None
+        assert view_of(problem.scene, params.rows(last), shown, known.points) is not None
 
 
 def test_a_clip_of_one_frame():
@@ -266,10 +266,10 @@ def test_a_window_stands_on_known_albedo_and_leans_on_the_frames_before():
     truth = clip_of(5)
     start = seen_before(truth, perturbed(truth), 2)
     problem, window = weighed(problem_of(truth), 0.0, 2, 3, 4), torch.tensor([2, 3, 4])
-    known = look_at_points(problem, start, torch.arange(2))
+    known = observed_albedo(problem, start, torch.arange(2))
     assert known is not None
 
-    def error(known: KnownPoints | None, before: tuple[int, ...]) -> Tensor:
+    def error(known: FixedAlbedo | None, before: tuple[int, ...]) -> Tensor:
         found = solve_jointly(problem, start, window, PER_FRAME, 5, known, before)
         assert_equal_but(found, start, *PER_FRAME)
         assert torch.equal(found.rotation[:2], start.rotation[:2])
@@ -289,7 +289,7 @@ def test_frames_before_hold_a_frame_that_nothing_else_holds():
     batch.alpha[2] = 0
     start = replace(truth, rotation=truth.rotation + torch.tensor([[0.0], [0.0], [0.05], [0.0]]))
     problem, window = weighed(problem_of(truth, batch), 0.0, 2), torch.tensor([2, 3])
-    known = look_at_points(problem, start, torch.arange(2))
+    known = observed_albedo(problem, start, torch.arange(2))
     for before in ((), (0, 1)):
         found = solve_jointly(problem, start, window, PER_FRAME, 5, known, before)
         left = float((found.rotation - truth.rotation)[2].norm() / (start.rotation - truth.rotation)[2].norm())
@@ -301,18 +301,18 @@ def test_turning_points_aside_does_not_make_them_count_less(monkeypatch):
     truth, looks = turning_clip(3), []
 
     def spy(task, params):
-        looks.append((task, look(task, params)))
+        looks.append((task, evaluate(task, params)))
         return looks[-1][1]
 
-    monkeypatch.setattr(solver, "look", spy)
+    monkeypatch.setattr(solver, "evaluate", spy)
     solved(problem_of(truth), perturbed(truth), 3)
     task, first = looks[0]
     later = [state for other, state in looks if other.counts is task.counts][-1]
-    assert later.glances
-    for place, seen in later.glances.items():
-        assert torch.equal(seen.counts.facing, first.glances[place].counts.facing)
+    assert later.views
+    for place, seen in later.views.items():
+        assert torch.equal(seen.counts.facing, first.views[place].counts.facing)
         frame, camera = place
-        afresh = glance(
+        afresh = view_of(
             task.problem.scene, later.params.rows(torch.tensor([frame])), task.pictures[frame][camera], task.points
         )
         assert afresh is not None
@@ -327,7 +327,7 @@ def test_a_picture_without_the_head_draws_nothing(left):
     if left:
         batch.rgb[3], batch.alpha[3] = noise(1)[0], 1.0
     problem = weighed(problem_of(truth, batch, ANY_MOTION), 0.0, 3)
-    known = look_at_points(problem, truth, torch.arange(3))
+    known = observed_albedo(problem, truth, torch.arange(3))
     assert known is not None
     found = solve_jointly(problem, start, torch.arange(4), ("rotation", "translation"), 8, known)
     moved = float((found.translation[3] - start.translation[3]).norm())
@@ -337,7 +337,7 @@ def test_a_picture_without_the_head_draws_nothing(left):
 def test_brightness_is_found_where_albedo_is_known():
     """Grey values tell nothing of the light's colour."""
     truth = turning_clip(3)
-    known = look_at_points(problem_of(truth), truth, torch.arange(3))
+    known = observed_albedo(problem_of(truth), truth, torch.arange(3))
     change = 0.2 * torch.randn(9, 1, generator=torch.Generator().manual_seed(1))
     lit = replace(truth, lights=truth.lights + change)
     problem = replace(problem_of(lit), prior=replace(POINTS, light=1.0))
@@ -406,7 +406,7 @@ def test_points_count_as_fewer_where_the_head_cannot_show_what_is_seen(monkeypat
     def alike(shown: TrackParams) -> float:
         batch = frame_batch(shown, SIZE)
         noisy = replace(batch, rgb=batch.rgb + 0.02 * (noise(6) - 0.5))
-        return points_alike(problem_of(truth, noisy), truth, frames)
+        return residual_correlation(problem_of(truth, noisy), truth, frames)
 
     assert 0.5 < alike(truth) < 5
     assert alike(replace(truth, static_offset=bumps)) > 3 * alike(truth)

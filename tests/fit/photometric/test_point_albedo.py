@@ -13,10 +13,10 @@ from vhap.fit.photometric.point_albedo import (
     PointAlbedo,
     PointPrior,
     fit_albedo,
-    strange_frames,
-    told_by_pictures,
+    outlier_frames,
+    with_noise_level,
 )
-from vhap.fit.photometric.surface_points import Counts, Glance, SurfacePoints
+from vhap.fit.photometric.surface_points import Counts, SurfacePoints, View
 
 COUNT, PIXELS = 2000, 4000.0
 PRIOR = PointPrior()
@@ -33,26 +33,26 @@ def points_of(grey: Tensor, seed: int = 1) -> SurfacePoints:
     return SurfacePoints(corners, barycentrics, grey, random(count, 2, seed=seed))
 
 
-def glance_of(albedo: Tensor, shading: Tensor, noise: float = 0.0, seed: int = 2) -> Glance:
+def view_of(albedo: Tensor, shading: Tensor, noise: float = 0.0, seed: int = 2) -> View:
     """A picture of all points."""
     error = noise * torch.randn(len(albedo), generator=torch.Generator().manual_seed(seed))
     nothing, index = torch.zeros(len(albedo), 3), torch.arange(len(albedo))
     value = albedo * shading + error
     counts = Counts(PIXELS, 0.0, torch.ones(len(index)))
-    return Glance(index, counts, value, shading, nothing[:, :2], nothing, nothing, None)
+    return View(index, counts, value, shading, nothing[:, :2], nothing, nothing, None)
 
 
-def without(seen: Glance, left_out: Tensor) -> Glance:
+def without(seen: View, left_out: Tensor) -> View:
     """The picture without some of its points."""
     kept = torch.nonzero(~torch.isin(seen.index, left_out)).flatten()
     names = ("index", "value", "shading", "slope", "surface", "normals")
     return replace(seen, **{name: getattr(seen, name)[kept] for name in names})
 
 
-def shaded(albedo: Tensor, pictures: int, noise: float = 0.0) -> list[Glance]:
+def shaded(albedo: Tensor, pictures: int, noise: float = 0.0) -> list[View]:
     """Pictures in lights that differ from point to point."""
     shading = 0.6 + 0.8 * random(pictures, len(albedo), seed=3)
-    return [glance_of(albedo, light, noise, seed=10 + index) for index, light in enumerate(shading)]
+    return [view_of(albedo, light, noise, seed=10 + index) for index, light in enumerate(shading)]
 
 
 def error(found: Tensor, truth: Tensor) -> float:
@@ -66,7 +66,7 @@ def test_shaded_noisy_pictures_tell_the_albedo():
     assert error(expected.grey, truth) > 0.09
     assert error(few.value, truth) < 0.035
     assert error(many.value, truth) < 0.008
-    assert float(many.told.median()) == pytest.approx(10 * float(few.told.median()), rel=0.1)
+    assert float(many.precision.median()) == pytest.approx(10 * float(few.precision.median()), rel=0.1)
 
 
 def test_one_picture_that_differs_changes_little():
@@ -84,12 +84,12 @@ def test_the_base_texture_counts_as_one_picture(pictures):
     """Where its standard deviation is a picture's: with n pictures the albedo is off by 1 / (n + 1) of the way."""
     base, way = torch.full((COUNT,), 0.5), 0.05 * (2 * (torch.arange(COUNT) % 2) - 1)
     prior = replace(PRIOR, colour=0.5, paint=0.5, tint=1e-3)
-    seen = [glance_of(base + way, torch.ones(COUNT)) for _ in range(pictures)]
+    seen = [view_of(base + way, torch.ones(COUNT)) for _ in range(pictures)]
     found = fit_albedo(points_of(base), seen, prior)
     torch.testing.assert_close(
         (found.value - base) / way, torch.full((COUNT,), pictures / (pictures + 1)), atol=0.01, rtol=0
     )
-    torch.testing.assert_close(found.held * pictures, found.told, rtol=0.02, atol=0)
+    torch.testing.assert_close(found.prior_precision * pictures, found.precision, rtol=0.02, atol=0)
 
 
 def test_a_tint_of_all_skin_is_no_error_of_its_points():
@@ -99,8 +99,8 @@ def test_a_tint_of_all_skin_is_no_error_of_its_points():
     seen = [without(picture, hidden) for picture in shaded(base - 0.2, 3)]
     found = fit_albedo(points_of(base), seen, PRIOR)
     assert error(found.value[hidden], base[hidden] - 0.2) < 0.03
-    assert not found.told[hidden].any()
-    assert (found.held > 0).all()
+    assert not found.precision[hidden].any()
+    assert (found.prior_precision > 0).all()
 
 
 def test_points_that_no_picture_shows_are_as_expected():
@@ -118,7 +118,7 @@ def test_known_albedo_is_used_by_its_precision():
     found = fit_albedo(points_of(torch.zeros(COUNT)), seen, PRIOR, known)
     torch.testing.assert_close(found.value[::2], truth[::2], atol=1e-3, rtol=0)
     torch.testing.assert_close(found.value[1::2], truth[1::2] + 0.05, atol=1e-3, rtol=0)
-    torch.testing.assert_close(found.held, sure)
+    torch.testing.assert_close(found.prior_precision, sure)
     agreeing = fit_albedo(points_of(torch.zeros(COUNT)), shaded(truth, 2), PRIOR, known)
     assert float(agreeing.cost) < 1e-3 * float(found.cost)
 
@@ -162,7 +162,7 @@ def test_no_picture_moves_known_albedo_by_nothing():
 def test_standard_deviation_follows_the_noise_of_pictures_within_its_bounds():
     truth = 0.2 + 0.6 * random(COUNT)
     prior = replace(PRIOR, colour=0.1)
-    found = [told_by_pictures(points_of(truth), shaded(truth, 8, noise), prior) for noise in (0.0, 0.01, 0.02, 0.5)]
+    found = [with_noise_level(points_of(truth), shaded(truth, 8, noise), prior) for noise in (0.0, 0.01, 0.02, 0.5)]
     colours = [each.colour for each in found]
     assert colours[0] == LEAST_COLOUR
     assert 0.02 < colours[1] < 0.035
@@ -177,7 +177,7 @@ def test_standard_deviation_is_that_of_most_points():
     seen = shaded(truth, 8, 0.01)
     spots = random(8, COUNT, seed=5) < 0.03
     spoilt = [replace(each, value=torch.where(spot, 1.5, each.value)) for each, spot in zip(seen, spots)]
-    usual, wrong = (told_by_pictures(points_of(truth), pictures, prior).colour for pictures in (seen, spoilt))
+    usual, wrong = (with_noise_level(points_of(truth), pictures, prior).colour for pictures in (seen, spoilt))
     assert LEAST_COLOUR < usual < wrong < 2 * usual
 
 
@@ -187,10 +187,10 @@ def test_only_frames_without_landmarks_that_look_otherwise_are_strange(found):
     seen = shaded(truth, 4, 0.01)
     other = replace(seen[3], value=random(COUNT, seed=20))
     place = {(frame, 0): glance for frame, glance in enumerate([*seen[:3], other])}
-    assert strange_frames(place, truth, [True, False, True, found]) == (set() if found else {3})
+    assert outlier_frames(place, truth, [True, False, True, found]) == (set() if found else {3})
 
 
 def test_where_the_head_was_never_found_grey_levels_decide():
     truth = 0.2 + 0.6 * random(COUNT)
     near, far = (shaded(truth, 1, noise)[0] for noise in (0.02, 0.1))
-    assert strange_frames({(0, 0): near, (1, 0): far}, truth, [False, False]) == {1}
+    assert outlier_frames({(0, 0): near, (1, 0): far}, truth, [False, False]) == {1}

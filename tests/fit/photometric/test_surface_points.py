@@ -13,19 +13,18 @@ from tracked_heads import builtin_head, frame_batch, moving_params, scene, still
 
 from vhap.fit.params import CAMERA, N_CAMERA, PER_FRAME, TrackParams
 from vhap.fit.photometric.outlines import MatteBorder, Outline
+from vhap.fit.photometric.surface_derivatives import PosedHead, picture_gradient
 from vhap.fit.photometric.surface_points import (
     GREY,
-    Glance,
     GreyPicture,
     SurfacePoints,
+    View,
     choose_points,
-    glance,
     grey_pictures,
     grey_planes,
-    outline_columns,
-    point_columns,
+    outline_derivatives,
+    point_derivatives,
 )
-from vhap.fit.photometric.surface_slopes import PosedHead, picture_slopes
 from vhap.fit.scene import Scene
 from vhap.geometry.cameras import Camera, camera_from_focal
 from vhap.geometry.meshes import vertex_normals
@@ -58,7 +57,7 @@ def picture(grey: Tensor | None = None, inside: Tensor | None = None, camera: in
     return GreyPicture(
         planes=grey_planes(waves(pixel_centres()) if grey is None else grey),
         inside=torch.ones(SIZE, dtype=torch.bool) if inside is None else inside,
-        border=MatteBorder(distance := from_disc(pixel_centres()), picture_slopes(distance)),
+        border=MatteBorder(distance := from_disc(pixel_centres()), picture_gradient(distance)),
         cameras=torch.tensor([camera]),
     )
 
@@ -96,8 +95,8 @@ def points_of(stage: Scene, params: TrackParams, shown: GreyPicture, count: int 
     return points
 
 
-def glance_of(stage: Scene, params: TrackParams, shown: GreyPicture, points: SurfacePoints, outline: int = 0) -> Glance:
-    seen = glance(stage, params, shown, points, outline)
+def view_of(stage: Scene, params: TrackParams, shown: GreyPicture, points: SurfacePoints, outline: int = 0) -> View:
+    seen = view_of(stage, params, shown, points, outline)
     assert seen is not None
     return seen
 
@@ -127,7 +126,7 @@ def moved(params: TrackParams, name: str, index: int, step: float) -> TrackParam
     return replace(params, **{name: value})
 
 
-def assert_slopes(
+def assert_derivatives(
     params: TrackParams,
     name: str,
     columns: tuple[Tensor, Tensor],
@@ -153,15 +152,15 @@ def assert_slopes(
 def test_columns_of_points_are_finite_differences(start, name):
     stage, params, shown = scene(SIZE, TEXTURE), start(), picture()
     points = points_of(stage, params, shown)
-    seen = glance_of(stage, params, shown, points)
+    seen = view_of(stage, params, shown, points)
     albedo = 0.3 + 0.5 * torch.rand(len(seen.index), generator=torch.Generator().manual_seed(1))
 
     def difference(there: TrackParams) -> Tensor:
         every = rendered(stage, there, points), waves(project(stage, there, points))
         return every[0][seen.index] * albedo - every[1][seen.index]
 
-    columns = point_columns(stage, PosedHead.of(stage.head, params), shown, points, seen, albedo)
-    assert_slopes(params, name, columns, difference)
+    columns = point_derivatives(stage, PosedHead.of(stage.head, params), shown, points, seen, albedo)
+    assert_derivatives(params, name, columns, difference)
     at_rest = seen.shading * albedo - seen.value
     torch.testing.assert_close(at_rest, difference(params), atol=0.01, rtol=0)
 
@@ -170,30 +169,33 @@ def test_columns_of_points_are_finite_differences(start, name):
 def test_columns_of_points_are_those_of_the_given_camera(name):
     stage, params, shown = replace(scene(SIZE, TEXTURE), given=two_cameras()), lit_params(), picture(camera=1)
     points = points_of(stage, params, shown)
-    seen = glance_of(stage, params, shown, points)
+    seen = view_of(stage, params, shown, points)
     albedo = torch.full_like(seen.value, 0.6)
 
     def difference(there: TrackParams) -> Tensor:
         return (rendered(stage, there, points) * 0.6 - waves(project(stage, there, points, 1)))[seen.index]
 
-    assert_slopes(
-        params, name, point_columns(stage, PosedHead.of(stage.head, params), shown, points, seen, albedo), difference
+    assert_derivatives(
+        params,
+        name,
+        point_derivatives(stage, PosedHead.of(stage.head, params), shown, points, seen, albedo),
+        difference,
     )
-    first = glance_of(stage, params, picture(), points)
+    first = view_of(stage, params, picture(), points)
     assert len(first.index) < len(seen.index)
 
 
 @pytest.mark.parametrize("name", [name for name in UNKNOWNS if name not in ("lights", "eyes_pose")])
 def test_columns_of_outlines_are_finite_differences(name):
     stage, params, shown = scene(SIZE, TEXTURE), lit_params(), picture()
-    outline = glance_of(stage, params, shown, points_of(stage, params, shown), outline=200).outline
+    outline = view_of(stage, params, shown, points_of(stage, params, shown), outline=200).outline
     assert outline is not None
 
     def distance(there: TrackParams) -> Tensor:
         return from_disc(project(stage, there, outline))
 
-    assert_slopes(
-        params, name, outline_columns(stage, PosedHead.of(stage.head, params), shown, outline), distance, 1e-3
+    assert_derivatives(
+        params, name, outline_derivatives(stage, PosedHead.of(stage.head, params), shown, outline), distance, 1e-3
     )
 
 
@@ -219,13 +221,13 @@ def test_points_behind_the_surface_are_not_seen():
     assert around is not None
     behind = behind_the_surface(stage, params, around)
     seen = torch.zeros(len(behind), dtype=torch.bool)
-    seen[glance_of(stage, params, shown, around).index] = True
+    seen[view_of(stage, params, shown, around).index] = True
     assert (behind > 0.02).sum() > 400
     assert not (seen & (behind > 0.02)).any()
     assert (seen & (behind.abs() < 0.005)).sum() > 0.7 * (behind.abs() < 0.005).sum() > 400
     back = choose_points(stage, [(turned(3.14), shown)], COUNT)
     assert back is not None
-    assert glance(stage, turned(0.0), shown, back) is None
+    assert view_of(stage, turned(0.0), shown, back) is None
 
 
 def near_params() -> TrackParams:
@@ -246,9 +248,7 @@ def test_points_behind_a_lid_are_not_seen():
     shut[:, [names.index("eyeBlink_L"), names.index("eyeBlink_R")]] = 1.0
     points = points_of(stage, near, shown, 20_000)
     eyeball = torch.isin(points.corners, stage.head.regions["eyeballs"]).all(-1)
-    open_eyes, shut_eyes = (
-        glance_of(stage, replace(near, expr=expr), shown, points).index for expr in (near.expr, shut)
-    )
+    open_eyes, shut_eyes = (view_of(stage, replace(near, expr=expr), shown, points).index for expr in (near.expr, shut))
     assert eyeball[open_eyes].sum() > 50
     assert eyeball[shut_eyes].sum() < 0.05 * eyeball[open_eyes].sum()
     assert len(shut_eyes) > 0.9 * len(open_eyes)
@@ -265,7 +265,7 @@ def test_points_beside_a_lid_are_not_seen():
     points = points_of(stage, near, shown, 40_000)
     place = camera.project((vertices[0][points.corners] * points.barycentrics[..., None]).sum(1)[None])[0][0]
     column, row = place.long().unbind(-1)
-    seen = glance_of(stage, near, shown, points).index
+    seen = view_of(stage, near, shown, points).index
     assert border[row, column].sum() > 50
     assert border[row, column][seen].sum() < 0.1 * border[row, column].sum()
 
@@ -275,7 +275,7 @@ def test_a_head_out_of_sight_shows_nothing(place):
     stage, params, shown = scene(SIZE, TEXTURE), lit_params(), picture()
     points = points_of(stage, params, shown)
     away = replace(params, translation=params.translation + torch.tensor([place[0], 0.0, place[1]]))
-    assert glance(stage, away, shown, points) is None
+    assert view_of(stage, away, shown, points) is None
     assert choose_points(stage, [(away, shown)], COUNT) is None
     both = choose_points(stage, [(away, shown), (params, shown)], COUNT)
     assert both is not None
@@ -286,7 +286,7 @@ def test_points_outside_the_picture_are_not_seen_and_its_border_is_not_darker():
     stage, params, shown = scene(SIZE, TEXTURE), turned(0.0), picture(grey=torch.full(SIZE, 0.5))
     points = points_of(stage, params, shown, 20_000)
     aside = replace(params, translation=torch.tensor([[0.28, 0.0, 0.0]]))
-    place, seen = project(stage, aside, points), glance_of(stage, aside, shown, points)
+    place, seen = project(stage, aside, points), view_of(stage, aside, shown, points)
     assert (place[:, 0] > SIZE[1]).sum() > 1000
     assert SIZE[1] - 0.3 < float(place[seen.index, 0].max()) < SIZE[1]
     torch.testing.assert_close(seen.value, torch.full_like(seen.value, 0.5))
@@ -297,17 +297,17 @@ def test_points_outside_the_matte_are_not_seen():
     half = torch.zeros(SIZE, dtype=torch.bool)
     half[:, : SIZE[1] // 2] = True
     points = points_of(stage, params, picture())
-    every, some = (glance_of(stage, params, shown, points) for shown in (picture(), picture(inside=half)))
+    every, some = (view_of(stage, params, shown, points) for shown in (picture(), picture(inside=half)))
     place = project(stage, params, points)
     assert float(place[some.index, 0].max()) < SIZE[1] / 2 - 2
     assert float(place[every.index, 0].max()) > SIZE[1] / 2 + 10
     assert some.counts.points < 0.7 * every.counts.points
-    assert glance(stage, params, picture(inside=torch.zeros_like(half)), points) is None
+    assert view_of(stage, params, picture(inside=torch.zeros_like(half)), points) is None
 
 
 def test_a_glance_counts_as_many_as_its_points():
     stage, params, shown = scene(SIZE, TEXTURE), lit_params(), picture()
-    few, many = (glance_of(stage, params, shown, points_of(stage, params, shown, count)) for count in (200, 1000))
+    few, many = (view_of(stage, params, shown, points_of(stage, params, shown, count)) for count in (200, 1000))
     assert few.counts.points < many.counts.points == len(many.index)
     for seen in (few, many):
         assert float(seen.share.sum()) == pytest.approx(seen.counts.points, rel=1e-5)
@@ -315,7 +315,7 @@ def test_a_glance_counts_as_many_as_its_points():
 
 def test_what_is_seen_aslant_counts_less():
     stage, params, shown = scene(SIZE, TEXTURE), lit_params(), picture()
-    seen = glance_of(stage, params, shown, points_of(stage, params, shown))
+    seen = view_of(stage, params, shown, points_of(stage, params, shown))
     facing = seen.counts.facing[seen.index]
     assert facing.min() > -0.2
     frontal, aslant = seen.share[facing > 0.9], seen.share[facing < 0.4]
@@ -341,7 +341,7 @@ def test_pictures_of_the_head_have_the_points_colours():
     stage, params = scene(SIZE, TEXTURE), replace(still_params(1, TEXTURE), rotation=torch.tensor([[0.1, 0.3, -0.1]]))
     batch = frame_batch(params, SIZE)
     (shown,) = grey_pictures(batch, [0])
-    seen = glance_of(stage, params, shown, points := points_of(stage, params, shown))
+    seen = view_of(stage, params, shown, points := points_of(stage, params, shown))
     difference = (seen.shading * points.grey[seen.index] - seen.value).abs()
     assert float(difference.median()) < 0.01
     assert float(points.grey.std()) > 0.05

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vhap.fit.landmarks.false_detections import find_brief_faces, find_misfits
 from vhap.fit.landmarks.focal_length import log_focal_spread
 from vhap.fit.landmarks.noise import trusted_pixel
 from vhap.fit.landmarks.problem import LandmarkProblem
-from vhap.fit.landmarks.sightings import find_glimpses, find_misfits
 from vhap.fit.landmarks.solver import LANDMARK_UNKNOWNS, frame_costs, solve_landmarks
 from vhap.fit.params import CAMERA, PER_FRAME, TrackParams, as_vectors
 from vhap.geometry.cameras import Camera
@@ -166,12 +166,12 @@ class FirstGuess:
 
 
 def guess_from_landmarks(problem: LandmarkProblem, params: TrackParams, n_init: int, first_row: int = 0) -> FirstGuess:
-    """Everything that landmarks tell: pose by PnP, camera and identity from many frames, then each frame.
+    """Everything that landmarks determine: pose by PnP, camera and identity from many frames, then each frame.
 
     Frames of the initialisation are chosen from first_row on. Landmarks that are not the head's (a face found in the
     background, another person's) count as not detected. Without any detection the params come back as they were.
     """
-    problem = problem.only(~find_glimpses(problem))
+    problem = problem.only(~find_brief_faces(problem))
     guess = _solve_guess(problem, params, n_init, first_row)
     misfits = find_misfits(problem, guess.params, guess.found)
     if bool(misfits.any()):

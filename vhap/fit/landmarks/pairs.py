@@ -1,5 +1,5 @@
-"""Pairs of landmarks of lids and lips: a detector tells their distance better than their places, since both err alike
-(as the eye closure loss of Feng et al. 2021 uses it)."""
+"""Pairs of landmarks of lids and lips: a detector knows their distance better than their positions, since both err in
+the same way (as the eye closure loss of Feng et al. 2021 uses it)."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from vhap.fit.landmarks.pairs import landmark_pairs
 from vhap.fit.landmarks.teeth_gaps import TeethGaps
 from vhap.fit.params import N_CAMERA, TrackParams, as_vectors
 from vhap.geometry.cameras import Camera, camera_from_focal
+from vhap.head.derivatives import coefficient_derivatives, motion_derivatives
 from vhap.head.model import HeadModel, HeadParams, landmark_points, pose, yaw_in_camera
-from vhap.head.slopes import coefficient_slopes, motion_slopes
 
 FIXED_SHAPE = 1e-4
 """Standard deviation of an identity that is known."""
@@ -64,8 +64,8 @@ def landmark_prior(spreads: Spreads) -> LandmarkPrior:
         "reg_jaw": ("jaw_rad", "mean_jaw_rad"),
         "reg_eyes": ("eyes_rad",),
     }
-    told = {name: spreads.of(weight, getattr(prior, name)) for weight, names in by_weight.items() for name in names}
-    return replace(prior, **told, motion=motion_prior(spreads))
+    given = {name: spreads.of(weight, getattr(prior, name)) for weight, names in by_weight.items() for name in names}
+    return replace(prior, **given, motion=motion_prior(spreads))
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class LandmarkProblem:
     follow each other; size: (height, width); given: the known cameras with leading axis C, or None where the focal
     length of one is an unknown; shape (S,): the middle of the identity's prior, None for the mean head; pairs (P, 2):
     rows of landmarks whose difference counts too, see `landmark_pairs`; teeth: what stands before them; unknown_unit:
-    given cameras may be some per cent nearer or farther than told.
+    given cameras may be some per cent nearer or farther than given.
     """
 
     head: HeadModel
@@ -171,20 +171,20 @@ class LandmarkProblem:
         (B, C, L, 2, P)."""
         params, cameras = _head_params(local, common[N_CAMERA:]), self.cameras(common)
         points, yaw = self._points(params, cameras)
-        projected, slopes = cameras.project(points)[0], cameras.projection_slopes(points)
-        moves = (*coefficient_slopes(self.head, params), motion_slopes(self.head, params))
+        projected, slopes = cameras.project(points)[0], cameras.projection_derivatives(points)
+        moves = (*coefficient_derivatives(self.head, params), motion_derivatives(self.head, params))
         by_shape, by_expr, by_motion = (
             torch.stack([self._seen(columns, slopes[:, c], yaw[:, c]) for c in range(slopes.shape[1])], 1)
             for columns in moves
         )
-        by_camera = self._camera_slopes(cameras, points, projected)
+        by_camera = self._camera_derivatives(cameras, points, projected)
         return projected, torch.cat([by_camera, by_shape], -1), torch.cat([by_motion, by_expr], -1)
 
-    def _camera_slopes(self, cameras: Camera, points: Tensor, projected: Tensor) -> Tensor:
+    def _camera_derivatives(self, cameras: Camera, points: Tensor, projected: Tensor) -> Tensor:
         """Derivatives (B, C, L, 2, N_CAMERA) of projected points; of what is known zero."""
         still = torch.zeros_like(projected)
-        by_focal = cameras.focal_slopes(projected) if self.given is None else still
-        by_scale = cameras.scale_slopes(points) if self.unknown_unit else still
+        by_focal = cameras.focal_derivatives(projected) if self.given is None else still
+        by_scale = cameras.scale_derivatives(points) if self.unknown_unit else still
         return torch.stack([by_focal, by_scale], -1)
 
     def _seen(self, columns: Tensor, slopes: Tensor, yaw: Tensor) -> Tensor:

@@ -12,8 +12,8 @@ from vhap.fit.params import as_vectors
 from vhap.fit.photometric.outlines import Outline
 from vhap.fit.photometric.point_albedo import difference_weight
 from vhap.fit.photometric.problem import PhotometricProblem, State, Task, for_each_place, light_change, outline_distance
-from vhap.fit.photometric.surface_points import Glance, GreyPicture, outline_columns, point_columns
-from vhap.fit.photometric.surface_slopes import PosedHead
+from vhap.fit.photometric.surface_derivatives import PosedHead
+from vhap.fit.photometric.surface_points import GreyPicture, View, outline_derivatives, point_derivatives
 from vhap.fit.photometric.system import System
 
 N_LIGHT = 9
@@ -27,18 +27,18 @@ def equations_of(task: Task, now: State, names: Sequence[str]) -> System:
     sums = empty_equations(frames, n_own, n_shared, local.device)
     by_shared = torch.zeros(count, n_shared, device=local.device)
     by_frame = torch.zeros(frames, count, n_own, device=local.device)
-    sure = now.albedo.held.clone()
+    sure = now.albedo.prior_precision.clone()
 
     @torch.no_grad()
     def columns(place: tuple[int, int]) -> list[tuple[Tensor, ...]]:
-        seen, posed = now.glances[place], posed_at(task, now, place[0])
+        seen, posed = now.views[place], posed_at(task, now, place[0])
         picture = task.pictures[place[0]][place[1]]
-        outline = [] if seen.outline is None else [_outline_columns(task.problem, posed, picture, seen.outline)]
+        outline = [] if seen.outline is None else [_outline_derivatives(task.problem, posed, picture, seen.outline)]
         return [point_equations(task, now, posed, picture, seen), *outline]
 
-    places = list(now.glances)
-    for (frame, camera), (told, *outline) in zip(places, for_each_place(columns, places, local.device)):
-        seen, (moved_by_shared, moved_by_own, by_albedo, weight, residual) = now.glances[frame, camera], told
+    places = list(now.views)
+    for (frame, camera), (points, *outline) in zip(places, for_each_place(columns, places, local.device)):
+        seen, (moved_by_shared, moved_by_own, by_albedo, weight, residual) = now.views[frame, camera], points
         shared, own = _add_rows(sums, frame, moved_by_shared, moved_by_own, weight, residual)
         by_shared[seen.index] += shared * by_albedo[:, None]
         by_frame[frame].index_add_(0, seen.index, own * by_albedo[:, None])
@@ -57,11 +57,11 @@ def posed_at(task: Task, now: State, frame: int) -> PosedHead:
     return PosedHead.of(task.problem.scene.head, now.params.rows(task.rows[frame : frame + 1]))
 
 
-def _outline_columns(
+def _outline_derivatives(
     problem: PhotometricProblem, posed: PosedHead, picture: GreyPicture, outline: Outline
 ) -> tuple[Tensor, ...]:
     """Derivatives of an outline's distances by shared and own unknowns, weights and distances."""
-    by_shared, by_own = outline_columns(problem.scene, posed, picture, outline)
+    by_shared, by_own = outline_derivatives(problem.scene, posed, picture, outline)
     by_shared, by_own = by_shared / problem.outline_spread_px, by_own / problem.outline_spread_px
     residual = outline_distance(problem, outline)
     weight = problem.outline_share * outline.share * problem.outlines.weight(residual)
@@ -83,11 +83,11 @@ def _add_rows(
     return shared, own
 
 
-def point_equations(task: Task, now: State, posed: PosedHead, picture: GreyPicture, seen: Glance) -> tuple[Tensor, ...]:
+def point_equations(task: Task, now: State, posed: PosedHead, picture: GreyPicture, seen: View) -> tuple[Tensor, ...]:
     """One picture's: derivatives of its n differences by shared (n, N_CAMERA + S + 9) and own unknowns (n, 18 + E) and
     by albedo (n,), weights and differences (n,)."""
     colour, albedo = task.problem.prior.colour, now.albedo.value[seen.index]
-    by_shared, by_own = point_columns(task.problem.scene, posed, picture, task.points, seen, albedo)
+    by_shared, by_own = point_derivatives(task.problem.scene, posed, picture, task.points, seen, albedo)
     residual, weight = difference_weight(seen, now.albedo.value, task.problem.prior)
     return by_shared / colour, by_own / colour, seen.shading / colour, weight, residual
 
@@ -96,12 +96,12 @@ def _add_landmarks(task: Task, now: State, sums: NormalEquations) -> None:
     """Adds the equations of landmarks and priors, and of the light."""
     landmarks, sigma = task.landmarks()
     common, local = as_vectors(now.params.rows(task.rows))
-    told = normal_equations(landmarks, common, local, sigma, as_vectors(task.start.rows(task.rows))[1])
-    sums.local.add_(told.local)
-    sums.right_local.add_(told.right_local)
-    sums.coupling[:, :, :-N_LIGHT] += told.coupling
-    sums.shared[:-N_LIGHT, :-N_LIGHT] += told.shared
-    sums.right_shared[:-N_LIGHT] += told.right_shared
+    landmark_rows = normal_equations(landmarks, common, local, sigma, as_vectors(task.start.rows(task.rows))[1])
+    sums.local.add_(landmark_rows.local)
+    sums.right_local.add_(landmark_rows.right_local)
+    sums.coupling[:, :, :-N_LIGHT] += landmark_rows.coupling
+    sums.shared[:-N_LIGHT, :-N_LIGHT] += landmark_rows.shared
+    sums.right_shared[:-N_LIGHT] += landmark_rows.right_shared
     light = task.problem.prior.light
     sums.shared.diagonal()[-N_LIGHT:] += 1 / light**2
     sums.right_shared[-N_LIGHT:] -= light_change(task, now.params).double() / light

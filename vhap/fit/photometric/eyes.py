@@ -1,7 +1,7 @@
 """Where the eyes look: pitch and yaw of each eyeball, by pictures, with head and lids as they are.
 
 Landmarks without irises leave gaze where it rests. Here the pixels between the lids are compared with the albedo of an
-eye, which pictures of the whole sequence tell as a profile about the optical axis. The search starts on a grid, since
+eye, a profile about the optical axis that pictures of the whole sequence determine. The search starts on a grid, since
 an iris that is missed gives no gradient; Gauss-Newton rounds follow, whose time is linear in the number of frames.
 """
 
@@ -233,7 +233,7 @@ def _frame_cost(task: EyeProblem, gaze: Tensor, profile: Profile) -> Tensor:
     value = gain[pixels.view][:, None] * model - pixels.colour
     cost, _ = robust_cost(value, pixels, found.valid, task.sigma, task.prior)
     held, _, _ = task.held(gaze.flatten(1))
-    missed = task.prior.robust**2 * (~found.valid) * pixels.counts / task.prior.alike
+    missed = task.prior.robust**2 * (~found.valid) * pixels.counts / task.prior.correlation
     return held.index_add(0, pixels.frame, cost + missed)
 
 

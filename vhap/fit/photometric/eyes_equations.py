@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vhap.fit.photometric.eyes_albedo import Profile
 from vhap.fit.photometric.eyes_views import CHART_REACH, CHART_SIZE, Eyeballs, EyePixels, chart
-from vhap.geometry.rotations import axis_angle_slopes, axis_angle_to_matrix
+from vhap.geometry.rotations import axis_angle_derivatives, axis_angle_to_matrix
 
 INTERSECTION_ROUNDS = 4
 LEAST_SINE = 1e-3
@@ -25,12 +25,12 @@ CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
 @dataclass(frozen=True)
 class EyePrior:
     """Standard deviations. colour: of a pixel, at least; robust: in these, from which difference on a pixel counts less
-    (Cauchy); alike: so many pixels count as one; brightness, tilt: of a view's brightness and its change from the
+    (Cauchy); correlation: so many pixels count as one; brightness, tilt: of a view's brightness and its change from the
     middle to the border; pitch_rad, yaw_rad: of the left eye's rotation against the right eye's, yaw being vergence."""
 
     colour: float = 0.02
     robust: float = 2.0
-    alike: float = 6.0
+    correlation: float = 6.0
     brightness: float = 0.3
     tilt: float = 0.15
     pitch_rad: float = 0.02
@@ -77,7 +77,7 @@ def meet(pixels: EyePixels, balls: Eyeballs, roll: Tensor, state: EyeState) -> H
     facing = (normal * ray).sum(-1).clamp(max=-0.05)
     slide = torch.eye(3).to(ray) - normal[:, :, None] * (ray / facing[:, None])[:, None]
     still = pixels.origin + way[:, None] * pixels.ray
-    slopes = axis_angle_slopes(vectors)[..., :2, :, :][where]
+    slopes = axis_angle_derivatives(vectors)[..., :2, :, :][where]
     moves = (still[:, None, None] @ slopes)[:, :, 0]
     return Hit(place, moves @ slide, (inside > 0) & (place[:, 2] > 0))
 
@@ -147,6 +147,6 @@ def robust_cost(
 ) -> tuple[Tensor, Tensor]:
     """Cost (n,) of each pixel and its precision (n,), of the mean over colours."""
     squared = value.square().mean(-1) / sigma**2
-    share = pixels.counts * valid / prior.alike
+    share = pixels.counts * valid / prior.correlation
     cost = prior.robust**2 * torch.log1p(squared / prior.robust**2)
     return share * cost, share / (1 + squared / prior.robust**2) / (3 * sigma**2)

@@ -1,7 +1,7 @@
 """Hair: offsets that bring the scalp to the border of the matte, solved from the outlines of many pictures at once.
 
-A head model's identity tells the skull. Hair stands off it by what no identity shows, and were the skull to follow, the
-face would follow with it.
+A head model's identity determines the skull. Hair stands off it by what no identity shows, and were the skull to follow,
+the face would follow with it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from vhap.fit.photometric.outlines import Outline, find_outline
 from vhap.fit.photometric.surface_points import GreyPicture, camera_of, surface_at
 from vhap.fit.scene import Scene
 from vhap.geometry.meshes import vertex_normals
+from vhap.head.derivatives import blended_rotations
 from vhap.head.model import HeadModel, pose
-from vhap.head.slopes import blended_rotations
 
 ROUNDS, SETTLED_M = 8, 2e-4
 REFERENCE_SIDE = 512
-"""Longer side of the pictures for which the prior is told: larger ones have more pixels on the same outline."""
+"""Longer side of the pictures for which the prior is given: larger ones have more pixels on the same outline."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,13 @@ class _Hair:
 def grow_hair(
     scene: Scene,
     params: TrackParams,
-    sights: Iterable[tuple[TrackParams, GreyPicture]],
+    pictures: Iterable[tuple[TrackParams, GreyPicture]],
     fixed: Tensor | None = None,
     prior: HairPrior | None = None,
 ) -> TrackParams:
     """Params whose static offset puts the region `hair` on the matte's border.
 
-    sights: pictures, each with the row of its timestep; fixed (V,) bool: vertices that stay. All pictures together
+    pictures: pictures, each with the row of its timestep; fixed (V,) bool: vertices that stay. All pictures together
     count as one: what they err by is alike. Where there is no hair, no matte or no outline of hair params come back as
     they were.
     """
@@ -76,7 +76,7 @@ def grow_hair(
     hair = _hair_of(scene, params, fixed, prior)
     if hair is None or params.static_offset is None:
         return params
-    shown = [(row, picture) for row, picture in sights if picture.border is not None]
+    shown = [(row, picture) for row, picture in pictures if picture.border is not None]
     base, length = params.static_offset, np.zeros(len(hair.vertices))
     for _ in range(ROUNDS):
         offset = base.index_add(0, hair.vertices, torch.from_numpy(length).to(base)[:, None] * hair.direction)
@@ -113,7 +113,11 @@ def _sparse(matrix: Tensor) -> csr_array:
 
 
 def _equations(
-    scene: Scene, params: TrackParams, sights: Sequence[tuple[TrackParams, GreyPicture]], hair: _Hair, prior: HairPrior
+    scene: Scene,
+    params: TrackParams,
+    pictures: Sequence[tuple[TrackParams, GreyPicture]],
+    hair: _Hair,
+    prior: HairPrior,
 ) -> tuple[csr_array, np.ndarray, np.ndarray]:
     """Derivatives (N, H) of all outlines' distances by the lengths, distances (N,) in standard deviations, and how much
     each counts (N,)."""
@@ -122,7 +126,7 @@ def _equations(
     crown = scene.mask(("crown",))
     spread = prior.spread * max(scene.size)
     found = []
-    for row, picture in sights:
+    for row, picture in pictures:
         row = replace(row, static_offset=params.static_offset)
         outline = _outline(scene, row, picture, still, prior.count)
         if outline is None:
@@ -130,7 +134,7 @@ def _equations(
         columns = hair.row_of[outline.corners]
         moves = _moves(scene, row, picture, outline, hair) / spread
         distance = outline.distance / spread
-        share = outline.share / len(sights) * REFERENCE_SIDE / max(scene.size)
+        share = outline.share / len(pictures) * REFERENCE_SIDE / max(scene.size)
         weight = share * prior.weight(distance, crown[outline.corners].all(-1))
         found.append((columns, moves, distance, weight))
     if not found:
@@ -154,7 +158,7 @@ def _moves(scene: Scene, row: TrackParams, picture: GreyPicture, outline: Outlin
     head: HeadModel = scene.head
     vertices = pose(head, row.head())
     turned = blended_rotations(head, row.head())[0][hair.vertices] @ hair.direction[..., None]
-    slopes = camera_of(scene, row, picture).projection_slopes(surface_at(outline, vertices[0])[None])[0]
+    slopes = camera_of(scene, row, picture).projection_derivatives(surface_at(outline, vertices[0])[None])[0]
     by_place = torch.einsum("nk,nkc->nc", outline.slope, slopes)
     along = (turned[..., 0][hair.row_of[outline.corners]] * by_place[:, None]).sum(-1)
     return along * outline.barycentrics

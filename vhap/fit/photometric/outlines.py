@@ -1,4 +1,4 @@
-"""The head's outline against the border of the matte: what tells the size of the skull, on which no landmark lies."""
+"""The head's outline against the border of the matte: it determines the size of the skull, on which no landmark lies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vhap.fit.photometric.surface_slopes import picture_slopes
+from vhap.fit.photometric.surface_derivatives import picture_gradient
 from vhap.render.types import Raster
 
 EDGE = 2
@@ -67,7 +67,7 @@ class MatteBorder:
 def matte_border(alpha: Tensor) -> MatteBorder:
     """Of alpha (H, W)."""
     distance = beyond_matte(alpha)
-    return MatteBorder(distance, picture_slopes(distance))
+    return MatteBorder(distance, picture_gradient(distance))
 
 
 def beyond_matte(alpha: Tensor) -> Tensor:

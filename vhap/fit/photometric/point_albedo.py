@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from vhap.fit.photometric.surface_points import Glance, SurfacePoints
+from vhap.fit.photometric.surface_points import SurfacePoints, View
 
 ROUNDS = 4
 CELLS = 16
-ROBUST_PAINT = 1.5
+ROBUST_BASE = 1.5
 """In standard deviations, from which difference to the base texture on one counts less."""
 LEAST_COLOUR, HIDDEN = 0.01, 3.0
-"""Errors of neighbouring pixels and of neighbouring frames are alike, and weigh more than what one sees of them."""
-STRANGE, STRANGE_TIMES = 0.03, 5.0
+"""Errors of neighbouring pixels and of neighbouring frames are correlated, and weigh more than residuals show."""
+OUTLIER, OUTLIER_TIMES = 0.03, 5.0
 """A picture shows something else where the median difference is beyond both: this much grey, and so many times that of
 pictures in which the head was found."""
 
@@ -26,7 +26,7 @@ class PointPrior:
     """Standard deviations of grey values. colour: a picture's against albedo times shading, at most; paint: a person's
     skin against the base texture, tint: the same, of a sixteenth of the texture's side; light: the coefficients of the
     light against those at the start. robust: in standard deviations, from which difference on one counts less (Cauchy).
-    count: points on the surface; alike: so many of them count as one, and as many of outlines."""
+    count: points on the surface; correlation: so many of them count as one, and as many of outlines."""
 
     colour: float = 0.05
     paint: float = 0.1
@@ -34,17 +34,17 @@ class PointPrior:
     light: float = 0.3
     robust: float = 3.0
     count: int = 4000
-    alike: float = 10.0
+    correlation: float = 10.0
 
 
 @dataclass(frozen=True)
 class PointAlbedo:
-    """value (M,): albedo; held, told (M,): precisions with which expectation and pictures speak for it; cost ():
+    """value (M,): albedo; prior_precision, precision (M,): of expectation and of pictures; cost ():
     robust, of pictures and expectation."""
 
     value: Tensor
-    held: Tensor
-    told: Tensor
+    prior_precision: Tensor
+    precision: Tensor
     cost: Tensor
 
 
@@ -58,42 +58,42 @@ class _Expected:
 
 
 def fit_albedo(
-    points: SurfacePoints, glances: Sequence[Glance], prior: PointPrior, known: PointAlbedo | None = None
+    points: SurfacePoints, views: Sequence[View], prior: PointPrior, known: PointAlbedo | None = None
 ) -> PointAlbedo:
     """Least squares, reweighted a few times.
 
-    known: what other pictures have told of the same points; else the base texture is expected, tinted in large patches,
+    known: the albedo of the same points by other pictures; else the base texture is expected, tinted in large patches,
     and counts as one picture does.
     """
-    told, sure = _gather(points, glances, prior, None)
-    value = torch.where(sure > 0, told / sure.clamp(min=1e-9), points.grey) if known is None else known.value
+    right, sure = _gather(points, views, prior, None)
+    value = torch.where(sure > 0, right / sure.clamp(min=1e-9), points.grey) if known is None else known.value
     for _ in range(ROUNDS):
-        told, sure = _gather(points, glances, prior, value)
-        expected = _as_known(known, value) if known else _as_painted(points, glances, prior, value, told, sure)
-        value = (told + expected.precision * expected.value) / (sure + expected.precision)
-    expected = _as_known(known, value) if known else _as_painted(points, glances, prior, value, told, sure)
+        right, sure = _gather(points, views, prior, value)
+        expected = _near_fixed(known, value) if known else _near_base_texture(points, views, prior, value, right, sure)
+        value = (right + expected.precision * expected.value) / (sure + expected.precision)
+    expected = _near_fixed(known, value) if known else _near_base_texture(points, views, prior, value, right, sure)
     cost = expected.cost
-    for seen in glances:
+    for seen in views:
         squared = (_difference(seen, value) / prior.colour / prior.robust).square()
         cost = cost + prior.robust**2 * (seen.share * torch.log1p(squared)).sum()
     return PointAlbedo(value, expected.precision, sure, cost)
 
 
-def told_by_pictures(
-    points: SurfacePoints, glances: Sequence[Glance], prior: PointPrior, known: PointAlbedo | None = None
+def with_noise_level(
+    points: SurfacePoints, views: Sequence[View], prior: PointPrior, known: PointAlbedo | None = None
 ) -> PointPrior:
     """The prior with the standard deviation that differences between these pictures have (by their median)."""
-    value = fit_albedo(points, glances, prior, known).value
-    length = torch.cat([_difference(seen, value).abs() for seen in glances]).median()
+    value = fit_albedo(points, views, prior, known).value
+    length = torch.cat([_difference(seen, value).abs() for seen in views]).median()
     return replace(prior, colour=min(prior.colour, max(LEAST_COLOUR, HIDDEN * 1.4826 * float(length))))
 
 
-def strange_frames(glances: Mapping[tuple[int, int], Glance], value: Tensor, found: Sequence[bool]) -> set[int]:
+def outlier_frames(views: Mapping[tuple[int, int], View], value: Tensor, found: Sequence[bool]) -> set[int]:
     """Frames without any landmark (found: False) whose pictures are far from the albedo value (M,): the head has left
-    them, and must not be drawn to what they show. glances: by frame and camera."""
-    off = {place: float(_difference(seen, value).abs().median()) for place, seen in glances.items()}
+    them, and must not be drawn to what they show. views: by frame and camera."""
+    off = {place: float(_difference(seen, value).abs().median()) for place, seen in views.items()}
     usual = sorted(length for (frame, _), length in off.items() if found[frame])
-    limit = max(STRANGE, STRANGE_TIMES * usual[len(usual) // 2] if usual else 0.0)
+    limit = max(OUTLIER, OUTLIER_TIMES * usual[len(usual) // 2] if usual else 0.0)
     return {frame for (frame, _), length in off.items() if not found[frame] and length > limit}
 
 
@@ -103,51 +103,51 @@ def patches(uv: Tensor) -> Tensor:
     return row * CELLS + column
 
 
-def difference_weight(seen: Glance, value: Tensor, prior: PointPrior) -> tuple[Tensor, Tensor]:
+def difference_weight(seen: View, value: Tensor, prior: PointPrior) -> tuple[Tensor, Tensor]:
     """Render minus picture (n,) in standard deviations at albedo value (M,), and how much each counts (n,)."""
     difference = _difference(seen, value) / prior.colour
     return difference, seen.share / (1 + (difference / prior.robust).square())
 
 
-def _difference(seen: Glance, value: Tensor) -> Tensor:
+def _difference(seen: View, value: Tensor) -> Tensor:
     return seen.shading * value[seen.index] - seen.value
 
 
 def _gather(
-    points: SurfacePoints, glances: Sequence[Glance], prior: PointPrior, value: Tensor | None
+    points: SurfacePoints, views: Sequence[View], prior: PointPrior, value: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Right-hand side and precision (M,) of the albedo by all pictures, weighed at value."""
-    told, sure = torch.zeros_like(points.grey), torch.zeros_like(points.grey)
-    for seen in glances:
+    right, sure = torch.zeros_like(points.grey), torch.zeros_like(points.grey)
+    for seen in views:
         weight = seen.share if value is None else difference_weight(seen, value, prior)[1]
         weight = weight / prior.colour**2
-        told.index_add_(0, seen.index, weight * seen.shading * seen.value)
+        right.index_add_(0, seen.index, weight * seen.shading * seen.value)
         sure.index_add_(0, seen.index, weight * seen.shading.square())
-    return told, sure
+    return right, sure
 
 
-def _as_known(known: PointAlbedo, value: Tensor) -> _Expected:
-    precision = known.held + known.told
+def _near_fixed(known: PointAlbedo, value: Tensor) -> _Expected:
+    precision = known.prior_precision + known.precision
     return _Expected(known.value, precision, (precision * (value - known.value).square()).sum())
 
 
-def _as_painted(
-    points: SurfacePoints, glances: Sequence[Glance], prior: PointPrior, value: Tensor, told: Tensor, sure: Tensor
+def _near_base_texture(
+    points: SurfacePoints, views: Sequence[View], prior: PointPrior, value: Tensor, right: Tensor, sure: Tensor
 ) -> _Expected:
     """The base texture plus the tint of each patch, which itself is the one that costs least."""
     patch, empty = patches(points.uv), points.grey.new_zeros(CELLS * CELLS)
-    share = sum(seen.counts.points / len(seen.index) for seen in glances) / max(1, len(glances))
+    share = sum(seen.counts.points / len(seen.index) for seen in views) / max(1, len(views))
 
     def held_by(tint: Tensor) -> Tensor:
-        deviation = (value - points.grey - tint[patch]) / ROBUST_PAINT / prior.paint
+        deviation = (value - points.grey - tint[patch]) / ROBUST_BASE / prior.paint
         return share / prior.paint**2 / (1 + deviation.square())
 
     tint = empty
     for _ in range(2):
         held = held_by(tint)
         both = held * sure / (held + sure)
-        wish = torch.where(sure > 0, told / sure.clamp(min=1e-9) - points.grey, 0.0)
+        wish = torch.where(sure > 0, right / sure.clamp(min=1e-9) - points.grey, 0.0)
         tint = empty.index_add(0, patch, both * wish) / (empty.index_add(0, patch, both) + share / prior.tint**2)
-    deviation = (value - points.grey - tint[patch]) / ROBUST_PAINT / prior.paint
-    cost = ROBUST_PAINT**2 * torch.log1p(deviation.square()).sum() + (tint / prior.tint).square().sum()
+    deviation = (value - points.grey - tint[patch]) / ROBUST_BASE / prior.paint
+    cost = ROBUST_BASE**2 * torch.log1p(deviation.square()).sum() + (tint / prior.tint).square().sum()
     return _Expected(points.grey + tint[patch], held_by(tint), share * cost)

@@ -20,11 +20,11 @@ from vhap.fit.photometric.point_albedo import PointAlbedo, PointPrior, fit_albed
 from vhap.fit.photometric.surface_points import (
     GOLDEN,
     Counts,
-    Glance,
     GreyPicture,
     SurfacePoints,
-    glance,
+    View,
     grey_pictures,
+    view_of,
 )
 from vhap.fit.scene import Scene
 from vhap.util.threads import in_threads
@@ -58,8 +58,8 @@ class PhotometricProblem:
 
 
 @dataclass(frozen=True)
-class KnownPoints:
-    """Points with the albedo that pictures have told."""
+class FixedAlbedo:
+    """Points with the albedo that other pictures have determined."""
 
     points: SurfacePoints
     albedo: PointAlbedo
@@ -100,13 +100,13 @@ class State:
     """The unknowns of all frames, what each picture (frame, camera) shows with them, and what that costs."""
 
     params: TrackParams
-    glances: dict[tuple[int, int], Glance]
+    views: dict[tuple[int, int], View]
     albedo: PointAlbedo
     cost: float
 
     def better_than(self, other: State) -> bool:
-        """Losing the head from sight is no gain."""
-        return self.cost < other.cost and self.glances.keys() >= other.glances.keys()
+        """A picture that no longer shows the head is no gain."""
+        return self.cost < other.cost and self.views.keys() >= other.views.keys()
 
 
 def most_timesteps(n_cameras: int) -> int:
@@ -119,7 +119,9 @@ def views_each(n_timesteps: int, n_cameras: int) -> int:
     return min(n_cameras, max(1, MOST_PICTURES // n_timesteps))
 
 
-def sights(problem: PhotometricProblem, params: TrackParams, rows: Tensor) -> Iterator[tuple[TrackParams, GreyPicture]]:
+def observed_pictures(
+    problem: PhotometricProblem, params: TrackParams, rows: Tensor
+) -> Iterator[tuple[TrackParams, GreyPicture]]:
     """The pictures that are used of the timesteps rows, each with the params of its timestep; read when asked for."""
     yield from with_rows(params, rows, pictures_of(problem, rows))
 
@@ -142,38 +144,38 @@ def _views(problem: PhotometricProblem, rows: Tensor) -> list[list[int]]:
     return [sorted({int((view + start) * count / each) for view in range(each)}) for start in starts]
 
 
-def glances_of(task: Task, params: TrackParams) -> dict[tuple[int, int], Glance]:
+def views_of(task: Task, params: TrackParams) -> dict[tuple[int, int], View]:
     problem = task.problem
     count = problem.outlines.count if problem.outline_share > 0 else 0
 
     @torch.no_grad()
-    def see(place: tuple[int, int]) -> Glance | None:
+    def see(place: tuple[int, int]) -> View | None:
         frame, camera = place
         one = params.rows(task.rows[frame : frame + 1])
-        seen = glance(problem.scene, one, task.pictures[frame][camera], task.points, count, problem.fixed_outline)
+        seen = view_of(problem.scene, one, task.pictures[frame][camera], task.points, count, problem.fixed_outline)
         return None if seen is None else seen.counting(task.counts.get(place, seen.counts))
 
     places = [(frame, camera) for frame, shown in enumerate(task.pictures) for camera in range(len(shown))]
-    glances = zip(places, for_each_place(see, places, task.points.grey.device))
-    return {place: seen for place, seen in glances if seen is not None}
+    views = zip(places, for_each_place(see, places, task.points.grey.device))
+    return {place: seen for place, seen in views if seen is not None}
 
 
-def look(task: Task, params: TrackParams) -> State:
+def evaluate(task: Task, params: TrackParams) -> State:
     """A picture counts by what it showed at the start, else a head would gain by hiding points, by shrinking, or by
     turning them aside."""
-    glances = glances_of(task, params)
-    albedo = fit_albedo(task.points, list(glances.values()), task.problem.prior, task.known)
+    views = views_of(task, params)
+    albedo = fit_albedo(task.points, list(views.values()), task.problem.prior, task.known)
     landmarks, sigma = task.landmarks()
     common, local = as_vectors(params.rows(task.rows))
     anchor = as_vectors(task.start.rows(task.rows))[1]
     cost = albedo.cost.double() + frame_costs(landmarks, common, local, sigma, anchor).double().sum()
     cost = cost + shared_cost(landmarks, common) + task.motion(params).cost.double().sum()
     cost = cost + light_change(task, params).square().sum()
-    for seen in glances.values():
+    for seen in views.values():
         if seen.outline is not None:
             each = task.problem.outlines.cost(outline_distance(task.problem, seen.outline))
             cost = cost + task.problem.outline_share * seen.outline.share * each.sum()
-    return State(params, glances, albedo, float(cost))
+    return State(params, views, albedo, float(cost))
 
 
 def outline_distance(problem: PhotometricProblem, outline: Outline) -> Tensor:

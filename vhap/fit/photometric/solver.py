@@ -16,19 +16,19 @@ from torch import Tensor
 
 from vhap.fit.landmarks.solver import moved_by
 from vhap.fit.params import CAMERA, PER_FRAME, TrackParams, as_vectors, from_vectors
-from vhap.fit.photometric.design_effect import design_effect
 from vhap.fit.photometric.equations import N_LIGHT, equations_of
-from vhap.fit.photometric.point_albedo import strange_frames, told_by_pictures
+from vhap.fit.photometric.point_albedo import outlier_frames, with_noise_level
 from vhap.fit.photometric.problem import (
-    KnownPoints,
+    FixedAlbedo,
     PhotometricProblem,
     State,
     Task,
-    glances_of,
-    look,
+    evaluate,
     pictures_of,
+    views_of,
     with_rows,
 )
+from vhap.fit.photometric.residual_correlation import design_effect
 from vhap.fit.photometric.surface_points import choose_points
 from vhap.fit.photometric.system import Vector
 from vhap.util.log import get_logger
@@ -37,7 +37,7 @@ FIRST_DAMPING, LEAST_DAMPING, RAISED, LOWERED, TRIES = 1e-3, 1e-6, 10.0, 0.1, 5
 CONVERGED_GAIN, FEWEST_ROUNDS, CHOICES = 5e-4, 2, 2
 """Points are chosen at most twice: a third choice changes the cost by more than the rounds after it gain."""
 
-Tell = Callable[[int, Tensor], None]
+OnRound = Callable[[int, Tensor], None]
 
 
 @torch.no_grad()
@@ -47,16 +47,16 @@ def solve_jointly(
     rows: Tensor,
     names: Sequence[str],
     rounds: int,
-    known: KnownPoints | None = None,
+    known: FixedAlbedo | None = None,
     before: Sequence[int] = (),
-    tell: Tell = lambda index, cost: None,
+    report: OnRound = lambda index, cost: None,
 ) -> TrackParams:
     """Moves the unknowns `names` of the frames rows (B,), ascending, and those that all frames share.
 
-    known: points whose albedo other pictures have told; before: frames just before rows that stay. tell(round, cost)
-    hears of each round. Where nothing is gained any more, points are chosen and weighed once more where the head is now
-    (not known ones). Returns params of all frames; those
-    that are not in rows keep their own unknowns. Where no picture shows the head params come back as they were.
+    known: points whose albedo other pictures have determined; before: frames just before rows that stay.
+    report(round, cost) is called after each round. Where nothing is gained any more, points are chosen and weighed once
+    more where the head is now (not known ones). Returns params of all frames; those that are not in rows keep their own
+    unknowns. Where no picture shows the head params come back as they were.
     """
     done, damping = 0, FIRST_DAMPING
     for _ in range(CHOICES if known is None else 1):
@@ -66,7 +66,7 @@ def solve_jointly(
         if task is None:
             get_logger().warning("no picture shows enough of the head for %d frames; they stay as they are", len(rows))
             break
-        params, moved, damping = _descend(task, params, names, range(done, rounds), min(damping, FIRST_DAMPING), tell)
+        params, moved, damping = _descend(task, params, names, range(done, rounds), min(damping, FIRST_DAMPING), report)
         done += moved
         if moved < FEWEST_ROUNDS:
             break
@@ -74,13 +74,13 @@ def solve_jointly(
 
 
 def _descend(
-    task: Task, params: TrackParams, names: Sequence[str], rounds: range, damping: float, tell: Tell
+    task: Task, params: TrackParams, names: Sequence[str], rounds: range, damping: float, report: OnRound
 ) -> tuple[TrackParams, int, float]:
     """Rounds on the same points until one gains less than 1e-3 of the cost: params, how many rounds moved them, and the
     damping that served last."""
-    now = look(task, params)
+    now = evaluate(task, params)
     if not rounds.start:
-        tell(0, torch.tensor(now.cost))
+        report(0, torch.tensor(now.cost))
     for index in rounds:
         system, tried = equations_of(task, now, names), damping
         trial = None
@@ -96,29 +96,29 @@ def _descend(
         if trial is None:
             return now.params, index - rounds.start, damping
         gain, now, damping = (now.cost - trial.cost) / now.cost, trial, max(tried * LOWERED, LEAST_DAMPING)
-        tell(index + 1, torch.tensor(now.cost))
+        report(index + 1, torch.tensor(now.cost))
         if gain < CONVERGED_GAIN:
             return now.params, index + 1 - rounds.start, damping
     return now.params, len(rounds), damping
 
 
 @torch.no_grad()
-def look_at_points(problem: PhotometricProblem, params: TrackParams, rows: Tensor) -> KnownPoints | None:
-    """What the pictures of frames rows tell of the albedo, as the head stands; None where none shows the head."""
+def observed_albedo(problem: PhotometricProblem, params: TrackParams, rows: Tensor) -> FixedAlbedo | None:
+    """The albedo by the pictures of frames rows, as the head stands; None where none shows the head."""
     task = _open(problem, params, rows, None, ())
-    return None if task is None else KnownPoints(task.points, look(task, params).albedo)
+    return None if task is None else FixedAlbedo(task.points, evaluate(task, params).albedo)
 
 
 @torch.no_grad()
-def points_alike(problem: PhotometricProblem, params: TrackParams, rows: Tensor) -> float:
-    """How many points count as one, told by the pictures of frames rows, which have been solved together; as points are
+def residual_correlation(problem: PhotometricProblem, params: TrackParams, rows: Tensor) -> float:
+    """How many points count as one, by the pictures of frames rows, which have been solved together; as points are
     chosen and weighed where the head stands now."""
     task = _open(problem, params, rows, None, ())
-    return problem.prior.alike if task is None else design_effect(task, look(task, params))
+    return problem.prior.correlation if task is None else design_effect(task, evaluate(task, params))
 
 
 def _open(
-    problem: PhotometricProblem, params: TrackParams, rows: Tensor, known: KnownPoints | None, before: Sequence[int]
+    problem: PhotometricProblem, params: TrackParams, rows: Tensor, known: FixedAlbedo | None, before: Sequence[int]
 ) -> Task | None:
     pictures = pictures_of(problem, rows)
     if known is None:
@@ -131,16 +131,16 @@ def _open(
         return None
     albedo = None if known is None else known.albedo
     task = Task(problem, rows, torch.tensor(before, dtype=torch.long), pictures, points, albedo, params, {})
-    first = glances_of(task, params)
+    first = views_of(task, params)
     if albedo is not None:
         found = (problem.landmarks.weight[rows] > 0).flatten(1).any(1).tolist()
-        strange = strange_frames(first, albedo.value, found)
-        task = replace(task, pictures=[[] if frame in strange else shown for frame, shown in enumerate(pictures)])
-        first = {place: seen for place, seen in first.items() if place[0] not in strange}
+        outliers = outlier_frames(first, albedo.value, found)
+        task = replace(task, pictures=[[] if frame in outliers else shown for frame, shown in enumerate(pictures)])
+        first = {place: seen for place, seen in first.items() if place[0] not in outliers}
     if not first:
         return None
-    prior = told_by_pictures(points, list(first.values()), problem.prior, albedo)
-    counts = {place: seen.counts.shared_by(problem.prior.alike) for place, seen in first.items()}
+    prior = with_noise_level(points, list(first.values()), problem.prior, albedo)
+    counts = {place: seen.counts.shared_by(problem.prior.correlation) for place, seen in first.items()}
     return replace(task, problem=replace(problem, prior=prior), counts=counts)
 
 
@@ -154,4 +154,4 @@ def _moved(task: Task, now: State, step: Vector) -> State:
     placed = {name: getattr(params, name).index_copy(0, rows, getattr(moved, name)) for name in PER_FRAME}
     cameras = {name: getattr(moved, name) for name, change in zip(CAMERA, shared) if bool(change != 0)}
     lights = params.lights + shared[-N_LIGHT:, None]
-    return look(task, replace(params, **placed, **cameras, shape=moved.shape, lights=lights))
+    return evaluate(task, replace(params, **placed, **cameras, shape=moved.shape, lights=lights))

@@ -15,7 +15,12 @@ from torch import Tensor
 from vhap.data.sample import FrameBatch
 from vhap.fit.params import TrackParams
 from vhap.fit.photometric.outlines import MatteBorder, Outline, find_outline, matte_border
-from vhap.fit.photometric.surface_slopes import PosedHead, picture_slopes, shading_slopes, surface_columns
+from vhap.fit.photometric.surface_derivatives import (
+    PosedHead,
+    picture_gradient,
+    shading_derivatives,
+    surface_derivatives,
+)
 from vhap.fit.photometric.visibility import BORDER_PX, visible_points
 from vhap.fit.scene import Scene
 from vhap.geometry.cameras import Camera
@@ -66,13 +71,13 @@ class Counts:
     outline: float
     facing: Tensor
 
-    def shared_by(self, alike: float) -> Counts:
+    def shared_by(self, correlation: float) -> Counts:
         """So many count as one."""
-        return replace(self, points=self.points / alike, outline=self.outline / alike)
+        return replace(self, points=self.points / correlation, outline=self.outline / correlation)
 
 
 @dataclass(frozen=True)
-class Glance:
+class View:
     """The n points that one picture shows.
 
     index (n,): which; counts: how much; value (n,): the picture's grey; shading (n,); slope (n, 2): the picture's by x
@@ -94,7 +99,7 @@ class Glance:
         each = self.counts.facing[self.index].clamp(min=LEAST_FACING).square()
         return self.counts.points * each / each.sum()
 
-    def counting(self, counts: Counts) -> Glance:
+    def counting(self, counts: Counts) -> View:
         """The same, which counts otherwise."""
         outline = self.outline
         if outline is not None:
@@ -118,7 +123,7 @@ def grey_pictures(batch: FrameBatch, chosen: Sequence[int]) -> list[GreyPicture]
 
 def grey_planes(grey: Tensor) -> Tensor:
     """(H, W) grey values -> (1, 3, H, W) with their slopes."""
-    return torch.cat([grey[None], picture_slopes(grey).permute(2, 0, 1)])[None].contiguous()
+    return torch.cat([grey[None], picture_gradient(grey).permute(2, 0, 1)])[None].contiguous()
 
 
 def _smooth(picture: Tensor) -> Tensor:
@@ -146,7 +151,7 @@ def choose_points(
         start = count * GOLDEN % 1
         rows = rows[((torch.arange(each, device=rows.device) + start) * (len(rows) / each)).long()]
         uv = scene.backend.interpolate(scene.head.uvs[None], scene.topology.uv_faces, raster)
-        slopes = scene.backend.attribute_slopes(scene.head.uvs[None], scene.topology.uv_faces, raster)
+        slopes = scene.backend.attribute_derivatives(scene.head.uvs[None], scene.topology.uv_faces, raster)
         albedo = scene.backend.texture(scene.albedo(params.residual_texture), uv, slopes, raster)
         grey = albedo[rows] @ albedo.new_tensor(GREY)
         found.append((scene.head.faces[faces[rows]], raster.barycentrics[rows], grey, uv[rows]))
@@ -178,14 +183,14 @@ def _largest_around(values: Tensor, reach: int) -> Tensor:
     return values
 
 
-def glance(
+def view_of(
     scene: Scene,
     params: TrackParams,
     picture: GreyPicture,
     points: SurfacePoints,
     outline_points: int = 0,
     fixed_outline: Tensor | None = None,
-) -> Glance | None:
+) -> View | None:
     """What a picture shows of the points; None where that is next to nothing. params: the row of its timestep;
     outline_points: how many of the outline, of vertices that are not in fixed_outline (V,)."""
     vertices = pose(scene.head, params.head())
@@ -202,7 +207,7 @@ def glance(
     outline = None
     if picture.border is not None and outline_points:
         outline = find_outline(scene.topology.faces, raster, picture.border, outline_points, fixed_outline)
-    return Glance(
+    return View(
         index=index,
         counts=Counts(len(index), 0.0 if outline is None else outline.share * len(outline.distance), facing),
         value=sampled[:, 0],
@@ -237,8 +242,8 @@ def select(points: SurfacePoints, index: Tensor) -> SurfacePoints:
     )
 
 
-def point_columns(
-    scene: Scene, posed: PosedHead, picture: GreyPicture, points: SurfacePoints, seen: Glance, albedo: Tensor
+def point_derivatives(
+    scene: Scene, posed: PosedHead, picture: GreyPicture, points: SurfacePoints, seen: View, albedo: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Derivatives of the differences, render minus picture, at the n points that a picture shows.
 
@@ -246,26 +251,28 @@ def point_columns(
     of the light that is the same in all colours) and by the frame's own unknowns (n, P).
     """
     camera, points = camera_of(scene, posed.params, picture), select(points, seen.index)
-    by_place = -torch.einsum("nk,nkc->nc", seen.slope, camera.projection_slopes(seen.surface[None])[0])
-    by_normal = shading_slopes(seen.normals, albedo[:, None] * albedo.new_tensor(GREY), posed.params.lights)
-    by_shape, by_own = surface_columns(scene, posed, points.corners, points.barycentrics, by_place, by_normal)
+    by_place = -torch.einsum("nk,nkc->nc", seen.slope, camera.projection_derivatives(seen.surface[None])[0])
+    by_normal = shading_derivatives(seen.normals, albedo[:, None] * albedo.new_tensor(GREY), posed.params.lights)
+    by_shape, by_own = surface_derivatives(scene, posed, points.corners, points.barycentrics, by_place, by_normal)
     by_camera = -_by_camera(camera, seen.surface, seen.slope)
     by_light = sh_basis(F.normalize(seen.normals, dim=-1)) * albedo[:, None]
     return torch.cat([by_camera, by_shape, by_light], 1), by_own
 
 
-def outline_columns(scene: Scene, posed: PosedHead, picture: GreyPicture, outline: Outline) -> tuple[Tensor, Tensor]:
-    """Derivatives of the distances (n,) of an outline, as `point_columns` gives them without the light:
+def outline_derivatives(
+    scene: Scene, posed: PosedHead, picture: GreyPicture, outline: Outline
+) -> tuple[Tensor, Tensor]:
+    """Derivatives of the distances (n,) of an outline, as `point_derivatives` gives them without the light:
     (n, N_CAMERA + S) and (n, P)."""
     camera = camera_of(scene, posed.params, picture)
     surface = surface_at(outline, posed.vertices)
-    by_place = torch.einsum("nk,nkc->nc", outline.slope, camera.projection_slopes(surface[None])[0])
-    by_shape, by_own = surface_columns(scene, posed, outline.corners, outline.barycentrics, by_place)
+    by_place = torch.einsum("nk,nkc->nc", outline.slope, camera.projection_derivatives(surface[None])[0])
+    by_shape, by_own = surface_derivatives(scene, posed, outline.corners, outline.barycentrics, by_place)
     return torch.cat([_by_camera(camera, surface, outline.slope), by_shape], 1), by_own
 
 
 def _by_camera(camera: Camera, surface: Tensor, slope: Tensor) -> Tensor:
     """(n, N_CAMERA): how values with slopes (n, 2) at surface points (n, 3) change with the logarithms of CAMERA."""
-    by_focal = camera.focal_slopes(camera.project(surface[None])[0])[0]
-    by_scale = camera.scale_slopes(surface[None])[0]
+    by_focal = camera.focal_derivatives(camera.project(surface[None])[0])[0]
+    by_scale = camera.scale_derivatives(surface[None])[0]
     return torch.stack([(slope * moved).sum(-1) for moved in (by_focal, by_scale)], -1)

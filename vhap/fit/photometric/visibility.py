@@ -40,7 +40,7 @@ def visible_points(scene: Scene, raster: Raster, inside: Tensor, place: Tensor, 
     around = scene.backend.interpolate(uvs, uv_faces, _rows(raster, covered)).view(len(index), -1, 2)
     centre = pixels.shape[1] // 2
     at_centre = _rows(raster, covered.view(pixels.shape)[:, centre])
-    slopes = scene.backend.attribute_slopes(uvs, uv_faces, at_centre)
+    slopes = scene.backend.attribute_derivatives(uvs, uv_faces, at_centre)
     here = around[:, centre] + (slopes @ (place[index] - pixel - 0.5)[..., None])[..., 0]
     same = (here - uv[index]).abs().amax(-1) < HIDDEN_UV
     # A plane's values span what its slopes say.
@@ -66,5 +66,5 @@ def _rows(raster: Raster, rows: Tensor) -> Raster:
         pixels=raster.pixels[rows],
         views=raster.views[rows],
         barycentrics=raster.barycentrics[rows],
-        barycentric_slopes=raster.barycentric_slopes[rows],
+        barycentric_derivatives=raster.barycentric_derivatives[rows],
     )

@@ -105,7 +105,7 @@ def fit_rig(
     nothing was detected; camera: leading axis C, in any unit. The tracked world is metric; the mean head pose is
     upright in it and looks towards +z, and the mean place of the root joint is the template's. keep_axes: the world
     keeps axes and origin and becomes metric only. None: no two cameras see the head at the same time, or too few
-    points can be triangulated. The unit is told on the head's template: a larger head makes a larger unit.
+    points can be triangulated. The unit is that of the head's template: a larger head makes a larger unit.
     """
     sightings = collect_sightings(head, name, points_px, weight)
     return None if sightings is None else finish_fit(head, measure_agreement(sightings, camera), keep_axes)

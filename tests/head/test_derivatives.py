@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.func import jacfwd
 
+from vhap.head.derivatives import coefficient_derivatives, motion_derivatives
 from vhap.head.load import load_head
 from vhap.head.model import HeadModel, HeadParams, map_tensors, pose
-from vhap.head.slopes import coefficient_slopes, motion_slopes
 
 MOTION = ("rotation", "translation", "neck_pose", "jaw_pose", "eyes_pose")
 
@@ -60,7 +60,7 @@ def expected_slopes(head: HeadModel, params: HeadParams, name: str) -> Tensor:
 def test_vertices_move_with_coefficients_as_autograd_finds(correctives, scale):
     head = bent_head(correctives)
     params = params_of(head, scale)
-    by_shape, by_expr = coefficient_slopes(head, params)
+    by_shape, by_expr = coefficient_derivatives(head, params)
     for frame in range(2):
         one = one_of(params, frame)
         torch.testing.assert_close(by_shape[frame], expected_slopes(head, one, "shape"), atol=1e-12, rtol=1e-9)
@@ -73,8 +73,8 @@ def test_vertices_move_with_coefficients_as_autograd_finds(correctives, scale):
 def test_vertices_move_with_joints_as_autograd_finds(correctives, scale, turned):
     head = bent_head(correctives)
     params = params_of(head, scale, turned)
-    found = motion_slopes(head, params)
+    found = motion_derivatives(head, params)
     for frame in range(2):
         expected = torch.cat([expected_slopes(head, one_of(params, frame), name) for name in MOTION], -1)
         torch.testing.assert_close(found[frame], expected, atol=1e-10, rtol=1e-6)
-        torch.testing.assert_close(motion_slopes(head, one_of(params, frame)), found[frame], atol=1e-12, rtol=1e-9)
+        torch.testing.assert_close(motion_derivatives(head, one_of(params, frame)), found[frame], atol=1e-12, rtol=1e-9)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from tracked_heads import exact_problem, landmarks_px, moving_params, still_params
 
+from vhap.fit.landmarks.false_detections import find_brief_faces
 from vhap.fit.landmarks.first_guess import FirstGuess, guess_from_landmarks
 from vhap.fit.landmarks.problem import LandmarkProblem
-from vhap.fit.landmarks.sightings import find_glimpses
 from vhap.fit.params import PER_FRAME, TrackParams
 
 SIZE = (256, 256)
@@ -65,7 +65,7 @@ def test_a_false_face_where_the_head_is_betrays_itself_by_its_shape():
     truth = moving_params(FRAMES)
     exact = exact_problem(truth, SIZE)
     shuffled = exact.detected_px[5, 0][torch.randperm(70, generator=torch.Generator().manual_seed(0))]
-    assert not find_glimpses(with_face(exact, shuffled, [5])).any()
+    assert not find_brief_faces(with_face(exact, shuffled, [5])).any()
     guess = guess_of(with_face(exact, shuffled, [5]))
     assert torch.nonzero(~guess.found[:, 0]).flatten().tolist() == [5]
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from vhap.geometry.rotations import axis_angle_slopes
+from vhap.geometry.rotations import axis_angle_derivatives
 from vhap.head.model import (
     HeadModel,
     HeadParams,
@@ -37,7 +37,7 @@ def joint_shifts(model: HeadModel, params: HeadParams) -> Tensor:
     return shifts if params.scale is None else shifts * params.scale
 
 
-def coefficient_slopes(model: HeadModel, params: HeadParams) -> tuple[Tensor, Tensor]:
+def coefficient_derivatives(model: HeadModel, params: HeadParams) -> tuple[Tensor, Tensor]:
     """Derivatives of the posed vertices by shape and expression: (..., V, 3, S) and (..., V, 3, E).
 
     Posing is affine in the coefficients, so a column of the Jacobian is a posed basis vector.
@@ -48,11 +48,11 @@ def coefficient_slopes(model: HeadModel, params: HeadParams) -> tuple[Tensor, Te
     return blended @ model.shape_basis + hung, blended @ model.expr_basis
 
 
-def motion_slopes(model: HeadModel, params: HeadParams) -> Tensor:
+def motion_derivatives(model: HeadModel, params: HeadParams) -> Tensor:
     """(..., V, 3, 18): derivatives of the posed vertices by rotation, translation, neck, jaw and eyes."""
     rotations, changes = joint_rotations(params), _rotation_changes(params)
     canonical = canonical_vertices(model, params) + pose_correctives(model, rotations)
-    by_joints = _under_transforms(model, canonical, _transform_slopes(model, params, changes))
+    by_joints = _under_transforms(model, canonical, _transform_derivatives(model, params, changes))
     if model.pose_basis is not None:
         features = changes[..., 1:, :, :].flatten(-3).transpose(-1, -2)
         turned = blended_rotations(model, replace(params, scale=None))
@@ -66,12 +66,12 @@ def motion_slopes(model: HeadModel, params: HeadParams) -> Tensor:
 def _rotation_changes(params: HeadParams) -> Tensor:
     """(..., 3 J, J, 3, 3): derivatives of the joints' rotation matrices by each component of each joint's axis-angle,
     zero for the other joints."""
-    slopes = axis_angle_slopes(joint_angles(params))
+    slopes = axis_angle_derivatives(joint_angles(params))
     own = torch.eye(slopes.shape[-4], dtype=slopes.dtype, device=slopes.device)
     return torch.einsum("jm,...jkab->...jkmab", own, slopes).flatten(-5, -4)
 
 
-def _transform_slopes(model: HeadModel, params: HeadParams, changes: Tensor) -> Tensor:
+def _transform_derivatives(model: HeadModel, params: HeadParams, changes: Tensor) -> Tensor:
     """(..., 3 J, J, 3, 4): derivatives of the joints' transforms. A joint's matrix occurs once in each product along
     the chain, so that a transform is affine in it, and its change is exact at any length."""
     rotations = joint_rotations(params)[..., None, :, :, :]

@@ -13,9 +13,9 @@ from vhap.fit.params import TrackParams
 MAX_GAP = 25
 """Frames after which a face that was lost is taken for a new one."""
 MAX_STEP, MAX_GROWTH = 3.0, 1.5
-"""Movement in radii (three are about a face's height), and ratio of radii, from one sight of a head to the next."""
-GLIMPSE, TIMES_LONGER = 3, 4
-"""A face in view for at most so many frames is a glimpse, if another one is in view for so many times longer."""
+"""Movement in radii (three are about a face's height), and ratio of radii, from one frame with a head to the next."""
+BRIEF, TIMES_LONGER = 3, 4
+"""A face in view for at most so many frames is brief, if another one is in view for so many times longer."""
 MISFIT_RATIO, MISFIT_LEAST = 4.0, 0.03
 """A frame whose typical landmark is off by more than so many times the clip's median, and by more than that fraction
 of the face's extent, shows no head. Measured: 0.002 for exact points, 0.03 for points 2 px off on a face of 83 px, 0.3
@@ -36,13 +36,13 @@ class _Track:
         return float((centre - self.centre).norm()) / max(1e-6, self.radius) if growth <= MAX_GROWTH else float("inf")
 
 
-def find_glimpses(problem: LandmarkProblem) -> Tensor:
+def find_brief_faces(problem: LandmarkProblem) -> Tensor:
     """(B, C) bool: pictures whose face stands elsewhere than the head, for a few frames only."""
     cameras = zip(problem.detected_px.cpu().unbind(1), (problem.weight > 0).cpu().unbind(1))
-    return torch.stack([_glimpses(pixels, seen) for pixels, seen in cameras], 1)
+    return torch.stack([_brief_faces(pixels, seen) for pixels, seen in cameras], 1)
 
 
-def _glimpses(pixels: Tensor, seen: Tensor) -> Tensor:
+def _brief_faces(pixels: Tensor, seen: Tensor) -> Tensor:
     """(B,) bool of one camera: points (B, L, 2) px where seen (B, L).
 
     Places and sizes are medians over the points, so single wrong points change neither. A fast head stays one face as
@@ -61,10 +61,10 @@ def _glimpses(pixels: Tensor, seen: Tensor) -> Tensor:
         track.centre, track.radius = centre, radius
         track.frames.append(frame)
     longest = max((len(track.frames) for track in tracks), default=0)
-    glimpses = torch.zeros(len(pixels), dtype=torch.bool)
+    brief = torch.zeros(len(pixels), dtype=torch.bool)
     for track in tracks:
-        glimpses[track.frames] = len(track.frames) <= min(GLIMPSE, longest / TIMES_LONGER)
-    return glimpses
+        brief[track.frames] = len(track.frames) <= min(BRIEF, longest / TIMES_LONGER)
+    return brief
 
 
 def find_misfits(problem: LandmarkProblem, params: TrackParams, found: Tensor) -> Tensor:

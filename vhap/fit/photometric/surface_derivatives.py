@@ -12,12 +12,12 @@ from vhap.fit.params import PER_FRAME, TrackParams
 from vhap.fit.scene import Scene
 from vhap.geometry.fans import Fans
 from vhap.geometry.meshes import summed_normals
+from vhap.head.derivatives import blended_rotations, joint_shifts, motion_derivatives
 from vhap.head.model import HeadModel, HeadParams, pose
-from vhap.head.slopes import blended_rotations, joint_shifts, motion_slopes
 from vhap.render.shading import shade
 
 
-def shading_slopes(smooth: Tensor, albedo: Tensor, lights: Tensor) -> Tensor:
+def shading_derivatives(smooth: Tensor, albedo: Tensor, lights: Tensor) -> Tensor:
     """Derivative (N, 3) of the shaded albedo (N, 3), summed over channels, by interpolated normals (N, 3)."""
     with torch.enable_grad():
         leaf = smooth.detach().requires_grad_(True)
@@ -45,13 +45,13 @@ class PosedHead:
         return cls(
             params=params,
             vertices=pose(head, single),
-            by_motion=motion_slopes(head, single).flatten(0, 1),
+            by_motion=motion_derivatives(head, single).flatten(0, 1),
             turned=blended_rotations(head, single),
             joint_shifts=joint_shifts(head, single).flatten(1),
         )
 
 
-def surface_columns(
+def surface_derivatives(
     scene: Scene,
     posed: PosedHead,
     corners: Tensor,
@@ -68,12 +68,14 @@ def surface_columns(
         counts = torch.ones_like(corners.flatten())
         vertex, slope = corners.flatten(), (barycentrics[..., None] * by_point[:, None]).flatten(0, 1)
     else:
-        counts, vertex, slope = _vertex_slopes(scene.fans, posed.vertices, corners, barycentrics, by_point, by_normal)
+        counts, vertex, slope = _vertex_derivatives(
+            scene.fans, posed.vertices, corners, barycentrics, by_point, by_normal
+        )
     rows = torch.cat([counts.new_zeros(1), counts.view(-1, 3).sum(1).cumsum(0)])
     return _by_unknowns(scene.head, posed, rows, vertex, slope)
 
 
-def _vertex_slopes(
+def _vertex_derivatives(
     fans: Fans, vertices: Tensor, corners: Tensor, barycentrics: Tensor, by_point: Tensor, by_normal: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Derivatives of the residuals by single vertices: for each corner of each point how many there are (3 N,), then
@@ -126,7 +128,7 @@ def _single(params: TrackParams) -> HeadParams:
     return HeadParams(shape=params.shape, static_offset=offset, **own)
 
 
-def picture_slopes(picture: Tensor) -> Tensor:
+def picture_gradient(picture: Tensor) -> Tensor:
     """(H, W) -> (H, W, 2): central differences by x and y, zero at the border."""
     slopes = torch.zeros(*picture.shape, 2, dtype=picture.dtype, device=picture.device)
     slopes[:, 1:-1, 0] = (picture[:, 2:] - picture[:, :-2]) / 2

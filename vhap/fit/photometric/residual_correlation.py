@@ -1,4 +1,5 @@
-"""How many points of the surface count as one: neighbours err alike, and so do pictures that follow each other.
+"""How many points of the surface count as one: errors of neighbours are correlated, and so are those of pictures that
+follow each other.
 
 What a head model cannot show (wrinkles, hair, shadows) moves many points the same way. Counted one by one they are
 trusted more than they can bear, and an identity follows them beyond what people look like.
@@ -16,7 +17,7 @@ from vhap.fit.photometric.problem import State, Task
 
 FEWEST = 5.0
 """On films whose person the model can show the median is about that, for some 60 pictures. It counts on top of the
-factor by which `point_albedo.told_by_pictures` widens what differences show."""
+factor by which `point_albedo.with_noise_level` widens what differences show."""
 
 
 @torch.no_grad()
@@ -28,8 +29,8 @@ def design_effect(task: Task, now: State) -> float:
     """
     n_shared, place = N_CAMERA + len(now.params.shape) + N_LIGHT, patches(task.points.uv)
     score, through = (torch.zeros(len(place), n_shared, device=place.device) for _ in range(2))
-    told, sure = torch.zeros(n_shared, device=place.device), now.albedo.held.clone()
-    for (frame, camera), seen in now.glances.items():
+    right, sure = torch.zeros(n_shared, device=place.device), now.albedo.prior_precision.clone()
+    for (frame, camera), seen in now.views.items():
         by_shared, _, by_albedo, weight, residual = point_equations(
             task, now, posed_at(task, now, frame), task.pictures[frame][camera], seen
         )
@@ -37,12 +38,12 @@ def design_effect(task: Task, now: State) -> float:
         score.index_add_(0, seen.index, weighted * residual[:, None])
         through.index_add_(0, seen.index, weighted * by_albedo[:, None])
         sure.index_add_(0, seen.index, weight * by_albedo.square())
-        told += (by_shared * weighted).sum(0)
+        right += (by_shared * weighted).sum(0)
     identity = slice(N_CAMERA, n_shared - N_LIGHT)
-    known = (told - (through.square() / sure[:, None]).sum(0))[identity]
+    known = (right - (through.square() / sure[:, None]).sum(0))[identity]
     together = score.new_zeros(int(place.max()) + 1, n_shared).index_add(0, place, score)
     variance = together.square().sum(0)[identity]
-    return max(FEWEST, task.problem.prior.alike * float(_median_ratio(variance, known)))
+    return max(FEWEST, task.problem.prior.correlation * float(_median_ratio(variance, known)))
 
 
 def _median_ratio(above: Tensor, below: Tensor) -> Tensor:

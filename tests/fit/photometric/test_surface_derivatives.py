@@ -12,7 +12,12 @@ from torch.nn.functional import normalize
 from tracked_heads import in_double, moving_params, scene
 
 from vhap.fit.params import N_CAMERA, TrackParams, as_vectors, from_vectors
-from vhap.fit.photometric.surface_slopes import PosedHead, picture_slopes, shading_slopes, surface_columns
+from vhap.fit.photometric.surface_derivatives import (
+    PosedHead,
+    picture_gradient,
+    shading_derivatives,
+    surface_derivatives,
+)
 from vhap.geometry.meshes import vertex_normals
 from vhap.head.model import pose
 from vhap.render.shading import shade
@@ -51,7 +56,7 @@ def test_columns_are_the_slopes_that_autograd_finds(normals):
 
     common, local = as_vectors(params)
     by_common, by_own = jacfwd(residuals, argnums=(0, 1))(common, local[0])
-    found = surface_columns(
+    found = surface_derivatives(
         stage, PosedHead.of(stage.head, params), corners, barycentrics, by_point, by_normal if normals else None
     )
     torch.testing.assert_close(found[0], by_common[:, N_CAMERA:], atol=1e-9, rtol=1e-6)
@@ -64,7 +69,7 @@ def test_shading_moves_with_normals_of_any_length():
     def shaded(smooth: Tensor) -> Tensor:
         return (shade(normalize(smooth, dim=-1), lights) * albedo).sum(-1)
 
-    found = shading_slopes(normals, albedo, lights)
+    found = shading_derivatives(normals, albedo, lights)
     for axis, unit in enumerate(torch.eye(3, dtype=torch.double)):
         numeric = (shaded(normals + STEP * unit) - shaded(normals - STEP * unit)) / (2 * STEP)
         torch.testing.assert_close(found[:, axis], numeric, rtol=1e-4, atol=1e-6)
@@ -72,7 +77,7 @@ def test_shading_moves_with_normals_of_any_length():
 
 def test_slopes_of_a_ramp_are_exact_and_zero_at_the_border():
     row, column = torch.meshgrid(torch.arange(6.0), torch.arange(8.0), indexing="ij")
-    slopes = picture_slopes(3 * column - 2 * row)
+    slopes = picture_gradient(3 * column - 2 * row)
     expected = torch.tensor([3.0, -2.0]).expand(4, 6, 2)
     assert torch.equal(slopes[1:-1, 1:-1], expected)
     assert not slopes[:, [0, -1], 0].any()
