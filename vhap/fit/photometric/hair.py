@@ -1,7 +1,7 @@
 """Hair: offsets that bring the scalp to the border of the matte, solved from the outlines of many pictures at once.
 
-A head model's identity determines the skull. Hair stands off it by what no identity shows, and were the skull to follow,
-the face would follow with it.
+A head model's identity determines the skull. Hair stands off it by what no identity shows, and were the skull to
+follow, the face would follow with it.
 """
 
 from __future__ import annotations

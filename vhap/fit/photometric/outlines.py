@@ -1,4 +1,4 @@
-"""The head's outline against the border of the matte: it determines the size of the skull, on which no landmark lies."""
+"""The head's outline against the border of the matte: the size of the skull, on which no landmark lies."""
 
 from __future__ import annotations
 
