@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -40,8 +41,9 @@ class Clock(Callback):
 def clock(monkeypatch) -> Clock:
     """Every second-order round is content with its first try, which moves nothing, so that none ends a stage."""
     clock = Clock()
-    monkeypatch.setattr(solver, "equations_of", lambda *_: None)
-    monkeypatch.setattr(solver, "_step", lambda task, now, *_: solver.evaluate(task, now.params))
+    contented = SimpleNamespace(solve=lambda damping: (), gain=lambda step: math.inf)
+    monkeypatch.setattr(solver, "equations_of", lambda *_: contented)
+    monkeypatch.setattr(solver, "_moved", lambda task, now, *_: solver.evaluate(task, now.params))
     monkeypatch.setattr(problem.State, "better_than", lambda one, other: True)
     monkeypatch.setattr(solver, "CONVERGED_GAIN", -math.inf)
 
