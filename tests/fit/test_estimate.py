@@ -54,8 +54,8 @@ def clock(monkeypatch) -> Clock:
 
         return run
 
-    look, render = problem.glance, energy.render_head
-    monkeypatch.setattr(problem, "glance", priced(look, lambda args: SECOND_ORDER_PICTURE))
+    view, render = problem.view_of, energy.render_head
+    monkeypatch.setattr(problem, "view_of", priced(view, lambda args: SECOND_ORDER_PICTURE))
     monkeypatch.setattr(energy, "render_head", priced(render, lambda args: FIRST_ORDER_PICTURE * len(args[1])))
     monkeypatch.setattr(estimate, "monotonic", lambda: clock.now)
     return clock

@@ -186,7 +186,7 @@ def test_only_frames_without_landmarks_that_look_otherwise_are_strange(found):
     truth = 0.2 + 0.6 * random(COUNT)
     seen = shaded(truth, 4, 0.01)
     other = replace(seen[3], value=random(COUNT, seed=20))
-    place = {(frame, 0): glance for frame, glance in enumerate([*seen[:3], other])}
+    place = {(frame, 0): view for frame, view in enumerate([*seen[:3], other])}
     assert outlier_frames(place, truth, [True, False, True, found]) == (set() if found else {3})
 
 

@@ -305,7 +305,7 @@ def test_points_outside_the_matte_are_not_seen():
     assert view_of(stage, params, picture(inside=torch.zeros_like(half)), points) is None
 
 
-def test_a_glance_counts_as_many_as_its_points():
+def test_a_view_counts_as_many_as_its_points():
     stage, params, shown = scene(SIZE, TEXTURE), lit_params(), picture()
     few, many = (view_of(stage, params, shown, points_of(stage, params, shown, count)) for count in (200, 1000))
     assert few.counts.points < many.counts.points == len(many.index)
