@@ -1,0 +1,196 @@
+"""The operators of MediaPipe's networks, one small function each: tensors and options in, a tensor out.
+
+Tensors have the file format's layout, batch x height x width x channels, contiguous. torch's own order of axes is a
+permutation of the same memory (its `channels_last`), so that nothing is copied between the two.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vhap.detect.networks.custom_operators import (
+    landmarks_to_transform_matrix,
+    transform_landmarks,
+    transform_tensor_bilinear,
+)
+
+Inputs = Sequence[Tensor]
+Options = Mapping[str, Any]
+Apply = Callable[[Inputs, Options], Tensor]
+
+
+def conv_2d(inputs: Inputs, options: Options) -> Tensor:
+    """x (B, H, W, C), weight (O, h, w, C), bias (O,)."""
+    x, weight, bias = inputs
+    x = _padded(x, (weight.shape[1], weight.shape[2]), options)
+    return _convolved(x, weight.permute(0, 3, 1, 2), bias, options)
+
+
+def depthwise_conv_2d(inputs: Inputs, options: Options) -> Tensor:
+    """x (B, H, W, C), weight (1, h, w, C * multiplier), bias (C * multiplier,)."""
+    x, weight, bias = inputs
+    x = _padded(x, (weight.shape[1], weight.shape[2]), options)
+    return _convolved(x, weight.permute(3, 0, 1, 2), bias, options, groups=x.shape[3])
+
+
+def transpose_conv_bias(inputs: Inputs, options: Options) -> Tensor:
+    """x (B, H, W, C), weight (O, h, w, C), bias (O,): every pixel adds its multiple of the kernel to the output."""
+    x, weight, bias = inputs
+    stride = options["StrideH"], options["StrideW"]
+    full = F.conv_transpose2d(x.permute(0, 3, 1, 2), weight.permute(3, 0, 1, 2), bias, stride).permute(0, 2, 3, 1)
+    if options["Padding"] == "valid":
+        return full
+    for axis in (1, 2):
+        spare = max(0, weight.shape[axis] - (x.shape[axis] - 1) % stride[axis - 1] - 1)
+        full = full.narrow(axis, spare // 2, full.shape[axis] - spare)
+    return full
+
+
+def max_pool_2d(inputs: Inputs, options: Options) -> Tensor:
+    size, stride = _window(options)
+    x = _padded(inputs[0], size, options, -math.inf)
+    return _activated(F.max_pool2d(x.permute(0, 3, 1, 2), size, stride).permute(0, 2, 3, 1), options)
+
+
+def average_pool_2d(inputs: Inputs, options: Options) -> Tensor:
+    """The mean of what lies inside the picture."""
+    (x,), (size, stride) = inputs, _window(options)
+    if size == x.shape[1:3]:
+        return _activated(x.mean((1, 2), keepdim=True), options)
+    padded, inside = _padded(x, size, options), _padded(torch.ones_like(x[:1, :, :, :1]), size, options)
+    total = F.avg_pool2d(padded.permute(0, 3, 1, 2), size, stride)
+    return _activated((total / F.avg_pool2d(inside.permute(0, 3, 1, 2), size, stride)).permute(0, 2, 3, 1), options)
+
+
+def mean(inputs: Inputs, options: Options) -> Tensor:
+    return inputs[0].mean(tuple(options["axes"]), keepdim=bool(options["KeepDims"]))
+
+
+def add(inputs: Inputs, options: Options) -> Tensor:
+    return _activated(inputs[0] + inputs[1], options)
+
+
+def mul(inputs: Inputs, options: Options) -> Tensor:
+    return _activated(inputs[0] * inputs[1], options)
+
+
+def relu(inputs: Inputs, options: Options) -> Tensor:
+    return inputs[0].relu()
+
+
+def prelu(inputs: Inputs, options: Options) -> Tensor:
+    """Slopes (1, 1, C), one a channel."""
+    return F.prelu(inputs[0].permute(0, 3, 1, 2), inputs[1].flatten()).permute(0, 2, 3, 1)
+
+
+def hard_swish(inputs: Inputs, options: Options) -> Tensor:
+    return F.hardswish(inputs[0])
+
+
+def logistic(inputs: Inputs, options: Options) -> Tensor:
+    return inputs[0].sigmoid()
+
+
+def pad(inputs: Inputs, options: Options) -> Tensor:
+    """Zeros before and after each axis; the batch gets none."""
+    before_after = options["paddings"]
+    return F.pad(inputs[0], [amount for axis in reversed(before_after[1:]) for amount in axis])
+
+
+def concatenation(inputs: Inputs, options: Options) -> Tensor:
+    return _activated(torch.cat(list(inputs), options["Axis"]), options)
+
+
+def reshape(inputs: Inputs, options: Options) -> Tensor:
+    return inputs[0].reshape(inputs[0].shape[0], *options["shape"][1:])
+
+
+def strided_slice(inputs: Inputs, options: Options) -> Tensor:
+    """Parts of all axes but the batch, which is whole. Masks: bit i set where axis i is open at that end."""
+    parts = [slice(None)]
+    for axis, (begin, end, step) in enumerate(zip(*(options[name] for name in ("begin", "end", "strides")))):
+        first = None if options["BeginMask"] >> axis & 1 else begin
+        last = None if options["EndMask"] >> axis & 1 else end
+        if axis:
+            parts.append(slice(first, last, step))
+    return inputs[0][tuple(parts)]
+
+
+def resize_bilinear(inputs: Inputs, options: Options) -> Tensor:
+    """Pixel centres at half integers, or corner pixels on corner pixels; the format has a third way, which no network here uses."""
+    aligned = bool(options["AlignCorners"])
+    if not aligned and not options["HalfPixelCenters"]:
+        raise ValueError("RESIZE_BILINEAR without half_pixel_centers")
+    x = inputs[0].permute(0, 3, 1, 2)
+    return F.interpolate(x, options["size"], mode="bilinear", align_corners=aligned).permute(0, 2, 3, 1)
+
+
+def depth_to_space(inputs: Inputs, options: Options) -> Tensor:
+    """Channels to a square of pixels, the square's position first among them."""
+    (x,), side = inputs, options["BlockSize"]
+    _, height, width, channels = x.shape
+    parts = x.reshape(-1, height, width, side, side, channels // side**2)
+    return parts.permute(0, 1, 3, 2, 4, 5).reshape(-1, height * side, width * side, channels // side**2)
+
+
+OPERATORS: dict[str, Apply] = {
+    "ADD": add,
+    "AVERAGE_POOL_2D": average_pool_2d,
+    "CONCATENATION": concatenation,
+    "CONV_2D": conv_2d,
+    "DEPTHWISE_CONV_2D": depthwise_conv_2d,
+    "DEPTH_TO_SPACE": depth_to_space,
+    "HARD_SWISH": hard_swish,
+    "LOGISTIC": logistic,
+    "MAX_POOL_2D": max_pool_2d,
+    "MEAN": mean,
+    "MUL": mul,
+    "PAD": pad,
+    "PRELU": prelu,
+    "RELU": relu,
+    "RESHAPE": reshape,
+    "RESIZE_BILINEAR": resize_bilinear,
+    "STRIDED_SLICE": strided_slice,
+    "Convolution2DTransposeBias v1": transpose_conv_bias,
+    "Landmarks2TransformMatrix v2": landmarks_to_transform_matrix,
+    "TransformLandmarks v2": transform_landmarks,
+    "TransformTensorBilinear v2": transform_tensor_bilinear,
+}
+
+
+def _convolved(x: Tensor, weight: Tensor, bias: Tensor, options: Options, groups: int = 1) -> Tensor:
+    """x: (B, H, W, C) with its borders, weight: (O, C / groups, h, w)."""
+    stride = options["StrideH"], options["StrideW"]
+    dilation = options["DilationHFactor"], options["DilationWFactor"]
+    found = F.conv2d(x.permute(0, 3, 1, 2), weight, bias, stride, dilation=dilation, groups=groups)
+    return _activated(found.permute(0, 2, 3, 1), options)
+
+
+def _window(options: Options) -> tuple[tuple[int, int], tuple[int, int]]:
+    return (options["FilterHeight"], options["FilterWidth"]), (options["StrideH"], options["StrideW"])
+
+
+def _padded(x: Tensor, size: tuple[int, int], options: Options, value: float = 0.0) -> Tensor:
+    """x (B, H, W, C) with the borders that "same" means: the odd pixel below and on the right."""
+    if options["Padding"] == "valid":
+        return x
+    dilation = options.get("DilationHFactor", 1), options.get("DilationWFactor", 1)
+    amounts: list[int] = [0, 0]
+    for axis, stride in ((2, options["StrideW"]), (1, options["StrideH"])):
+        reach = (size[axis - 1] - 1) * dilation[axis - 1] + 1
+        spare = max(0, (math.ceil(x.shape[axis] / stride) - 1) * stride + reach - x.shape[axis])
+        amounts += [spare // 2, spare - spare // 2]
+    return F.pad(x, amounts, value=value) if any(amounts) else x
+
+
+def _activated(x: Tensor, options: Options) -> Tensor:
+    kind = options.get("FusedActivationFunction", "none")
+    if kind == "none":
+        return x
+    return x.relu() if kind == "relu" else x.clamp(0, 6)
