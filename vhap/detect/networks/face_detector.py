@@ -22,6 +22,8 @@ FILES: dict[Reach, str] = {
     "short": "face_detection_short_range.tflite",
     "full": "face_detection_full_range_sparse.tflite",
 }
+LEAST_SCORE: dict[Reach, float] = {"short": 0.5, "full": 0.6}
+"""Guesses that are less sure do not count, as in MediaPipe's graphs."""
 SAME_FACE = 0.3
 """Intersection over union beyond which two guesses are of one face."""
 MOST_SURE = 100.0
@@ -45,8 +47,9 @@ class FaceDetector:
         self.device = device
         self.side = self.network.graph.shapes[self.network.graph.inputs[0]][1]
         self.anchors = anchors(GRIDS[reach])
+        self.least_score = LEAST_SCORE[reach]
 
-    def detect(self, pictures: Sequence[np.ndarray], least_score: float = 0.5) -> list[list[Detection]]:
+    def detect(self, pictures: Sequence[np.ndarray]) -> list[list[Detection]]:
         """(H, W, 3) uint8 RGB of any sizes, in one batch -> the faces of each, the surest first."""
         regions = [whole_picture(picture, is_square=True) for picture in pictures]
         crops = [crop(picture, region, (self.side, self.side), False) for picture, region in zip(pictures, regions)]
@@ -56,7 +59,14 @@ class FaceDetector:
         raw, logits = raw.double().cpu().numpy(), logits[..., 0].double().cpu().numpy()
         scores = 1 / (1 + np.exp(-logits.clip(-MOST_SURE, MOST_SURE)))
         guesses = [_decoded(raw[index], self.anchors, self.side) for index in range(len(raw))]
-        return [_faces(*of_one, region, least_score) for of_one, region in zip(zip(guesses, scores), regions)]
+        return [self._faces(*of_one) for of_one in zip(guesses, scores, regions, strict=True)]
+
+    def _faces(self, guesses: np.ndarray, scores: np.ndarray, region: Region) -> list[Detection]:
+        is_box = (guesses[:, 1] >= guesses[:, 0]).all(1)
+        kept = np.flatnonzero((scores >= self.least_score) & is_box)
+        found, of_faces = weighted_suppression(guesses[kept], scores[kept])
+        places = region.to_picture(found)
+        return [Detection(place[:2].ravel(), place[2:], float(score)) for place, score in zip(places, of_faces)]
 
 
 def anchors(grids: Sequence[tuple[int, int]]) -> np.ndarray:
@@ -76,16 +86,6 @@ def _decoded(raw: np.ndarray, anchors: np.ndarray, side: int) -> np.ndarray:
     centre, size = values[:, 0] + anchors, values[:, 1]
     corners = np.stack([centre - size / 2, centre + size / 2], 1)
     return np.concatenate([corners, values[:, 2:] + anchors[:, None]], 1)
-
-
-def _faces(guesses: np.ndarray, scores: np.ndarray, region: Region, least_score: float) -> list[Detection]:
-    is_box = (guesses[:, 1] >= guesses[:, 0]).all(1)
-    kept = np.flatnonzero((scores >= least_score) & is_box)
-    found, of_faces = weighted_suppression(guesses[kept], scores[kept])
-    places = region.to_picture(found)
-    return [
-        Detection(place[:2].ravel(), place[2:], float(score)) for place, score in zip(places, of_faces, strict=True)
-    ]
 
 
 def weighted_suppression(guesses: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
