@@ -17,6 +17,7 @@ from typing import NoReturn
 import pytest
 
 import vhap  # noqa: F401  Before torch, which test files load first: else its threads spin (see vhap/__init__.py).
+from vhap.util.errors import InputError
 
 # Each process of pytest-xdist has its share of the cores: threads of one would wait for those of another. They inherit
 # what the process that started them, which does not know of them yet, has set for itself.
@@ -116,18 +117,25 @@ def page_server() -> Iterator[PageServer]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def skips_where_mediapipe_is_missing() -> Iterator[None]:
-    """Where MediaPipe does not install, tests that come to ask for its networks are skipped."""
-    if importlib.util.find_spec("mediapipe") is not None:
-        yield
-        return
+def skips_where_networks_are_missing() -> Iterator[None]:
+    """Where MediaPipe, or a file of its networks, is not there, tests that come to ask for it are skipped."""
     from vhap.detect import mediapipe_networks
+    from vhap.detect.networks import files
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mediapipe_networks, "mediapipe_module", skip_for_mediapipe)
-        for module in ("selfie_classes", "visibility"):
-            patch.setattr(f"vhap.detect.{module}.mediapipe_module", skip_for_mediapipe)
+        try:
+            for name in files.FILES:
+                files.find_network(name)
+        except InputError:
+            patch.setattr(files, "find_network", skip_for_network)
+        if importlib.util.find_spec("mediapipe") is None:
+            patch.setattr(mediapipe_networks, "mediapipe_module", skip_for_mediapipe)
+            patch.setattr("vhap.detect.selfie_classes.mediapipe_module", skip_for_mediapipe)
         yield
+
+
+def skip_for_network(name: str) -> NoReturn:
+    pytest.skip(f"MediaPipe's network {name} is not there; vhap fetch-models gets it")
 
 
 def skip_for_mediapipe(name: str = "mediapipe") -> NoReturn:

@@ -56,6 +56,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "Quality, tests, help": {
         "doctor": "Checks the installation: versions, devices, heads, networks' weights, folders, and what is missing",
+        "fetch-models": "Fetches the files of MediaPipe's networks, which find landmarks and mattes by default",
         "evaluate-tracking": "Measures how well a tracking run explains its pictures and, where it is known, the truth",
         "report": "Makes the page to look at after a tracking run",
         "detect-landmarks": "Detects the landmarks of a sequence folder's pictures",

@@ -18,6 +18,7 @@ from vhap.config.detect import DetectConfig
 from vhap.config.doctor import DoctorConfig
 from vhap.config.evaluate import EvaluateConfig
 from vhap.config.export import CombineConfig, ExportConfig, MeshExportConfig
+from vhap.config.fetch_models import FetchModelsConfig
 from vhap.config.loading import load_config, save_config
 from vhap.config.nersemble import DownloadConfig, ListConfig
 from vhap.config.preprocess import PreprocessConfig
@@ -68,6 +69,7 @@ REQUIRED = {
     benchmark.CamerasConfig: ("--folder", "f", "--participant", "388"),
     DemoConfig: (),
     DoctorConfig: (),
+    FetchModelsConfig: (),
     CropConfig: ("--source", "s", "--name", "n"),
     KeypointConfig: ("--path", "s"),
     IrisConfig: ("--path", "s"),

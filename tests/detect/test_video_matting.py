@@ -48,7 +48,7 @@ class Network:
         self.salt = salt
         self.asked = 0
 
-    def process(self, picture):
+    def probability(self, picture):
         self.asked += 1
         random = np.random.default_rng([self.salt, int(picture.astype(np.int64).sum())])
         disc = (picture[..., 0].astype(int) > picture[..., 2].astype(int)).astype(np.uint8)
@@ -57,7 +57,7 @@ class Network:
         mask = grown(disc, np.ones((5, 5), np.uint8)).astype(np.float32)
         if random.random() < 0.4:
             mask[ISLAND] = 1
-        return SimpleNamespace(segmentation_mask=cv2.GaussianBlur(mask, (0, 0), 1.5))
+        return cv2.GaussianBlur(mask, (0, 0), 1.5)
 
 
 class Matting:
@@ -96,7 +96,7 @@ def measured(alphas):
 
 
 def raw_maps():
-    return [(255 * Network().process(filmed(index)).segmentation_mask).round() for index in range(COUNT)]
+    return [(255 * Network().probability(filmed(index))).round() for index in range(COUNT)]
 
 
 def test_half_the_error_and_flicker_of_the_network_and_no_islands(film):
@@ -116,10 +116,10 @@ def test_islands_that_all_pictures_have_go_where_the_face_is_known(film):
     folder, points = film
 
     class Sure(Network):
-        def process(self, picture):
-            mask = super().process(picture).segmentation_mask
+        def probability(self, picture):
+            mask = super().probability(picture)
             mask[ISLAND] = 1
-            return SimpleNamespace(segmentation_mask=mask)
+            return mask
 
     files = list(list_pictures(folder / "images").values())
     for known, expected in ((points, False), (None, True)):
@@ -133,14 +133,14 @@ def test_a_seen_face_has_no_holes_and_an_unseen_one_is_not_made_up(film, rows):
     files = list(list_pictures(folder / "images").values())
 
     class Holed(Network):
-        def process(self, picture):
-            mask = super().process(picture).segmentation_mask
+        def probability(self, picture):
+            mask = super().probability(picture)
             hidden = slice(rows[0], rows[-1]) if rows else slice(None)
             mask[hidden] = 0
-            return SimpleNamespace(segmentation_mask=mask)
+            return mask
 
     opened = OpenClip(Clip(files, points), (Holed(), Holed()), True)
-    opened._recall = lambda index: (Holed().process(filmed(index)).segmentation_mask, filmed(index) / np.float32(255))
+    opened._recall = lambda index: (Holed().probability(filmed(index)), filmed(index) / np.float32(255))
     row, column = centre(3)
     assert opened.alpha(3)[row, column] == (255 if rows else 0)
     assert opened.alpha(3).any() == bool(rows)
@@ -155,9 +155,9 @@ def test_one_network_alone_is_heard_near_the_face_only(film):
     class Cautious(Network):
         """Sees a smaller disc."""
 
-        def process(self, picture):
-            mask = super().process(picture).segmentation_mask
-            return SimpleNamespace(segmentation_mask=cv2.erode(mask, np.ones((31, 31), np.uint8)))
+        def probability(self, picture):
+            mask = super().probability(picture)
+            return cv2.erode(mask, np.ones((31, 31), np.uint8))
 
     opened = OpenClip(Clip(files, points), (Network(), Cautious()), True)
     probability, _ = opened._look(3)

@@ -3,8 +3,6 @@
 import json
 import os
 import re
-import runpy
-import sys
 from importlib import metadata
 
 import pytest
@@ -132,21 +130,12 @@ def test_several_opencvs_are_a_warning(monkeypatch):
     assert "opencv-python 4.11 and opencv-contrib-python 4.11" in text
 
 
-def test_another_release_of_mediapipe_is_a_warning(monkeypatch):
-    monkeypatch.setitem(doctor_checks.OPTIONAL, "mediapipe", ("json", ""))
-    monkeypatch.setattr(doctor_checks, "version_of", lambda name: "0.10.33")
-    state, text = doctor_checks.check_optional("mediapipe")
-    assert state == "warning"
-    assert text.startswith("0.10.33, expected 0.10.21")
-    monkeypatch.setattr(doctor_checks, "version_of", lambda name: "0.10.21")
-    assert doctor_checks.check_optional("mediapipe") == ("ok", "0.10.21")
-
-
-@pytest.mark.parametrize(("python", "installs"), [((3, 12, 1), True), ((3, 13, 0), False)])
-def test_mediapipe_is_offered_where_it_installs(monkeypatch, python, installs):
-    monkeypatch.setattr(sys, "version_info", python)
-    found = runpy.run_path(doctor_checks.__file__)
-    assert ("pip install mediapipe" in found["OPTIONAL"]["mediapipe"][1]) == installs
+def test_networks_that_are_nowhere_are_missing(monkeypatch, tmp_path):
+    monkeypatch.setenv("VHAP_CACHE", str(tmp_path))
+    monkeypatch.setattr("vhap.detect.networks.files._packages", lambda: None)
+    state, text = doctor_checks.check_mediapipe_networks()
+    assert state == "missing"
+    assert "fetch-models gets it" in text
 
 
 @pytest.mark.parametrize("printed", [r"hello\n[1]\n{}\n", "no end of line"])

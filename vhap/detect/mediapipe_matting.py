@@ -9,10 +9,9 @@ import numpy as np
 
 from vhap.data.pictures import shrink
 from vhap.detect.guided_filter import guided_filter
-from vhap.detect.mediapipe_networks import started, starting_networks
+from vhap.detect.networks.selfie import SelfieSegmentation
 from vhap.detect.tracked_person import SPECK_SHARE, close_region, speck_share
 
-GENERAL_MODEL = 0
 CERTAIN = 0.95
 """Mask values beyond which (or below 1 minus which) a pixel counts as an example of person or background."""
 WINDOW_SHARE = 1 / 20
@@ -39,8 +38,7 @@ class MediapipeMatting:
     is_recurrent = False
 
     def __init__(self) -> None:
-        with starting_networks() as solutions:
-            self._network = started(solutions.selfie_segmentation.SelfieSegmentation(model_selection=GENERAL_MODEL))
+        self._network = SelfieSegmentation("general")
 
     def alpha(self, picture: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 RGB -> (H, W) uint8."""
@@ -61,9 +59,9 @@ class MediapipeMatting:
 
     def _alpha(self, picture: np.ndarray, face: np.ndarray | None) -> np.ndarray:
         size = _work_size((picture.shape[0], picture.shape[1]))
-        found = self._network.process(np.ascontiguousarray(shrink(picture, size))).segmentation_mask
+        found = self._network.probability(shrink(picture, size))
         speck = speck_share((picture.shape[0], picture.shape[1]), face)
-        alpha = draw_to_edges(picture.astype(np.float32) / 255, np.array(found, np.float32), speck)
+        alpha = draw_to_edges(picture.astype(np.float32) / 255, found, speck)
         return (alpha * 255).round().astype(np.uint8)
 
 

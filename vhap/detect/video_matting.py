@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any
 
 import cv2
 import numpy as np
@@ -18,7 +17,7 @@ from vhap.data.pictures import shrink
 from vhap.detect.alpha_band import solve
 from vhap.detect.clip import Clip
 from vhap.detect.mediapipe_matting import HIGH, LOW, guided, without_specks_of
-from vhap.detect.mediapipe_networks import started, starting_networks
+from vhap.detect.networks.selfie import SelfieSegmentation
 from vhap.detect.through_time import OFFSETS, fused_at
 from vhap.detect.tracked_person import SMALL, Region, close_region, keep_person, region_around, speck_share
 from vhap.util.errors import InputError
@@ -58,9 +57,7 @@ class VideoMatting:
     """Pictures before and after one that its map depends on."""
 
     def __init__(self) -> None:
-        with starting_networks() as solutions:
-            make = solutions.selfie_segmentation.SelfieSegmentation
-            self.networks: tuple[Any, ...] = tuple(started(make(model_selection=kind)) for kind in (0, 1))
+        self.networks = SelfieSegmentation("general"), SelfieSegmentation("landscape")
         self.is_closed_form = has_closed_form()
         if not self.is_closed_form:
             _warn_once()
@@ -90,7 +87,7 @@ def has_closed_form() -> bool:
 class OpenClip:
     """A video in work. Results do not depend on the order in which they are asked for."""
 
-    def __init__(self, clip: Clip, networks: tuple[Any, ...], is_closed_form: bool) -> None:
+    def __init__(self, clip: Clip, networks: tuple[SelfieSegmentation, ...], is_closed_form: bool) -> None:
         self.clip = clip
         self.networks = networks
         self.is_closed_form = is_closed_form
@@ -119,12 +116,12 @@ class OpenClip:
         face = self.clip.box_px(index, size)
         work = self._work_size(size)
         small = shrink(picture, work)
-        maps = [_asked(network, small) for network in self.networks]
+        maps = [network.probability(small) for network in self.networks]
         for region in _regions(face, size):
             part = shrink(picture[region.rows, region.columns], _fitting(region, WORK_DIAGONAL_PX))
             share = _placed(region, shrink(region.weight(), (part.shape[0], part.shape[1])), size, work)
             maps = [
-                share * _placed(region, _asked(network, part), size, work) + (1 - share) * far
+                share * _placed(region, network.probability(part), size, work) + (1 - share) * far
                 for network, far in zip(self.networks, maps)
             ]
         near_face = self._near_face(index, work)
@@ -191,10 +188,6 @@ def drawn(picture: np.ndarray, probability: np.ndarray, radius_px: int) -> np.nd
     person = (probability > 0.5).astype(np.float32)
     smooth = guided(picture, person, round(GUIDE_REACH * radius_px))
     return np.clip((smooth - LOW) / (HIGH - LOW), 0, 1)
-
-
-def _asked(network: Any, picture: np.ndarray) -> np.ndarray:
-    return np.array(network.process(np.ascontiguousarray(picture)).segmentation_mask, np.float32)
 
 
 def _regions(face: np.ndarray | None, size: tuple[int, int]) -> list[Region]:

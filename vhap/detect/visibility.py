@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 
-from vhap.detect.mediapipe_networks import mediapipe_module
+from vhap.detect.mesh_edges import mesh_edges
 
 MESH_COUNT = 468
 CHEEKS_AT_EARS = (234, 454)
@@ -53,9 +53,8 @@ def _outward_normals(mesh: np.ndarray) -> np.ndarray:
 @functools.cache
 def _neighbours() -> tuple[np.ndarray, np.ndarray]:
     """(468, K) indices of the points joined to each, and (468, K) 1 where there is one."""
-    edges = mediapipe_module("mediapipe.python.solutions.face_mesh_connections").FACEMESH_TESSELATION
     joined: list[set[int]] = [set() for _ in range(MESH_COUNT)]
-    for a, b in edges:
+    for a, b in mesh_edges():
         joined[a].add(b)
         joined[b].add(a)
     widest = max(map(len, joined))

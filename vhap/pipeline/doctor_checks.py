@@ -47,6 +47,7 @@ REQUIRED = {
     "warp-lang": "warp",
     "imageio": "imageio",
     "imageio-ffmpeg": "imageio_ffmpeg",
+    "tflite": "tflite",
     "trimesh": "trimesh",
     "pillow": "PIL",
     "msgspec": "msgspec",
@@ -57,16 +58,9 @@ REQUIRED = {
 }
 """Distributions that every run needs, and the modules they bring."""
 
-MEDIAPIPE = "0.10.21"
-"""The one release with its networks inside. It has no wheel for Python 3.13 and newer."""
-GET_MEDIAPIPE = (
-    f"pip install mediapipe=={MEDIAPIPE}"
-    if sys.version_info < (3, 13)
-    else f"mediapipe {MEDIAPIPE} exists for Python 3.10 to 3.12 only: use one of these, or --landmark_source "
-    "face-alignment and other mattes (doc/packaging.md)"
-)
 OPTIONAL = {
-    "mediapipe": ("mediapipe", f"landmarks and mattes of its networks are missing; {GET_MEDIAPIPE}"),
+    "mediapipe": ("mediapipe", "parsing by its multiclass selfie network is missing; pip install mediapipe==0.10.21, "
+                               "for Python 3.10 to 3.12"),
     "pymatting": ("pymatting", "finer mattes are missing; pip install 'vhap[matting]'"),
     "face-alignment": ("face_alignment", "--landmark_source face-alignment is missing; pip install "
                                          "'vhap[face-alignment]'"),
@@ -112,8 +106,6 @@ def check_optional(distribution: str) -> Found:
         return "missing", without
     import_or_explain(module)
     version = version_of(distribution)
-    if distribution == "mediapipe" and version != MEDIAPIPE:
-        return "warning", f"{version}, expected {MEDIAPIPE}, which has its networks inside; {GET_MEDIAPIPE}"
     return "ok", version or "imports, of unknown version"
 
 
@@ -179,14 +171,23 @@ def check_kernel_cache() -> Found:
 
 
 def check_mediapipe_networks() -> Found:
-    if find_spec("mediapipe") is None:
-        return "missing", f"mediapipe is not installed: {OPTIONAL['mediapipe'][1]}"
     import numpy as np
 
-    from vhap.detect.mediapipe_landmarks import MediapipeLandmarks
+    from vhap.detect.networks.files import FILES, find_network
 
-    MediapipeLandmarks().faces(np.zeros((64, 64, 3), np.uint8))
-    return "ok", "face mesh and face detection start; their weights are in mediapipe's wheel"
+    try:
+        places = {find_network(name).parent for name in FILES}
+    except InputError as error:
+        return "missing", str(error)
+    from vhap.detect.mediapipe_landmarks import MediapipeLandmarks
+    from vhap.detect.networks.selfie import SelfieSegmentation
+
+    picture = np.zeros((64, 64, 3), np.uint8)
+    MediapipeLandmarks().faces(picture)
+    for kind in ("general", "landscape"):
+        SelfieSegmentation(kind).probability(picture)
+    origin = weights_folder() if weights_folder() in places else "an installed mediapipe"
+    return "ok", f"face mesh, face detection and selfie segmentation run; their files are in {origin}"
 
 
 def check_face_alignment_networks() -> Found:

@@ -30,9 +30,7 @@ class FaceMesh:
         looked_at = [each.options["subset_idxs"] for each in graph.of_kind("Landmarks2TransformMatrix v2")]
         self.lips, self.left_eye, self.right_eye = (np.array(indices) for indices in looked_at)
 
-    def points(
-        self, pictures: Sequence[np.ndarray], regions: Sequence[Region]
-    ) -> tuple[list[np.ndarray], list[float]]:
+    def points(self, pictures: Sequence[np.ndarray], regions: Sequence[Region]) -> tuple[list[np.ndarray], list[float]]:
         """(H, W, 3) uint8 RGB and a square region of each -> (478, 3) px of the picture each, and scores in [0, 1].
 
         z: like x, smaller towards the camera, from the mean of the face. score: how sure it is that a face is there.

@@ -63,12 +63,18 @@ def open_network(name: str, device: object = "cpu") -> Network:
     return _opened(name, find_network(name), str(device))
 
 
+def is_published(name: str, content: bytes) -> bool:
+    """Whether it is the published file, byte for byte."""
+    return hashlib.sha256(content).hexdigest() == FILES[name][1]
+
+
 def require_published(name: str, content: bytes, path: str | Path) -> None:
-    """InputError for a file that is not the published one, byte for byte."""
-    if (found := hashlib.sha256(content).hexdigest()) != FILES[name][1]:
+    """InputError for another or a damaged file."""
+    if not is_published(name, content):
+        found = hashlib.sha256(content).hexdigest()
         raise InputError(
-            f"expected {name} as mediapipe {RELEASE} has it in {path}, found another or a damaged file of {len(content)} "
-            f"bytes (SHA-256 {found}); remove it, {command('fetch-models')} gets the right one"
+            f"expected {name} as mediapipe {RELEASE} has it in {path}, found another or a damaged file of "
+            f"{len(content)} bytes (SHA-256 {found}); {command('fetch-models')} gets the right one"
         )
 
 

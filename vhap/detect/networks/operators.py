@@ -124,7 +124,7 @@ def strided_slice(inputs: Inputs, options: Options) -> Tensor:
 
 
 def resize_bilinear(inputs: Inputs, options: Options) -> Tensor:
-    """Pixel centres at half integers, or corner pixels on corner pixels; the format has a third way, which no network here uses."""
+    """Pixel centres at half integers, or corner pixels on corner pixels; no network here uses the third way."""
     aligned = bool(options["AlignCorners"])
     if not aligned and not options["HalfPixelCenters"]:
         raise ValueError("RESIZE_BILINEAR without half_pixel_centers")
@@ -208,7 +208,8 @@ def _padded(x: Tensor, size: tuple[int, int], options: Options, value: float = 0
 
 
 def _activated(x: Tensor, options: Options) -> Tensor:
+    """x: an operator's own result, which may be overwritten."""
     kind = options.get("FusedActivationFunction", "none")
     if kind == "none":
         return x
-    return x.relu() if kind == "relu" else x.clamp(0, 6)
+    return x.relu_() if kind == "relu" else x.clamp_(0, 6)

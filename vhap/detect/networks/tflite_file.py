@@ -209,7 +209,8 @@ def _custom_options(kind: str, content: bytes) -> dict[str, Any]:
         # TfLiteTransposeConvParams of TensorFlow's C interface: kTfLitePaddingSame is 1 there.
         padding, width, height = struct.unpack("<3i", content)
         return {"Padding": {1: "same", 2: "valid"}[padding], "StrideH": height, "StrideW": width}
-    return dict(flexbuffers.Loads(content))
+    found: Any = flexbuffers.Loads(content)
+    return dict(found)
 
 
 def _numbers(values: Any) -> tuple[int, ...]:
