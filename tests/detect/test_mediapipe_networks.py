@@ -1,14 +1,14 @@
-"""MediaPipe's networks say nothing while they start."""
+"""Detectors by MediaPipe's networks say nothing while they start, and need no MediaPipe."""
 
+import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from vhap.detect.mediapipe_landmarks import MediapipeLandmarks
 from vhap.detect.mediapipe_matting import MediapipeMatting
-from vhap.util.errors import InputError
+from vhap.detect.networks.files import FILES, find_network
 
 BLANK = np.zeros((256, 256, 3), np.uint8)
 
@@ -19,7 +19,16 @@ def test_networks_start_quietly(capfd, use):
     assert capfd.readouterr().err == ""
 
 
-def test_a_release_without_networks_is_explained(monkeypatch):
-    monkeypatch.setitem(sys.modules, "mediapipe", SimpleNamespace(__version__="0.10.33"))
-    with pytest.raises(InputError, match=r"found 0\.10\.33; pip install mediapipe==0\.10\.21"):
-        MediapipeLandmarks()
+def test_mediapipe_is_not_imported():
+    for name in FILES:
+        find_network(name)
+    program = (
+        "import sys, numpy as np\n"
+        "from vhap.detect.mediapipe_landmarks import MediapipeLandmarks\n"
+        "from vhap.detect.video_matting import VideoMatting\n"
+        "VideoMatting()\n"
+        "assert MediapipeLandmarks().faces(np.zeros((256, 256, 3), np.uint8)) == []\n"
+        "assert not {'mediapipe', 'jax', 'matplotlib'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-500:]

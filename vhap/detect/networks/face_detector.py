@@ -51,6 +51,8 @@ class FaceDetector:
 
     def detect(self, pictures: Sequence[np.ndarray]) -> list[list[Detection]]:
         """(H, W, 3) uint8 RGB of any sizes, in one batch -> the faces of each, the surest first."""
+        if not pictures:
+            return []
         regions = [whole_picture(picture, is_square=True) for picture in pictures]
         crops = [crop(picture, region, (self.side, self.side), False) for picture, region in zip(pictures, regions)]
         with torch.inference_mode():
