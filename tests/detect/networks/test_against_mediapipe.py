@@ -1,4 +1,4 @@
-"""Whole networks, and what is around them, against MediaPipe itself on the built-in head; skipped where it is missing."""
+"""Whole networks, and what is around them, against MediaPipe itself, on the built-in head."""
 
 from __future__ import annotations
 
