@@ -8,6 +8,7 @@ import torch
 
 from vhap.detect.networks.face_detector import FaceDetector, Reach
 from vhap.detect.networks.faces import Faces
+from vhap.detect.networks.regions import crop_as_mediapipe
 from vhap.detect.networks.selfie import Kind, SelfieSegmentation
 from vhap.geometry.cameras import camera_from_focal
 from vhap.head.builtin import load_builtin
@@ -60,7 +61,7 @@ def test_detections(pictures: list[np.ndarray], reach: Reach, selection: int) ->
 
 
 def test_points(pictures: list[np.ndarray]) -> None:
-    found = Faces().find(pictures, 4)
+    found = Faces().find(pictures, 4, crop_as_mediapipe)
     assert [len(faces) for faces in found] == [1, 2, 0]
     theirs = mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=True, refine_landmarks=True, max_num_faces=4)
     for picture, faces in zip(pictures, found):

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from vhap.detect.networks.files import open_network
-from vhap.detect.networks.regions import Region, crop, whole_picture
+from vhap.detect.networks.regions import Region, crop_as_mediapipe, whole_picture
 
 Reach = Literal["short", "full"]
 GRIDS: dict[Reach, tuple[tuple[int, int], ...]] = {"short": ((16, 2), (8, 6)), "full": ((48, 1),)}
@@ -54,7 +54,10 @@ class FaceDetector:
         if not pictures:
             return []
         regions = [whole_picture(picture, is_square=True) for picture in pictures]
-        crops = [crop(picture, region, (self.side, self.side), False) for picture, region in zip(pictures, regions)]
+        crops = [
+            crop_as_mediapipe(picture, region, (self.side, self.side), False)
+            for picture, region in zip(pictures, regions)
+        ]
         with torch.inference_mode():
             batch = torch.from_numpy(np.stack(crops)).to(self.device)
             raw, logits = self.network(batch.float() / 127.5 - 1)

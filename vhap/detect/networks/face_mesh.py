@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from vhap.detect.networks.files import open_network
-from vhap.detect.networks.regions import Region, crop
+from vhap.detect.networks.regions import Cut, Region, crop
 
 FILE = "face_landmark_with_attention.tflite"
 MESH_COUNT, POINT_COUNT = 468, 478
@@ -30,13 +30,15 @@ class FaceMesh:
         looked_at = [each.options["subset_idxs"] for each in graph.of_kind("Landmarks2TransformMatrix v2")]
         self.lips, self.left_eye, self.right_eye = (np.array(indices) for indices in looked_at)
 
-    def points(self, pictures: Sequence[np.ndarray], regions: Sequence[Region]) -> tuple[list[np.ndarray], list[float]]:
+    def points(
+        self, pictures: Sequence[np.ndarray], regions: Sequence[Region], cut: Cut = crop
+    ) -> tuple[list[np.ndarray], list[float]]:
         """(H, W, 3) uint8 RGB and a square region of each -> (478, 3) px of the picture each, and scores in [0, 1].
 
         z: like x, smaller towards the camera, from the mean of the face. score: how sure it is that a face is there.
         """
         size = (self.side, self.side)
-        crops = [crop(picture, region, size, True) for picture, region in zip(pictures, regions, strict=True)]
+        crops = [cut(picture, region, size, True) for picture, region in zip(pictures, regions, strict=True)]
         found: list[np.ndarray] = []
         scores: list[float] = []
         for start in range(0, len(crops), BATCH):

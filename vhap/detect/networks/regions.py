@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,10 @@ class Region:
         return upright @ np.array([[cosine, sine], [-sine, cosine]]) + [self.x, self.y]
 
 
+Cut = Callable[[np.ndarray, Region, tuple[int, int], bool], np.ndarray]
+"""How a crop is made: `crop` or `crop_as_mediapipe`."""
+
+
 def whole_picture(picture: np.ndarray, is_square: bool = False) -> Region:
     """is_square: with borders above and below, or on both sides."""
     height, width = picture.shape[:2]
@@ -45,12 +50,12 @@ def face_region(box: np.ndarray, left: np.ndarray, right: np.ndarray) -> Region:
     return Region(float(centre[0]), float(centre[1]), side, side, rotation)
 
 
-def crop(picture: np.ndarray, region: Region, size: tuple[int, int], repeats_border: bool) -> np.ndarray:
+def crop_as_mediapipe(picture: np.ndarray, region: Region, size: tuple[int, int], repeats_border: bool) -> np.ndarray:
     """(H, W, 3) uint8 -> (height, width, 3) uint8 by bilinear look-ups. size: (width, height).
 
-    What lies outside the picture is black, or as its border. MediaPipe's networks were trained on crops whose corners,
-    not the centres of whose corner pixels, lie on the rectangle's corners in OpenCV's coordinates: half a pixel more
-    than the rectangle says. The same is done here.
+    What lies outside the picture is black, or as its border. MediaPipe takes the rectangle's corners for centres of
+    pixels, so that points found in the crop lie half a pixel of the crop less half a pixel of the picture beside their
+    place; and nothing is averaged where the crop is smaller than the rectangle.
     """
     import cv2
 
@@ -61,3 +66,32 @@ def crop(picture: np.ndarray, region: Region, size: tuple[int, int], repeats_bor
     to_crop = cv2.getPerspectiveTransform(corners, ends)
     border = cv2.BORDER_REPLICATE if repeats_border else cv2.BORDER_CONSTANT
     return cv2.warpPerspective(picture, to_crop, size, flags=cv2.INTER_LINEAR, borderMode=border)
+
+
+def crop(picture: np.ndarray, region: Region, size: tuple[int, int], repeats_border: bool) -> np.ndarray:
+    """The same with the rectangle's corners on the crop's corners, and with pixels averaged where it is smaller."""
+    import cv2
+
+    scale = np.array([size[0] / region.width, size[1] / region.height])
+    step = round(max(1.0, 2.0 ** math.floor(-math.log2(scale.max()))))
+    left, top, part = _part_of(picture, region, step)
+    if step > 1:
+        part = cv2.resize(part, None, fx=1 / step, fy=1 / step, interpolation=cv2.INTER_AREA)
+    cosine, sine = math.cos(region.rotation), math.sin(region.rotation)
+    turn = scale[:, None] * np.array([[cosine, sine], [-sine, cosine]])
+    shift = np.array(size) / 2 - turn @ [region.x - left, region.y - top]
+    # Pixel centres stand at half integers here, at integers in OpenCV.
+    to_crop = np.column_stack([turn * step, shift + (turn * step).sum(1) / 2 - 0.5])
+    border = cv2.BORDER_REPLICATE if repeats_border else cv2.BORDER_CONSTANT
+    return cv2.warpAffine(part, to_crop, size, flags=cv2.INTER_LINEAR, borderMode=border)
+
+
+def _part_of(picture: np.ndarray, region: Region, step: int) -> tuple[int, int, np.ndarray]:
+    """What a crop needs of a picture, with the pixel where it begins: whole squares of step x step pixels."""
+    reach = math.hypot(region.width, region.height) / 2 + 2 * step
+    ends = []
+    for middle, length in ((region.x, picture.shape[1]), (region.y, picture.shape[0])):
+        first = min(max(0, math.floor((middle - reach) / step) * step), (length - 1) // step * step)
+        ends.append((first, max(first + 1, min(length, math.ceil((middle + reach) / step) * step))))
+    (left, right), (top, bottom) = ends
+    return left, top, picture[top:bottom, left:right]

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from vhap.detect.networks.files import open_network
-from vhap.detect.networks.regions import crop, whole_picture
+from vhap.detect.networks.regions import crop_as_mediapipe, whole_picture
 
 Kind = Literal["general", "landscape"]
 FILES: dict[Kind, str] = {
@@ -30,7 +30,7 @@ class SelfieSegmentation:
         """(H, W, 3) uint8 RGB -> (H, W) float32 in [0, 1] of the person, without detail."""
         import cv2
 
-        small = crop(picture, whole_picture(picture), (self.width, self.height), False)
+        small = crop_as_mediapipe(picture, whole_picture(picture), (self.width, self.height), False)
         with torch.inference_mode():
             (found,) = self.network(torch.from_numpy(small[None]).to(self.device).float() / 255)
         mask = found[0, :, :, 0].cpu().numpy()
