@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from vhap.data.landmark_files import load_landmarks
 from vhap.data.pictures import list_pictures, write_picture
@@ -66,6 +67,22 @@ def test_file(tmp_path, pictures):
 def test_threads_do_not_matter(tmp_path, pictures):
     one, three = run(tmp_path, pictures, "one"), run(tmp_path, pictures, "three", jobs=3)
     assert one.read_bytes() == three.read_bytes()
+
+
+def test_a_detector_of_several_pictures_gets_them_together_and_on_one_thread_of_torch(tmp_path, pictures, monkeypatch):
+    together = []
+
+    class Batches(BlobDetector):
+        def faces_of(self, pictures):
+            together.append((len(pictures), torch.get_num_threads()))
+            return [self.faces(picture) for picture in pictures]
+
+    monkeypatch.setattr(landmark_pass, "BATCH", 3)
+    before = torch.get_num_threads()
+    batches = run(tmp_path, pictures, "batches", Batches)
+    assert together == [(3, 1), (1, 1)] * 3, "of each chunk of four"
+    assert torch.get_num_threads() == before
+    assert batches.read_bytes() == run(tmp_path, pictures, "one").read_bytes()
 
 
 def test_completed_pass_equals_uninterrupted(tmp_path, pictures):

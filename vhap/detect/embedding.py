@@ -6,7 +6,6 @@ The result has the detector's own biases, which is what a fit to that detector's
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from vhap.detect.ibug import MEDIAPIPE_OF_IBUG
+from vhap.detect.networks.files import RELEASE
 from vhap.geometry.cameras import Camera
 from vhap.geometry.meshes import face_normals
 from vhap.geometry.rotations import axis_angle_to_matrix
@@ -37,7 +37,7 @@ from vhap.util.log import get_logger
 from vhap.util.paths import cache_folder
 from vhap.util.schema import REAL, WHOLE, ArrayRule, check_arrays
 
-EMBEDDING_VERSION = 4
+EMBEDDING_VERSION = 5
 VIEWS_DEG = ((0, 0), (-15, 0), (15, 0), (-30, 0), (30, 0), (0, 12), (0, -12), (-20, -10), (20, -10))
 """Yaw and pitch of the camera around the face."""
 PICTURE_SIZE = 640
@@ -302,10 +302,6 @@ def _as_sets(face_ids: np.ndarray, barycentrics: np.ndarray) -> dict[str, Landma
 
 
 def _cache_file(model: HeadModel, detector: PointDetector) -> Path:
-    """Another head, detector, version of MediaPipe or of this file makes another embedding."""
-    try:
-        version = importlib.metadata.version("mediapipe")
-    except importlib.metadata.PackageNotFoundError:
-        version = ""
-    key = (model.identity, len(model.faces), type(detector).__qualname__, version, EMBEDDING_VERSION)
+    """Another head, detector, version of its networks or of this file makes another embedding."""
+    key = (model.identity, len(model.faces), type(detector).__qualname__, RELEASE, EMBEDDING_VERSION)
     return cache_folder() / "embeddings" / f"{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.npz"

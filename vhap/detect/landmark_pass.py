@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -27,8 +27,10 @@ from vhap.util.files import read_npz, write_npz
 from vhap.util.log import get_logger
 from vhap.util.progress import progress
 from vhap.util.schema import REAL, TEXT, WHOLE, ArrayRule, check_arrays
+from vhap.util.threads import one_torch_thread
 
-CHUNK = 64
+CHUNK, BATCH = 64, 4
+"""Pictures of a file of a chunk, and pictures that are looked at together: more would be no quicker."""
 MOST_FACES = 10_000
 """In a picture."""
 
@@ -46,6 +48,15 @@ class FaceDetector(Protocol):
 
     def confidence(self, points: np.ndarray) -> np.ndarray:
         """(N, 3) -> (N,) in [0, 1]."""
+        ...
+
+
+@runtime_checkable
+class BatchDetector(Protocol):
+    """A detector that is quicker on several pictures at a time."""
+
+    def faces_of(self, pictures: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
+        """`FaceDetector.faces` of each."""
         ...
 
 
@@ -75,7 +86,8 @@ class LandmarkPass:
         sources = list(Provenance(_sequence_of(self.path)).sources(self.pictures).values())
         chunks = [range(start, min(start + CHUNK, len(files))) for start in range(0, len(files), CHUNK)]
         label = self.label or self.path.stem
-        with ThreadPoolExecutor(max(1, self.n_jobs)) as pool:
+        # Detectors beside each other share the cores, and their number must not change what they find.
+        with one_torch_thread(), ThreadPoolExecutor(max(1, self.n_jobs)) as pool:
             parts = pool.map(lambda chunk: self._chunk(chunk, files, sources, detectors), chunks)
             faces = [found for part in progress(parts, label, len(chunks)) for found in part]
         if len({points.shape for found in faces for points in found}) > 1:
@@ -112,7 +124,7 @@ class LandmarkPass:
         saved = read_cached(part, _read_part)
         if saved is not None and np.array_equal(saved["source"], source):
             return np.split(saved["points"], np.cumsum(saved["counts"])[:-1])
-        found = [detectors.get().faces(read_rgb(files[index])) for index in chunk]
+        found = _faces_of(detectors.get(), [files[index] for index in chunk])
         counts = [len(faces) for faces in found]
         stacked = [points for faces in found for points in faces]
         # Single precision: these points are all that stays in memory of a long video.
@@ -165,6 +177,13 @@ def _read_part(path: Path) -> dict[str, np.ndarray]:
     if (arrays["counts"] < 0).any() or arrays["counts"].sum() != lengths["faces"]:
         raise InputError(f"expected {lengths['faces']} faces in all in {path}, found other counts; detect again")
     return arrays
+
+
+def _faces_of(detector: FaceDetector, files: list[Path]) -> list[list[np.ndarray]]:
+    if not isinstance(detector, BatchDetector):
+        return [detector.faces(read_rgb(file)) for file in files]
+    parts = [files[start : start + BATCH] for start in range(0, len(files), BATCH)]
+    return [faces for part in parts for faces in detector.faces_of([read_rgb(file) for file in part])]
 
 
 class _PerThread:

@@ -56,7 +56,7 @@ class MediapipeLandmarks:
     def face_at(self, picture: np.ndarray, centre: np.ndarray, size: float, roll: float) -> np.ndarray | None:
         """The (478, 3) face near a centre (2,), px, of about a size in px and a roll in radians, or None."""
         for side in (1.6, 2.2, 3.0):
-            (found,) = self._in_squares(picture, [Region(*centre, side * size, side * size, roll)])
+            (found,) = self._in_squares(picture, [_square(centre, side * size, roll)])
             if found is not None and np.linalg.norm(face_centre(found) - centre) < size:
                 return self._refined([picture], [[found]])[0][0]
         return None
@@ -74,7 +74,7 @@ class MediapipeLandmarks:
             boxes = [box for y, x in corners for box in self._boxes(picture[y : y + side, x : x + side], y, x)]
         largest = sorted(boxes, key=lambda box: -box[1])[: 2 * MAX_FACES]
         found: list[np.ndarray] = []
-        for points in self._in_squares(picture, [Region(*centre, 2 * size, 2 * size) for centre, size in largest]):
+        for points in self._in_squares(picture, [_square(centre, 2 * size, 0.0) for centre, size in largest]):
             if points is not None and not any(_same_place(points, other) for other in found):
                 found.append(points)
         return found[:MAX_FACES]
@@ -128,6 +128,10 @@ def _mean(points: np.ndarray, seen: list[tuple[np.ndarray, float]]) -> np.ndarra
     """With those of the same face that the mesh is sure of."""
     agreeing = [other for other, score in seen if score > LEAST_SCORE and _same_place(other, points)]
     return np.mean([points, *agreeing], axis=0)
+
+
+def _square(centre: np.ndarray, side: float, roll: float) -> Region:
+    return Region(float(centre[0]), float(centre[1]), side, side, roll)
 
 
 def _placed(points: np.ndarray, square: Region) -> np.ndarray:
