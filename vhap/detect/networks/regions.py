@@ -75,6 +75,9 @@ def crop(picture: np.ndarray, region: Region, size: tuple[int, int], repeats_bor
     scale = np.array([size[0] / region.width, size[1] / region.height])
     step = round(max(1.0, 2.0 ** math.floor(-math.log2(scale.max()))))
     left, top, part = _part_of(picture, region, step)
+    if min(part.shape[:2]) < step:
+        # A picture of a few pixels has nothing to average.
+        step = 1
     if step > 1:
         part = cv2.resize(part, None, fx=1 / step, fy=1 / step, interpolation=cv2.INTER_AREA)
     cosine, sine = math.cos(region.rotation), math.sin(region.rotation)
@@ -91,7 +94,8 @@ def _part_of(picture: np.ndarray, region: Region, step: int) -> tuple[int, int, 
     reach = math.hypot(region.width, region.height) / 2 + 2 * step
     ends = []
     for middle, length in ((region.x, picture.shape[1]), (region.y, picture.shape[0])):
-        first = min(max(0, math.floor((middle - reach) / step) * step), (length - 1) // step * step)
-        ends.append((first, max(first + 1, min(length, math.ceil((middle + reach) / step) * step))))
+        first = min(math.floor((middle - reach) / step), length // step - 1) * step
+        last = max(math.ceil((middle + reach) / step) * step, step)
+        ends.append((max(0, first), min(length, last)))
     (left, right), (top, bottom) = ends
     return left, top, picture[top:bottom, left:right]
