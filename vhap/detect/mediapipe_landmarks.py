@@ -1,9 +1,9 @@
 """MediaPipe's face mesh: 478 points of every face in a picture, each picture on its own.
 
-The mesh's own tracking mode carries state from frame to frame, so that a pass which is completed later would
-differ from one in a single run. Here every picture is searched afresh, and each face is then measured in
-several upright crops whose mean is taken: on three real clips its jitter was 13 to 15 % (RMS) below that of the
-tracking mode.
+MediaPipe's tracking mode carries state from frame to frame, so that a pass which is completed later would differ from
+one in a single run. Here every picture is searched afresh, and each face is looked at again in two crops more. The mean
+of the three jitters a quarter less than the first alone, and as little as that of four crops which are each searched
+for the face again.
 """
 
 from __future__ import annotations
