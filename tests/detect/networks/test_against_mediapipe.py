@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -82,6 +84,23 @@ def test_a_batch_is_what_its_pictures_are_alone(pictures: list[np.ndarray]) -> N
         np.testing.assert_allclose(np.array(faces), np.array(finder.find([picture], 4)[0]), atol=0.02)
     assert finder.find([], 4) == []
     assert [len(faces) for faces in finder.find(pictures, 1)] == [1, 1, 0]
+
+
+def test_threads_share_a_finder(pictures: list[np.ndarray]) -> None:
+    finder = Faces()
+    alone = [np.array(finder.find([picture], 4)[0]) for picture in pictures]
+    with ThreadPoolExecutor(3) as pool:
+        for index, found in enumerate(pool.map(lambda index: finder.find([pictures[index % 3]], 4)[0], range(12))):
+            np.testing.assert_allclose(np.array(found), alone[index % 3], atol=0.02)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_cuda_device(pictures: list[np.ndarray]) -> None:
+    for found, expected in zip(Faces("cuda").find(pictures, 4), Faces().find(pictures, 4), strict=True):
+        np.testing.assert_allclose(np.array(found), np.array(expected), atol=0.3)
+    masks = [SelfieSegmentation("general", device).probability(pictures[0]) for device in ("cpu", "cuda")]
+    assert np.abs(masks[0] - masks[1]).mean() < 1 / 255
 
 
 @pytest.mark.parametrize(("kind", "selection"), [("general", 0), ("landscape", 1)])
