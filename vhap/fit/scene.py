@@ -15,8 +15,11 @@ from vhap.geometry.fans import Fans, fans_of
 from vhap.geometry.meshes import uniform_laplacian
 from vhap.head.model import HeadModel
 from vhap.head.regions import faces_of_region
+from vhap.render.blocks import in_blocks
 from vhap.render.types import Backend, Topology
 
+N_LIGHT = 9
+"""Coefficients of a light's change, the same in all colours."""
 IBUG_NOSE = range(27, 36)
 IBUG_JAW_LINE = range(17)
 NOSE_EMPHASIS = 10.0
@@ -56,6 +59,18 @@ class Scene:
     def fans(self) -> Fans:
         """Of the head's vertices."""
         return fans_of(self.head.n_vertices, self.head.faces)
+
+    @cached_property
+    def frame_shapes(self) -> Tensor:
+        """(3 V, K) expressions, then pose correctives, in whole blocks for kernels."""
+        head = self.head
+        shapes = head.expr_basis if head.pose_basis is None else torch.cat([head.expr_basis, head.pose_basis], -1)
+        return in_blocks(shapes, shapes.shape[2])
+
+    @cached_property
+    def person_shapes(self) -> Tensor:
+        """(3 V, K) identity shapes, then room for the light's coefficients, in whole blocks for kernels."""
+        return in_blocks(self.head.shape_basis, self.head.n_shape + N_LIGHT)
 
     def laplacian_of(self, offset: Tensor) -> Tensor:
         """(V, 3) or (B, V, 3) -> the same: change of the mesh's uniform Laplacian by offsets."""

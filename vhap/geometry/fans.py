@@ -1,4 +1,4 @@
-"""Every vertex with its neighbours in order: how vertex normals depend on single vertices."""
+"""Every vertex with the triangles around it: what its normal is made of."""
 
 from __future__ import annotations
 
@@ -10,44 +10,24 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Fans:
-    """The directed edges of a mesh, sorted by the vertex that they start from.
+    """The corners of all triangles, sorted by the vertex that they lie at.
 
-    start (V + 1,): the edges from vertex v are start[v] .. start[v + 1] - 1; neighbour (E,): where they end. ahead,
-    behind (F, 3): of corner k of a face the edges to the corners that follow and precede it; faces (F, 3).
+    start (V + 1,) int32: the corners at vertex v are start[v] .. start[v + 1] - 1; following, preceding (3 F,) int32:
+    the two other vertices of a corner's triangle, counter-clockwise; most: neighbours of one vertex, at most.
     """
 
-    faces: Tensor
     start: Tensor
-    neighbour: Tensor
-    ahead: Tensor
-    behind: Tensor
-
-    def across(self, vertices: Tensor) -> Tensor:
-        """(V, 3) -> (E, 3): for the edge from c to u the vector e with d(normal of c) = du x e, where the normal of c
-        is the sum of its faces' and only u moves: the next neighbour minus the previous one, around a closed fan."""
-        result = vertices.new_zeros(len(self.neighbour), 3)
-        corners = vertices[self.faces]
-        for k in range(3):
-            centre, following, preceding = corners[:, k], corners[:, (k + 1) % 3], corners[:, (k + 2) % 3]
-            result.index_add_(0, self.ahead[:, k], preceding - centre)
-            result.index_add_(0, self.behind[:, k], centre - following)
-        return result
-
-    def edges_of(self, vertex: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The edges from N vertices (N,), one vertex after the other: which of the N each is of (K,), which edge (K,),
-        and how many there are of each (N,)."""
-        counts = self.start[vertex + 1] - self.start[vertex]
-        owner = torch.repeat_interleave(torch.arange(len(vertex), device=vertex.device), counts)
-        before = counts.cumsum(0) - counts
-        edge = torch.arange(len(owner), device=vertex.device) + (self.start[vertex] - before)[owner]
-        return owner, edge, counts
+    following: Tensor
+    preceding: Tensor
+    most: int
 
 
 def fans_of(n_vertices: int, faces: Tensor) -> Fans:
     """faces (F, 3), counter-clockwise seen from outside."""
-    following, preceding = faces.roll(-1, 1), faces.roll(1, 1)
-    keys = torch.stack([faces * n_vertices + following, faces * n_vertices + preceding])
-    edges, place = torch.unique(keys, return_inverse=True)
-    counts = torch.bincount(edges // n_vertices, minlength=n_vertices)
+    order = torch.argsort(faces.flatten(), stable=True)
+    counts = torch.bincount(faces.flatten(), minlength=n_vertices)
     start = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-    return Fans(faces, start, edges % n_vertices, *place)
+    following, preceding = (faces.roll(-turn, 1).flatten()[order].int() for turn in (1, 2))
+    around = torch.cat([faces.flatten() * n_vertices + faces.roll(-turn, 1).flatten() for turn in (1, 2)])
+    neighbours = torch.bincount(torch.unique(around) // n_vertices) if len(faces) else counts
+    return Fans(start.int(), following, preceding, int(neighbours.max()))

@@ -15,9 +15,7 @@ from vhap.fit.photometric.problem import PhotometricProblem, State, Task, for_ea
 from vhap.fit.photometric.surface_derivatives import PosedHead
 from vhap.fit.photometric.surface_points import GreyPicture, View, outline_derivatives, point_derivatives
 from vhap.fit.photometric.system import System
-
-N_LIGHT = 9
-"""Coefficients of a light's change, the same in all colours."""
+from vhap.fit.scene import N_LIGHT
 
 
 def equations_of(task: Task, now: State, names: Sequence[str]) -> System:

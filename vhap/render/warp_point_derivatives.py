@@ -1,0 +1,109 @@
+"""Derivatives of a picture's residuals at surface points, by everything that moves the points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import warp as wp
+from torch import Tensor
+
+from vhap.geometry.fans import Fans
+from vhap.render.blocks import BLOCK
+from vhap.render.kernels import point_derivatives as kernels
+from vhap.render.warp_common import launch_ranges, vectors, wrap
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Of N residuals. by_point (N, 3), by_normal (N, 3): by the surface point and its normal; by_camera (N, 2): by the
+    logarithms of focal length and of the rig's scale; by_light (N, 9): by grey light."""
+
+    by_point: Tensor
+    by_normal: Tensor
+    by_camera: Tensor
+    by_light: Tensor
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Derivatives of N residuals by single vertices, `room` places for each, of which the first counts (N,) are taken:
+    vertex (N * room,) int32, gradient (N * room, 3)."""
+
+    room: int
+    counts: Tensor
+    vertex: Tensor
+    gradient: Tensor
+
+
+def point_gradients(
+    camera: Tensor,
+    lights: Tensor,
+    surface: Tensor,
+    normals: Tensor,
+    slope: Tensor,
+    albedo: Tensor,
+    sign: float,
+) -> Gradients:
+    """Of albedo (N,) times the shading of normals (N, 3) of any length by grey lights (9,), plus sign times what has
+    the slope (N, 2) by x and y where surface points (N, 3) are projected to; camera (16,)."""
+    found = Gradients(*(surface.new_empty(len(surface), width) for width in (3, 3, 2, 9)))
+    inputs = [wrap(camera), wrap(lights), vectors(surface), vectors(normals), vectors(slope), wrap(albedo), sign]
+    inputs += [vectors(found.by_point), vectors(found.by_normal), vectors(found.by_camera)]
+    _launch(kernels.point_gradients, len(surface), [*inputs, wrap(found.by_light.view(-1))], surface)
+    return found
+
+
+def spread_over_vertices(
+    corners: Tensor,
+    barycentrics: Tensor,
+    by_point: Tensor,
+    by_normal: Tensor | None,
+    vertices: Tensor,
+    normals: tuple[Tensor, Tensor],
+    fans: Fans,
+) -> Spread:
+    """corners (N, 3) int32, barycentrics (N, 3) of the points; by_normal None where residuals do not depend on normals;
+    normals: of vertices (V, 3), units and lengths as `fan_normals` gives them."""
+    count, room = len(corners), 3 if by_normal is None else 3 + 3 * fans.most
+    spread = Spread(
+        room=room,
+        counts=torch.empty(count, dtype=torch.int32, device=corners.device),
+        vertex=torch.empty(count * room, dtype=torch.int32, device=corners.device),
+        gradient=vertices.new_empty(count * room, 3),
+    )
+    inputs = [wrap(corners, wp.vec3i), vectors(barycentrics), vectors(by_point)]
+    inputs += [vectors(by_point if by_normal is None else by_normal), by_normal is not None]
+    inputs += [vectors(vertices), vectors(normals[0]), wrap(normals[1])]
+    inputs += [wrap(part) for part in (fans.start, fans.following, fans.preceding)]
+    inputs += [room, wrap(spread.counts), wrap(spread.vertex), vectors(spread.gradient)]
+    _launch(kernels.spread_over_vertices, count, inputs, vertices)
+    return spread
+
+
+def gather_joints(spread: Spread, canonical: Tensor, weights: Tensor, rotations: Tensor) -> Tensor:
+    """Derivatives (N, 12 J + 4) by every joint's 3 x 4 transform, row by row, then by a translation, and a zero.
+
+    canonical (V, 3): vertices before skinning; weights (V, J); rotations (J, 3, 3). Afterwards spread holds derivatives
+    by canonical vertices.
+    """
+    joints = weights.shape[1]
+    found = canonical.new_empty(len(spread.counts), 12 * joints + 4)
+    inputs = [spread.room, wrap(spread.counts), wrap(spread.vertex), vectors(spread.gradient), vectors(canonical)]
+    inputs += [wrap(weights.view(-1)), wrap(rotations, wp.mat33), joints, vectors(found.view(-1, 4))]
+    _launch(kernels.gather_joints, len(spread.counts), inputs, canonical)
+    return found
+
+
+def through_blend_shapes(spread: Spread, basis: Tensor, out: Tensor) -> None:
+    """Writes derivatives (N, K) by blend shapes basis (3 V, K), of canonical vertices, into the last K columns of
+    out (N, L); K and L are whole blocks."""
+    blocks, out_blocks = basis.shape[1] // BLOCK, out.shape[1] // BLOCK
+    inputs = [spread.room, wrap(spread.counts), wrap(spread.vertex), vectors(spread.gradient)]
+    inputs += [vectors(basis.view(-1, BLOCK)), blocks, out_blocks - blocks, out_blocks, vectors(out.view(-1, BLOCK))]
+    _launch(kernels.through_blend_shapes, len(spread.counts) * blocks, inputs, basis)
+
+
+def _launch(kernel: Any, count: int, inputs: list[Any], like: Tensor) -> None:
+    launch_ranges(kernel, [(0, count)], lambda _: inputs, like.device)
