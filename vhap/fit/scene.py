@@ -62,14 +62,14 @@ class Scene:
 
     @cached_property
     def frame_shapes(self) -> Tensor:
-        """(3 V, K) expressions, then pose correctives, in whole blocks for kernels."""
+        """(V, blocks, 3, BLOCK) expressions, then pose correctives, as kernels take them."""
         head = self.head
         shapes = head.expr_basis if head.pose_basis is None else torch.cat([head.expr_basis, head.pose_basis], -1)
         return in_blocks(shapes, shapes.shape[2])
 
     @cached_property
     def person_shapes(self) -> Tensor:
-        """(3 V, K) identity shapes, then room for the light's coefficients, in whole blocks for kernels."""
+        """(V, blocks, 3, BLOCK) identity shapes, then room for the light's coefficients, as kernels take them."""
         return in_blocks(self.head.shape_basis, self.head.n_shape + N_LIGHT)
 
     def laplacian_of(self, offset: Tensor) -> Tensor:

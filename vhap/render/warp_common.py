@@ -63,10 +63,14 @@ def shared_ranges(raster: Raster) -> list[tuple[int, int]]:
 
 
 def wrap(tensor: Tensor, dtype: Any = None) -> Any:
-    """A torch tensor as a Warp array on the same memory."""
+    """A torch tensor as the description that kernels take of a Warp array on the same memory. A whole `wp.array` takes
+    three times as long to make, which adds up where a kernel works on a few thousand points."""
     # Empty tensors count as contiguous with any strides, which Warp refuses.
     tensor = tensor.detach().contiguous() if tensor.numel() else tensor.new_empty(tensor.shape)
-    return wp.from_torch(tensor, dtype=dtype, requires_grad=False)
+    described: Any = wp.from_torch(tensor, dtype=dtype, requires_grad=False, return_ctype=True)
+    # The memory lives as long as its description.
+    described.tensor = tensor
+    return described
 
 
 def flat(tensor: Tensor) -> Any:

@@ -12,7 +12,8 @@ from torch import Tensor
 from vhap.geometry.fans import Fans
 from vhap.render.blocks import BLOCK
 from vhap.render.kernels import point_derivatives as kernels
-from vhap.render.warp_common import launch_ranges, vectors, wrap
+from vhap.render.warp_common import flat, launch_ranges, vectors, wrap
+from vhap.render.warp_surface_points import fan_tables
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,10 @@ class Gradients:
 
 @dataclass(frozen=True)
 class Spread:
-    """Derivatives of N residuals by single vertices, `room` places for each, of which the first counts (N,) are taken:
-    vertex (N * room,) int32, gradient (N * room, 3)."""
+    """Derivatives of N residuals by single vertices. Those of residual n begin at begins[n] of begins (N + 1,), and are
+    counts[n] of counts (N,): vertex (K,), gradient (K, 3). Numbers are int32."""
 
-    room: int
+    begins: Tensor
     counts: Tensor
     vertex: Tensor
     gradient: Tensor
@@ -66,42 +67,53 @@ def spread_over_vertices(
 ) -> Spread:
     """corners (N, 3) int32, barycentrics (N, 3) of the points; by_normal None where residuals do not depend on normals;
     normals: of vertices (V, 3), units and lengths as `fan_normals` gives them."""
-    count, room = len(corners), 3 if by_normal is None else 3 + 3 * fans.most
+    begins = _begins(corners, None if by_normal is None else fans)
+    places = int(begins[-1])
     spread = Spread(
-        room=room,
-        counts=torch.empty(count, dtype=torch.int32, device=corners.device),
-        vertex=torch.empty(count * room, dtype=torch.int32, device=corners.device),
-        gradient=vertices.new_empty(count * room, 3),
+        begins=begins,
+        counts=torch.empty(len(corners), dtype=torch.int32, device=corners.device),
+        vertex=torch.empty(places, dtype=torch.int32, device=corners.device),
+        gradient=vertices.new_empty(places, 3),
     )
     inputs = [wrap(corners, wp.vec3i), vectors(barycentrics), vectors(by_point)]
     inputs += [vectors(by_point if by_normal is None else by_normal), by_normal is not None]
-    inputs += [vectors(vertices), vectors(normals[0]), wrap(normals[1])]
-    inputs += [wrap(part) for part in (fans.start, fans.following, fans.preceding)]
-    inputs += [room, wrap(spread.counts), wrap(spread.vertex), vectors(spread.gradient)]
-    _launch(kernels.spread_over_vertices, count, inputs, vertices)
+    inputs += [vectors(vertices), vectors(normals[0]), wrap(normals[1]), *fan_tables(fans), *_tables(spread)]
+    _launch(kernels.spread_over_vertices, len(corners), inputs, vertices)
     return spread
 
 
-def gather_joints(spread: Spread, canonical: Tensor, weights: Tensor, rotations: Tensor) -> Tensor:
+def _begins(corners: Tensor, fans: Fans | None) -> Tensor:
+    """(N + 1,) int32: where the places of each of N points begin: one for each corner, and for each of its edges."""
+    room = torch.full_like(corners[:, 0], 3)
+    if fans is not None:
+        room = room + (fans.start[1:] - fans.start[:-1])[corners].sum(1)
+    return torch.cat([room.new_zeros(1), room.cumsum(0)]).int()
+
+
+def _tables(spread: Spread) -> list[Any]:
+    return [wrap(spread.begins), wrap(spread.counts), wrap(spread.vertex), vectors(spread.gradient)]
+
+
+def gather_joints(spread: Spread, canonical: Tensor, weights: Tensor, turned: Tensor) -> Tensor:
     """Derivatives (N, 12 J + 4) by every joint's 3 x 4 transform, row by row, then by a translation, and a zero.
 
-    canonical (V, 3): vertices before skinning; weights (V, J); rotations (J, 3, 3). Afterwards spread holds derivatives
-    by canonical vertices.
+    canonical (V, 3): vertices before skinning, which turns their displacements by turned (V, 3, 3); weights (V, J).
+    Afterwards spread holds derivatives by canonical vertices.
     """
     joints = weights.shape[1]
     found = canonical.new_empty(len(spread.counts), 12 * joints + 4)
-    inputs = [spread.room, wrap(spread.counts), wrap(spread.vertex), vectors(spread.gradient), vectors(canonical)]
-    inputs += [wrap(weights.view(-1)), wrap(rotations, wp.mat33), joints, vectors(found.view(-1, 4))]
+    inputs = [*_tables(spread), vectors(canonical), flat(weights), wrap(turned, wp.mat33), joints]
+    inputs.append(vectors(found.view(-1, 4)))
     _launch(kernels.gather_joints, len(spread.counts), inputs, canonical)
     return found
 
 
 def through_blend_shapes(spread: Spread, basis: Tensor, out: Tensor) -> None:
-    """Writes derivatives (N, K) by blend shapes basis (3 V, K), of canonical vertices, into the last K columns of
-    out (N, L); K and L are whole blocks."""
-    blocks, out_blocks = basis.shape[1] // BLOCK, out.shape[1] // BLOCK
-    inputs = [spread.room, wrap(spread.counts), wrap(spread.vertex), vectors(spread.gradient)]
-    inputs += [vectors(basis.view(-1, BLOCK)), blocks, out_blocks - blocks, out_blocks, vectors(out.view(-1, BLOCK))]
+    """Writes derivatives by blend shapes basis (V, K, 3, BLOCK), of canonical vertices, into the last K blocks of
+    columns of out (N, L)."""
+    blocks, out_blocks = basis.shape[1], out.shape[1] // BLOCK
+    inputs = [*_tables(spread), vectors(basis), blocks, out_blocks - blocks, out_blocks]
+    inputs.append(vectors(out.view(-1, BLOCK)))
     _launch(kernels.through_blend_shapes, len(spread.counts) * blocks, inputs, basis)
 
 

@@ -76,8 +76,8 @@ def camera_numbers(camera: Camera) -> Tensor:
 def fan_normals(vertices: Tensor, fans: Fans) -> tuple[Tensor, Tensor]:
     """(V, 3) -> area-weighted unit normals (V, 3), as `vertex_normals`, and the lengths (V,) of the sums."""
     units, lengths = torch.empty_like(vertices), vertices.new_empty(len(vertices))
-    table = [wrap(part) for part in (fans.start, fans.following, fans.preceding)]
-    _launch(kernels.fan_normals, len(vertices), [vectors(vertices), *table, vectors(units), wrap(lengths)], vertices)
+    inputs = [vectors(vertices), *fan_tables(fans), vectors(units), wrap(lengths)]
+    _launch(kernels.fan_normals, len(vertices), inputs, vertices)
     return units, lengths
 
 
@@ -113,6 +113,10 @@ def sample_points(
     inputs = [wrap(index), vectors(px), vectors(normals), wrap(lights), flat(planes), height, width]
     _launch(kernels.sample_points, count, [*inputs, wrap(value), vectors(slope), wrap(shading)], px)
     return value, slope, shading
+
+
+def fan_tables(fans: Fans) -> list[Any]:
+    return [wrap(part) for part in (fans.start, fans.neighbour, fans.after, fans.before)]
 
 
 def _launch(kernel: Any, count: int, inputs: list[Any], like: Tensor) -> None:

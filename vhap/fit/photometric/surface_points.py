@@ -25,8 +25,6 @@ from vhap.render.warp_point_derivatives import point_gradients
 from vhap.render.warp_surface_points import Drawn, camera_numbers, fan_normals, place_points, sample_points
 
 GREY = (0.299, 0.587, 0.114)
-PICTURE_SIGN = -1.0
-"""Differences are the render minus the picture."""
 OPAQUE = 0.98
 FEWEST_POINTS = 64
 LEAST_FACING = 0.05
@@ -201,9 +199,7 @@ def view_of(
     value, slope, shading = sample_points(index, placed.px, placed.normals, grey_lights(params), picture.planes)
     outline = None
     if picture.border is not None and outline_points:
-        outline = outline_at(
-            scene.topology.faces, drawn.mask, drawn.at, picture.border, outline_points, fixed_outline
-        )
+        outline = outline_at(scene.topology.faces, drawn.mask, drawn.at, picture.border, outline_points, fixed_outline)
     return View(
         index=index,
         counts=Counts(len(index), 0.0 if outline is None else outline.share * len(outline.distance), placed.facing),
@@ -244,39 +240,36 @@ def point_derivatives(
     seen: View,
     albedo: Tensor,
     shared: bool = True,
-) -> tuple[Tensor | None, Tensor]:
-    """Derivatives of the differences, render minus picture, at the n points that a picture shows.
+    unit: float = 1.0,
+) -> tuple[Tensor, Tensor]:
+    """Derivatives of the differences, render minus picture, at the n points that a picture shows, in units of grey.
 
     albedo (n,): of these points. By what all frames share (n, N_CAMERA + S + N_LIGHT: logarithms of CAMERA, shape, a
-    change of the light that is the same in all colours), None unless shared, and by the frame's own unknowns (n, P).
+    change of the light that is the same in all colours), (n, 0) unless shared, and by the frame's own unknowns (n, P).
     """
-    camera, points = camera_numbers(camera_of(scene, posed.params, picture)), select(points, seen.index)
-    found = point_gradients(
-        camera, grey_lights(posed.params), seen.surface, seen.normals, seen.slope, albedo, PICTURE_SIGN
-    )
+    camera, lights = camera_numbers(camera_of(scene, posed.params, picture)), grey_lights(posed.params)
+    found = point_gradients(camera, lights, seen.surface, seen.normals, seen.slope, albedo / unit, -1 / unit)
+    points = select(points, seen.index)
     by_shared, by_own = surface_derivatives(
         scene, posed, points.corners, points.barycentrics, found.by_point, found.by_normal, shared
     )
-    if by_shared is not None:
+    if shared:
         by_shared[:, :N_CAMERA], by_shared[:, -N_LIGHT:] = found.by_camera, found.by_light
     return by_shared, by_own
 
 
 def outline_derivatives(
-    scene: Scene, posed: PosedHead, picture: GreyPicture, outline: Outline, shared: bool = True
-) -> tuple[Tensor | None, Tensor]:
-    """Derivatives of the distances (n,) of an outline, as `point_derivatives` gives them without the light:
-    (n, N_CAMERA + S) and (n, P)."""
-    camera = camera_numbers(camera_of(scene, posed.params, picture))
-    surface = surface_at(outline, posed.vertices)
-    dark = torch.zeros_like(outline.distance)
-    found = point_gradients(
-        camera, grey_lights(posed.params), surface, torch.zeros_like(surface), outline.slope, dark, 1.0
-    )
+    scene: Scene, posed: PosedHead, picture: GreyPicture, outline: Outline, shared: bool = True, unit: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """Derivatives of the distances (n,) of an outline, in units of pixels, as `point_derivatives` gives them without
+    the light: (n, N_CAMERA + S), (n, 0) unless shared, and (n, P)."""
+    camera, lights = camera_numbers(camera_of(scene, posed.params, picture)), grey_lights(posed.params)
+    surface, dark = surface_at(outline, posed.vertices), torch.zeros_like(outline.distance)
+    found = point_gradients(camera, lights, surface, torch.zeros_like(surface), outline.slope, dark, 1 / unit)
     by_shared, by_own = surface_derivatives(
         scene, posed, outline.corners, outline.barycentrics, found.by_point, shared=shared
     )
-    if by_shared is None:
-        return None, by_own
+    if not shared:
+        return by_shared, by_own
     by_shared[:, :N_CAMERA] = found.by_camera
     return by_shared[:, :-N_LIGHT], by_own

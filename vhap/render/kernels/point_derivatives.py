@@ -25,7 +25,7 @@ def slope_by_point(camera: wp.array(dtype=wp.float32), p: wp.vec3, slope: wp.vec
     depth = near_depth(c)
     fx = camera[0] * slope[0] / depth
     fy = camera[1] * slope[1] / depth
-    along = float(0.0)
+    along = wp.float32(0.0)
     if -c[2] == depth:
         along = (fx * c[0] - fy * c[1]) / depth
     return wp.transpose(camera_axes(camera)) * wp.vec3(fx, -fy, along)
@@ -109,9 +109,10 @@ def spread_over_vertices(
     units: wp.array(dtype=wp.vec3),
     lengths: wp.array(dtype=wp.float32),
     start: wp.array(dtype=wp.int32),
-    following: wp.array(dtype=wp.int32),
-    preceding: wp.array(dtype=wp.int32),
-    room: int,
+    neighbour: wp.array(dtype=wp.int32),
+    after: wp.array(dtype=wp.int32),
+    before: wp.array(dtype=wp.int32),
+    begins: wp.array(dtype=wp.int32),
     counts: wp.array(dtype=wp.int32),
     vertex: wp.array(dtype=wp.int32),
     gradient: wp.array(dtype=wp.vec3),
@@ -119,7 +120,7 @@ def spread_over_vertices(
     i = wp.tid() + first
     corner = corners[i]
     share = barycentrics[i]
-    begin = i * room
+    begin = begins[i]
     end = begin + 3
     for k in range(3):
         vertex[begin + k] = corner[k]
@@ -130,63 +131,63 @@ def spread_over_vertices(
             unit = units[v]
             by_unit = by_normal[i] * share[k]
             by_sum = (by_unit - unit * wp.dot(unit, by_unit)) / lengths[v]
-            centre = vertices[v]
-            own = wp.vec3(0.0, 0.0, 0.0)
+            around = wp.vec3(0.0, 0.0, 0.0)
             for place in range(start[v], start[v + 1]):
-                a = following[place]
-                b = preceding[place]
-                # Of by_sum . ((a - centre) x (b - centre)).
-                by_a = wp.cross(vertices[b] - centre, by_sum)
-                by_b = wp.cross(by_sum, vertices[a] - centre)
-                end = add_entry(vertex, gradient, begin, end, a, by_a)
-                end = add_entry(vertex, gradient, begin, end, b, by_b)
-                own = own - by_a - by_b
-            gradient[begin + k] = gradient[begin + k] + own
+                by_neighbour = wp.cross(vertices[after[place]] - vertices[before[place]], by_sum)
+                end = add_entry(vertex, gradient, begin, end, neighbour[place], by_neighbour)
+                around = around + by_neighbour
+            gradient[begin + k] = gradient[begin + k] - around
     counts[i] = end - begin
 
 
 @wp.kernel
 def gather_joints(
     first: int,
-    room: int,
+    begins: wp.array(dtype=wp.int32),
     counts: wp.array(dtype=wp.int32),
     vertex: wp.array(dtype=wp.int32),
     gradient: wp.array(dtype=wp.vec3),
     canonical: wp.array(dtype=wp.vec3),
     weights: wp.array(dtype=wp.float32),
-    rotations: wp.array(dtype=wp.mat33),
+    turned: wp.array(dtype=wp.mat33),
     joints: int,
     by_joints: wp.array(dtype=wp.vec4),
 ):
     # gradient comes back by canonical vertices. by_joints: of every joint's 3 x 4 transform, then of the translation.
     i = wp.tid() + first
-    base = i * (3 * joints + 1)
-    for place in range(base, base + 3 * joints):
-        by_joints[place] = wp.vec4(0.0, 0.0, 0.0, 0.0)
-    total = wp.vec3(0.0, 0.0, 0.0)
-    for place in range(i * room, i * room + counts[i]):
-        v = vertex[place]
-        g = gradient[place]
-        x = canonical[v]
-        by_canonical = wp.vec3(0.0, 0.0, 0.0)
-        for j in range(joints):
+    begin = begins[i]
+    end = begin + counts[i]
+    slot = i * (3 * joints + 1)
+    for j in range(joints):
+        row0 = wp.vec4(0.0, 0.0, 0.0, 0.0)
+        row1 = wp.vec4(0.0, 0.0, 0.0, 0.0)
+        row2 = wp.vec4(0.0, 0.0, 0.0, 0.0)
+        for place in range(begin, end):
+            v = vertex[place]
             weight = weights[v * joints + j]
             if weight != 0.0:
-                row = wp.vec4(x[0], x[1], x[2], 1.0) * weight
-                slot = base + 3 * j
-                by_joints[slot] = by_joints[slot] + row * g[0]
-                by_joints[slot + 1] = by_joints[slot + 1] + row * g[1]
-                by_joints[slot + 2] = by_joints[slot + 2] + row * g[2]
-                by_canonical = by_canonical + (wp.transpose(rotations[j]) * g) * weight
-        gradient[place] = by_canonical
+                x = canonical[v]
+                g = gradient[place] * weight
+                row = wp.vec4(x[0], x[1], x[2], 1.0)
+                row0 = row0 + row * g[0]
+                row1 = row1 + row * g[1]
+                row2 = row2 + row * g[2]
+        by_joints[slot] = row0
+        by_joints[slot + 1] = row1
+        by_joints[slot + 2] = row2
+        slot = slot + 3
+    total = wp.vec3(0.0, 0.0, 0.0)
+    for place in range(begin, end):
+        g = gradient[place]
         total = total + g
-    by_joints[base + 3 * joints] = wp.vec4(total[0], total[1], total[2], 0.0)
+        gradient[place] = wp.transpose(turned[vertex[place]]) * g
+    by_joints[slot] = wp.vec4(total[0], total[1], total[2], 0.0)
 
 
 @wp.kernel
 def through_blend_shapes(
     first: int,
-    room: int,
+    begins: wp.array(dtype=wp.int32),
     counts: wp.array(dtype=wp.int32),
     vertex: wp.array(dtype=wp.int32),
     gradient: wp.array(dtype=wp.vec3),
@@ -201,8 +202,8 @@ def through_blend_shapes(
     i = index // blocks
     column = index - i * blocks
     total = block()
-    for place in range(i * room, i * room + counts[i]):
+    for place in range(begins[i], begins[i] + counts[i]):
         g = gradient[place]
-        row = 3 * vertex[place] * blocks + column
-        total = total + basis[row] * g[0] + basis[row + blocks] * g[1] + basis[row + 2 * blocks] * g[2]
+        row = 3 * (vertex[place] * blocks + column)
+        total = total + basis[row] * g[0] + basis[row + 1] * g[1] + basis[row + 2] * g[2]
     out[i * out_blocks + out_first + column] = total

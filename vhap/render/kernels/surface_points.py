@@ -41,8 +41,9 @@ def fan_normals(
     first: int,
     vertices: wp.array(dtype=wp.vec3),
     start: wp.array(dtype=wp.int32),
-    following: wp.array(dtype=wp.int32),
-    preceding: wp.array(dtype=wp.int32),
+    neighbour: wp.array(dtype=wp.int32),
+    after: wp.array(dtype=wp.int32),
+    before: wp.array(dtype=wp.int32),
     units: wp.array(dtype=wp.vec3),
     lengths: wp.array(dtype=wp.float32),
 ):
@@ -50,7 +51,9 @@ def fan_normals(
     centre = vertices[v]
     total = wp.vec3(0.0, 0.0, 0.0)
     for place in range(start[v], start[v + 1]):
-        total = total + wp.cross(vertices[following[place]] - centre, vertices[preceding[place]] - centre)
+        total = total + wp.cross(vertices[neighbour[place]] - centre, vertices[after[place]] - vertices[before[place]])
+    # Every triangle is there twice.
+    total = total * 0.5
     length = wp.max(wp.length(total), 1.0e-12)
     units[v] = total / length
     lengths[v] = length
@@ -60,7 +63,7 @@ def fan_normals(
 def face_at(keys: wp.array(dtype=wp.int64), row: int, column: int, height: int, width: int):
     # Of the pixel, or of the picture's edge in place of what lies beyond it; -1 where nothing is drawn.
     pixel = wp.clamp(row, 0, height - 1) * width + wp.clamp(column, 0, width - 1)
-    face = int(-1)
+    face = wp.int32(-1)
     if keys[pixel] != EMPTY_KEY:
         face = int(keys[pixel] & FACE_BITS)
     return face
@@ -129,11 +132,15 @@ def is_connected(
     # Texture coordinates of the pixels around span less than limit, both.
     low = wp.vec2(1.0e30, 1.0e30)
     high = wp.vec2(-1.0e30, -1.0e30)
+    last = wp.int32(-1)
     for y in range(row - 1, row + 2):
         for x in range(column - 1, column + 2):
-            corner = uv_faces[face_at(keys, y, x, height, width)]
-            low = wp.min(low, wp.min(wp.min(uvs[corner[0]], uvs[corner[1]]), uvs[corner[2]]))
-            high = wp.max(high, wp.max(wp.max(uvs[corner[0]], uvs[corner[1]]), uvs[corner[2]]))
+            face = face_at(keys, y, x, height, width)
+            if face != last:
+                last = face
+                corner = uv_faces[face]
+                low = wp.min(low, wp.min(wp.min(uvs[corner[0]], uvs[corner[1]]), uvs[corner[2]]))
+                high = wp.max(high, wp.max(wp.max(uvs[corner[0]], uvs[corner[1]]), uvs[corner[2]]))
     # Pixels lie between their triangles' corners, which mostly answers.
     if high[0] - low[0] < limit[0] and high[1] - low[1] < limit[1]:
         return True
@@ -172,7 +179,7 @@ def find_visible(
 ):
     i = wp.tid() + first
     p = place[i]
-    shown = bool(False)
+    visible[i] = False
     if p[0] > 0.0 and p[1] > 0.0 and p[0] < float(width) and p[1] < float(height):
         column = wp.min(int(p[0]), width - 1)
         row = wp.min(int(p[1]), height - 1)
@@ -192,8 +199,7 @@ def find_visible(
                 limit = wp.vec2(
                     2.0 * (wp.abs(by_x[0]) + wp.abs(by_y[0])) + jump, 2.0 * (wp.abs(by_x[1]) + wp.abs(by_y[1])) + jump
                 )
-                shown = is_connected(keys, clip, faces, uv_faces, uvs, row, column, height, width, limit)
-    visible[i] = shown
+                visible[i] = is_connected(keys, clip, faces, uv_faces, uvs, row, column, height, width, limit)
 
 
 @wp.func
