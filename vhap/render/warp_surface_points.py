@@ -59,8 +59,9 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Reach:
-    """When a picture shows a point. border_px: pixels so far around show the head too; hidden_uv: the pixel shows
-    nothing further away in texture coordinates; jump_uv: pixels around span no more beyond what slopes say."""
+    """When a picture shows a point. border_px: pixels so far around, 1 at least, show the head too; hidden_uv: the
+    pixel shows nothing further away in texture coordinates; jump_uv: pixels around span no more beyond what slopes
+    say."""
 
     border_px: int
     hidden_uv: float

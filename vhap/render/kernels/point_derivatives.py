@@ -11,7 +11,7 @@ import warp as wp
 
 from vhap.render.blocks import BLOCK
 from vhap.render.kernels.light import BAND_0, BAND_1, BAND_2, BAND_2_XX_YY, BAND_2_ZZ
-from vhap.render.kernels.surface_points import camera_axes, in_camera, near_depth
+from vhap.render.kernels.surface_points import LEAST_LENGTH, camera_axes, in_camera, near_depth
 
 wp.set_module_options({"enable_backward": False})
 
@@ -29,6 +29,14 @@ def slope_by_point(camera: wp.array(dtype=wp.float32), p: wp.vec3, slope: wp.vec
     if -c[2] == depth:
         along = (fx * c[0] - fy * c[1]) / depth
     return wp.transpose(camera_axes(camera)) * wp.vec3(fx, -fy, along)
+
+
+@wp.func
+def per_length(by_unit: wp.vec3, length: float):
+    # A normal that has no direction does not turn either.
+    if length > LEAST_LENGTH:
+        return by_unit / length
+    return wp.vec3(0.0, 0.0, 0.0)
 
 
 @wp.kernel
@@ -57,7 +65,7 @@ def point_gradients(
     by_point[i] = g
     # The camera's centre is -R^T t, and moves with the scale.
     by_camera[i] = wp.vec2(by_focal, wp.dot(camera_axes(camera) * g, shift))
-    length = wp.max(wp.length(normals[i]), 1.0e-12)
+    length = wp.max(wp.length(normals[i]), LEAST_LENGTH)
     n = normals[i] / length
     a = albedo[i]
     by_light[9 * i] = a * BAND_0
@@ -75,7 +83,7 @@ def point_gradients(
         (lights[5] * n[1] + lights[7] * n[0]) * BAND_2 + 6.0 * BAND_2_ZZ * lights[6] * n[2],
     )
     by_unit = (wp.vec3(lights[3], lights[1], lights[2]) * BAND_1 + second) * a
-    by_normal[i] = (by_unit - n * wp.dot(n, by_unit)) / length
+    by_normal[i] = per_length(by_unit - n * wp.dot(n, by_unit), length)
 
 
 @wp.func
@@ -130,7 +138,7 @@ def spread_over_vertices(
             v = corner[k]
             unit = units[v]
             by_unit = by_normal[i] * share[k]
-            by_sum = (by_unit - unit * wp.dot(unit, by_unit)) / lengths[v]
+            by_sum = per_length(by_unit - unit * wp.dot(unit, by_unit), lengths[v])
             around = wp.vec3(0.0, 0.0, 0.0)
             for place in range(start[v], start[v + 1]):
                 by_neighbour = wp.cross(vertices[after[place]] - vertices[before[place]], by_sum)

@@ -16,6 +16,7 @@ from vhap.render.kernels.rasterize import EMPTY_KEY, FACE_BITS, cross2, relative
 wp.set_module_options({"enable_backward": False})
 
 NEAR = wp.constant(NEAR_M)
+LEAST_LENGTH = wp.constant(1.0e-12)
 
 
 @wp.func
@@ -54,7 +55,7 @@ def fan_normals(
         total = total + wp.cross(vertices[neighbour[place]] - centre, vertices[after[place]] - vertices[before[place]])
     # Every triangle is there twice.
     total = total * 0.5
-    length = wp.max(wp.length(total), 1.0e-12)
+    length = wp.max(wp.length(total), LEAST_LENGTH)
     units[v] = total / length
     lengths[v] = length
 
@@ -276,7 +277,7 @@ def sample_points(
     value[i] = sample(planes, 0, p, height, width)
     slope[i] = wp.vec2(sample(planes, 1, p, height, width), sample(planes, 2, p, height, width))
     n = normals[m]
-    shading[i] = shaded(n / wp.max(wp.length(n), 1.0e-12), lights)
+    shading[i] = shaded(n / wp.max(wp.length(n), LEAST_LENGTH), lights)
 
 
 @wp.kernel
