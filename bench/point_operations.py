@@ -11,6 +11,7 @@ from kernel_costs import JOINTS, SHAPES
 from kernel_scene import KernelScene, Operation, operations
 from torch import Tensor
 
+from vhap.geometry.cameras import Camera
 from vhap.geometry.fans import Fans, fans_of
 from vhap.render import reference_points as twins
 from vhap.render.blocks import in_blocks, padded
@@ -30,6 +31,8 @@ from vhap.render.warp_surface_points import (
     find_visible,
     place_points,
     sample_points,
+    skin_vertices,
+    to_clip,
 )
 
 REACH = Reach(border_px=2, hidden_uv=0.05, jump_uv=0.1)
@@ -110,6 +113,25 @@ def _joined(parts: tuple[Tensor, ...] | list[Tensor]) -> Tensor:
     return torch.cat([part.flatten() for part in parts])
 
 
+def _vertex_operations(points: PointScene, camera: Camera) -> list[Operation]:
+    count, size = len(points.vertices), points.scene.size
+    weights, shift = (points.random(count, JOINTS) - 0.2).clamp(min=0), points.random(3)
+    return [
+        _operation(
+            "skin_vertices",
+            (points.vertices, points.random(JOINTS, 3, 4)),
+            lambda vertices, transforms: _joined(skin_vertices(vertices, weights, transforms, shift)),
+            lambda vertices, transforms: _joined(twins.skin_vertices(vertices, weights, transforms, shift)),
+        ),
+        _operation(
+            "to_clip",
+            (points.vertices,),
+            lambda vertices: to_clip(vertices, points.numbers, size),
+            lambda vertices: camera.to_clip(vertices[None])[0],
+        ),
+    ]
+
+
 def _view_operations(points: PointScene) -> list[Operation]:
     scene, fans, corners, numbers = points.scene, points.fans, points.corners, points.numbers
     faces, size, uvs = scene.topology.faces, scene.size, scene.uvs[0]
@@ -133,6 +155,7 @@ def _view_operations(points: PointScene) -> list[Operation]:
         return twins.DrawnMaps.of(clip, scene.topology, uvs, size).raster.barycentrics[scene.points]
 
     return [
+        *_vertex_operations(points, camera),
         _operation(
             "fan_normals",
             (points.vertices,),

@@ -30,6 +30,8 @@ from vhap.render.warp_surface_points import (
     find_visible,
     place_points,
     sample_points,
+    skin_vertices,
+    to_clip,
 )
 
 SIZE, POINTS, JOINTS, SHAPES = (48, 56), 300, 5, 45
@@ -87,6 +89,18 @@ def assert_near(found: Tensor, expected: Tensor, tolerance: float = 2e-5) -> Non
     scale = float(expected.abs().max())
     assert scale > 0
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=tolerance * scale)
+
+
+def test_skinning_agrees(stage):
+    count = len(stage.vertices)
+    weights = some(count, JOINTS, seed=1).clamp(min=0)
+    given = [stage.vertices, weights, some(JOINTS, 3, 4, seed=2), some(3, seed=3)]
+    for found, expected in zip(skin_vertices(*given), twins.skin_vertices(*given)):
+        assert_near(found, expected)
+
+
+def test_clip_space_is_the_cameras(stage):
+    assert_near(to_clip(stage.vertices, camera_numbers(stage.camera), SIZE), stage.clip, 1e-6)
 
 
 def test_normals_agree(stage):

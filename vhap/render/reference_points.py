@@ -20,7 +20,15 @@ def camera_of_numbers(numbers: Tensor, size: tuple[int, int]) -> Camera:
     numbers = numbers.double()
     pose = torch.eye(4, dtype=torch.float64, device=numbers.device)[None].clone()
     pose[0, :3] = numbers[4:].view(3, 4)
-    return Camera(*numbers[:4, None], pose, *size)
+    fx, fy, cx, cy = numbers[:4, None]
+    return Camera(fx, fy, cx, cy, pose, *size)
+
+
+def skin_vertices(canonical: Tensor, weights: Tensor, transforms: Tensor, translation: Tensor) -> tuple[Tensor, Tensor]:
+    """Vertices (V, 3), and what their displacements are turned by (V, 3, 3)."""
+    blended = torch.einsum("vj,jab->vab", weights.double(), transforms.double())
+    turned = blended[..., :3]
+    return (turned @ canonical.double()[..., None])[..., 0] + blended[..., 3] + translation.double(), turned
 
 
 def fan_normals(vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:

@@ -74,6 +74,24 @@ def camera_numbers(camera: Camera) -> Tensor:
     return torch.cat([*lens, camera.T_camera_world[0, :3].flatten()]).float()
 
 
+def skin_vertices(canonical: Tensor, weights: Tensor, transforms: Tensor, translation: Tensor) -> tuple[Tensor, Tensor]:
+    """(V, 3) by weights (V, J) and the joints' transforms (J, 3, 4), then moved by translation (3,): (V, 3), and what
+    displacements are turned by (V, 3, 3)."""
+    vertices, turned = torch.empty_like(canonical), canonical.new_empty(len(canonical), 3, 3)
+    inputs = [vectors(canonical), flat(weights), flat(transforms), weights.shape[1], vectors(translation)]
+    inputs += [vectors(vertices), wrap(turned, wp.mat33)]
+    _launch(kernels.skin_vertices, len(canonical), inputs, canonical)
+    return vertices, turned
+
+
+def to_clip(vertices: Tensor, camera: Tensor, size: tuple[int, int]) -> Tensor:
+    """(V, 3) -> (V, 4), as `Camera.to_clip`; camera (16,); size: (height, width)."""
+    clip = vertices.new_empty(len(vertices), 4)
+    inputs = [vectors(vertices), wrap(camera), float(size[0]), float(size[1]), vectors(clip)]
+    _launch(kernels.to_clip, len(vertices), inputs, vertices)
+    return clip
+
+
 def fan_normals(vertices: Tensor, fans: Fans) -> tuple[Tensor, Tensor]:
     """(V, 3) -> area-weighted unit normals (V, 3), as `vertex_normals`, and the lengths (V,) of the sums."""
     units, lengths = torch.empty_like(vertices), vertices.new_empty(len(vertices))

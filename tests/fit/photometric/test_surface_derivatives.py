@@ -12,7 +12,8 @@ from torch.nn.functional import normalize
 from tracked_heads import in_double, moving_params, scene
 
 from vhap.fit.params import N_CAMERA, TrackParams, as_vectors, from_vectors
-from vhap.fit.photometric.surface_derivatives import PosedHead, picture_gradient, surface_derivatives
+from vhap.fit.photometric.posed_heads import PosedHead
+from vhap.fit.photometric.surface_derivatives import picture_gradient, surface_derivatives
 from vhap.fit.scene import N_LIGHT
 from vhap.geometry.meshes import vertex_normals
 from vhap.head.model import HeadModel, pose

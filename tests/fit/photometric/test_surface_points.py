@@ -14,7 +14,8 @@ from tracked_heads import builtin_head, frame_batch, moving_params, scene, still
 from vhap.fit.params import CAMERA, N_CAMERA, PER_FRAME, TrackParams
 from vhap.fit.photometric import surface_points
 from vhap.fit.photometric.outlines import MatteBorder, Outline
-from vhap.fit.photometric.surface_derivatives import PosedHead, picture_gradient
+from vhap.fit.photometric.posed_heads import PosedHead
+from vhap.fit.photometric.surface_derivatives import picture_gradient
 from vhap.fit.photometric.surface_points import (
     GREY,
     GreyPicture,

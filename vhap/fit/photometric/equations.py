@@ -12,8 +12,8 @@ from vhap.fit.landmarks.solver import NormalEquations, empty_equations, hold, no
 from vhap.fit.params import CAMERA, as_vectors
 from vhap.fit.photometric.outlines import Outline
 from vhap.fit.photometric.point_albedo import difference_weight
+from vhap.fit.photometric.posed_heads import PosedHead, posed_heads
 from vhap.fit.photometric.problem import PhotometricProblem, State, Task, for_each_place, light_change, outline_distance
-from vhap.fit.photometric.surface_derivatives import PosedHead
 from vhap.fit.photometric.surface_points import GreyPicture, View, outline_derivatives, point_derivatives
 from vhap.fit.photometric.system import System
 from vhap.fit.scene import N_LIGHT
@@ -73,9 +73,11 @@ def equations_of(task: Task, now: State, names: Sequence[str]) -> System:
     # Most of the work is for what frames share: in the sequential pass it is held.
     shared = any(name in names for name in SHARED)
 
+    heads = posed_heads(task.problem.scene.head, now.params.rows(task.rows))
+
     @torch.no_grad()
     def rows_at(place: tuple[int, int]) -> tuple[Rows, Rows | None]:
-        seen, posed = now.views[place], posed_at(task, now, place[0])
+        seen, posed = now.views[place], heads[place[0]]
         picture = task.pictures[place[0]][place[1]]
         points = Rows.of(*point_equations(task, now, posed, picture, seen, shared))
         if seen.outline is None:

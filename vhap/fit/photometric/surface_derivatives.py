@@ -2,78 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from vhap.fit.params import N_CAMERA, PER_FRAME, TrackParams
+from vhap.fit.params import N_CAMERA
+from vhap.fit.photometric.posed_heads import N_MOTION, PosedHead
 from vhap.fit.scene import N_LIGHT, Scene
-from vhap.head.derivatives import joint_shifts, rotation_changes, transform_derivatives
-from vhap.head.model import (
-    HeadModel,
-    HeadParams,
-    canonical_vertices,
-    joint_places,
-    joint_rotations,
-    pose_correctives,
-)
-from vhap.head.skinning import chain_transforms
 from vhap.render.blocks import BLOCK, padded
 from vhap.render.warp_point_derivatives import Spread, gather_joints, spread_over_vertices, through_blend_shapes
 from vhap.render.warp_surface_points import fan_normals
-
-N_MOTION = 18
-"""Numbers that move the head and its joints, before a frame's expression."""
-
-
-@dataclass(frozen=True)
-class PosedHead:
-    """The head of one frame with what all derivatives of its surface are made of.
-
-    params: the row of the frame; vertices (V, 3); canonical (V, 3): before skinning; turned (V, 3, 3): what skinning
-    turns displacements by; by_motion (12 J + 4, 18): of the joints' transforms and a translation, by what moves joints
-    and head; by_correctives (C, 18): of the pose correctives' coefficients, None without them; joint_shifts (S, 3 J).
-    """
-
-    params: TrackParams
-    vertices: Tensor
-    canonical: Tensor
-    turned: Tensor
-    by_motion: Tensor
-    by_correctives: Tensor | None
-    joint_shifts: Tensor
-
-    @classmethod
-    def of(cls, head: HeadModel, params: TrackParams) -> PosedHead:
-        single = _single(params)
-        rotations, changes = joint_rotations(single), rotation_changes(single)
-        canonical = canonical_vertices(head, single) + pose_correctives(head, rotations)
-        transforms = chain_transforms(rotations, joint_places(head, single.shape), head.parents)[:, :3]
-        blended = (head.weights @ transforms.flatten(1)).unflatten(1, (3, 4))
-        by_transforms = transform_derivatives(head, single, changes).flatten(1).T
-        by_correctives = None if head.pose_basis is None else _as_motion(changes[:, 1:].flatten(1).T)
-        return cls(
-            params=params,
-            vertices=(blended[..., :3] @ canonical[..., None])[..., 0] + blended[..., 3] + single.translation,
-            canonical=canonical,
-            turned=blended[..., :3].contiguous(),
-            by_motion=torch.cat([_as_motion(by_transforms), _by_translation(by_transforms)]),
-            by_correctives=by_correctives,
-            joint_shifts=joint_shifts(head, single).flatten(1),
-        )
-
-
-def _as_motion(by_joints: Tensor) -> Tensor:
-    """(..., 15) derivatives by the joints' rotations -> (..., 18) with zeros for the head's translation."""
-    return torch.cat([by_joints[..., :3], torch.zeros_like(by_joints[..., :3]), by_joints[..., 3:]], -1)
-
-
-def _by_translation(like: Tensor) -> Tensor:
-    """(4, 18) derivatives of a translation, and a row of zeros."""
-    rows = like.new_zeros(4, N_MOTION)
-    rows[[0, 1, 2], [3, 4, 5]] = 1
-    return rows
 
 
 def surface_derivatives(
@@ -117,15 +54,6 @@ def _by_shared(scene: Scene, posed: PosedHead, spread: Spread, by_joints: Tensor
     hung = by_joints[:, :-4].view(len(by_joints), -1, 4)[..., 3]
     rows[:, first : first + n_shape] += hung @ posed.joint_shifts.T
     return rows[:, first - N_CAMERA : first + n_shape + N_LIGHT]
-
-
-def _single(params: TrackParams) -> HeadParams:
-    """The one row of params without a leading axis."""
-    own = {name: getattr(params, name)[0] for name in PER_FRAME}
-    offset = params.offset()
-    if offset is not None and offset.ndim == 3:
-        offset = offset[0]
-    return HeadParams(shape=params.shape, static_offset=offset, **own)
 
 
 def picture_gradient(picture: Tensor) -> Tensor:

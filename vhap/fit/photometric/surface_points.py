@@ -15,14 +15,15 @@ from torch import Tensor
 from vhap.data.sample import FrameBatch
 from vhap.fit.params import N_CAMERA, TrackParams
 from vhap.fit.photometric.outlines import MatteBorder, Outline, matte_border, outline_at
-from vhap.fit.photometric.surface_derivatives import PosedHead, picture_gradient, surface_derivatives
+from vhap.fit.photometric.posed_heads import PosedFrame, PosedHead, posed_frames
+from vhap.fit.photometric.surface_derivatives import picture_gradient, surface_derivatives
 from vhap.fit.photometric.visibility import BORDER_PX, visible_points
 from vhap.fit.scene import N_LIGHT, Scene
 from vhap.geometry.cameras import Camera
 from vhap.head.model import pose
 from vhap.render.types import Raster
 from vhap.render.warp_point_derivatives import point_gradients
-from vhap.render.warp_surface_points import Drawn, camera_numbers, fan_normals, place_points, sample_points
+from vhap.render.warp_surface_points import Drawn, camera_numbers, fan_normals, place_points, sample_points, to_clip
 
 GREY = (0.299, 0.587, 0.114)
 OPAQUE = 0.98
@@ -185,14 +186,16 @@ def view_of(
     points: SurfacePoints,
     outline_points: int = 0,
     fixed_outline: Tensor | None = None,
+    posed: PosedFrame | None = None,
 ) -> View | None:
-    """What a picture shows of the points; None where that is next to nothing. params: the row of its timestep;
-    outline_points: how many of the outline, of vertices that are not in fixed_outline (V,)."""
-    vertices = pose(scene.head, params.head())
-    camera = camera_of(scene, params, picture)
-    drawn = Drawn.of(camera.to_clip(vertices)[0], scene.topology, scene.size)
-    units = fan_normals(vertices[0], scene.fans)[0]
-    placed = place_points(points.corners.int(), points.barycentrics, vertices[0], units, camera_numbers(camera))
+    """What a picture shows of the points; None where that is next to nothing. params: the row of its timestep; posed:
+    the same head, where it is at hand; outline_points: how many of the outline, of vertices that are not in
+    fixed_outline (V,)."""
+    vertices = (posed_frames(scene.head, params)[0] if posed is None else posed).vertices
+    camera = camera_numbers(camera_of(scene, params, picture))
+    drawn = Drawn.of(to_clip(vertices, camera, scene.size), scene.topology, scene.size)
+    units = fan_normals(vertices, scene.fans)[0]
+    placed = place_points(points.corners.int(), points.barycentrics, vertices, units, camera)
     index = visible_points(scene, drawn, picture.inside, placed.px, points.uv)
     if len(index) < FEWEST_POINTS:
         return None

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import warp as wp
 
-from vhap.geometry.cameras import NEAR_M
+from vhap.geometry.cameras import FAR_M, NEAR_M
 from vhap.render.kernels.light import BAND_0, BAND_1, BAND_2, BAND_2_XX_YY, BAND_2_ZZ
 from vhap.render.kernels.rasterize import EMPTY_KEY, FACE_BITS, cross2, relative
 
 wp.set_module_options({"enable_backward": False})
 
 NEAR = wp.constant(NEAR_M)
+FAR = wp.constant(FAR_M)
 LEAST_LENGTH = wp.constant(1.0e-12)
 
 
@@ -35,6 +36,55 @@ def in_camera(camera: wp.array(dtype=wp.float32), p: wp.vec3):
 @wp.func
 def near_depth(c: wp.vec3):
     return wp.max(-c[2], NEAR)
+
+
+@wp.kernel
+def skin_vertices(
+    first: int,
+    canonical: wp.array(dtype=wp.vec3),
+    weights: wp.array(dtype=wp.float32),
+    transforms: wp.array(dtype=wp.float32),
+    joints: int,
+    translation: wp.array(dtype=wp.vec3),
+    vertices: wp.array(dtype=wp.vec3),
+    turned: wp.array(dtype=wp.mat33),
+):
+    # transforms: 12 numbers of each joint, the rows of its 3 x 4 matrix.
+    v = wp.tid() + first
+    turn = wp.mat33(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    shift = wp.vec3(0.0, 0.0, 0.0)
+    for j in range(joints):
+        w = weights[v * joints + j]
+        if w != 0.0:
+            at = 12 * j
+            turn = turn + w * wp.mat33(
+                transforms[at], transforms[at + 1], transforms[at + 2],
+                transforms[at + 4], transforms[at + 5], transforms[at + 6],
+                transforms[at + 8], transforms[at + 9], transforms[at + 10],
+            )  # fmt: skip
+            shift = shift + w * wp.vec3(transforms[at + 3], transforms[at + 7], transforms[at + 11])
+    turned[v] = turn
+    vertices[v] = turn * canonical[v] + shift + translation[0]
+
+
+@wp.kernel
+def to_clip(
+    first: int,
+    vertices: wp.array(dtype=wp.vec3),
+    camera: wp.array(dtype=wp.float32),
+    height: float,
+    width: float,
+    clip: wp.array(dtype=wp.vec4),
+):
+    v = wp.tid() + first
+    c = in_camera(camera, vertices[v])
+    depth = -c[2]
+    clip[v] = wp.vec4(
+        2.0 * (camera[0] * c[0] + camera[2] * depth) / width - depth,
+        depth - 2.0 * (camera[3] * depth - camera[1] * c[1]) / height,
+        (depth * (FAR + NEAR) - 2.0 * FAR * NEAR) / (FAR - NEAR),
+        depth,
+    )
 
 
 @wp.kernel
