@@ -187,7 +187,7 @@ def test_a_point_behind_the_camera_does_not_move_in_depth(stage):
 
 def spread_of(stage: Stage, by_normal: Tensor | None) -> Spread:
     fans = fans_of(len(stage.vertices), stage.topology.faces.long())
-    normals = fan_normals(stage.vertices, fans)
+    normals = None if by_normal is None else fan_normals(stage.vertices, fans)
     return spread_over_vertices(
         stage.corners, stage.barycentrics, some(POINTS, 3, seed=8), by_normal, stage.vertices, normals, fans
     )

@@ -12,7 +12,7 @@ from torch import Tensor
 from vhap.geometry.fans import Fans
 from vhap.render.blocks import BLOCK
 from vhap.render.kernels import point_derivatives as kernels
-from vhap.render.warp_common import flat, launch_ranges, vectors, wrap
+from vhap.render.warp_common import launch_ranges, vectors, wrap
 from vhap.render.warp_surface_points import fan_tables
 
 
@@ -62,11 +62,11 @@ def spread_over_vertices(
     by_point: Tensor,
     by_normal: Tensor | None,
     vertices: Tensor,
-    normals: tuple[Tensor, Tensor],
+    normals: tuple[Tensor, Tensor] | None,
     fans: Fans,
 ) -> Spread:
-    """corners (N, 3) int32, barycentrics (N, 3) of the points; by_normal None where residuals do not depend on normals;
-    normals: of vertices (V, 3), units and lengths as `fan_normals` gives them."""
+    """corners (N, 3) int32, barycentrics (N, 3) of the points on vertices (V, 3); by_normal None where residuals do not
+    depend on normals; normals: of the vertices, as `fan_normals` gives them, None where by_normal is."""
     begins = _begins(corners, None if by_normal is None else fans)
     places = int(begins[-1])
     spread = Spread(
@@ -75,9 +75,11 @@ def spread_over_vertices(
         vertex=torch.empty(places, dtype=torch.int32, device=corners.device),
         gradient=vertices.new_empty(places, 3),
     )
+    # Without normals nothing stands in their places that is read.
+    units, lengths = (vertices, vertices[:, 0]) if normals is None else normals
     inputs = [wrap(corners, wp.vec3i), vectors(barycentrics), vectors(by_point)]
     inputs += [vectors(by_point if by_normal is None else by_normal), by_normal is not None]
-    inputs += [vectors(vertices), vectors(normals[0]), wrap(normals[1]), *fan_tables(fans), *_tables(spread)]
+    inputs += [vectors(vertices), vectors(units), wrap(lengths), *fan_tables(fans), *_tables(spread)]
     _launch(kernels.spread_over_vertices, len(corners), inputs, vertices)
     return spread
 
@@ -102,8 +104,14 @@ def gather_joints(spread: Spread, canonical: Tensor, weights: Tensor, turned: Te
     """
     joints = weights.shape[1]
     found = canonical.new_empty(len(spread.counts), 12 * joints + 4)
-    inputs = [*_tables(spread), vectors(canonical), flat(weights), wrap(turned, wp.mat33), joints]
-    inputs.append(vectors(found.view(-1, 4)))
+    assert joints == kernels.JOINTS
+    inputs = [
+        *_tables(spread),
+        vectors(canonical),
+        vectors(weights),
+        wrap(turned, wp.mat33),
+        vectors(found.view(-1, 4)),
+    ]
     _launch(kernels.gather_joints, len(spread.counts), inputs, canonical)
     return found
 

@@ -128,13 +128,19 @@ def outline_at(
 
 
 def _outline_pixels(mask: Tensor) -> Tensor:
-    """Flat indices (K,) of covered pixels one of whose four neighbours is not; not along the picture's edge."""
-    height, width = (length - 2 * EDGE for length in mask.shape)
+    """Flat indices (K,), ascending, of covered pixels one of whose four neighbours is not; not along the picture's
+    edge."""
+    inner = mask[EDGE:-EDGE, EDGE:-EDGE]
+    rows, columns = (torch.nonzero(inner.any(axis)).flatten() for axis in (1, 0))
+    if not len(rows):
+        return rows
+    # Where the head is: the rest of the picture takes as long.
+    top, left = int(rows[0]), int(columns[0])
+    height, width = int(rows[-1]) + 1 - top, int(columns[-1]) + 1 - left
 
     def moved(down: int, right: int) -> Tensor:
-        return mask[EDGE + down :, EDGE + right :][:height, :width]
+        return mask[EDGE + top + down :, EDGE + left + right :][:height, :width]
 
-    border = torch.zeros_like(mask)
     enclosed = moved(-1, 0) & moved(1, 0) & moved(0, -1) & moved(0, 1)
-    border[EDGE:-EDGE, EDGE:-EDGE] = moved(0, 0) & ~enclosed
-    return torch.nonzero(border.flatten()).flatten()
+    row, column = torch.nonzero(moved(0, 0) & ~enclosed, as_tuple=True)
+    return (row + EDGE + top) * mask.shape[1] + column + EDGE + left

@@ -29,7 +29,7 @@ def surface_derivatives(
     normal, interpolated between the vertices' unit normals; None where residuals do not depend on it.
     """
     head, count = scene.head, len(corners)
-    normals = fan_normals(posed.vertices, scene.fans)
+    normals = None if by_normal is None else fan_normals(posed.vertices, scene.fans)
     spread = spread_over_vertices(corners.int(), barycentrics, by_point, by_normal, posed.vertices, normals, scene.fans)
     by_joints = gather_joints(spread, posed.canonical, head.weights, posed.turned)
     first = padded(N_MOTION)

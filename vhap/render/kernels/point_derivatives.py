@@ -15,7 +15,11 @@ from vhap.render.kernels.surface_points import LEAST_LENGTH, camera_axes, in_cam
 
 wp.set_module_options({"enable_backward": False})
 
+JOINTS = 5
+"""Of every head."""
 block = wp.types.vector(BLOCK, wp.float32)
+of_joints = wp.types.vector(JOINTS, wp.float32)
+joint_rows = wp.types.matrix((JOINTS, 4), wp.float32)
 
 
 @wp.func
@@ -156,40 +160,32 @@ def gather_joints(
     vertex: wp.array(dtype=wp.int32),
     gradient: wp.array(dtype=wp.vec3),
     canonical: wp.array(dtype=wp.vec3),
-    weights: wp.array(dtype=wp.float32),
+    weights: wp.array(dtype=of_joints),
     turned: wp.array(dtype=wp.mat33),
-    joints: int,
     by_joints: wp.array(dtype=wp.vec4),
 ):
     # gradient comes back by canonical vertices. by_joints: of every joint's 3 x 4 transform, then of the translation.
     i = wp.tid() + first
-    begin = begins[i]
-    end = begin + counts[i]
-    slot = i * (3 * joints + 1)
-    for j in range(joints):
-        row0 = wp.vec4(0.0, 0.0, 0.0, 0.0)
-        row1 = wp.vec4(0.0, 0.0, 0.0, 0.0)
-        row2 = wp.vec4(0.0, 0.0, 0.0, 0.0)
-        for place in range(begin, end):
-            v = vertex[place]
-            weight = weights[v * joints + j]
-            if weight != 0.0:
-                x = canonical[v]
-                g = gradient[place] * weight
-                row = wp.vec4(x[0], x[1], x[2], 1.0)
-                row0 = row0 + row * g[0]
-                row1 = row1 + row * g[1]
-                row2 = row2 + row * g[2]
-        by_joints[slot] = row0
-        by_joints[slot + 1] = row1
-        by_joints[slot + 2] = row2
-        slot = slot + 3
+    rows0 = joint_rows()
+    rows1 = joint_rows()
+    rows2 = joint_rows()
     total = wp.vec3(0.0, 0.0, 0.0)
-    for place in range(begin, end):
+    for place in range(begins[i], begins[i] + counts[i]):
+        v = vertex[place]
         g = gradient[place]
+        x = canonical[v]
+        row = wp.vec4(x[0], x[1], x[2], 1.0)
+        rows0 = rows0 + wp.outer(weights[v] * g[0], row)
+        rows1 = rows1 + wp.outer(weights[v] * g[1], row)
+        rows2 = rows2 + wp.outer(weights[v] * g[2], row)
         total = total + g
-        gradient[place] = wp.transpose(turned[vertex[place]]) * g
-    by_joints[slot] = wp.vec4(total[0], total[1], total[2], 0.0)
+        gradient[place] = wp.transpose(turned[v]) * g
+    slot = i * (3 * JOINTS + 1)
+    for j in range(JOINTS):
+        by_joints[slot + 3 * j] = rows0[j]
+        by_joints[slot + 3 * j + 1] = rows1[j]
+        by_joints[slot + 3 * j + 2] = rows2[j]
+    by_joints[slot + 3 * JOINTS] = wp.vec4(total[0], total[1], total[2], 0.0)
 
 
 @wp.kernel
