@@ -147,7 +147,10 @@ COSTS = {
     ),
     # Vertices and what is known of points are read once, wherever several points share them.
     "skin_vertices": Cost(
-        "skin_vertices", False, lambda s: (24 + 36 + 4 * JOINTS) * s.vertices, lambda s: (24 + 21) * s.vertices
+        "skin_vertices", False, lambda s: (24 + 4 * JOINTS) * s.vertices, lambda s: (24 + 3) * s.vertices
+    ),
+    "blend_rotations": Cost(
+        "blend_rotations", False, lambda s: (36 + 4 * JOINTS) * s.vertices, lambda s: 9 * s.vertices
     ),
     "to_clip": Cost("to_clip", False, lambda s: (12 + 16) * s.vertices, lambda s: 32 * s.vertices),
     "fan_normals": Cost(

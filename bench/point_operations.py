@@ -26,6 +26,7 @@ from vhap.render.warp_point_derivatives import (
 from vhap.render.warp_surface_points import (
     Drawn,
     Reach,
+    blend_rotations,
     camera_numbers,
     fan_normals,
     find_visible,
@@ -120,8 +121,14 @@ def _vertex_operations(points: PointScene, camera: Camera) -> list[Operation]:
         _operation(
             "skin_vertices",
             (points.vertices, points.random(JOINTS, 3, 4)),
-            lambda vertices, transforms: _joined(skin_vertices(vertices, weights, transforms, shift)),
-            lambda vertices, transforms: _joined(twins.skin_vertices(vertices, weights, transforms, shift)),
+            lambda vertices, transforms: skin_vertices(vertices, weights, transforms, shift),
+            lambda vertices, transforms: twins.skin_vertices(vertices, weights, transforms, shift),
+        ),
+        _operation(
+            "blend_rotations",
+            (weights, points.random(JOINTS, 3, 3)),
+            blend_rotations,
+            twins.blend_rotations,
         ),
         _operation(
             "to_clip",

@@ -25,6 +25,7 @@ from vhap.render.warp_point_derivatives import (
 from vhap.render.warp_surface_points import (
     Drawn,
     Reach,
+    blend_rotations,
     camera_numbers,
     fan_normals,
     find_visible,
@@ -94,9 +95,11 @@ def assert_near(found: Tensor, expected: Tensor, tolerance: float = 2e-5) -> Non
 def test_skinning_agrees(stage):
     count = len(stage.vertices)
     weights = some(count, JOINTS, seed=1).clamp(min=0)
-    given = [stage.vertices, weights, some(JOINTS, 3, 4, seed=2), some(3, seed=3)]
-    for found, expected in zip(skin_vertices(*given), twins.skin_vertices(*given)):
-        assert_near(found, expected)
+    transforms, translation = some(JOINTS, 3, 4, seed=2), some(3, seed=3)
+    given = [stage.vertices, weights, transforms, translation]
+    assert_near(skin_vertices(*given), twins.skin_vertices(*given))
+    given = [weights, transforms[..., :3]]
+    assert_near(blend_rotations(*given), twins.blend_rotations(*given))
 
 
 def test_clip_space_is_the_cameras(stage):

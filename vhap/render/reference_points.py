@@ -24,11 +24,15 @@ def camera_of_numbers(numbers: Tensor, size: tuple[int, int]) -> Camera:
     return Camera(fx, fy, cx, cy, pose, *size)
 
 
-def skin_vertices(canonical: Tensor, weights: Tensor, transforms: Tensor, translation: Tensor) -> tuple[Tensor, Tensor]:
-    """Vertices (V, 3), and what their displacements are turned by (V, 3, 3)."""
-    blended = torch.einsum("vj,jab->vab", weights.double(), transforms.double())
-    turned = blended[..., :3]
-    return (turned @ canonical.double()[..., None])[..., 0] + blended[..., 3] + translation.double(), turned
+def skin_vertices(canonical: Tensor, weights: Tensor, transforms: Tensor, translation: Tensor) -> Tensor:
+    """Vertices (V, 3)."""
+    turned, shift = blend_rotations(weights, transforms[..., :3]), weights.double() @ transforms[..., 3].double()
+    return (turned @ canonical.double()[..., None])[..., 0] + shift + translation.double()
+
+
+def blend_rotations(weights: Tensor, rotations: Tensor) -> Tensor:
+    """(V, 3, 3)."""
+    return torch.einsum("vj,jab->vab", weights.double(), rotations.double())
 
 
 def fan_normals(vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:

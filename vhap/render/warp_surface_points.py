@@ -74,14 +74,20 @@ def camera_numbers(camera: Camera) -> Tensor:
     return torch.cat([*lens, camera.T_camera_world[0, :3].flatten()]).float()
 
 
-def skin_vertices(canonical: Tensor, weights: Tensor, transforms: Tensor, translation: Tensor) -> tuple[Tensor, Tensor]:
-    """(V, 3) by weights (V, J) and the joints' transforms (J, 3, 4), then moved by translation (3,): (V, 3), and what
-    displacements are turned by (V, 3, 3)."""
-    vertices, turned = torch.empty_like(canonical), canonical.new_empty(len(canonical), 3, 3)
-    inputs = [vectors(canonical), flat(weights), flat(transforms), weights.shape[1], vectors(translation)]
-    inputs += [vectors(vertices), wrap(turned, wp.mat33)]
-    _launch(kernels.skin_vertices, len(canonical), inputs, canonical)
-    return vertices, turned
+def skin_vertices(canonical: Tensor, weights: Tensor, transforms: Tensor, translation: Tensor) -> Tensor:
+    """(V, 3) by weights (V, J) and the joints' transforms (J, 3, 4), then moved by translation (3,): (V, 3)."""
+    vertices = torch.empty_like(canonical)
+    inputs = [vectors(canonical), flat(weights), vectors(transforms), weights.shape[1], vectors(translation)]
+    _launch(kernels.skin_vertices, len(canonical), [*inputs, vectors(vertices)], canonical)
+    return vertices
+
+
+def blend_rotations(weights: Tensor, rotations: Tensor) -> Tensor:
+    """Joints' rotations (J, 3, 3) by weights (V, J): what skinning turns displacements by (V, 3, 3)."""
+    turned = weights.new_empty(len(weights), 3, 3)
+    inputs = [flat(weights), wrap(rotations, wp.mat33), weights.shape[1], wrap(turned, wp.mat33)]
+    _launch(kernels.blend_rotations, len(weights), inputs, weights)
+    return turned
 
 
 def to_clip(vertices: Tensor, camera: Tensor, size: tuple[int, int]) -> Tensor:

@@ -12,7 +12,7 @@ from vhap.fit.params import TrackParams
 from vhap.head.derivatives import joint_shifts, rotation_changes, transform_derivatives
 from vhap.head.model import HeadModel, canonical_vertices, joint_places, joint_rotations, pose_correctives
 from vhap.head.skinning import chain_transforms
-from vhap.render.warp_surface_points import skin_vertices
+from vhap.render.warp_surface_points import blend_rotations, skin_vertices
 
 N_MOTION = 18
 """Numbers that move the head and its joints, before a frame's expression."""
@@ -29,17 +29,14 @@ class PosedFrame:
     weights: Tensor
 
     @cached_property
-    def skinned(self) -> tuple[Tensor, Tensor]:
-        """Vertices (V, 3), and what their displacements are turned by (V, 3, 3)."""
+    def vertices(self) -> Tensor:
+        """(V, 3)."""
         return skin_vertices(self.canonical, self.weights, self.transforms, self.params.translation[0])
 
-    @property
-    def vertices(self) -> Tensor:
-        return self.skinned[0]
-
-    @property
+    @cached_property
     def turned(self) -> Tensor:
-        return self.skinned[1]
+        """(V, 3, 3) what skinning turns displacements by."""
+        return blend_rotations(self.weights, self.transforms[..., :3])
 
 
 @dataclass(frozen=True)

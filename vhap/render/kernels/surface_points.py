@@ -43,28 +43,40 @@ def skin_vertices(
     first: int,
     canonical: wp.array(dtype=wp.vec3),
     weights: wp.array(dtype=wp.float32),
-    transforms: wp.array(dtype=wp.float32),
+    transforms: wp.array(dtype=wp.vec4),
     joints: int,
     translation: wp.array(dtype=wp.vec3),
     vertices: wp.array(dtype=wp.vec3),
-    turned: wp.array(dtype=wp.mat33),
 ):
-    # transforms: 12 numbers of each joint, the rows of its 3 x 4 matrix.
+    # transforms: three rows of each joint's 3 x 4 matrix.
     v = wp.tid() + first
-    turn = wp.mat33(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    shift = wp.vec3(0.0, 0.0, 0.0)
+    x = wp.vec4(canonical[v][0], canonical[v][1], canonical[v][2], 1.0)
+    total = translation[0]
     for j in range(joints):
         w = weights[v * joints + j]
         if w != 0.0:
-            at = 12 * j
-            turn = turn + w * wp.mat33(
-                transforms[at], transforms[at + 1], transforms[at + 2],
-                transforms[at + 4], transforms[at + 5], transforms[at + 6],
-                transforms[at + 8], transforms[at + 9], transforms[at + 10],
-            )  # fmt: skip
-            shift = shift + w * wp.vec3(transforms[at + 3], transforms[at + 7], transforms[at + 11])
-    turned[v] = turn
-    vertices[v] = turn * canonical[v] + shift + translation[0]
+            moved = wp.vec3(
+                wp.dot(transforms[3 * j], x), wp.dot(transforms[3 * j + 1], x), wp.dot(transforms[3 * j + 2], x)
+            )
+            total = total + moved * w
+    vertices[v] = total
+
+
+@wp.kernel
+def blend_rotations(
+    first: int,
+    weights: wp.array(dtype=wp.float32),
+    rotations: wp.array(dtype=wp.mat33),
+    joints: int,
+    turned: wp.array(dtype=wp.mat33),
+):
+    v = wp.tid() + first
+    total = wp.mat33(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    for j in range(joints):
+        w = weights[v * joints + j]
+        if w != 0.0:
+            total = total + rotations[j] * w
+    turned[v] = total
 
 
 @wp.kernel
