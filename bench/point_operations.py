@@ -200,8 +200,9 @@ def _derivative_operations(points: PointScene) -> list[Operation]:
     turned, basis = random(len(vertices), 3, 3), random(len(vertices), 3, SHAPES)
     table = in_blocks(basis, SHAPES)
 
-    def gradients(*values: Tensor) -> Tensor:
-        found = point_gradients(points.numbers, *values, -1.0)
+    def gradients(lights: Tensor, *values: Tensor) -> Tensor:
+        surface, normals, slope, albedo = values
+        found = point_gradients(points.numbers, lights, surface, normals, slope, albedo, -1.0)
         return _joined((found.by_point, found.by_normal, found.by_camera, found.by_light))
 
     def spread(by_point: Tensor, by_normal: Tensor) -> Tensor:
@@ -226,7 +227,7 @@ def _derivative_operations(points: PointScene) -> list[Operation]:
             "point_gradients",
             (points.scene.lights[:, 0].contiguous(), surface, random(count, 3), random(count, 2), random(count)),
             gradients,
-            lambda *values: _joined(twins.point_gradients(camera, *values, -1.0)),
+            lambda lights, a, b, c, d: _joined(twins.point_gradients(camera, lights, a, b, c, d, -1.0)),
         ),
         _operation(
             "spread_over_vertices",
