@@ -57,19 +57,19 @@ def main(args: Sequence[str] | None = None) -> None:
 
     torch.set_num_threads(1)
     set_threads(1)
-    torch.set_grad_enabled(False)
-    task = task_of(load_head(config.head), config)
-    now = evaluate(task, task.start)
-    works: dict[str, Callable[[], object]] = {
-        "what pictures show": lambda: views_of(task, task.start),
-        "that, and what it costs": lambda: evaluate(task, task.start),
-        "equations of all unknowns": lambda: equations_of(task, now, ALL),
-        "equations of the frames' own": lambda: equations_of(task, now, PER_FRAME),
-    }
-    rows = [[name, f"{seconds_of(work, config.repeats) / config.pictures * 1e3:.2f}"] for name, work in works.items()]
+    with torch.no_grad():
+        task = task_of(load_head(config.head), config)
+        now = evaluate(task, task.start)
+        works: dict[str, Callable[[], object]] = {
+            "what pictures show": lambda: views_of(task, task.start),
+            "that, and what it costs": lambda: evaluate(task, task.start),
+            "equations of all unknowns": lambda: equations_of(task, now, ALL),
+            "equations of the frames' own": lambda: equations_of(task, now, PER_FRAME),
+        }
+        times = {name: seconds_of(work, config.repeats) / config.pictures for name, work in works.items()}
     shown = sum(len(view.index) for view in now.views.values()) // max(1, len(now.views))
     print(f"{config.head}, {config.pictures} pictures of {config.size} x {config.size}, {shown} points seen\n")
-    print(markdown_table(["work", "ms a picture"], rows))
+    print(markdown_table(["work", "ms a picture"], [[name, f"{1e3 * each:.2f}"] for name, each in times.items()]))
 
 
 def seconds_of(work: Callable[[], object], repeats: int) -> float:

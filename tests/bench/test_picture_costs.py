@@ -1,4 +1,16 @@
+import pytest
+import torch
 from picture_costs import main, seconds_of
+
+from vhap.util.threads import get_threads, set_threads
+
+
+@pytest.fixture(autouse=True)
+def _threads_stay():
+    before = torch.get_num_threads(), get_threads()
+    yield
+    torch.set_num_threads(before[0])
+    set_threads(before[1])
 
 
 def test_the_table_has_a_time_for_each_work(capsys):
