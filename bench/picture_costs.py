@@ -129,7 +129,6 @@ def scene_of(head: HeadModel, side: int) -> Scene:
         backend=get_backend("warp"),
         topology=build_topology(head.faces, head.uv_faces),
         base_texture=texture,
-        kept_texels=torch.zeros(TEXTURE, TEXTURE),
     )
 
 

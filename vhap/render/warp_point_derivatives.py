@@ -37,6 +37,14 @@ class Spread:
     vertex: Tensor
     gradient: Tensor
 
+    def entries(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Of all residuals, one after the other: which residual (E,), which vertex (E,), and the gradient (E, 3)."""
+        counts = self.counts.long()
+        owner = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
+        first = counts.cumsum(0) - counts
+        place = self.begins[:-1].long()[owner] + torch.arange(len(owner), device=counts.device) - first[owner]
+        return owner, self.vertex[place].long(), self.gradient[place]
+
 
 def point_gradients(
     camera: Tensor,

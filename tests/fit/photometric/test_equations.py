@@ -30,7 +30,7 @@ def test_frames_have_the_same_equations_with_and_without_what_they_share():
     problem = PhotometricProblem(scene(SIZE, TEXTURE), exact_problem(truth, SIZE), load, prior=PointPrior(count=800))
     start = replace(truth, rotation=truth.rotation + 0.02)
     with torch.no_grad():
-        task = solver._open(problem, start, torch.arange(3), None, ())
+        task = solver.open_task(problem, start, torch.arange(3))
         assert task is not None
         now = evaluate(task, start)
         every, alone = (equations_of(task, now, names) for names in ((*PER_FRAME, *SHARED), PER_FRAME))

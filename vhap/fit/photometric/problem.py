@@ -39,13 +39,15 @@ Load = Callable[[Tensor], FrameBatch]
 @dataclass(frozen=True)
 class PhotometricProblem:
     """What is solved. load: a timestep's pictures of all cameras, at the scene's size; landmarks: all frames';
-    landmark_share, outline_share: factors on what landmarks and outlines cost; fixed_texture (F,), fixed_outline (V,)
-    bool: triangles whose texture, vertices whose outline moves nothing; teeth: kept behind the skin, where given."""
+    landmark_share, photo_share, outline_share: factors on what landmarks, points and outlines cost; fixed_texture (F,),
+    fixed_outline (V,) bool: triangles whose texture, vertices whose outline moves nothing; teeth: kept behind the skin,
+    where given."""
 
     scene: Scene
     landmarks: LandmarkProblem
     load: Load
     landmark_share: float = 1.0
+    photo_share: float = 1.0
     outline_share: float = 1.0
     fixed_texture: Tensor | None = None
     fixed_outline: Tensor | None = None

@@ -29,8 +29,7 @@ def surface_derivatives(
     normal, interpolated between the vertices' unit normals; None where residuals do not depend on it.
     """
     head, count = scene.head, len(corners)
-    normals = None if by_normal is None else fan_normals(posed.vertices, scene.fans)
-    spread = spread_over_vertices(corners.int(), barycentrics, by_point, by_normal, posed.vertices, normals, scene.fans)
+    spread = vertex_derivatives(scene, posed.vertices, corners, barycentrics, by_point, by_normal)
     by_joints = gather_joints(spread, posed.canonical, head.weights, posed.turned)
     first = padded(N_MOTION)
     rows = by_joints.new_empty(count, first + scene.frame_shapes.shape[1] * BLOCK)
@@ -43,6 +42,19 @@ def surface_derivatives(
     rows[:, first - N_MOTION : first] = motion
     own = rows[:, first - N_MOTION : expressions_end]
     return _by_shared(scene, posed, spread, by_joints) if shared else own[:, :0], own
+
+
+def vertex_derivatives(
+    scene: Scene,
+    vertices: Tensor,
+    corners: Tensor,
+    barycentrics: Tensor,
+    by_point: Tensor,
+    by_normal: Tensor | None = None,
+) -> Spread:
+    """The same by single vertices (V, 3)."""
+    normals = None if by_normal is None else fan_normals(vertices, scene.fans)
+    return spread_over_vertices(corners.int(), barycentrics, by_point, by_normal, vertices, normals, scene.fans)
 
 
 def _by_shared(scene: Scene, posed: PosedHead, spread: Spread, by_joints: Tensor) -> Tensor:

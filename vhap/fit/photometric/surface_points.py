@@ -22,7 +22,7 @@ from vhap.fit.scene import N_LIGHT, Scene
 from vhap.geometry.cameras import Camera
 from vhap.head.model import pose
 from vhap.render.types import Raster
-from vhap.render.warp_point_derivatives import point_gradients
+from vhap.render.warp_point_derivatives import Gradients, point_gradients
 from vhap.render.warp_surface_points import Drawn, camera_numbers, fan_normals, place_points, sample_points, to_clip
 
 GREY = (0.299, 0.587, 0.114)
@@ -67,9 +67,9 @@ class Counts:
     outline: float
     facing: Tensor
 
-    def shared_by(self, correlation: float) -> Counts:
-        """So many count as one."""
-        return replace(self, points=self.points / correlation, outline=self.outline / correlation)
+    def shared_by(self, correlation: float, photo_share: float = 1.0) -> Counts:
+        """So many count as one; photo_share: factor on the points."""
+        return replace(self, points=photo_share * self.points / correlation, outline=self.outline / correlation)
 
 
 @dataclass(frozen=True)
@@ -250,15 +250,21 @@ def point_derivatives(
     albedo (n,): of these points. By what all frames share (n, N_CAMERA + S + N_LIGHT: logarithms of CAMERA, shape, a
     change of the light that is the same in all colours), (n, 0) unless shared, and by the frame's own unknowns (n, P).
     """
-    camera, lights = camera_numbers(camera_of(scene, posed.params, picture)), grey_lights(posed.params)
-    found = point_gradients(camera, lights, seen.surface, seen.normals, seen.slope, albedo / unit, -1 / unit)
-    points = select(points, seen.index)
+    found, points = gradients_of(scene, posed, picture, seen, albedo, unit), select(points, seen.index)
     by_shared, by_own = surface_derivatives(
         scene, posed, points.corners, points.barycentrics, found.by_point, found.by_normal, shared
     )
     if shared:
         by_shared[:, :N_CAMERA], by_shared[:, -N_LIGHT:] = found.by_camera, found.by_light
     return by_shared, by_own
+
+
+def gradients_of(
+    scene: Scene, posed: PosedFrame, picture: GreyPicture, seen: View, albedo: Tensor, unit: float
+) -> Gradients:
+    """Of the differences at the n points that a picture shows, in units of grey; albedo (n,)."""
+    camera, lights = camera_numbers(camera_of(scene, posed.params, picture)), grey_lights(posed.params)
+    return point_gradients(camera, lights, seen.surface, seen.normals, seen.slope, albedo / unit, -1 / unit)
 
 
 def outline_derivatives(
