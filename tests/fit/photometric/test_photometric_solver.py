@@ -14,7 +14,7 @@ from tracked_heads import builtin_head, exact_problem, frame_batch, in_picture, 
 from vhap.data.sample import FrameBatch
 from vhap.fit.landmarks.motion import OFF, MotionPrior
 from vhap.fit.params import PER_FRAME, TrackParams
-from vhap.fit.photometric import residual_correlation, solver
+from vhap.fit.photometric import solver
 from vhap.fit.photometric.point_albedo import PointPrior
 from vhap.fit.photometric.problem import FixedAlbedo, PhotometricProblem, evaluate, most_timesteps
 from vhap.fit.photometric.solver import observed_albedo, residual_correlation, solve_jointly
@@ -401,7 +401,7 @@ def test_points_count_as_fewer_where_the_head_cannot_show_what_is_seen(monkeypat
     """Noise of single pixels leaves points on their own; bumps that no identity has move neighbours the same way."""
     truth, frames = turning_clip(6), torch.arange(6)
     bumps = 0.01 * torch.sin(25 * builtin_head().template)
-    monkeypatch.setattr(residual_correlation, "FEWEST", 0.0)
+    monkeypatch.setattr("vhap.fit.photometric.residual_correlation.FEWEST", 0.0)
 
     def alike(shown: TrackParams) -> float:
         batch = frame_batch(shown, SIZE)
