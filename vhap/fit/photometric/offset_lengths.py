@@ -15,7 +15,7 @@ from vhap.geometry.meshes import vertex_normals
 
 Numbers = np.ndarray
 LEAST_PRECISION = 1.0
-"""Of every length, so that what nothing holds stays at zero."""
+"""Of every unknown, so that what nothing holds stays at zero."""
 SMALL_M = 1e-4
 """Lengths under this cost by their squares: the cost of longer ones grows in proportion (Huber 1964)."""
 
@@ -56,7 +56,7 @@ class LengthUnknowns:
         `turned`."""
         column, value = self.row_of[vertex].cpu(), (slope * moves[vertex]).sum(-1).cpu().double()
         kept = column >= 0
-        place = (line[kept].numpy(), column[kept].numpy())
+        place = (line.cpu()[kept].numpy(), column[kept].numpy())
         return csr_array((value[kept].numpy(), place), shape=(count, len(self.vertices)))
 
     def turned(self, by: Tensor) -> Tensor:
@@ -96,8 +96,8 @@ class ExpectedLengths:
     def precision(self, x: Numbers) -> csr_array:
         """(N, N) at x (N,), with Huber's weights on the lengths' own precision."""
         size = np.abs(x[: len(self.length)])
-        each = self.length * np.minimum(1.0, SMALL_M / np.maximum(size, 1e-12)) + self.change + LEAST_PRECISION
-        return (self.smooth + diags_array(np.pad(each, (0, self.count - len(each))))).tocsr()
+        each = self.length * np.minimum(1.0, SMALL_M / np.maximum(size, 1e-12)) + self.change
+        return (self.smooth + diags_array(np.pad(each, (0, self.count - len(each))) + LEAST_PRECISION)).tocsr()
 
     def gradient(self, x: Numbers) -> Numbers:
         """(N,): half of the cost's."""
@@ -109,7 +109,7 @@ class ExpectedLengths:
         lengths = x[: len(self.length)]
         size = np.abs(lengths)
         huber = np.where(size < SMALL_M, size**2, SMALL_M * (2 * size - SMALL_M))
-        changed = self.change * np.square(lengths - self.before).sum() + LEAST_PRECISION * np.square(lengths).sum()
+        changed = self.change * np.square(lengths - self.before).sum() + LEAST_PRECISION * np.square(x).sum()
         return float(x @ (self.smooth @ x) + self.length @ huber + changed)
 
 
