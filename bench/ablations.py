@@ -45,10 +45,6 @@ def unchanged(config: TrackConfig) -> TrackConfig:
     return config
 
 
-def without_prior(config: TrackConfig) -> TrackConfig:
-    return replace(config, render=replace(config.render, disturb_rate_fg=0.0, disturb_rate_bg=0.0))
-
-
 def without_offsets(config: TrackConfig) -> TrackConfig:
     return replace(config, model=replace(config.model, use_static_offset=False))
 
@@ -71,7 +67,6 @@ def start_from_zeros(tracker: Tracker) -> None:
 ZEROS = "first guess of zeros"
 VARIANTS: dict[str, Callable[[TrackConfig], TrackConfig]] = {
     "full": unchanged,
-    "without the appearance prior": without_prior,
     "without offsets": without_offsets,
     "without the silhouette term": without_silhouette,
     "without temporal terms": without_temporal_terms,

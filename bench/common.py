@@ -161,7 +161,6 @@ class PreparedRun:
 
 
 def prepared_run(config: TrackConfig) -> PreparedRun:
-    torch.manual_seed(config.seed)
     capture = open_capture(config)
     head = open_textured_head(config, capture, choose_device(config.device))
     return PreparedRun(config, capture, head, build_stages(config))

@@ -16,12 +16,18 @@ CHANNELS = 3
 UV = 2
 LISTED = 8 + 4
 """Bytes of a listed pixel's index and of its triangle's number."""
+EDGES = 6
+"""From a vertex of a closed mesh, on average."""
+RING = 12
+"""Vertices that a point's normal depends on: a triangle's corners and their neighbours."""
+JOINTS, SHAPES = 5, 64
+"""Of what moves surface points."""
 
 
 @dataclass(frozen=True)
 class Sizes:
     """views B; vertices V and triangles F of the mesh; uvs U; pixels B H W of all pictures; covered N of them; texels
-    of the texture, chain those of its coarser levels; crossings of silhouettes."""
+    of the texture, chain those of its coarser levels; crossings of silhouettes; points of the surface in a picture."""
 
     views: int
     vertices: int
@@ -32,6 +38,7 @@ class Sizes:
     texels: int
     chain: int
     crossings: int
+    points: int
 
     @property
     def clip(self) -> int:
@@ -46,7 +53,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Cost:
-    """operation: that of `vhap.render.types.Backend` which launches the kernel; backward: for its gradient."""
+    """operation: that of `point_operations.every_operation` which launches the kernel; backward: for its gradient."""
 
     operation: str
     backward: bool
@@ -137,6 +144,53 @@ COSTS = {
         True,
         lambda s: (20 + 20 * CHANNELS + 3 * 32) * s.crossings,
         lambda s: (8 * CHANNELS + 40) * s.crossings,
+    ),
+    # Vertices and what is known of points are read once, wherever several points share them.
+    "skin_vertices": Cost(
+        "skin_vertices", False, lambda s: (24 + 4 * JOINTS) * s.vertices, lambda s: (24 + 3) * s.vertices
+    ),
+    "blend_rotations": Cost(
+        "blend_rotations", False, lambda s: (36 + 4 * JOINTS) * s.vertices, lambda s: 9 * s.vertices
+    ),
+    "to_clip": Cost("to_clip", False, lambda s: (12 + 16) * s.vertices, lambda s: 32 * s.vertices),
+    "fan_normals": Cost(
+        "fan_normals",
+        False,
+        lambda s: (12 + 12 * EDGES + 16) * s.vertices,
+        lambda s: (18 * EDGES + 10) * s.vertices,
+    ),
+    "place_points": Cost(
+        "place_points", False, lambda s: 24 * s.vertices + (24 + 36) * s.points, lambda s: 80 * s.points
+    ),
+    # Of each point's pixel: 25 around it, nine triangles' texture coordinates, one set of barycentrics.
+    "find_visible": Cost(
+        "find_visible", False, lambda s: s.clip / s.views + (25 * 9 + 17) * s.points, lambda s: 200 * s.points
+    ),
+    "weigh_pixels": Cost(
+        "weigh_pixels", False, lambda s: s.clip / s.views + (16 + 20) * s.points, lambda s: 60 * s.points
+    ),
+    "sample_points": Cost(
+        "sample_points", False, lambda s: (8 + 20 + 48 + 16) * s.points, lambda s: (3 * 9 + 45) * s.points
+    ),
+    "point_gradients": Cost("point_gradients", False, lambda s: (36 + 68) * s.points, lambda s: 130 * s.points),
+    "spread_over_vertices": Cost(
+        "spread_over_vertices",
+        False,
+        lambda s: (28 + 12 * EDGES) * s.vertices + (48 + 16 * RING) * s.points,
+        lambda s: (3 * EDGES * 18 + 60) * s.points,
+    ),
+    # Mostly one joint moves a vertex.
+    "gather_joints": Cost(
+        "gather_joints",
+        False,
+        lambda s: (48 + 4 * JOINTS) * s.vertices + (28 * RING + 48 * JOINTS) * s.points,
+        lambda s: (24 + 15 + 3) * RING * s.points,
+    ),
+    "through_blend_shapes": Cost(
+        "through_blend_shapes",
+        False,
+        lambda s: 12 * SHAPES * s.vertices + (16 * RING + 4 * SHAPES) * s.points,
+        lambda s: 6 * SHAPES * RING * s.points,
     ),
 }
 """Kernel -> its cost. tests/bench/test_kernels.py holds that no kernel of vhap/render/kernels is missing."""

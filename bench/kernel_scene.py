@@ -10,7 +10,7 @@ import trimesh
 from kernel_costs import CHANNELS, Sizes
 from torch import Tensor
 
-from vhap.geometry.cameras import camera_from_focal
+from vhap.geometry.cameras import Camera, camera_from_focal
 from vhap.geometry.meshes import vertex_normals
 from vhap.head.builtin import load_builtin
 from vhap.head.model import pose, zero_params
@@ -21,12 +21,16 @@ from vhap.render.types import Backend, Raster, Topology
 SMALL = (48, 56)
 """Height and width at which float64 is compared: the reference keeps a number for every triangle and pixel."""
 MOST_YAW_RAD = 0.9
+MOST_POINTS = 4000
 
 
 @dataclass(frozen=True)
 class KernelScene:
-    """clip (B, V, 4); normals (B, V, 3); uvs (1, U, 2); texture (1, R, R, 3); pictures (B, H, W, 3); lights (9, 3)."""
+    """vertices (B, V, 3) metres; camera: the one, with leading axis 1; clip (B, V, 4); normals (B, V, 3);
+    uvs (1, U, 2); texture (1, R, R, 3); pictures (B, H, W, 3); lights (9, 3)."""
 
+    vertices: Tensor
+    camera: Camera
     clip: Tensor
     topology: Topology
     raster: Raster
@@ -40,6 +44,12 @@ class KernelScene:
     def size(self) -> tuple[int, int]:
         """(height, width)."""
         return self.pictures.shape[1], self.pictures.shape[2]
+
+    @property
+    def points(self) -> Tensor:
+        """(N,) some of the listed pixels of the first picture: points of the surface under them are worked on."""
+        count = int((self.raster.views == 0).sum())
+        return torch.linspace(0, count - 1, min(MOST_POINTS, count), device=self.clip.device).long()
 
 
 def head_scene(pictures: int, size: int, texture: int, device: torch.device) -> KernelScene:
@@ -75,8 +85,11 @@ def scene_of(
     """vertices (B, V, 3) metres before the uncalibrated camera; values on them are random."""
     random = torch.Generator().manual_seed(1)
     moved = Topology(*(getattr(topology, name).to(device) for name in ("faces", "uv_faces", "opposite", "neighbour")))
-    clip = camera_from_focal(torch.tensor(focal), *size).to_clip(vertices).to(device)
+    camera = camera_from_focal(torch.tensor([focal]), *size)
+    clip = camera.to_clip(vertices).to(device)
     return KernelScene(
+        vertices=vertices.to(device),
+        camera=camera.to(device),
         clip=clip,
         topology=moved,
         raster=get_backend("warp", device).rasterize(clip, moved, *size),
@@ -104,6 +117,7 @@ def sizes_of(scene: KernelScene) -> Sizes:
         texels=levels.area(0),
         chain=levels.texels(1),
         crossings=sum(stop - first for first, stop in used),
+        points=len(scene.points),
     )
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from floor import Floor
     from kernel_scene import Operation
 
-LAUNCHERS = ("rasterize", "interpolate", "texture", "light", "antialias")
+LAUNCHERS = ("rasterize", "interpolate", "texture", "light", "antialias", "surface_points", "point_derivatives")
 """Modules vhap.render.warp_* that launch kernels."""
 TOLERANCE = 1e-3
 """Largest difference to float64 that counts as agreement."""
@@ -61,7 +61,8 @@ def main(args: Sequence[str] | None = None) -> None:
     config = parse(KernelsConfig, __doc__, args)
     import torch
     from floor import Floor
-    from kernel_scene import head_scene, operations, sizes_of, small_scene
+    from kernel_scene import head_scene, sizes_of, small_scene
+    from point_operations import every_operation
 
     from vhap.util.threads import set_threads
 
@@ -69,8 +70,8 @@ def main(args: Sequence[str] | None = None) -> None:
     set_threads(torch.get_num_threads())
     floor = Floor(torch.device(config.device))
     scene = head_scene(config.pictures, config.size, config.texture, floor.device)
-    errors = {work.name: work.deviation() for work in operations(small_scene(floor.device))}
-    timed = {work.name: timed_operation(work, config.repeats, floor.device) for work in operations(scene)}
+    errors = {work.name: work.deviation() for work in every_operation(small_scene(floor.device))}
+    timed = {work.name: timed_operation(work, config.repeats, floor.device) for work in every_operation(scene)}
     sizes = sizes_of(scene)
     print(f"{config.pictures} pictures of {config.size} x {config.size}, {sizes.covered} covered pixels, ", end="")
     print(f"{sizes.vertices} vertices, {config.device}, {torch.get_num_threads()} threads\n")

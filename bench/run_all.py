@@ -48,7 +48,6 @@ class Entry:
 ENTRIES = (
     Entry("kernels", "kernels.py", 1),
     Entry("time_to_accuracy", "time_to_accuracy.py --output FILES", 16),
-    Entry("photometric_step", "photometric_step.py --frames 16 --height 256 --width 256", 0.5),
     Entry("accuracy", "accuracy.py --output FILES --frames 20 --size 256 --seeds 0 --landmarks noisy68", 3),
     Entry("accuracy_detector", "accuracy.py --output FILES --frames 20 --size 256 --seeds 0 --landmarks detector", 4),
     Entry("kill_resume", "kill_resume.py --output FILES --kills 3 --frames 8 --size 96 --steps 3", 3),

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,8 +21,8 @@ from vhap.evaluate.metrics import SquaredErrorSum
 from vhap.fit import loop
 from vhap.fit.checkpoint import load_checkpoint
 from vhap.fit.loop import Tracker
-from vhap.fit.scene import for_pictures
-from vhap.head.model import pose
+from vhap.fit.scene import render_frames
+from vhap.fit.surface import fit_texture
 from vhap.pipeline.track import build_tracker, choose_device, open_capture, open_textured_head
 from vhap.util.errors import exits_cleanly
 
@@ -47,7 +48,9 @@ def main(args: Sequence[str] | None = None) -> None:
         for most in config.most:
             loop.MOST_TEXTURED = most
             started = time.monotonic()
-            tracker.back_project_texture("all")
+            frames = tracker.texture_frames()
+            residual = fit_texture(tracker.scene, partial(tracker.batches, frames), tracker.sh_lights)
+            tracker.params = replace(tracker.params, residual_texture=residual)
             seconds = time.monotonic() - started
             pictures = len(tracker.texture_frames()) * len(tracker.capture.camera_ids)
             head, face = psnr(tracker, config.compared)
@@ -72,9 +75,7 @@ def psnr(tracker: Tracker, count: int) -> tuple[float, float]:
     sums = [SquaredErrorSum(), SquaredErrorSum()]
     frames = torch.linspace(0, total - 1, min(count, total)).round().long().tolist()
     for params, batch in (pair for frame in frames for pair in tracker.batches([frame])):
-        vertices = for_pictures(pose(scene.head, params.head()), batch)
-        camera = params.cameras(scene.given, scene.size, batch.cameras)
-        rendering = tracker.energy.render(params, vertices, camera, batch.rgb)
+        rendering = render_frames(scene, params, batch, tracker.sh_lights)
         head = rendering.raster.mask
         face = head & of_face[rendering.raster.face_id.clamp(min=0).long()]
         for each, inside in zip(sums, (head, face)):

@@ -43,8 +43,8 @@ def test_hyphens_and_underscores_are_interchangeable():
 
 def test_defaults_are_those_that_users_know():
     config = cli.parse(MonocularTrackConfig, None, REQUIRED)
-    assert (config.batch_size, config.seed, config.model.tex_resolution) == (16, 0, 2048)
-    assert (config.w.landmark, config.w.photo, config.lr.expr) == (10, 30, 5e-2)
+    assert (config.batch_size, config.model.tex_resolution) == (16, 2048)
+    assert (config.w.landmark, config.w.photo, config.w.reg_expr) == (10, 30, 0.03)
     assert config.pipeline.lmk_init_rigid.optimizable_params == ("cam", "pose")
 
 

@@ -25,10 +25,10 @@ PLACE = {"root_folder": "root", "sequence": "clip"}
 
 def test_names_of_groups_fields_are_enough() -> None:
     config = from_keywords(
-        MonocularTrackConfig, {**PLACE, "head": "ict", "landmark": 3, "photometric": False, "seed": 4}
+        MonocularTrackConfig, {**PLACE, "head": "ict", "landmark": 3, "photometric": False, "batch_size": 4}
     )
     assert (config.data.root_folder, config.data.sequence) == (Path("root"), "clip")
-    assert (config.model.head, config.w.landmark, config.exp.photometric, config.seed) == ("ict", 3.0, False, 4)
+    assert (config.model.head, config.w.landmark, config.exp.photometric, config.batch_size) == ("ict", 3.0, False, 4)
 
 
 def test_a_group_given_whole_and_single_options_of_it_that_count_more() -> None:
@@ -81,11 +81,6 @@ def test_a_group_that_was_removed_whole_is_taken_with_and_without_its_name(monke
 def test_an_option_of_another_kind_of_capture_counts_where_it_is_one() -> None:
     config, lines = from_keywords_with_lines(NersembleTrackConfig, {**PLACE, "subject": "074", "division": "train"})
     assert (config.data.division, lines) == ("train", [])
-
-
-def test_a_renamed_option_counts_in_and_out_of_its_group() -> None:
-    for given in ({"reg_tex_res_clusters": 3}, {"w": {"reg_tex_res_clusters": 3}}):
-        assert from_keywords(MonocularTrackConfig, {**PLACE, **given}).w.reg_tex_res == 3
 
 
 def test_removed_options_of_a_group_alone(caplog: pytest.LogCaptureFixture) -> None:
@@ -142,5 +137,5 @@ def test_names_are_unique_in_every_kind_of_run() -> None:
                 if dataclasses.is_dataclass(hint)
                 else [name]
             )
-        assert len(names) > 100
+        assert len(names) > 80
         assert len(names) == len(set(names)), sorted({name for name in names if names.count(name) > 1})

@@ -56,7 +56,7 @@ def loads() -> list[ast.Attribute]:
 @pytest.fixture(scope="module")
 def weight_names() -> set[str]:
     """Words of the files that take weights by their names."""
-    files = (PACKAGE / "fit" / name for name in ("energy.py", "landmarks/motion.py"))
+    files = (PACKAGE / "fit" / name for name in ("surface.py", "landmarks/motion.py", "landmarks/problem.py"))
     nodes = (node for path in files for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
     return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
@@ -88,37 +88,20 @@ def told(*words: str, kind: type = MonocularTrackConfig) -> list[str]:
 def test_what_was_set_is_named_as_it_was_typed_with_what_does_the_job():
     stage = "pipeline.lmk_global_tracking"
     lines = told(
-        "--lr.expr", "0.1", "--model.no_add_teeth", f"--{stage}.optimizable_params", "cam", "pose", "--w.photo", "20"
+        "--w.reg_offset_dynamic", "1", "--model.no_add_teeth", f"--{stage}.optimizable_params", "cam", "pose",
+        "--w.photo", "20",
     )  # fmt: skip
     named = {line.split(" has no effect here (")[0] for line in lines}
-    assert named == {"--model.no_add_teeth", "--lr.expr 0.1", f"--{stage}.optimizable_params cam pose"}
+    assert named == {"--model.no_add_teeth", "--w.reg_offset_dynamic 1.0", f"--{stage}.optimizable_params cam pose"}
     assert len(lines) == 3
     assert all(line.partition("): ")[2] for line in lines)
 
 
 def test_a_default_that_was_typed_is_not_named():
-    assert told("--lr.expr", "0.05", "--model.add_teeth") == []
-
-
-def test_rates_of_the_place_count_where_a_first_order_stage_moves_it():
-    words = ("--lr.expr", "0.1", "--lr.base", "0.1", "--w.smooth_eyes", "1")
-    lines = told(*words)
-    named = {line.split(" has no effect here (second order only): ")[0] for line in lines}
-    assert named == {"--lr.expr 0.1", "--w.smooth_eyes 1.0"}
-    assert told(*words, "--pipeline.rgb_global_tracking.optimizable_params", "pose", "expr") == []
+    assert told("--w.reg_offset", "300", "--model.add_teeth") == []
 
 
 def test_rigs_are_compared_with_their_own_defaults():
     assert told("--w.landmark", "3", kind=MultiviewTrackConfig) == []
     (line,) = told("--w.landmark", "10", "--exp.no_photometric", kind=MultiviewTrackConfig)
     assert "--w.landmark 10.0" in line
-    (line,) = told("--lr.camera", "0.1", kind=MultiviewTrackConfig)
-    assert "given cameras" in line
-    moving = ("--pipeline.rgb_global_tracking.optimizable_params", "cam", "texture", "--data.no_calibrated")
-    assert told("--lr.camera", "0.1", *moving, kind=MultiviewTrackConfig) == []
-
-
-def test_an_option_under_its_other_name_counts():
-    for words in (["--w.reg-tex-res-clusters", "3"], ["--w.reg_tex_res_clusters=3"]):
-        config = cli.parse(MonocularTrackConfig, None, [*PLACE, *words])
-        assert config.w.reg_tex_res == 3

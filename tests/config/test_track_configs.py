@@ -27,12 +27,12 @@ SUBJECT = [*PLACE, "--data.subject", "074"]
 )
 def test_rigs_change_the_defaults_that_users_know(kind, words):
     config = cli.parse(kind, None, words)
-    told = (config.w.landmark, config.w.reg_expr, config.w.reg_tex_tv, config.w.smooth_expr)
-    assert told == (3, 1e-2, 1e5, 0)
+    told = (config.w.landmark, config.w.reg_expr, config.w.smooth_expr)
+    assert told == (3, 1e-2, 0)
     assert not config.w.always_enable_jawline_landmarks
     plan = config.pipeline
     assert "texture" not in plan.rgb_sequential_tracking.optimizable_params
-    assert "texture" not in plan.rgb_global_tracking.optimizable_params
+    assert "pose" not in plan.rgb_global_tracking.optimizable_params
     for stage in (plan.rgb_sequential_tracking, plan.rgb_global_tracking):
         assert "boundary" in stage.align_texture_except
         assert "boundary" in stage.align_boundary_except
@@ -44,7 +44,6 @@ def test_rigs_change_the_defaults_that_users_know(kind, words):
 def test_what_rigs_do_not_change_is_as_with_one_camera():
     single = cli.parse(MonocularTrackConfig, None, PLACE)
     rig = cli.parse(NersembleTrackConfig, None, SUBJECT)
-    assert rig.lr == single.lr
     assert rig.pipeline.rgb_init_all == single.pipeline.rgb_init_all
     assert (rig.w.photo, rig.w.reg_shape, rig.w.smooth_trans) == (single.w.photo, single.w.reg_shape, 300)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vhap import cli
-from vhap.config.legacy import ELSEWHERE, REMOVED, RENAMED
+from vhap.config.legacy import ELSEWHERE, REMOVED
 from vhap.config.translate import options_of
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +21,7 @@ OF_ALL_COMMANDS = {"help", "help_all", "version", "print_completion"}
 OF_PIP = {"no_deps", "force_reinstall"}
 # Of scripts of other trackers: two pages speak of what became of them.
 EARLIER = {
-    "migrating.md": {*REMOVED, *RENAMED, *ELSEWHERE, "x.no_y", "no_x.y"},
+    "migrating.md": {*REMOVED, *ELSEWHERE, "x.no_y", "no_x.y"},
     "monocular.md": {"w.blur_iter"},
 }
 
@@ -65,5 +65,5 @@ def test_the_page_for_scripts_of_others_names_every_removed_option() -> None:
         for stage in ("lmk_init_rigid", "lmk_init_all", "lmk_sequential_tracking", "lmk_global_tracking")
         for what in ("texture", "boundary")
     }
-    for name in (*REMOVED, *RENAMED, *ELSEWHERE):
+    for name in (*REMOVED, *ELSEWHERE):
         assert f"`{name.rpartition('.')[2]}`" in text or f"`--{name}`" in text, name

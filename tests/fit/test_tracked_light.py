@@ -70,14 +70,13 @@ def likeness(found: torch.Tensor, true: torch.Tensor) -> float:
 
 def test_the_global_stage_finds_the_light_and_holds_it():
     truth = lit_from_one_side()
-    config = options(pipeline=replace(PipelineConfig(), rgb_global_tracking=EpochStageConfig(1, ("lights",))))
+    config = options(pipeline=replace(PipelineConfig(), rgb_global_tracking=EpochStageConfig(1, ("lights", "texture"))))
     tracker, lights = tracker_of(truth, config), Lights()
     tracker.callbacks = (lights,)
     params = tracker.run([global_stage(config)])
     (light,) = lights.told
     assert likeness(light.lights, truth.lights) > 0.95
     assert torch.equal(params.lights, light.lights)
-    # Nothing else moves in this stage; the texture is written nevertheless.
     assert lights.epochs == [1]
     assert params.residual_texture.abs().max() > 0.01
     assert light.pictures == FRAMES
@@ -95,19 +94,23 @@ def test_what_was_taken_for_the_light_before_has_no_part_in_it():
     assert torch.equal(tracker.params.lights, first)
 
 
-def test_the_light_stands_still_unless_the_texture_is_kept(tmp_path):
-    person = replace(ModelConfig(head="builtin"), flame_params_path=Path("person.npz"), fix_texture=True)
+def test_the_light_on_a_texture_that_is_known_is_the_true_one():
+    truth = lit_from_one_side()
+    tracker = tracker_of(truth, options())
+    tracker.params.residual_texture = truth.residual_texture
+    tracker.separate_light([0, 3, 7], known_albedo=True)
+    shading = [shade(_facing_normals(), lights).mean(-1) for lights in (tracker.params.lights, truth.lights)]
+    assert float((shading[0] - shading[1]).abs().mean() / shading[1].mean()) < 0.05
+
+
+def test_the_light_is_solved_unless_it_is_given_or_constant(tmp_path):
     constant = RenderConfig(lighting_type="constant")
     known = ModelConfig(head="builtin", light_path=tmp_path / "light.json")
-    assert global_stage(options()).light
-    assert "lights" not in global_stage(options()).groups
-    assert not global_stage(options(model=person)).light
-    assert "lights" in global_stage(options(model=person)).groups
-    assert not global_stage(options(render=constant)).light
-    assert not global_stage(options(model=known)).light
+    person = replace(ModelConfig(head="builtin"), flame_params_path=Path("person.npz"), fix_texture=True)
+    assert {"lights", "texture"} <= {*global_stage(options()).groups}
+    assert global_stage(options(model=person)).groups == ("lights", "static_offset")
+    assert "lights" not in global_stage(options(render=constant)).groups
     assert not any("lights" in stage.groups for stage in build_stages(options(model=known)))
-    without = replace(PipelineConfig(), rgb_global_tracking=EpochStageConfig(0))
-    assert not global_stage(options(pipeline=without)).light
 
 
 def test_how_far_normals_turn_is_told_of_points_seen_twice():

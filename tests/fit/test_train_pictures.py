@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import pytest
@@ -12,12 +12,11 @@ from tracked_heads import moving_params
 from vhap.config.track import LogConfig
 from vhap.data.sample import FrameBatch
 from vhap.fit.callbacks import TrainPictures
-from vhap.fit.energy import EnergyValue
 from vhap.fit.events import StepEvent
 from vhap.fit.stages import Stage
 
 SIZE = (8, 6)
-STAGE = Stage("rgb", (), True, True, True, 1, None, False, True)
+STAGE = Stage("rgb", "surface", (), True, 1)
 
 
 def batch_of(timesteps: int, cameras: int) -> FrameBatch:
@@ -34,10 +33,18 @@ def batch_of(timesteps: int, cameras: int) -> FrameBatch:
     )
 
 
-def event_of(batch: FrameBatch, step: int = 1) -> StepEvent:
-    """The render is darker than the picture by 0.05."""
-    energy = EnergyValue(torch.zeros(()), {}, batch.rgb - 0.05)
-    return StepEvent(STAGE, step, 1, 1, batch.timesteps.unique(), energy, moving_params(1), batch)
+def written_by(folder: Path, batch: FrameBatch, config: LogConfig, stage: Stage = STAGE, steps: int = 1) -> list[str]:
+    """Names of what a stage of so many rounds leaves. The render is darker than the picture by 0.05."""
+
+    def load(rows: torch.Tensor) -> FrameBatch:
+        return batch.select(torch.isin(batch.timesteps, rows).nonzero().flatten())
+
+    callback = TrainPictures(folder, config, load, lambda params, shown: shown.rgb - 0.05)
+    params = moving_params(len(batch.timesteps.unique()))
+    for step in range(1, steps + 1):
+        callback.on_step(StepEvent(stage, step, step, steps, batch.timesteps.unique(), 1.0, params))
+    callback.on_stage_end(stage, params)
+    return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -53,11 +60,9 @@ def event_of(batch: FrameBatch, step: int = 1) -> StepEvent:
     ],
 )
 def test_first_middle_and_last_camera_of_a_timestep_are_shown(tmp_path, timesteps, cameras, most, shown):
-    TrainPictures(tmp_path, LogConfig(image_format="png", max_num_views=most)).on_step(
-        event_of(batch_of(timesteps, cameras))
-    )
+    config = LogConfig(image_format="png", max_num_views=most)
+    assert written_by(tmp_path, batch_of(timesteps, cameras), config) == ["rgb_000001.png"]
     (path,) = tmp_path.iterdir()
-    assert path.name == "rgb_000001.png"
     picture = torch.from_numpy(cv2.imread(str(path))).float() / 255
     rows = picture.unflatten(0, (-1, SIZE[0])).unflatten(2, (3, SIZE[1]))[:, 0, :, 0, 0]
     target = torch.tensor(shown) / 40
@@ -65,10 +70,9 @@ def test_first_middle_and_last_camera_of_a_timestep_are_shown(tmp_path, timestep
     torch.testing.assert_close(rows, expected, atol=3e-3, rtol=0)
 
 
-@pytest.mark.parametrize(("interval", "written"), [(1, [3, 4, 5, 6, 7]), (2, [3, 5, 7]), (500, [3])])
-def test_pictures_are_written_every_so_many_steps_that_render(tmp_path, interval, written):
-    callback, batch = TrainPictures(tmp_path, LogConfig(interval_media=interval)), batch_of(1, 3)
-    for step in range(1, 8):
-        event = event_of(batch, step)
-        callback.on_step(event if step > 2 else replace(event, energy=replace(event.energy, picture=None)))
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"rgb_{step:06d}.jpg" for step in written]
+def test_each_photometric_stage_ends_with_one_picture_unless_none_are_wanted(tmp_path):
+    batch, landmarks = batch_of(2, 1), Stage("lmk", "landmark_all", (), True, 1)
+    assert written_by(tmp_path, batch, LogConfig(), steps=3) == ["rgb_000003.jpg"]
+    assert written_by(tmp_path, batch, LogConfig(), landmarks, steps=4) == ["rgb_000003.jpg"]
+    assert written_by(tmp_path, batch, LogConfig(interval_media=0), steps=5) == ["rgb_000003.jpg"]
+    assert written_by(tmp_path, batch, LogConfig(), steps=0) == ["rgb_000003.jpg"]

@@ -13,7 +13,7 @@ from vhap.data.sample import FrameBatch
 from vhap.fit.landmarks.problem import LandmarkProblem
 from vhap.fit.params import TrackParams, initial_params
 from vhap.fit.scene import Scene
-from vhap.fit.texture import resize_texture, texel_mask
+from vhap.fit.texture import resize_texture
 from vhap.geometry.cameras import Camera, camera_from_focal
 from vhap.head.load import load_head
 from vhap.head.model import HeadModel, landmark_head, landmark_points, map_tensors, pose, yaw_in_camera
@@ -99,7 +99,6 @@ def scene(size: tuple[int, int] = (96, 96), texture_size: int = 64) -> Scene:
         backend=backend,
         topology=topology,
         base_texture=resize_texture(head.base_texture[None], texture_size),
-        kept_texels=texel_mask(backend, head, topology, ("sclerae", "teeth"), texture_size),
     )
 
 

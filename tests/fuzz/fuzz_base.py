@@ -19,6 +19,7 @@ import torch
 from fuzz_benchmark import benchmark
 from fuzz_relightable import subject
 from PIL import Image
+from vhap.fit.optimizer import Moments, RowAdam
 
 from vhap.config.data import DataConfig, MultiviewDataConfig, NersembleDataConfig
 from vhap.config.loading import save_config
@@ -36,7 +37,6 @@ from vhap.export.transforms import transforms
 from vhap.export.union_checks import CANONICAL
 from vhap.fit.checkpoint import CHECKPOINT, Checkpoint, Progress, save_checkpoint
 from vhap.fit.history import LossHistory
-from vhap.fit.optimizer import Moments, RowAdam
 from vhap.fit.params import TrackParams
 from vhap.util.files import write_json, write_npz, write_text
 
@@ -219,11 +219,10 @@ def evaluation(folder: Path) -> None:
         folder / "evaluation.json", {**clip, "per_frame": per_frame, "per_camera": cameras, "worst_cameras": worst}
     )
     write_json(folder / "seconds.json", {"rgb_init": 2.5, "rgb_sequential": 10.0})
-    history = LossHistory(folder / "losses.json", {"photo": 30.0, "landmark": 10.0}.__getitem__)
+    history = LossHistory(folder / "losses.json")
     stage = SimpleNamespace(name="rgb_init")
     for step in range(5):
-        terms = {"photo": torch.tensor(1.0 / (step + 1)), "landmark": torch.tensor(0.5)}
-        history.on_step(SimpleNamespace(stage=stage, energy=SimpleNamespace(total=30 * terms["photo"], terms=terms)))  # pyright: ignore
+        history.on_step(SimpleNamespace(stage=stage, cost=1.0 / (step + 1)))  # pyright: ignore
     history.on_stage_end(stage, None)  # pyright: ignore
 
 

@@ -60,7 +60,7 @@ RIG = "--data.root_folder data --data.sequence E --exp.output_folder out --data.
 COMMANDS: dict[type, str] = {
     track_configs.MonocularTrackConfig: (
         "--data.root_folder data --data.sequence clip --exp.output_folder out --data.subset ti0tj9 --batch_size 4 "
-        "--w.photo 30 --lr.base 5e-3 --model.head flame --model.n_shape 300 --data.fx 900.5 --render.backend warp "
+        "--w.photo 30 --w.reg_expr 5e-3 --model.head flame --model.n_shape 300 --data.fx 900.5 --render.backend warp "
         "--exp.no-photometric --pipeline.lmk_init_all.num_steps 3 --data.background_color None "
         "--begin_stage rgb_global_tracking"
     ),

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-import torch
 import trimesh
 
 from vhap import cli
@@ -70,12 +69,10 @@ def folder(capture, tmp_path_factory) -> Path:
 
 
 def write_losses(path: Path) -> None:
-    history = LossHistory(path, {"photo": 30.0, "landmark": 10.0}.__getitem__)
+    history = LossHistory(path)
     stage = SimpleNamespace(name="rgb_init")
     for step in range(5):
-        terms = {"photo": torch.tensor(1.0 / (step + 1)), "landmark": torch.tensor(0.0)}
-        energy = SimpleNamespace(total=30 * terms["photo"], terms=terms)
-        history.on_step(SimpleNamespace(stage=stage, energy=energy))
+        history.on_step(SimpleNamespace(stage=stage, cost=30 / (step + 1)))
     history.on_stage_end(stage, None)
 
 
@@ -264,23 +261,14 @@ def test_parameter_charts_hold_every_frame(folder):
     )
 
 
-def test_loss_charts_weigh_the_terms(folder, tmp_path):
+def test_cost_charts_by_stage(folder, tmp_path):
     (chart,) = loss_charts(folder / "losses.json", {"rgb_init": 2.5})
     assert chart.title == "rgb_init"
-    assert list(chart.curves) == ["total", "photo"]
-    assert chart.curves["photo"] == pytest.approx([30 / step for step in range(1, 6)])
-    assert chart.note == "5 steps, 2.5 s"
+    assert chart.curves == {"cost": pytest.approx([30 / step for step in range(1, 6)])}
+    assert chart.note == "5 rounds, 2.5 s"
     assert loss_charts(tmp_path / "losses.json", {}) == []
     path = tmp_path / "losses.json"
-    stage = {
-        "name": "s",
-        "count": 2,
-        "stride": 1,
-        "steps": [1, 2],
-        "total": [1.0, None],
-        "terms": {"photo": [None, 2.0]},
-    }
-    path.write_text(json.dumps({"weights": {"photo": 2.0}, "stages": [stage]}))
+    stage = {"name": "s", "count": 2, "stride": 1, "steps": [1, 2], "total": [1.0, None]}
+    path.write_text(json.dumps({"stages": [stage]}))
     (chart,) = loss_charts(path, {})
-    assert math.isnan(chart.curves["total"][1])
-    assert chart.curves["photo"][1] == 4
+    assert math.isnan(chart.curves["cost"][1])

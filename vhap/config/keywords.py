@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
 from vhap.config.data import RecordingConfig
-from vhap.config.legacy import ELSEWHERE, REMOVED, RENAMED, line_of_removed
+from vhap.config.legacy import ELSEWHERE, REMOVED, line_of_removed
 from vhap.config.loading import from_plain, to_plain
 from vhap.config.ranges import check_ranges
 from vhap.config.track import ModelConfig, TrackConfig
@@ -62,8 +62,6 @@ def _in_todays_words(
             kept[name] = value
         elif removed := next((option for option in dotted if option in REMOVED | ELSEWHERE), None):
             lines.append(line_of_removed(f"{name}={shown(value)}", removed))
-        elif renamed := next((RENAMED[option] for option in dotted if option in RENAMED), None):
-            kept[renamed.rpartition(".")[2]] = value
         elif isinstance(value, Mapping):
             inner = _in_todays_words(value, [f"{dotted[0]}."], known, lines)
             if inner or not value:

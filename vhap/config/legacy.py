@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-RENAMED = {"w.reg_tex_res_clusters": "w.reg_tex_res"}
-
 _TEXELS = "the texture is estimated texel by texel, see --model.tex_resolution"
 _BACKGROUND = "the input picture stands behind the head, see --data.background_color"
+_NO_RATES = "stages solve least squares, which have no rates; see --pipeline.rgb_init_all.num_steps"
+_LIGHT = "the light is separated from the albedo in closed form; --model.light_path gives one"
+_TEXTURE = "the texture is the one that explains all pictures best; holes take the base texture's colours"
 _NO_PICTURES = "landmark stages see no pictures; set those of the rgb stages"
 
 REMOVED = {
@@ -24,7 +25,16 @@ REMOVED = {
     "exp.keyframes": "frames of the initialisation are chosen by themselves, from --begin_timestep on",
     "log.stack_views_in_rows": "cameras stand side by side",
     "log.view_indices": "pictures show --log.max_num_views cameras, evenly chosen",
+    "lr.base": _NO_RATES,
+    "lr.camera": _NO_RATES,
+    "lr.dynamic_offset": _NO_RATES,
+    "lr.expr": _NO_RATES,
+    "lr.light": _NO_RATES,
+    "lr.static_offset": _NO_RATES,
+    "lr.translation": _NO_RATES,
+    "micro_batch_size": "pictures are evaluated one by one, on all cores",
     "model.n_tex": _TEXELS,
+    "model.tex_clusters": "pictures are compared at points of the surface; nothing behind the head is",
     "model.tex_extra": "the albedo is always estimated; --model.fix_texture keeps that of an earlier run",
     "pipeline.lmk_global_tracking.align_boundary_except": _NO_PICTURES,
     "pipeline.lmk_global_tracking.align_texture_except": _NO_PICTURES,
@@ -36,10 +46,20 @@ REMOVED = {
     "pipeline.lmk_sequential_tracking.align_texture_except": _NO_PICTURES,
     "render.background_eval": _BACKGROUND,
     "render.background_train": _BACKGROUND,
+    "render.disturb_rate_bg": "pictures are compared at points of the surface; nothing behind the head is",
+    "render.disturb_rate_fg": "pictures are compared at points of the surface; nothing behind the head is",
     "render.lighting_space": "light stands still in the world, see --render.lighting_type",
     "render.use_opengl": "see --render.backend",
+    "seed": "runs have no random numbers",
     "w.blur_iter": "the first stages take smaller pictures by themselves",
+    "w.reg_diffuse": _LIGHT,
+    "w.reg_light": _LIGHT,
     "w.reg_tex_pca": _TEXELS,
+    "w.reg_tex_res": _TEXTURE,
+    "w.reg_tex_res_clusters": _TEXTURE,
+    "w.reg_tex_res_for": _TEXTURE,
+    "w.reg_tex_tv": _TEXTURE,
+    "w.smooth_eyes": "eyes follow the irises, frame by frame",
 }
 """Options of tracking that no script has, and what does their job now."""
 
@@ -53,7 +73,6 @@ ELSEWHERE = {
 
 NONE_MEANS = {
     "w.*": "0",
-    "render.disturb_rate_*": "0",
     "log.interval_*": "0",
     "*scale_factor": "1",
 }

@@ -8,12 +8,10 @@ from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-from vhap.config.data import DataConfig
-from vhap.config.track import TrackConfig, separates_light
+from vhap.config.track import TrackConfig
 
 Trait = Literal[
-    "landmarks only", "with pictures", "second order only", "given cameras",
-    "told texture", "no offset", "no static offset", "no dynamic offset", "held light",
+    "landmarks only", "with pictures", "no offset", "no static offset", "no dynamic offset",
     "not FLAME", "not ICT-FaceKit",
 ]  # fmt: skip
 
@@ -31,40 +29,21 @@ NO_EFFECT = (
     NoEffect(("model.add_teeth",), "the head has teeth of its own", ("not FLAME",)),
     NoEffect(("model.flame_model_path",), "see --model.head", ("not FLAME",)),
     NoEffect(("model.ict_facekit_path",), "see --model.head", ("not ICT-FaceKit",)),
-    NoEffect(("lr.camera",), "the cameras are given and stay", ("given cameras",)),
-    NoEffect(("lr.dynamic_offset", "w.reg_offset_dynamic"), "see --model.use_dynamic_offset", ("no dynamic offset",)),
-    NoEffect(
-        ("lr.static_offset", "pipeline.rgb_init_offset.*"), "see --model.use_static_offset", ("no static offset",)
-    ),
+    NoEffect(("w.reg_offset_dynamic",), "see --model.use_dynamic_offset", ("no dynamic offset",)),
+    NoEffect(("pipeline.rgb_init_offset.*",), "see --model.use_static_offset", ("no static offset",)),
     NoEffect(("w.reg_offset*",), "see --model.use_static_offset", ("no offset",)),
-    NoEffect(
-        ("lr.light", "w.reg_light", "w.reg_diffuse"),
-        "the light is constant, given, or separated from the albedo in closed form",
-        ("held light",),
-    ),
     NoEffect(
         ("pipeline.lmk_sequential_tracking.*", "pipeline.lmk_global_tracking.*"),
         "rgb_sequential_tracking and rgb_global_tracking run; the lmk ones do by --exp.no_photometric",
         ("with pictures",),
     ),
     NoEffect(
-        ("w.smooth_eyes", "lr.translation", "lr.expr", "lr.camera"),
-        "second-order stages follow the head, by w.smooth_expr and without rates",
-        ("second order only",),
-    ),
-    NoEffect(
-        ("w.reg_tex*",),
-        "the texture is what all pictures tell of it; see --pipeline.rgb_global_tracking.optimizable_params",
-        ("told texture",),
-    ),
-    NoEffect(("lr.*",), "second-order stages have no rates", ("landmarks only",)),
-    NoEffect(
-        ("w.landmark", "w.reg_tex*", "w.reg_light", "w.reg_diffuse", "w.reg_offset*", "w.smooth_eyes"),
+        ("w.landmark", "w.reg_offset*"),
         "--exp.no_photometric fits identity, expression, joints and motion to landmarks",
         ("landmarks only",),
     ),
     NoEffect(
-        ("pipeline.rgb_*", "w.photo", "w.silhouette", "render.disturb_rate_*", "model.tex_clusters", "model.occluded"),
+        ("pipeline.rgb_*", "w.photo", "w.silhouette", "model.occluded"),
         "--exp.no_photometric leaves the pictures out",
         ("landmarks only",),
     ),
@@ -86,23 +65,14 @@ def lines_of_no_effect(config: TrackConfig, traits: set[Trait]) -> list[str]:
 
 def traits_of(config: TrackConfig) -> set[Trait]:
     """model.head is decided."""
-    data, model, rgb, plan = config.data, config.model, config.exp.photometric, config.pipeline
-    by_rates = set(plan.rgb_global_tracking.optimizable_params)
-    offset = set(plan.rgb_init_offset.optimizable_params) if plan.rgb_init_offset.num_steps != 0 else set()
-    by_rates |= offset
-    constant, known = config.render.lighting_type == "constant", model.light_path is not None
+    model, rgb = config.model, config.exp.photometric
     static, dynamic = model.use_static_offset, model.use_dynamic_offset
-    film = isinstance(data, DataConfig)
     holds: dict[Trait, bool] = {
         "landmarks only": not rgb,
         "with pictures": rgb,
-        "second order only": rgb and not by_rates & {"cam", "pose", "shape", "joints", "expr"},
-        "given cameras": data.fx is not None if film else data.calibrated,
-        "told texture": rgb and "texture" not in by_rates,
         "no offset": not static and not dynamic,
         "no static offset": not static,
         "no dynamic offset": not dynamic,
-        "held light": rgb and (constant or known or (separates_light(config) and "lights" not in offset)),
         "not FLAME": model.head != "flame",
         "not ICT-FaceKit": model.head != "ict",
     }

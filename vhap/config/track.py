@@ -13,7 +13,7 @@ from vhap.config.data import (
     NersembleV2DataConfig,
     SingleFrameDataConfig,
 )
-from vhap.config.ranges import Count, CountOrNone, Index, Pixels, Rate, Seed, Share, Weight
+from vhap.config.ranges import Count, CountOrNone, Index, Pixels, Weight
 from vhap.util.errors import InputError
 
 ParamGroup = Literal["cam", "pose", "shape", "joints", "expr", "texture", "lights", "static_offset", "dynamic_offset"]
@@ -56,8 +56,6 @@ class ModelConfig:
     light_path: Path | None = None
     """A light.json whose light is kept, of an earlier run or of a studio. Without it the light is separated from the
     albedo, unless the texture is kept."""
-    tex_clusters: tuple[str, ...] = ("skin", "hair", "boundary", "lips_tight", "teeth", "sclerae", "irises")
-    """Regions of similar colour, for the appearance prior."""
     occluded: tuple[str, ...] = ()
     """Regions hidden by hair or clothes: neither their texture nor their outline is aligned."""
     tex_painted: bool = True
@@ -74,35 +72,17 @@ class RenderConfig:
     lighting_type: Literal["SH", "constant"] = "SH"
     """Nine spherical-harmonic coefficients for each colour channel, or a constant white light."""
 
-    disturb_rate_fg: Share = 0.5
-    """Appearance prior: how often a pixel of the head takes the colour of another one of its cluster."""
-    disturb_rate_bg: Share = 0.5
-    """The same for pixels of the background."""
-
-
-@dataclass(frozen=True)
-class LearningRateConfig:
-    """Adam's rates; all are multiplied by 0.1 in global stages, there then by 0.9 an epoch."""
-
-    base: Rate = 5e-3
-    translation: Rate = 1e-3
-    expr: Rate = 5e-2
-    static_offset: Rate = 5e-4
-    dynamic_offset: Rate = 5e-4
-    camera: Rate = 5e-3
-    light: Rate = 5e-3
-
 
 @dataclass(frozen=True)
 class LossWeightConfig:
-    """Weights of the energy's terms; 0 switches a term off."""
+    """Weights of the terms: twice the default counts twice; 0 switches a term off."""
 
     landmark: Weight = 10.0
     """Mean confidence-weighted L1 distance, coordinates normalised to [-1, 1]."""
     always_enable_jawline_landmarks: bool = True
     """Use jaw-line points in every stage, whatever the stage says."""
     photo: Weight = 30.0
-    """Absolute colour difference per rendered value."""
+    """Colour differences at the points of the surface. 0 is not possible: see exp.no_photometric."""
     reg_shape: Weight = 0.3
     """Mean square of the identity coefficients."""
     reg_expr: Weight = 0.03
@@ -113,16 +93,6 @@ class LossWeightConfig:
     """Jaw rotation against the identity, more so where it closes too far or turns sideways."""
     reg_eyes: Weight = 0.03
     """Eye rotations against the identity and against each other."""
-    reg_tex_tv: Weight = 1e4
-    """Mean squared difference of neighbouring texels; scaled by (scale_factor / n_downsample_rgb)^2."""
-    reg_tex_res_for: tuple[str, ...] = ("sclerae", "teeth")
-    """Regions whose texture keeps near the base."""
-    reg_tex_res: Weight = 10.0
-    """Mean square of the texture's residual in those regions. Also reg_tex_res_clusters."""
-    reg_light: Weight | None = None
-    """Squared change from the uniform light (None: off)."""
-    reg_diffuse: Weight = 100.0
-    """Diffuse shading above one, and its variance across colour channels."""
     reg_offset: Weight = 300.0
     """Length of the vertices' offsets (mean absolute value, metres)."""
     reg_offset_relax_coef: Weight = 1.0
@@ -152,8 +122,6 @@ class LossWeightConfig:
     """Change of the neck's rotation, squared."""
     smooth_jaw: Weight = 0.1
     """Change of the jaw's rotation, squared."""
-    smooth_eyes: Weight = 0.0
-    """Change of the eyes' rotation, squared."""
     smooth_expr: Weight = 1.0
     """Change of the expression coefficients, squared."""
 
@@ -161,9 +129,9 @@ class LossWeightConfig:
 @dataclass(frozen=True)
 class LogConfig:
     interval_scalar: CountOrNone = 100
-    """Steps between scalars in TensorBoard; 0 writes none."""
+    """Rounds between scalars in TensorBoard; 0 writes none."""
     interval_media: CountOrNone = 500
-    """Steps that render (first order) between pictures in `train/`; 0 writes none."""
+    """0 writes no pictures to `train/`; else each photometric stage ends with one."""
     image_format: Literal["jpg", "png"] = "jpg"
     """Format of those pictures."""
     max_num_views: Count = 3
@@ -175,8 +143,8 @@ class LogConfig:
 @dataclass(frozen=True)
 class LandmarkStepConfig:
     num_steps: CountOrNone | None = None
-    """First-order stages: steps exactly (a frame batch, in sequential stages); None: up to the stage's bound, less on a
-    plateau. Second-order stages: rounds at most; they end when points chosen anew gain less than 1e-3 of the cost."""
+    """Rounds at most (of each window of frames, in sequential stages); 0 leaves the stage out. Stages end when a round
+    gains nothing more."""
     optimizable_params: tuple[ParamGroup, ...] = ()
     """Groups of unknowns that move."""
     disable_jawline_landmarks: bool = False
@@ -194,8 +162,8 @@ class StepStageConfig(LandmarkStepConfig):
 @dataclass(frozen=True)
 class LandmarkEpochConfig:
     num_epochs: CountOrNone | None = None
-    """Passes over all frames, in shuffled batches, exactly. None: until they bring 40 batches (30 passes at most, 3
-    at least where frames' own unknowns move), less on a plateau."""
+    """Rounds at most. rgb_global_tracking: of the offsets; light and texture are solved in closed form. The finished
+    run's result has this number, else 30."""
     optimizable_params: tuple[ParamGroup, ...] = ()
     """Groups of unknowns that move."""
     disable_jawline_landmarks: bool = False
@@ -233,14 +201,10 @@ _IN_MOUTH = ("lip_inside", "teeth")
 class PipelineConfig:
     """The stages, in the order in which they run.
 
-    rgb_init_texture (on small pictures), rgb_init_all and rgb_sequential_tracking are of second order: they solve for
-    the head's place, with the albedo that explains all pictures best. The others make first-order steps; they leave the
-    place to the former, and the texture to what all pictures tell of it, unless these are among their
-    optimizable_params. rgb_init_offset begins with hair, laid on the outlines of the mattes (where static_offset is
-    among its optimizable_params, and w.silhouette is not 0), and makes no steps unless it is told to: offsets grow in
-    rgb_global_tracking, and faster ones make a face worse that the model can show without them. rgb_global_tracking
-    begins with the light separated from the albedo in closed form and a texture without it; `lights` moves there only
-    where model.fix_texture keeps the texture.
+    rgb_init_texture (on small pictures) and rgb_init_all solve for identity, cameras and light with the frames that
+    differ most, rgb_sequential_tracking for every frame, with the albedo that explains all pictures best.
+    rgb_init_offset lays hair on the outlines of the mattes. rgb_global_tracking separates the light from the albedo,
+    solves for static_offset, and makes the texture. Of optimizable_params a stage takes what it can move.
     """
 
     lmk_init_rigid: LandmarkStepConfig = LandmarkStepConfig(None, ("cam", "pose"))
@@ -251,14 +215,12 @@ class PipelineConfig:
     rgb_init_all: StepStageConfig = _steps(
         *_EVERYTHING, texture=(*_NOT_SKIN, *_IN_MOUTH, "eyeballs"), boundary=("boundary", "bottomline")
     )
-    rgb_init_offset: StepStageConfig = _steps(
-        "texture", "lights", "static_offset", count=0, texture=(*_NOT_SKIN, "face"), boundary=("bottomline",)
-    )
+    rgb_init_offset: StepStageConfig = _steps("static_offset", boundary=("bottomline",))
     rgb_sequential_tracking: StepStageConfig = _steps(
         "pose", "joints", "expr", "dynamic_offset", texture=_NOT_SKIN, boundary=("boundary", "bottomline")
     )
     rgb_global_tracking: EpochStageConfig = _epochs(
-        "lights", "static_offset", "dynamic_offset", jaw_line=False, boundary=("bottomline",)
+        "lights", "static_offset", "texture", jaw_line=False, boundary=("bottomline",)
     )
     lmk_sequential_tracking: LandmarkStepConfig = LandmarkStepConfig(None, ("pose", "joints", "expr"))
     lmk_global_tracking: LandmarkEpochConfig = LandmarkEpochConfig(None, ("cam", "pose", "shape", "joints", "expr"))
@@ -287,7 +249,6 @@ class TrackConfig:
     exp: ExperimentConfig = field(default_factory=ExperimentConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     render: RenderConfig = field(default_factory=RenderConfig)
-    lr: LearningRateConfig = field(default_factory=LearningRateConfig)
     w: LossWeightConfig = field(default_factory=LossWeightConfig)
     log: LogConfig = field(default_factory=LogConfig)
     pipeline: PipelineConfig = field(default_factory=PipelineConfig)
@@ -298,12 +259,8 @@ class TrackConfig:
     """Initialisation and the sequential pass start at this frame."""
     batch_size: Count = 16
     """Consecutive timesteps solved together, by all cameras, each starting from the last solved one."""
-    micro_batch_size: Count = 8
-    """Pictures of a step that are rendered at once. Fewer take less memory; the gradient is the same."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: cuda if there."""
-    seed: Seed = 0
-    """Runs are deterministic for a seed on one device."""
     dry_run: bool = False
     """Print frames, stages and an estimate of the time, then stop."""
 
@@ -324,9 +281,7 @@ class MonocularTrackConfig(TrackConfig):
 
 def _rig_weights() -> LossWeightConfig:
     """Many views tell shape and expression better than priors and landmarks do."""
-    return LossWeightConfig(
-        landmark=3.0, always_enable_jawline_landmarks=False, reg_expr=1e-2, reg_tex_tv=1e5, smooth_expr=0.0
-    )
+    return LossWeightConfig(landmark=3.0, always_enable_jawline_landmarks=False, reg_expr=1e-2, smooth_expr=0.0)
 
 
 def _rig_pipeline() -> PipelineConfig:
@@ -334,7 +289,7 @@ def _rig_pipeline() -> PipelineConfig:
     torso = ("boundary",)
     return PipelineConfig(
         rgb_sequential_tracking=StepStageConfig(None, ("pose", "joints", "expr", "dynamic_offset"), True, torso, torso),
-        rgb_global_tracking=EpochStageConfig(None, ("lights", "static_offset", "dynamic_offset"), True, torso, torso),
+        rgb_global_tracking=EpochStageConfig(None, ("lights", "static_offset", "texture"), True, torso, torso),
     )
 
 
@@ -384,12 +339,9 @@ class NersembleV2TrackConfig(NersembleTrackConfig):
     data: NersembleV2DataConfig
 
 
-def separates_light(config: TrackConfig) -> bool:
-    """Whether the global stage begins with the light separated from the albedo, and holds it: there are harmonics, none
-    are given, and the albedo is baked anew."""
-    model = config.model
-    kept_texture = model.fix_shape if model.fix_texture is None else model.fix_texture
-    return config.render.lighting_type == "SH" and model.light_path is None and not kept_texture
+def keeps_texture(model: ModelConfig) -> bool:
+    """Whether the texture is that of flame_params_path."""
+    return model.fix_shape if model.fix_texture is None else model.fix_texture
 
 
 def hidden_regions(model: ModelConfig) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from dataclasses import MISSING, dataclass, field
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
-from vhap.config.legacy import ELSEWHERE, NONE_MEANS, REMOVED, RENAMED, VALUE_MEANS, line_of_removed
+from vhap.config.legacy import ELSEWHERE, NONE_MEANS, REMOVED, VALUE_MEANS, line_of_removed
 from vhap.config.no_effect import default_of
 from vhap.config.ranges import hints_of
 from vhap.config.track import TrackConfig
@@ -61,7 +61,7 @@ def translated(words: Sequence[str], kind: type) -> tuple[list[str], list[str]]:
     for word in _grouped(words, known):
         if "" in word.values:
             raise InputError(f"expected a value for {word.typed}, found an empty one; give one or leave the option out")
-        for rule in (_renamed, _dropped, _flag, _without_landmarks, _none, _other_value):
+        for rule in (_dropped, _flag, _without_landmarks, _none, _other_value):
             found = rule(word, known, kind)
             if found is None:
                 continue
@@ -116,14 +116,6 @@ def _name(option: str, known: dict[str, Known]) -> tuple[str, bool]:
 
 
 Found = tuple[list[str], str | None] | None
-
-
-def _renamed(word: Word, known: dict[str, Known], kind: type) -> Found:
-    name = RENAMED.get(word.name)
-    if name is None or word.name in known or name not in known:
-        return None
-    values = ["0"] if word.values == ["None"] else word.values
-    return [f"--{name}", *values], None if values is word.values else f"{word.as_typed()} is taken as --{name} 0"
 
 
 def _dropped(word: Word, known: dict[str, Known], kind: type) -> Found:

@@ -17,7 +17,8 @@ from vhap.util.log import get_logger
 FORMAT_VERSION = 2
 """Of results. Version 1, which had no such key, held the whole albedo in tex_extra."""
 RESULT_PATTERN = re.compile(r"tracked_flame_params_(-?\d+)\.npz$")
-SAVED_EVERY_EPOCHS = 10
+EPOCHS_APART = 10
+"""Scripts name results by multiples of so many epochs."""
 """Of the global stage, which also saves its last one."""
 PER_TIMESTEP = ("rotation", "translation", "neck_pose", "jaw_pose", "eyes_pose", "expr", "dynamic_offset")
 
@@ -168,13 +169,13 @@ def result_epochs(run: Path) -> dict[int, Path]:
 def result_path(run: Path, epoch: int = -1) -> Path:
     """The result of an epoch; -1 is the last.
 
-    Runs end early where nothing more is gained. Scripts name the epoch with which a run of all epochs ends, 30 by
-    default; the last one stands for it then, and the log says so.
+    0 is the result of the sequential pass, 30 (or num_epochs of the last stage) that of a finished run. Where a script
+    names another multiple of ten beyond it, the last one stands for it, and the log says so.
     """
     epochs = result_epochs(run)
-    if epochs and epoch > max(epochs) and epoch % SAVED_EVERY_EPOCHS == 0:
+    if epochs and epoch > max(epochs) and epoch % EPOCHS_APART == 0:
         get_logger().warning(
-            "no result of epoch %d in %s: the run went to epoch %d, whose result is taken", epoch, run, max(epochs)
+            "no result of epoch %d in %s: the run ends with %d, which is taken", epoch, run, max(epochs)
         )
         return epochs[max(epochs)]
     if not epochs or (epoch != -1 and epoch not in epochs):

@@ -86,19 +86,13 @@ def most_varied(expr: np.ndarray) -> dict[str, list[float]]:
 
 
 def loss_charts(losses: Path, seconds: Mapping[str, float]) -> list[Chart]:
-    """A chart a stage out of losses.json: the total and the weighted terms with the largest shares; none where the
-    file is missing, as in runs of other programs."""
-    history = read_losses(losses)
-    return [_stage_chart(stage, history["weights"], seconds.get(stage["name"])) for stage in history["stages"]]
+    """A chart a stage out of losses.json; none where the file is missing, as in runs of other programs."""
+    return [_stage_chart(stage, seconds.get(stage["name"])) for stage in read_losses(losses)["stages"]]
 
 
-def _stage_chart(stage: StoredStage, weights: Mapping[str, float], seconds: float | None) -> Chart:
-    weighted = {name: [weights[name] * v for v in _gaps(values)] for name, values in stage["terms"].items()}
-    shares = {name: float(np.nansum(np.abs(values))) for name, values in weighted.items()}
-    largest = sorted((name for name in shares if shares[name] > 0), key=lambda name: -shares[name])[:TERMS_SHOWN]
-    curves = {"total": _gaps(stage["total"]), **{name: weighted[name] for name in largest}}
-    note = f"{stage['count']} steps" + ("" if seconds is None else f", {seconds:.1f} s")
-    return Chart(stage["name"], curves, x=stage["steps"], log=True, note=note, x_name="step")
+def _stage_chart(stage: StoredStage, seconds: float | None) -> Chart:
+    note = f"{stage['count']} rounds" + ("" if seconds is None else f", {seconds:.1f} s")
+    return Chart(stage["name"], {"cost": _gaps(stage["total"])}, x=stage["steps"], log=True, note=note, x_name="round")
 
 
 def _gaps(values: list[float | None]) -> list[float]:

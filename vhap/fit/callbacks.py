@@ -12,7 +12,6 @@ import torch
 
 from vhap.config.track import LogConfig
 from vhap.data.pictures import write_picture
-from vhap.data.results import SAVED_EVERY_EPOCHS
 from vhap.data.sample import FrameBatch
 from vhap.fit.checkpoint import Checkpoint, is_whole, save_checkpoint
 from vhap.fit.events import Callback, StepEvent
@@ -29,7 +28,7 @@ from vhap.util.progress import Progress
 
 
 class StageProgress(Callback):
-    """Rounds or steps of the stage at hand, its loss and the time left."""
+    """Rounds of the stage at hand, its cost and the time left."""
 
     def __init__(self) -> None:
         self.shown: Progress | None = None
@@ -41,7 +40,7 @@ class StageProgress(Callback):
     def on_step(self, event: StepEvent) -> None:
         if self.shown is not None:
             self.shown.total = event.total
-            self.shown.reach(event.done, f"loss {float(event.energy.total.detach()):.4g}")
+            self.shown.reach(event.done, f"cost {event.cost:.4g}")
 
     def on_stage_end(self, stage: Stage, params: TrackParams) -> None:
         if self.shown is not None:
@@ -62,12 +61,12 @@ class StageTimes(Callback):
 
     def on_step(self, event: StepEvent) -> None:
         self.steps += 1
-        self.loss = float(event.energy.total.detach())
+        self.loss = event.cost
 
     def on_stage_end(self, stage: Stage, params: TrackParams) -> None:
         self.seconds[stage.name] = time.monotonic() - self.started
         get_logger().info(
-            "%s: %d steps, %.1f s, loss %.4f", stage.name, self.steps, self.seconds[stage.name], self.loss
+            "%s: %d rounds, %.1f s, cost %.4f", stage.name, self.steps, self.seconds[stage.name], self.loss
         )
         self.report()
         self.steps = 0
@@ -80,7 +79,7 @@ class StageTimes(Callback):
 
 
 class TensorBoard(Callback):
-    """Loss, terms and focal length every interval_scalar steps (0: none), as event files in the run folder."""
+    """Cost and focal length every interval_scalar rounds (0: none), as event files in the run folder."""
 
     def __init__(self, folder: Path, config: LogConfig) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -91,9 +90,7 @@ class TensorBoard(Callback):
     def on_step(self, event: StepEvent) -> None:
         if self.interval == 0 or (event.step % self.interval != 1 and self.interval != 1):
             return
-        self.writer.add_scalar("loss/total", float(event.energy.total.detach()), event.step)
-        for name, value in event.energy.terms.items():
-            self.writer.add_scalar(f"loss/{name}", float(value.detach()), event.step)
+        self.writer.add_scalar("loss/total", event.cost, event.step)
         self.writer.add_scalar("params/focal_length", float(event.params.focal_length), event.step)
 
     def on_stage_end(self, stage: Stage, params: TrackParams) -> None:
@@ -104,26 +101,32 @@ class TensorBoard(Callback):
         self.writer.close()
 
 
+@dataclass
 class TrainPictures(Callback):
-    """Input, render and error of a few pictures in `train/`, every interval_media steps that render (0: none)."""
+    """Input, render and error of a few pictures of each photometric stage, as it ends, in `train/`. render(params,
+    frame batch): pictures (N, H, W, 3); load: frames of rows (B,)."""
 
-    def __init__(self, folder: Path, config: LogConfig) -> None:
-        self.folder, self.config, self.count = folder, config, 0
+    folder: Path
+    config: LogConfig
+    load: Callable[[torch.Tensor], FrameBatch]
+    render: Callable[[TrackParams, FrameBatch], torch.Tensor]
+    last: StepEvent | None = None
 
     def on_step(self, event: StepEvent) -> None:
-        rendered = event.energy.picture
-        if rendered is None or event.batch is None or self.config.interval_media == 0:
+        self.last = event
+
+    def on_stage_end(self, stage: Stage, params: TrackParams) -> None:
+        event, self.last = self.last, None
+        if event is None or not stage.photometric or self.config.interval_media == 0:
             return
-        self.count += 1
-        if (self.count - 1) % self.config.interval_media:
-            return
-        shown = shown_pictures(event.batch, self.config.max_num_views)
-        target, picture = event.batch.rgb[shown], rendered[shown]
+        rows = event.timesteps[even_choice(len(event.timesteps), self.config.max_num_views)]
+        batch = self.load(rows)
+        shown = shown_pictures(batch, self.config.max_num_views)
+        target, picture = batch.rgb[shown], self.render(params.rows(rows), batch)[shown]
         columns = [target, picture, (picture - target).abs().mul(4).clamp(max=1)]
         grid = torch.cat([torch.cat(list(column), 0) for column in columns], 1).clamp(0, 1)
         pixels = (grid.cpu().numpy() * 255).round().astype(np.uint8)
-        name = f"{event.stage.name}_{event.step:06d}.{self.config.image_format}"
-        write_picture(self.folder / name, pixels)
+        write_picture(self.folder / f"{stage.name}_{event.step:06d}.{self.config.image_format}", pixels)
 
 
 def shown_pictures(batch: FrameBatch, most: int) -> list[int]:
@@ -132,26 +135,14 @@ def shown_pictures(batch: FrameBatch, most: int) -> list[int]:
     return even_choice(of_timestep if of_timestep > 1 else len(batch.timesteps), most)
 
 
-@dataclass
+@dataclass(frozen=True)
 class ResultWriter(Callback):
-    """Saves the parameters after the sequential pass, after every tenth global epoch and when tracking ends."""
+    """Saves the parameters after the sequential pass and when tracking ends."""
 
     save: Callable[[int, TrackParams], None]
-    last_epoch: int = -1
-    last_saved: int = -1
 
     def on_epoch(self, epoch: int, params: TrackParams) -> None:
-        self.last_epoch = epoch
-        if epoch % SAVED_EVERY_EPOCHS == 0:
-            self._write(params)
-
-    def on_stage_end(self, stage: Stage, params: TrackParams) -> None:
-        if self.last_epoch > self.last_saved:
-            self._write(params)
-
-    def _write(self, params: TrackParams) -> None:
-        self.save(self.last_epoch, params)
-        self.last_saved = self.last_epoch
+        self.save(epoch, params)
 
 
 @dataclass

@@ -6,20 +6,19 @@ import hashlib
 import io
 import math
 import os
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from vhap.fit.optimizer import Moments, RowAdam
 from vhap.fit.params import TrackParams
 from vhap.util.errors import InputError, shown
 from vhap.util.files import atomic_path
 from vhap.util.log import get_logger
 
-CHECKPOINT, PREVIOUS, VERSION = "checkpoint.pt", "checkpoint_previous.pt", 8
+CHECKPOINT, PREVIOUS, VERSION = "checkpoint.pt", "checkpoint_previous.pt", 9
 MAGIC = b"VHAPCKPT"
 START = len(MAGIC) + hashlib.sha256().digest_size
 """A file is the sign, the SHA-256 of the body, and the body, as torch saves it."""
@@ -27,19 +26,16 @@ START = len(MAGIC) + hashlib.sha256().digest_size
 
 @dataclass
 class Progress:
-    """stage: index of the stage at hand; done: its finished units (windows, batches, epochs). What lives as long as a
-    stage: optimizer, losses of its epochs."""
+    """stage: index of the stage at hand; done: its finished windows."""
 
     stage: int = 0
     done: int = 0
-    optimizer: RowAdam = field(default_factory=RowAdam)
-    losses: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A run between two units. found (T, C) bool, init_frames, beside_pixels: as the first guess gave them;
-    correlation: see PointPrior; random: state of the random numbers; finished: all stages are done."""
+    correlation: see PointPrior; finished: all stages are done."""
 
     params: TrackParams
     progress: Progress
@@ -48,7 +44,6 @@ class Checkpoint:
     init_frames: list[int]
     beside_pixels: float
     correlation: float
-    random: Tensor
     finished: bool
 
 
@@ -56,29 +51,22 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, keep: bool = True) -> No
     """The whole file or none. keep: the file that was there becomes the previous one. InputError where a number is not
     finite: what was kept before stays."""
     progress = checkpoint.progress
-    moments = {
-        name: {f.name: getattr(state, f.name) for f in fields(state)}
-        for name, state in progress.optimizer.moments.items()
-    }
     content = {
         "version": VERSION,
         "params": _tensors(checkpoint.params),
-        "moments": moments,
         "stage": progress.stage,
         "done": progress.done,
-        "losses": list(progress.losses),
         "step": checkpoint.step,
         "found": checkpoint.found,
         "init_frames": list(checkpoint.init_frames),
         "beside_pixels": checkpoint.beside_pixels,
         "correlation": checkpoint.correlation,
-        "random": checkpoint.random,
         "finished": checkpoint.finished,
     }
     if broken := _not_finite(content):
         raise InputError(
             f"expected finite numbers to keep in {path}, found NaN or infinity in {', '.join(broken)}; the fit has "
-            "diverged: track again with smaller --lr and --w options"
+            "diverged: track again with other --w options"
         )
     file = io.BytesIO()
     torch.save(content, file)
@@ -159,16 +147,14 @@ def _content(path: Path, device: torch.device) -> dict[str, Any]:
 
 
 def _checkpoint_of(content: dict[str, Any]) -> Checkpoint:
-    optimizer = RowAdam({name: Moments(**state) for name, state in content["moments"].items()})
     return Checkpoint(
         params=TrackParams(**content["params"]),
-        progress=Progress(content["stage"], content["done"], optimizer, content["losses"]),
+        progress=Progress(content["stage"], content["done"]),
         step=content["step"],
         found=content["found"].cpu(),
         init_frames=content["init_frames"],
         beside_pixels=content["beside_pixels"],
         correlation=content["correlation"],
-        random=content["random"].cpu(),
         finished=content["finished"],
     )
 

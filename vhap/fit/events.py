@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from vhap.data.sample import FrameBatch
 from vhap.fit.checkpoint import Checkpoint
-from vhap.fit.energy import EnergyValue
 from vhap.fit.light_views import SeparatedLight
 from vhap.fit.params import TrackParams
 from vhap.fit.stages import Stage
@@ -16,17 +14,15 @@ from vhap.fit.stages import Stage
 
 @dataclass(frozen=True)
 class StepEvent:
-    """What a callback sees after a step. step counts all steps of the run; done and total those of the stage. batch:
-    None where nothing was rendered."""
+    """What a callback sees after a round. step counts all rounds of the run; done and total those of the stage."""
 
     stage: Stage
     step: int
     done: int
     total: int
     timesteps: Tensor
-    energy: EnergyValue
+    cost: float
     params: TrackParams
-    batch: FrameBatch | None
 
 
 class Callback:
@@ -36,7 +32,7 @@ class Callback:
         """Before every stage, or what is left of it."""
 
     def on_step(self, event: StepEvent) -> None:
-        """After every round of a second-order stage and every first-order step."""
+        """After every round of a stage."""
 
     def on_stage_end(self, stage: Stage, params: TrackParams) -> None:
         """After every stage."""
@@ -45,7 +41,7 @@ class Callback:
         """Where the light has been separated from the albedo."""
 
     def on_epoch(self, epoch: int, params: TrackParams) -> None:
-        """After the sequential pass (epoch 0) and after every global epoch."""
+        """Where a result stands: of the sequential pass (0), of the finished run (30, or as many as num_epochs)."""
 
     def on_checkpoint(self, checkpoint: Checkpoint) -> None:
         """After every unit of work: where the run stands."""

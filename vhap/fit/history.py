@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, TypedDict
@@ -30,27 +29,24 @@ class StoredStage(TypedDict):
     name: str
     steps: list[Steps]
     total: list[Real | None]
-    terms: dict[str, list[Real | None]]
     stride: Annotated[int, Meta(ge=1, lt=1 << 31)]
     count: Steps
 
 
 class StoredLosses(TypedDict):
-    """weights: of all terms, by name."""
+    """Of all stages that ran."""
 
-    weights: dict[str, Real]
     stages: list[StoredStage]
 
 
 @dataclass
 class StageLosses:
-    """Every stride-th step of a stage. steps: counted from the stage's first, 1; total: the weighted sum; terms:
-    unweighted values by weight name, as many as steps, None where a step had none or it was not finite."""
+    """Every stride-th round of a stage. steps: counted from the stage's first, 1; total: what the state costs after
+    it, None where that was not finite."""
 
     name: str
     steps: list[int] = field(default_factory=list)
     total: list[float | None] = field(default_factory=list)
-    terms: dict[str, list[float | None]] = field(default_factory=dict)
     stride: int = 1
     count: int = 0
 
@@ -59,32 +55,25 @@ class StageLosses:
         self.count += 1
         if (self.count - 1) % self.stride:
             return
-        for name in event.energy.terms:
-            self.terms.setdefault(name, [None] * len(self.steps))
         self.steps.append(self.count)
-        self.total.append(_finite(float(event.energy.total.detach())))
-        for name, values in self.terms.items():
-            term = event.energy.terms.get(name)
-            values.append(None if term is None else _finite(float(term.detach())))
+        self.total.append(event.cost if math.isfinite(event.cost) else None)
         if len(self.steps) > MOST_POINTS:
             self._thin()
 
     def _thin(self) -> None:
         self.stride *= 2
         self.steps, self.total = self.steps[::2], self.total[::2]
-        self.terms = {name: values[::2] for name, values in self.terms.items()}
 
 
 class LossHistory(Callback):
-    """Callback: writes `{"weights": {name: weight}, "stages": [fields of StageLosses]}` when a stage ends.
+    """Callback: writes `{"stages": [fields of StageLosses]}` when a stage ends.
 
-    weight_of: `Energy.weight_of`; a term's share of the total is its weight times its value. A file that is there
-    already is continued: of its stages those that run again are replaced; a damaged one is begun anew. Memory and file
-    are bounded by the number of stages and terms, whatever the number of steps.
+    A file that is there already is continued: of its stages those that run again are replaced; a damaged one is begun
+    anew. Memory and file are bounded by the number of stages, whatever the number of rounds.
     """
 
-    def __init__(self, path: Path, weight_of: Callable[[str], float]) -> None:
-        self.path, self.weight_of = path, weight_of
+    def __init__(self, path: Path) -> None:
+        self.path = path
         names = [f.name for f in fields(StageLosses)]
         # A damaged file must not end a run: only the page shows it.
         stored = read_cached(path, read_losses)
@@ -102,22 +91,19 @@ class LossHistory(Callback):
             return
         self.stages = [kept for kept in self.stages if kept.name != stage.name] + [self.current]
         self.current = None
-        names = sorted({name for kept in self.stages for name in kept.terms})
-        weights = {name: self.weight_of(name) for name in names}
-        write_json(self.path, {"weights": weights, "stages": [asdict(kept) for kept in self.stages]})
+        write_json(self.path, {"stages": [asdict(kept) for kept in self.stages]})
 
 
 def read_losses(path: Path) -> StoredLosses:
     """Nothing of a run that has no such file, as those of other programs. InputError where it holds something else."""
     if not path.is_file():
-        return {"weights": {}, "stages": []}
+        return {"stages": []}
     content: StoredLosses = read_json(path, StoredLosses)
     for stage in content["stages"]:
-        lengths = {len(values) for values in (stage["steps"], stage["total"], *stage["terms"].values())}
-        if len(lengths) > 1 or not stage["terms"].keys() <= content["weights"].keys():
+        if len(stage["steps"]) != len(stage["total"]):
             raise InputError(
-                f"expected a value of each loss for each step, and its weight, in {path}, found others in stage "
-                f"{shown(stage['name'])}; remove the file, which only the page shows"
+                f"expected a value of the loss for each step in {path}, found {len(stage['total'])} for "
+                f"{len(stage['steps'])} in stage {shown(stage['name'])}; remove the file, which only the page shows"
             )
     return content
 
@@ -125,7 +111,3 @@ def read_losses(path: Path) -> StoredLosses:
 def read_seconds(path: Path) -> dict[str, float]:
     """Seconds by stage; empty where a run has no such file. InputError where it holds something else."""
     return read_json(path, dict[str, Real]) if path.is_file() else {}
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

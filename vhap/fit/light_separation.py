@@ -66,6 +66,34 @@ def separate_light(views: Sequence[PointViews], count: int, skin: Tensor) -> Ten
     return (lights / (sh_basis(_facing(lights.dtype)) @ lights).mean(0)).float()
 
 
+def light_on_albedo(views: Sequence[PointViews], albedo: Tensor) -> Tensor:
+    """(9, 3) lights that explain the colours of points of known albedo (count, 3), linear in each channel. Uniform
+    light where there are no views."""
+    if not sum(len(view.points) for view in views):
+        return uniform_lights()
+    points = torch.cat([view.points for view in views])
+    colours, basis = (
+        torch.cat([view.colours for view in views]).double(),
+        sh_basis(torch.cat([view.normals for view in views]).double()),
+    )
+    uniform = uniform_lights(dtype=torch.float64)
+    lights, weight = uniform, torch.ones(len(points), dtype=torch.float64)
+    known = albedo[points].double()
+    for _ in range(ROUNDS):
+        lights = torch.stack(
+            [_light_on(basis * known[:, k, None], colours[:, k], weight, uniform[:, k]) for k in range(3)], -1
+        )
+        residual = (basis @ lights * known - colours).mean(1)
+        weight = 1 / (1 + (residual / OUTLIER) ** 2) ** 2
+    return lights.float()
+
+
+def _light_on(rows: Tensor, colours: Tensor, weight: Tensor, uniform: Tensor) -> Tensor:
+    """(9,) least squares, held near the uniform light where no point determines it."""
+    form = (rows * weight[:, None]).T @ rows / weight.sum() + STILL * torch.eye(len(uniform), dtype=rows.dtype)
+    return torch.linalg.solve(form, rows.T @ (weight * colours) / weight.sum() + STILL * uniform)
+
+
 def shading_of(normals: Tensor, lights: Tensor) -> Tensor:
     """(..., 3) unit normals -> (..., 3) shading, never dark enough to make noise an albedo."""
     return (sh_basis(normals) @ lights).clamp(min=LEAST_SHADING)

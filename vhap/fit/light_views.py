@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vhap.data.sample import FrameBatch
-from vhap.fit.light_separation import PointViews, separate_light
+from vhap.fit.light_separation import PointViews, light_on_albedo, separate_light
 from vhap.geometry.cameras import Camera
 from vhap.geometry.meshes import vertex_normals
 from vhap.head.model import HeadModel
@@ -51,13 +51,21 @@ class SeparatedLight:
 
 @torch.no_grad()
 def light_of_pictures(
-    head: HeadModel, backend: Backend, topology: Topology, pictures: Iterable[PosedPicture]
+    head: HeadModel,
+    backend: Backend,
+    topology: Topology,
+    pictures: Iterable[PosedPicture],
+    albedo: Tensor | None = None,
 ) -> SeparatedLight:
     """The light on a head that pictures show. Eyes, teeth and hair are left out; the light is uniform where no
-    vertex is seen."""
+    vertex is seen. albedo (1, R, R, 3): that of the person where it is known, else light is separated from it."""
     seen, alike = ~_inside(head, NOT_SKIN), _inside(head, ("face",)) & ~_inside(head, NOT_ALIKE)
     views = [vertices_seen(backend, topology, picture, seen) for picture in pictures]
-    lights = separate_light(views, head.n_vertices, alike & seen).to(topology.faces.device)
+    if albedo is None:
+        lights = separate_light(views, head.n_vertices, alike & seen)
+    else:
+        lights = light_on_albedo(views, vertex_albedo(head, albedo))
+    lights = lights.to(topology.faces.device)
     count = sum(len(view.points) for view in views)
     return SeparatedLight(lights, len(views), count, turn_of(views, head.n_vertices))
 
@@ -69,6 +77,16 @@ def _inside(head: HeadModel, regions: tuple[str, ...]) -> Tensor:
         if name in head.regions:
             inside[head.regions[name].cpu()] = True
     return inside
+
+
+def vertex_albedo(head: HeadModel, albedo: Tensor) -> Tensor:
+    """(V, 3) on the CPU: a texture (1, R, R, 3) at the vertices; at a seam on one of its sides."""
+    uv = head.uvs.new_zeros(head.n_vertices, 2)
+    uv[head.faces.flatten()] = head.uvs[head.uv_faces.flatten()]
+    # Row 0 of the texture is on top, v = 0 at the bottom.
+    grid = torch.stack([2 * uv[:, 0] - 1, 1 - 2 * uv[:, 1]], -1)
+    planes = albedo.permute(0, 3, 1, 2)
+    return F.grid_sample(planes, grid[None, None], align_corners=False, padding_mode="border")[0, :, 0].T.cpu()
 
 
 def turn_of(views: list[PointViews], count: int) -> float:

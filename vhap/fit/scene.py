@@ -10,13 +10,18 @@ import torch
 from torch import Tensor
 
 from vhap.data.sample import FrameBatch, shrunk_size
+from vhap.fit.params import TrackParams
 from vhap.geometry.cameras import Camera
 from vhap.geometry.fans import Fans, fans_of
 from vhap.geometry.meshes import uniform_laplacian
-from vhap.head.model import HeadModel
+from vhap.head.model import HeadModel, pose
 from vhap.head.regions import faces_of_region
+from vhap.render.blocks import in_blocks
+from vhap.render.scene import Rendering, render_head
 from vhap.render.types import Backend, Topology
 
+N_LIGHT = 9
+"""Coefficients of a light's change, the same in all colours."""
 IBUG_NOSE = range(27, 36)
 IBUG_JAW_LINE = range(17)
 NOSE_EMPHASIS = 10.0
@@ -33,8 +38,7 @@ class Scene:
     """landmark_set: which of the head's landmarks are detected.
 
     size: (height, width) of the pictures; given: the known cameras with leading axis C, or None; base_texture:
-    (1, R, R, 3), row 0 on top; kept_texels: (R, R) float, 1 where the texture keeps near the base; T_tracked_given
-    (4, 4): where the given cameras' own world lies, None without them.
+    (1, R, R, 3), row 0 on top; T_tracked_given (4, 4): where the given cameras' own world lies, None without them.
     """
 
     head: HeadModel
@@ -44,7 +48,6 @@ class Scene:
     backend: Backend
     topology: Topology
     base_texture: Tensor
-    kept_texels: Tensor
     T_tracked_given: np.ndarray | None = None
 
     @cached_property
@@ -57,11 +60,17 @@ class Scene:
         """Of the head's vertices."""
         return fans_of(self.head.n_vertices, self.head.faces)
 
-    def laplacian_of(self, offset: Tensor) -> Tensor:
-        """(V, 3) or (B, V, 3) -> the same: change of the mesh's uniform Laplacian by offsets."""
-        columns = offset.movedim(-2, 0).flatten(1)
-        changed = self.laplacian @ columns
-        return changed.view(offset.shape) if offset.ndim == 2 else changed.unflatten(1, (-1, 3)).movedim(0, 1)
+    @cached_property
+    def frame_shapes(self) -> Tensor:
+        """(V, blocks, 3, BLOCK) expressions, then pose correctives, as kernels take them."""
+        head = self.head
+        shapes = head.expr_basis if head.pose_basis is None else torch.cat([head.expr_basis, head.pose_basis], -1)
+        return in_blocks(shapes, shapes.shape[2])
+
+    @cached_property
+    def person_shapes(self) -> Tensor:
+        """(V, blocks, 3, BLOCK) identity shapes, then room for the light's coefficients, as kernels take them."""
+        return in_blocks(self.head.shape_basis, self.head.n_shape + N_LIGHT)
 
     def regions(self, names: tuple[str, ...]) -> list[Tensor]:
         """Vertex indices of those regions that the head has."""
@@ -83,14 +92,6 @@ class Scene:
         inside = [faces_of_region(self.head, name) for name in names if name in self.head.regions]
         return torch.stack(inside).any(0) if inside else None
 
-    def face_clusters(self, names: tuple[str, ...]) -> Tensor:
-        """(F,) long: 1 + the index of the first region that holds the triangle, 0 for none."""
-        cluster = torch.zeros(len(self.head.faces), dtype=torch.long, device=self.head.faces.device)
-        for index, name in reversed(list(enumerate(names))):
-            if name in self.head.regions:
-                cluster[faces_of_region(self.head, name)] = index + 1
-        return cluster
-
     def shrunk(self, factor: int) -> Scene:
         """The scene for pictures shrunk by a factor."""
         size = shrunk_size(self.size, factor)
@@ -99,6 +100,21 @@ class Scene:
     def albedo(self, residual: Tensor) -> Tensor:
         """(1, R, R, 3) base texture plus residual."""
         return self.base_texture + residual
+
+
+def render_frames(scene: Scene, params: TrackParams, batch: FrameBatch, sh_lights: bool = True) -> Rendering:
+    """The pictures of a batch as params (its timesteps) have them, over the batch's own."""
+    rows = for_pictures(torch.arange(params.n_timesteps), batch)
+    return render_head(
+        scene.backend,
+        pose(scene.head, params.head())[rows],
+        scene.topology,
+        scene.head.uvs,
+        scene.albedo(params.residual_texture),
+        params.lights if sh_lights else None,
+        params.cameras(scene.given, scene.size, batch.cameras),
+        batch.rgb,
+    )
 
 
 def for_pictures(value: Tensor, batch: FrameBatch) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from vhap.config.track import (
@@ -13,150 +13,147 @@ from vhap.config.track import (
     StepStageConfig,
     TrackConfig,
     hidden_regions,
-    separates_light,
+    keeps_texture,
 )
 
-LANDMARK_STEPS, INIT_STEPS, TRACKING_STEPS, MAX_EPOCHS = 10, 500, 50, 30
-ENOUGH_BATCHES, FEWEST_EPOCHS = 40, 3
-"""An uncounted stage of epochs ends with the epoch that brings so many batches; where it moves what each frame has for
-itself, with the third at the earliest."""
-JOINT_ROUNDS, REFINING_ROUNDS = 20, 4
+LANDMARK_ROUNDS = 10
+LAST_RESULT = 30
+"""Number of a finished run's result, which scripts of other trackers name by their epochs."""
+JOINT_ROUNDS, REFINING_ROUNDS, SURFACE_ROUNDS = 20, 4, 4
 COARSE_SIDE = 192
-GLOBAL_RATE_FACTOR, EPOCH_RATE_DECAY = 0.1, 0.9
 
-PLACE: tuple[ParamGroup, ...] = ("cam", "pose", "joints", "expr")
-"""Groups that move the head from frame to frame."""
-OF_FRAMES: tuple[ParamGroup, ...] = ("pose", "joints", "expr", "dynamic_offset")
-"""Groups of which each frame has its own."""
+PLACE: tuple[ParamGroup, ...] = ("cam", "pose", "shape", "joints", "expr")
+"""Groups that move the head."""
 
-BackProjection = Literal["keep", "init", "all"]
+Kind = Literal[
+    "landmark_identity", "landmark_frames", "landmark_all", "identity", "hair", "frames", "moving_offset", "surface"
+]
+"""landmark_identity: what all frames share, by landmarks, with the frames that differ most; landmark_frames: every
+frame; landmark_all: both. identity, frames: the same by pictures, frames window after window. hair: laid on the
+outlines of the mattes. moving_offset: an offset for each frame, one after the other. surface: light, offsets and
+texture of all frames, in this order, as the head stands."""
+MOVED: dict[Kind, tuple[ParamGroup, ...]] = {
+    "identity": (*PLACE, "texture", "lights"),
+    "hair": ("static_offset",),
+    "frames": ("pose", "joints", "expr"),
+    "moving_offset": ("dynamic_offset",),
+    "surface": ("lights", "static_offset", "texture"),
+}
+"""What stages of pictures can move. Identities are solved with the albedo that explains the pictures best."""
 
 
 @dataclass(frozen=True)
 class Stage:
     """One stage.
 
-    groups: what is optimised. photometric: picture terms or landmarks only. temporal: terms to the previous
-    frame; they count where the place moves. jaw_line: whether jaw-line landmarks count. steps: at most this many on
-    each batch of frames. epochs: passes over all frames (None: not a stage of epochs). sequential: batches of
-    consecutive frames, one after the other; else the initialisation's frames. obeyed: explicit counts, no stop on a
-    plateau. coarse: on pictures shrunk by `coarse_factor`, which suits stages that still look for the place.
-    bake: the albedo at its start. keep it, or take the one that fits the pictures best, of the initialisation's frames
-    (init) or of all. fixed_texture, fixed_outline: regions whose texture or outline moves no vertex. newton: rounds of
-    second order on many frames together, the albedo eliminated, in place of first-order steps. hair: begins with hair
-    laid on the outlines. light: begins with the light separated from the albedo, which then stands still.
+    groups: what is solved for. jaw_line: whether jaw-line landmarks count. rounds: at most so many. coarse: on pictures
+    shrunk by `coarse_factor`, which suits stages that still look for the place. fixed_texture, fixed_outline: regions
+    whose texture or outline moves no vertex. result: number of the result that it ends with, None where it ends with
+    none.
     """
 
     name: str
+    kind: Kind
     groups: tuple[ParamGroup, ...]
-    photometric: bool
-    temporal: bool
     jaw_line: bool
-    steps: int
-    epochs: int | None
-    sequential: bool
-    obeyed: bool
+    rounds: int
     coarse: bool = False
-    bake: BackProjection = "keep"
-    rate_factor: float = 1.0
-    newton: bool = False
-    hair: bool = False
-    light: bool = False
     fixed_texture: tuple[str, ...] = ()
     fixed_outline: tuple[str, ...] = ()
+    result: int | None = None
 
-    def epochs_of(self, n_batches: int) -> int:
-        """Passes over so many batches, at most."""
-        if self.epochs is None or self.obeyed:
-            return self.epochs or 0
-        fewest = 1 if set(self.groups).isdisjoint(OF_FRAMES) else FEWEST_EPOCHS
-        return min(self.epochs, max(fewest, -(-ENOUGH_BATCHES // n_batches)))
+    @property
+    def photometric(self) -> bool:
+        return not self.kind.startswith("landmark")
 
 
 def build_stages(config: TrackConfig) -> list[Stage]:
     """The stages of a run in order. With exp.photometric off the two landmark tracking stages take the place of the
     photometric ones."""
-    plan, rgb = config.pipeline, config.exp.photometric
+    plan, model = config.pipeline, config.model
     landmarks = [
-        _stage("lmk_init_rigid", plan.lmk_init_rigid, config, LANDMARK_STEPS),
-        _stage("lmk_init_all", plan.lmk_init_all, config, LANDMARK_STEPS),
+        _stage(config, "lmk_init_rigid", "landmark_identity", LANDMARK_ROUNDS),
+        _stage(config, "lmk_init_all", "landmark_identity", LANDMARK_ROUNDS),
     ]
-    if not rgb:
-        sequential, everything = plan.lmk_sequential_tracking, plan.lmk_global_tracking
+    if not config.exp.photometric:
         return [
             *landmarks,
-            _stage("lmk_sequential_tracking", sequential, config, LANDMARK_STEPS, temporal=True, sequential=True),
-            replace(_stage("lmk_global_tracking", everything, config, 1, temporal=True), steps=LANDMARK_STEPS),
+            _stage(config, "lmk_sequential_tracking", "landmark_frames", LANDMARK_ROUNDS),
+            _stage(config, "lmk_global_tracking", "landmark_all", LANDMARK_ROUNDS),
         ]
-    sequential, everything = plan.rgb_sequential_tracking, plan.rgb_global_tracking
-    coarse = _stage("rgb_init_texture", plan.rgb_init_texture, config, JOINT_ROUNDS, rgb, coarse=True, newton=True)
-    fine = _stage("rgb_init_all", plan.rgb_init_all, config, JOINT_ROUNDS, rgb, newton=True)
-    offset = _stage("rgb_init_offset", plan.rgb_init_offset, config, INIT_STEPS, rgb, coarse=True, bake="init")
-    grows = "static_offset" in offset.groups and config.w.silhouette > 0
-    followed = _stage("rgb_sequential_tracking", sequential, config, REFINING_ROUNDS, rgb, sequential=True, newton=True)
-    moving = _stage("rgb_sequential_offset", sequential, config, TRACKING_STEPS, rgb, sequential=True)
-    globally = _stage(
-        "rgb_global_tracking", everything, config, 1, rgb, temporal=True, bake="all", light=separates_light(config)
-    )
+    hair = _stage(config, "rgb_init_offset", "hair", 1)
+    moving = _stage(config, "rgb_sequential_offset", "moving_offset", SURFACE_ROUNDS, plan.rgb_sequential_tracking)
     return [
         *landmarks,
-        coarse,
-        fine,
-        *([replace(offset, hair=grows)] if config.model.use_static_offset else []),
-        followed,
-        *([replace(moving, groups=("dynamic_offset",))] if config.model.use_dynamic_offset else []),
-        globally,
+        _stage(config, "rgb_init_texture", "identity", JOINT_ROUNDS, coarse=True),
+        _stage(config, "rgb_init_all", "identity", JOINT_ROUNDS),
+        *([hair] if model.use_static_offset and config.w.silhouette > 0 else []),
+        _stage(config, "rgb_sequential_tracking", "frames", REFINING_ROUNDS),
+        *([moving] if model.use_dynamic_offset else []),
+        _stage(config, "rgb_global_tracking", "surface", SURFACE_ROUNDS),
     ]
 
 
 def _stage(
-    name: str,
-    options: LandmarkStepConfig | LandmarkEpochConfig,
     config: TrackConfig,
-    most_steps: int,
-    photometric: bool = False,
+    name: str,
+    kind: Kind,
+    rounds: int,
+    options: LandmarkStepConfig | LandmarkEpochConfig | None = None,
     coarse: bool = False,
-    temporal: bool = False,
-    sequential: bool = False,
-    bake: BackProjection = "keep",
-    newton: bool = False,
-    light: bool = False,
 ) -> Stage:
-    """A stage from its options. Stages of epochs make one step on each batch, at a tenth of the rates."""
-    by_epochs = isinstance(options, LandmarkEpochConfig)
+    """A stage from its options, those of its name where none are given."""
+    options = options or getattr(config.pipeline, name)
+    assert options is not None
     aligned = options if isinstance(options, StepStageConfig | EpochStageConfig) else StepStageConfig()
+    hidden, moves = hidden_regions(config.model), _moves(config)
+    asked = options.num_epochs if isinstance(options, LandmarkEpochConfig) else options.num_steps
+    can_move = MOVED.get(kind, PLACE)
+    return Stage(
+        name=name,
+        kind=kind,
+        groups=tuple(group for group in options.optimizable_params if group in can_move and moves.get(group, True)),
+        jaw_line=config.w.always_enable_jawline_landmarks or not options.disable_jawline_landmarks,
+        rounds=rounds if asked is None else asked,
+        coarse=coarse,
+        fixed_texture=(*aligned.align_texture_except, *hidden),
+        fixed_outline=(*aligned.align_boundary_except, *hidden),
+        result=_result(kind, asked),
+    )
+
+
+def _result(kind: Kind, asked: int | None) -> int | None:
+    if kind in ("landmark_frames", "frames"):
+        return 0
+    return (asked or LAST_RESULT) if kind in ("landmark_all", "surface") else None
+
+
+def _moves(config: TrackConfig) -> dict[ParamGroup, bool]:
+    """What the model's options let move at all."""
     model = config.model
-    hidden = hidden_regions(model)
     fixed_offset = model.fix_shape if model.fix_offset is None else model.fix_offset
-    fixed_texture = model.fix_shape if model.fix_texture is None else model.fix_texture
-    moves: dict[ParamGroup, bool] = {
+    return {
         "shape": not model.fix_shape,
         "static_offset": model.use_static_offset and not fixed_offset,
         "dynamic_offset": model.use_dynamic_offset,
-        "texture": not fixed_texture,
-        "lights": model.light_path is None and not light,
+        "texture": not keeps_texture(model),
+        "lights": model.light_path is None and config.render.lighting_type == "SH",
     }
-    groups: tuple[ParamGroup, ...] = tuple(group for group in options.optimizable_params if moves.get(group, True))
-    asked = options.num_epochs if by_epochs else options.num_steps
-    count = asked if asked is not None else MAX_EPOCHS if by_epochs else most_steps
-    return Stage(
-        name=name,
-        groups=groups,
-        fixed_texture=(*aligned.align_texture_except, *hidden),
-        fixed_outline=(*aligned.align_boundary_except, *hidden),
-        photometric=photometric,
-        temporal=temporal and not set(groups).isdisjoint(PLACE),
-        jaw_line=config.w.always_enable_jawline_landmarks or not options.disable_jawline_landmarks,
-        steps=1 if by_epochs else count,
-        epochs=count if by_epochs else None,
-        sequential=sequential,
-        obeyed=asked is not None,
-        coarse=coarse,
-        bake="keep" if fixed_texture else bake,
-        rate_factor=GLOBAL_RATE_FACTOR if by_epochs else 1.0,
-        newton=newton,
-        light=light and count > 0,
-    )
+
+
+def lines_of_unmoved(config: TrackConfig) -> list[str]:
+    """A line for each group among a stage's optimizable_params that it cannot move."""
+    lines = []
+    for stage in build_stages(config):
+        options = getattr(config.pipeline, stage.name, None)
+        can_move = (*MOVED.get(stage.kind, PLACE), *(MOVED["moving_offset"] if stage.kind == "frames" else ()))
+        other = [] if options is None else [group for group in options.optimizable_params if group not in can_move]
+        if other:
+            lines.append(
+                f"--pipeline.{stage.name}.optimizable_params {' '.join(other)} has no effect: that stage moves "
+                f"{' '.join(can_move)}"
+            )
+    return lines
 
 
 def coarse_factor(size: tuple[int, int]) -> int:

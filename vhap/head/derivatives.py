@@ -50,9 +50,9 @@ def coefficient_derivatives(model: HeadModel, params: HeadParams) -> tuple[Tenso
 
 def motion_derivatives(model: HeadModel, params: HeadParams) -> Tensor:
     """(..., V, 3, 18): derivatives of the posed vertices by rotation, translation, neck, jaw and eyes."""
-    rotations, changes = joint_rotations(params), _rotation_changes(params)
+    rotations, changes = joint_rotations(params), rotation_changes(params)
     canonical = canonical_vertices(model, params) + pose_correctives(model, rotations)
-    by_joints = _under_transforms(model, canonical, _transform_derivatives(model, params, changes))
+    by_joints = _under_transforms(model, canonical, transform_derivatives(model, params, changes))
     if model.pose_basis is not None:
         features = changes[..., 1:, :, :].flatten(-3).transpose(-1, -2)
         turned = blended_rotations(model, replace(params, scale=None))
@@ -63,7 +63,7 @@ def motion_derivatives(model: HeadModel, params: HeadParams) -> Tensor:
     return torch.cat([by_joints[..., :3], by_place, by_joints[..., 3:]], -1)
 
 
-def _rotation_changes(params: HeadParams) -> Tensor:
+def rotation_changes(params: HeadParams) -> Tensor:
     """(..., 3 J, J, 3, 3): derivatives of the joints' rotation matrices by each component of each joint's axis-angle,
     zero for the other joints."""
     slopes = axis_angle_derivatives(joint_angles(params))
@@ -71,7 +71,7 @@ def _rotation_changes(params: HeadParams) -> Tensor:
     return torch.einsum("jm,...jkab->...jkmab", own, slopes).flatten(-5, -4)
 
 
-def _transform_derivatives(model: HeadModel, params: HeadParams, changes: Tensor) -> Tensor:
+def transform_derivatives(model: HeadModel, params: HeadParams, changes: Tensor) -> Tensor:
     """(..., 3 J, J, 3, 4): derivatives of the joints' transforms. A joint's matrix occurs once in each product along
     the chain, so that a transform is affine in it, and its change is exact at any length."""
     rotations = joint_rotations(params)[..., None, :, :, :]

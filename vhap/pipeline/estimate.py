@@ -52,26 +52,16 @@ def describe(tracker: Tracker, stages: list[Stage]) -> None:
     for stage in stages:
         seconds = stage_seconds(tracker, stage)
         total += seconds
-        steps, groups = steps_of(tracker, stage), " ".join(stage.groups)
-        print(f"{stage.name:28s} at most {steps:6d} steps  {seconds / 60:6.1f} min  optimises {groups}")
+        rounds, groups = rounds_of(tracker, stage), " ".join(stage.groups)
+        print(f"{stage.name:28s} at most {rounds:6d} rounds  {seconds / 60:6.1f} min  optimises {groups}")
     print(f"at most about {total / 60:.1f} minutes (stages stop early where they gain nothing more)")
 
 
-def steps_of(tracker: Tracker, stage: Stage) -> int:
-    """First-order steps of all batches, or second-order rounds of all windows."""
-    if stage.newton and stage.sequential:
-        return stage.steps * len(tracker.windows())
-    if stage.newton or not stage.photometric:
-        return stage.steps
-    return _batches(tracker, stage) * _rounds(tracker, stage)
-
-
-def frames_of(tracker: Tracker, stage: Stage) -> int:
-    """How many timesteps a first-order stage passes over, or one of landmarks."""
-    if stage.sequential:
-        return tracker.params.n_timesteps - tracker.first_row
-    everything = not stage.photometric or stage.epochs is not None
-    return tracker.params.n_timesteps if everything else len(tracker.init_frames)
+def rounds_of(tracker: Tracker, stage: Stage) -> int:
+    """Of all windows, or frames with an offset of their own."""
+    if stage.kind == "frames":
+        return stage.rounds * len(tracker.windows())
+    return stage.rounds * (tracker.params.n_timesteps if stage.kind == "moving_offset" else 1)
 
 
 def stage_seconds(tracker: Tracker, stage: Stage) -> float:
@@ -79,29 +69,31 @@ def stage_seconds(tracker: Tracker, stage: Stage) -> float:
 
     Landmarks are quick and not solved frame by frame, so they are measured on all frames.
     """
-    if _rounds(tracker, stage) == 0 and not stage.hair:
+    if stage.rounds == 0 and stage.kind != "surface":
         return 0.0
-    trial = few_frames(tracker) if stage.photometric else tracker
-    if _rounds(tracker, stage) == 0:
-        return _run(trial, stage, 0) * _pictures(tracker, tracker.together) / _pictures(trial, trial.together)
-    if stage.newton:
-        return _windows_seconds(tracker, trial, stage) if stage.sequential else _together_seconds(tracker, trial, stage)
+    if not stage.photometric:
+        return _run(tracker, stage, stage.rounds)
+    trial = few_frames(tracker)
+    if stage.kind == "frames":
+        return _windows_seconds(tracker, trial, stage)
+    if stage.kind == "hair":
+        return _run(trial, stage, 1) * _pictures(tracker, tracker.together) / _pictures(trial, trial.together)
     beginning, one_round = _measured(trial, stage)
-    rounds = _rounds(tracker, stage) * one_round * frames_of(tracker, stage) / frames_of(trial, stage)
-    whole, part = (_frames_at_once(each, stage) for each in (tracker, trial))
-    return beginning * whole / part + rounds
+    if stage.kind == "moving_offset":
+        frames = tracker.params.n_timesteps - tracker.first_row
+        return (beginning + stage.rounds * one_round) * frames / trial.params.n_timesteps
+    if stage.kind == "surface":
+        texture = _run(trial, stage, 0)
+        offsets = beginning - texture + stage.rounds * one_round
+        by_pictures = _pictures(tracker, tracker.together) / _pictures(trial, trial.together)
+        return texture * len(tracker.texture_frames()) / len(trial.texture_frames()) + offsets * by_pictures
+    return _together_seconds(tracker, trial, stage, beginning, one_round)
 
 
-def _frames_at_once(tracker: Tracker, stage: Stage) -> int:
-    """How many timesteps the beginning and the end of a first-order stage look at."""
-    return len(tracker.texture_frames()) if stage.bake == "all" else frames_of(tracker, stage)
-
-
-def _together_seconds(tracker: Tracker, trial: Tracker, stage: Stage) -> float:
+def _together_seconds(tracker: Tracker, trial: Tracker, stage: Stage, beginning: float, one_round: float) -> float:
     """Of one solution, by its pictures."""
-    beginning, one_round = _measured(trial, stage)
     pictures, tried = _pictures(tracker, tracker.rows_of(stage)), _pictures(trial, trial.rows_of(stage))
-    return (beginning + stage.steps * one_round) * pictures / tried
+    return (beginning + stage.rounds * one_round) * pictures / tried
 
 
 def _windows_seconds(tracker: Tracker, trial: Tracker, stage: Stage) -> float:
@@ -112,7 +104,7 @@ def _windows_seconds(tracker: Tracker, trial: Tracker, stage: Stage) -> float:
         if own:
             beginning, one_round = _measured(trial, scale)
             looks = sum((told + pictures) / 2 for pictures in own)
-            seconds += (looks * beginning + sum(own) * stage.steps * one_round) / _pictures(trial, trial.together)
+            seconds += (looks * beginning + sum(own) * stage.rounds * one_round) / _pictures(trial, trial.together)
     return seconds
 
 
@@ -146,27 +138,10 @@ def few_frames(tracker: Tracker) -> Tracker:
     )
 
 
-def _by_epochs(stage: Stage) -> bool:
-    """Whether its rounds are epochs; those of landmarks are iterations."""
-    return stage.photometric and stage.epochs is not None
-
-
-def _rounds(tracker: Tracker, stage: Stage) -> int:
-    """Steps on each batch, epochs, or second-order rounds."""
-    if not _by_epochs(stage):
-        return stage.steps
-    return stage.epochs_of(_batches(tracker, stage)) * stage.steps
-
-
-def _batches(tracker: Tracker, stage: Stage) -> int:
-    return -(-frames_of(tracker, stage) // tracker.config.batch_size)
-
-
 def _run(tracker: Tracker, stage: Stage, rounds: int) -> float:
     """Seconds of a stage of so many rounds, on a copy of the unknowns."""
-    shortened = replace(stage, epochs=rounds) if _by_epochs(stage) else replace(stage, steps=rounds)
     params = tracker.params.mapped(lambda _, value: value.clone())
     trial = replace(tracker, params=params, progress=Progress(), callbacks=())
     started = monotonic()
-    trial.run([replace(shortened, obeyed=True)])
+    trial.run([replace(stage, rounds=rounds)])
     return monotonic() - started

@@ -13,7 +13,6 @@ import torch
 
 from vhap.config.data import DataConfig, MultiviewDataConfig
 from vhap.config.no_effect import lines_of_no_effect, traits_of
-from vhap.config.ranges import check_ranges
 from vhap.config.track import ModelConfig, TrackConfig, usual_weights, with_known_occlusions
 from vhap.data.plausible import FaceError
 from vhap.data.result_cameras import cameras_in, knows_cameras
@@ -40,15 +39,14 @@ from vhap.fit.light_file import (
     LIGHT_FILE,
     LightOrigin,
     light_in_tracked_axes,
-    read_light,
     require_axes,
     write_light,
 )
 from vhap.fit.loop import Tracker
 from vhap.fit.params import TrackParams, initial_params, to_result
 from vhap.fit.scene import Scene, emphasis
-from vhap.fit.stages import Stage, build_stages
-from vhap.fit.texture import resize_texture, supported_size, texel_mask, uv_footprint
+from vhap.fit.stages import Stage, build_stages, lines_of_unmoved
+from vhap.fit.texture import resize_texture, supported_size, uv_footprint
 from vhap.head.model import HeadModel, landmark_head, pose
 from vhap.head.texture import region_texture
 from vhap.pipeline.captures import find_tracked_world, only_agreeing_views, open_capture, unit_is_unknown
@@ -65,10 +63,11 @@ from vhap.pipeline.start_values import (
     with_person_of,
     with_texture_of,
 )
+from vhap.pipeline.track_checks import check_options, lines_of_occlusion
 from vhap.render.backend import get_backend
 from vhap.render.shading import uniform_lights
 from vhap.render.topology import build_topology
-from vhap.util.errors import InputError, shown
+from vhap.util.errors import InputError
 from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger, log_to_file
 from vhap.util.threads import one_torch_thread
@@ -98,7 +97,12 @@ def run(config: TrackConfig, lines: Sequence[str] = ()) -> Path:
     head = open_textured_head(config, capture, device)
     stages = wanted_stages(config, build_stages(config))
     pictures = all_small_pictures(config.data)
-    lines = [*lines, *lines_of_no_effect(asked, traits_of(config)), *lines_of_occlusion(asked, config)]
+    lines = [
+        *lines,
+        *lines_of_no_effect(asked, traits_of(config)),
+        *lines_of_occlusion(asked, config),
+        *lines_of_unmoved(config),
+    ]
     lines += check_pictures(capture, pictures)
     if config.dry_run:
         warn(lines)
@@ -132,52 +136,6 @@ def run_once(config: TrackConfig, changed_ns: int = 0) -> Path:
     last changed; a run that began before does not count."""
     check_options(config)
     return finished_run(spelt_out(config), changed_ns) or run(config)
-
-
-def check_options(config: TrackConfig) -> None:
-    """InputError where a number is out of its range, or where landmarks are switched off."""
-    check_ranges(config)
-    output = str(config.exp.output_folder)
-    if not _is_utf8(output):
-        raise InputError(
-            f"expected a name in UTF-8 for --exp.output_folder, since TensorBoard writes no other, "
-            f"found {shown(output)}; choose another folder"
-        )
-    if not config.data.use_landmark:
-        raise InputError("expected landmarks, from which tracking starts, found --data.no-use-landmark; leave it out")
-    model = config.model
-    if model.light_path is not None:
-        constant = config.render.lighting_type == "constant"
-        if constant or not config.exp.photometric:
-            found = "--render.lighting_type constant" if constant else "--exp.no_photometric"
-            raise InputError(
-                f"expected harmonics fitted to pictures with --model.light_path, found {found}; leave one of them out"
-            )
-        read_light(model.light_path)
-    if (model.fix_shape or model.fix_offset or model.fix_texture) and model.flame_params_path is None:
-        raise InputError(
-            "expected --model.flame_params_path with --model.fix_shape, fix_offset or fix_texture, found none; "
-            "name the tracked_flame_params npz of the person"
-        )
-
-
-def lines_of_occlusion(asked: TrackConfig, config: TrackConfig) -> list[str]:
-    """What counts as hidden without having been asked for."""
-    added = [region for region in config.model.occluded if region not in asked.model.occluded]
-    if not added or not config.exp.photometric:
-        return []
-    reason = "no static offset" if added == ["hair"] else "data.occluded_by_subject"
-    if "hair" in added and len(added) > 1:
-        reason += ", no static offset"
-    return [f"model.occluded is {' '.join(config.model.occluded)} ({reason}): not aligned by texture or outline"]
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def warn(lines: list[str]) -> None:
@@ -282,8 +240,8 @@ def track_into(
         StageProgress(),
         times,
         board,
-        TrainPictures(folder / "train", config.log),
-        LossHistory(folder / "losses.json", tracker.energy.weight_of),
+        TrainPictures(folder / "train", config.log, tracker.load, tracker.render),
+        LossHistory(folder / "losses.json"),
         LightWriter(folder / LIGHT_FILE, tracker.scene.T_tracked_given),
         ResultWriter(save),
         Checkpoints(folder / CHECKPOINT),
@@ -414,7 +372,6 @@ def build_scene(
         backend=backend,
         topology=topology,
         base_texture=resize_texture(head.base_texture[None], size),
-        kept_texels=texel_mask(backend, head, topology, config.w.reg_tex_res_for, size),
     )
 
 

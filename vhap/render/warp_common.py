@@ -23,6 +23,8 @@ SHARED_CHUNKS = 4
 """Gradient buffers of a target that all views share on the CPU, where Warp's atomics are plain adds."""
 
 
+CPU_BLOCK = 1
+"""Threads that Warp launches together on a CPU."""
 COMMON_CHANNELS = (1, 2, 3)
 """Numbers of channels that kernels are compiled for at first use; others follow when they are met."""
 
@@ -63,10 +65,14 @@ def shared_ranges(raster: Raster) -> list[tuple[int, int]]:
 
 
 def wrap(tensor: Tensor, dtype: Any = None) -> Any:
-    """A torch tensor as a Warp array on the same memory."""
+    """A torch tensor as the description that kernels take of a Warp array on the same memory. A whole `wp.array` takes
+    three times as long to make, which adds up where a kernel works on a few thousand points."""
     # Empty tensors count as contiguous with any strides, which Warp refuses.
     tensor = tensor.detach().contiguous() if tensor.numel() else tensor.new_empty(tensor.shape)
-    return wp.from_torch(tensor, dtype=dtype, requires_grad=False)
+    described: Any = wp.from_torch(tensor, dtype=dtype, requires_grad=False, return_ctype=True)
+    # The memory lives as long as its description.
+    described.tensor = tensor
+    return described
 
 
 def flat(tensor: Tensor) -> Any:
@@ -101,7 +107,8 @@ def launch_ranges(
     target = wp.device_from_torch(device)
     # One after the other and before threads start, since several would compile one module at the same time.
     with _loading:
-        kernel.module.load(target)
+        # As `wp.launch` asks for it: on a CPU another number would be compiled beside the one that is launched.
+        kernel.module.load(target, CPU_BLOCK if device.type == "cpu" else None)
 
     def launch(part: int) -> None:
         first, stop = ranges[part]

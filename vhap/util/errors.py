@@ -27,8 +27,8 @@ REMEDIES = {
     (errno.EIO,): "check the disk",
 }
 LESS_MEMORY = (
-    "read smaller pictures (--data.n_downsample_rgb, --data.scale_factor), fewer at a time (--batch_size, "
-    "--micro_batch_size), or close other programs"
+    "read smaller pictures (--data.n_downsample_rgb, --data.scale_factor), fewer at a time (--batch_size), "
+    "or close other programs"
 )
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "Insufficient memory", "out of memory")
 

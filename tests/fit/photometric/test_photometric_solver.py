@@ -361,7 +361,7 @@ def test_it_looks_again_until_nothing_moves():
     problem, rounds = problem_of(truth), []
     start = perturbed(truth)
     together = torch.arange(3)
-    found = solve_jointly(problem, start, together, EVERYTHING, 40, tell=lambda index, cost: rounds.append(index))
+    found = solve_jointly(problem, start, together, EVERYTHING, 40, report=lambda index, cost: rounds.append(index))
     assert rounds == list(range(len(rounds)))
     assert len(rounds) < 40
     again = solve_jointly(problem, found, together, EVERYTHING, 40)

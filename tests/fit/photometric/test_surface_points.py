@@ -12,8 +12,10 @@ from torch.nn.functional import max_pool2d, normalize
 from tracked_heads import builtin_head, frame_batch, moving_params, scene, still_params
 
 from vhap.fit.params import CAMERA, N_CAMERA, PER_FRAME, TrackParams
+from vhap.fit.photometric import surface_points
 from vhap.fit.photometric.outlines import MatteBorder, Outline
-from vhap.fit.photometric.surface_derivatives import PosedHead, picture_gradient
+from vhap.fit.photometric.posed_heads import PosedHead
+from vhap.fit.photometric.surface_derivatives import picture_gradient
 from vhap.fit.photometric.surface_points import (
     GREY,
     GreyPicture,
@@ -96,7 +98,7 @@ def points_of(stage: Scene, params: TrackParams, shown: GreyPicture, count: int 
 
 
 def view_of(stage: Scene, params: TrackParams, shown: GreyPicture, points: SurfacePoints, outline: int = 0) -> View:
-    seen = view_of(stage, params, shown, points, outline)
+    seen = surface_points.view_of(stage, params, shown, points, outline)
     assert seen is not None
     return seen
 
@@ -227,7 +229,7 @@ def test_points_behind_the_surface_are_not_seen():
     assert (seen & (behind.abs() < 0.005)).sum() > 0.7 * (behind.abs() < 0.005).sum() > 400
     back = choose_points(stage, [(turned(3.14), shown)], COUNT)
     assert back is not None
-    assert view_of(stage, turned(0.0), shown, back) is None
+    assert surface_points.view_of(stage, turned(0.0), shown, back) is None
 
 
 def near_params() -> TrackParams:
@@ -275,7 +277,7 @@ def test_a_head_out_of_sight_shows_nothing(place):
     stage, params, shown = scene(SIZE, TEXTURE), lit_params(), picture()
     points = points_of(stage, params, shown)
     away = replace(params, translation=params.translation + torch.tensor([place[0], 0.0, place[1]]))
-    assert view_of(stage, away, shown, points) is None
+    assert surface_points.view_of(stage, away, shown, points) is None
     assert choose_points(stage, [(away, shown)], COUNT) is None
     both = choose_points(stage, [(away, shown), (params, shown)], COUNT)
     assert both is not None
@@ -302,7 +304,7 @@ def test_points_outside_the_matte_are_not_seen():
     assert float(place[some.index, 0].max()) < SIZE[1] / 2 - 2
     assert float(place[every.index, 0].max()) > SIZE[1] / 2 + 10
     assert some.counts.points < 0.7 * every.counts.points
-    assert view_of(stage, params, picture(inside=torch.zeros_like(half)), points) is None
+    assert surface_points.view_of(stage, params, picture(inside=torch.zeros_like(half)), points) is None
 
 
 def test_a_view_counts_as_many_as_its_points():

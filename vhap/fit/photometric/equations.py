@@ -3,21 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from vhap.fit.landmarks.solver import NormalEquations, empty_equations, hold, normal_equations
-from vhap.fit.params import as_vectors
+from vhap.fit.params import CAMERA, as_vectors
 from vhap.fit.photometric.outlines import Outline
 from vhap.fit.photometric.point_albedo import difference_weight
+from vhap.fit.photometric.posed_heads import PosedHead, posed_heads
 from vhap.fit.photometric.problem import PhotometricProblem, State, Task, for_each_place, light_change, outline_distance
-from vhap.fit.photometric.surface_derivatives import PosedHead
 from vhap.fit.photometric.surface_points import GreyPicture, View, outline_derivatives, point_derivatives
 from vhap.fit.photometric.system import System
+from vhap.fit.scene import N_LIGHT
 
-N_LIGHT = 9
-"""Coefficients of a light's change, the same in all colours."""
+SHARED = (*CAMERA, "shape", "lights")
+"""Unknowns that all frames share."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """n residuals of a frame. shared (n, Q'), own (n, P): weighted derivatives by the first Q' shared unknowns and by
+    the frame's own; by_albedo (n,): derivatives by the points' albedo; weight (n,); of_own, coupling, of_shared,
+    right_own, right_shared: what they add to the normal equations."""
+
+    shared: Tensor
+    own: Tensor
+    by_albedo: Tensor
+    weight: Tensor
+    of_own: Tensor
+    coupling: Tensor
+    of_shared: Tensor
+    right_own: Tensor
+    right_shared: Tensor
+
+    @classmethod
+    def of(cls, by_shared: Tensor, by_own: Tensor, by_albedo: Tensor, weight: Tensor, residual: Tensor) -> Rows:
+        shared, own = by_shared * weight[:, None], by_own * weight[:, None]
+        return cls(
+            shared=shared,
+            own=own,
+            by_albedo=by_albedo,
+            weight=weight,
+            of_own=own.T @ by_own,
+            coupling=own.T @ by_shared,
+            of_shared=shared.T @ by_shared,
+            right_own=own.T @ residual,
+            right_shared=shared.T @ residual,
+        )
+
+    def add_to(self, sums: NormalEquations, frame: int) -> None:
+        count = self.shared.shape[1]
+        sums.local[frame] += self.of_own.double()
+        sums.coupling[frame, :, :count] += self.coupling.double()
+        sums.right_local[frame] -= self.right_own.double()
+        sums.shared[:count, :count] += self.of_shared.double()
+        sums.right_shared[:count] -= self.right_shared.double()
 
 
 def equations_of(task: Task, now: State, names: Sequence[str]) -> System:
@@ -28,28 +70,35 @@ def equations_of(task: Task, now: State, names: Sequence[str]) -> System:
     by_shared = torch.zeros(count, n_shared, device=local.device)
     by_frame = torch.zeros(frames, count, n_own, device=local.device)
     sure = now.albedo.prior_precision.clone()
+    # Most of the work is for what frames share: in the sequential pass it is held.
+    shared = any(name in names for name in SHARED)
+
+    heads = posed_heads(task.problem.scene.head, now.params.rows(task.rows))
 
     @torch.no_grad()
-    def columns(place: tuple[int, int]) -> list[tuple[Tensor, ...]]:
-        seen, posed = now.views[place], posed_at(task, now, place[0])
+    def rows_at(place: tuple[int, int]) -> tuple[Rows, Rows | None]:
+        seen, posed = now.views[place], heads[place[0]]
         picture = task.pictures[place[0]][place[1]]
-        outline = [] if seen.outline is None else [_outline_derivatives(task.problem, posed, picture, seen.outline)]
-        return [point_equations(task, now, posed, picture, seen), *outline]
+        points = Rows.of(*point_equations(task, now, posed, picture, seen, shared))
+        if seen.outline is None:
+            return points, None
+        return points, Rows.of(*_outline_equations(task.problem, posed, picture, seen.outline, shared))
 
     places = list(now.views)
-    for (frame, camera), (points, *outline) in zip(places, for_each_place(columns, places, local.device)):
-        seen, (moved_by_shared, moved_by_own, by_albedo, weight, residual) = now.views[frame, camera], points
-        shared, own = _add_rows(sums, frame, moved_by_shared, moved_by_own, weight, residual)
-        by_shared[seen.index] += shared * by_albedo[:, None]
-        by_frame[frame].index_add_(0, seen.index, own * by_albedo[:, None])
-        sure.index_add_(0, seen.index, weight * by_albedo.square())
-        for equations in outline:
-            _add_rows(sums, frame, *equations)
+    for (frame, camera), (points, outline) in zip(places, for_each_place(rows_at, places, local.device)):
+        index, by_albedo = now.views[frame, camera].index, points.by_albedo
+        points.add_to(sums, frame)
+        if shared:
+            by_shared.index_add_(0, index, points.shared * by_albedo[:, None])
+        by_frame[frame].index_add_(0, index, points.own * by_albedo[:, None])
+        sure.index_add_(0, index, points.weight * by_albedo.square())
+        if outline is not None:
+            outline.add_to(sums, frame)
     _add_landmarks(task, now, sums)
     scale = sure.rsqrt()[:, None]
-    held, own, shared = hold(sums, now.params, names, N_LIGHT)
+    held, own, common_free = hold(sums, now.params, names, N_LIGHT)
     by_frame.mul_(scale * own.float())
-    return System(held, task.motion(now.params).only(own), by_shared * scale * shared.float(), by_frame)
+    return System(held, task.motion(now.params).only(own), by_shared * scale * common_free.float(), by_frame)
 
 
 def posed_at(task: Task, now: State, frame: int) -> PosedHead:
@@ -57,39 +106,27 @@ def posed_at(task: Task, now: State, frame: int) -> PosedHead:
     return PosedHead.of(task.problem.scene.head, now.params.rows(task.rows[frame : frame + 1]))
 
 
-def _outline_derivatives(
-    problem: PhotometricProblem, posed: PosedHead, picture: GreyPicture, outline: Outline
-) -> tuple[Tensor, ...]:
-    """Derivatives of an outline's distances by shared and own unknowns, weights and distances."""
-    by_shared, by_own = outline_derivatives(problem.scene, posed, picture, outline)
-    by_shared, by_own = by_shared / problem.outline_spread_px, by_own / problem.outline_spread_px
+def point_equations(
+    task: Task, now: State, posed: PosedHead, picture: GreyPicture, seen: View, shared: bool = True
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """One picture's: derivatives of its n differences by shared (n, N_CAMERA + S + N_LIGHT), (n, 0) unless shared, by
+    own unknowns (n, 18 + E) and by albedo (n,), weights and differences (n,)."""
+    prior, albedo = task.problem.prior, now.albedo.value
+    by_shared, by_own = point_derivatives(
+        task.problem.scene, posed, picture, task.points, seen, albedo[seen.index], shared, prior.colour
+    )
+    residual, weight = difference_weight(seen, albedo, prior)
+    return by_shared, by_own, seen.shading / prior.colour, weight, residual
+
+
+def _outline_equations(
+    problem: PhotometricProblem, posed: PosedHead, picture: GreyPicture, outline: Outline, shared: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """As `point_equations`, of an outline's distances, which the albedo does not change."""
+    by_shared, by_own = outline_derivatives(problem.scene, posed, picture, outline, shared, problem.outline_spread_px)
     residual = outline_distance(problem, outline)
     weight = problem.outline_share * outline.share * problem.outlines.weight(residual)
-    return by_shared, by_own, weight, residual
-
-
-def _add_rows(
-    sums: NormalEquations, frame: int, by_shared: Tensor, by_own: Tensor, weight: Tensor, residual: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Adds a frame's residuals (n,), weights (n,), and derivatives by the first Q' shared unknowns (n, Q') and its own
-    (n, P). Returns the weighted derivatives."""
-    shared, own = by_shared * weight[:, None], by_own * weight[:, None]
-    count = by_shared.shape[1]
-    sums.local[frame] += (own.T @ by_own).double()
-    sums.coupling[frame, :, :count] += (own.T @ by_shared).double()
-    sums.right_local[frame] -= (own.T @ residual).double()
-    sums.shared[:count, :count] += (shared.T @ by_shared).double()
-    sums.right_shared[:count] -= (shared.T @ residual).double()
-    return shared, own
-
-
-def point_equations(task: Task, now: State, posed: PosedHead, picture: GreyPicture, seen: View) -> tuple[Tensor, ...]:
-    """One picture's: derivatives of its n differences by shared (n, N_CAMERA + S + 9) and own unknowns (n, 18 + E) and
-    by albedo (n,), weights and differences (n,)."""
-    colour, albedo = task.problem.prior.colour, now.albedo.value[seen.index]
-    by_shared, by_own = point_derivatives(task.problem.scene, posed, picture, task.points, seen, albedo)
-    residual, weight = difference_weight(seen, now.albedo.value, task.problem.prior)
-    return by_shared / colour, by_own / colour, seen.shading / colour, weight, residual
+    return by_shared, by_own, torch.zeros_like(residual), weight, residual
 
 
 def _add_landmarks(task: Task, now: State, sums: NormalEquations) -> None:

@@ -11,17 +11,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy.sparse import csr_array, diags_array
+from scipy.sparse import csr_array, diags_array, vstack
 from scipy.sparse.linalg import spsolve
 from torch import Tensor
 
 from vhap.fit.params import TrackParams
+from vhap.fit.photometric.offset_lengths import LengthUnknowns, sparse_array
+from vhap.fit.photometric.offsets import outline_slopes
 from vhap.fit.photometric.outlines import Outline, find_outline
-from vhap.fit.photometric.surface_points import GreyPicture, camera_of, surface_at
+from vhap.fit.photometric.posed_heads import posed_frames
+from vhap.fit.photometric.surface_points import GreyPicture, camera_of
 from vhap.fit.scene import Scene
-from vhap.geometry.meshes import vertex_normals
-from vhap.head.derivatives import blended_rotations
-from vhap.head.model import HeadModel, pose
+from vhap.head.model import pose
 
 ROUNDS, SETTLED_M = 8, 2e-4
 REFERENCE_SIDE = 512
@@ -47,17 +48,6 @@ class HairPrior:
         return torch.where(crown | (distance > 0), near, 0.0)
 
 
-@dataclass(frozen=True)
-class _Hair:
-    """vertices (H,) that hair may move, where each stands among them (V,; -1 for the others), the directions (H, 3) in
-    which they go, in the head's own space, and the precision (H, H) of what holds them."""
-
-    vertices: Tensor
-    row_of: Tensor
-    direction: Tensor
-    held: csr_array
-
-
 @torch.no_grad()
 def grow_hair(
     scene: Scene,
@@ -72,51 +62,39 @@ def grow_hair(
     count as one: what they err by is alike. Where there is no hair, no matte or no outline of hair params come back as
     they were.
     """
-    prior = prior or HairPrior()
-    hair = _hair_of(scene, params, fixed, prior)
-    if hair is None or params.static_offset is None:
+    prior, inside = prior or HairPrior(), scene.mask(("hair",))
+    moving = inside if fixed is None else inside & ~fixed
+    if params.static_offset is None or not bool(moving.any()):
         return params
+    hair = LengthUnknowns.of(scene, params.shape, params.static_offset, moving)
+    held = _held(scene, hair, prior)
     shown = [(row, picture) for row, picture in pictures if picture.border is not None]
-    base, length = params.static_offset, np.zeros(len(hair.vertices))
+    length = hair.lengths_in(params.static_offset)
     for _ in range(ROUNDS):
-        offset = base.index_add(0, hair.vertices, torch.from_numpy(length).to(base)[:, None] * hair.direction)
-        rows, residual, weight = _equations(scene, replace(params, static_offset=offset), shown, hair, prior)
+        grown = replace(params, static_offset=hair.offset(length))
+        rows, residual, weight = _equations(scene, grown, shown, hair, prior)
         if len(residual) == 0:
             return params
         weighted = rows.T @ diags_array(weight)
-        step = spsolve((hair.held + weighted @ rows).tocsc(), -(weighted @ residual) - hair.held @ length)
+        step = spsolve((held + weighted @ rows).tocsc(), -(weighted @ residual) - held @ length)
         length = length + step
         if np.abs(step).max() < SETTLED_M:
             break
-    offset = base.index_add(0, hair.vertices, torch.from_numpy(length).to(base)[:, None] * hair.direction)
-    return replace(params, static_offset=offset)
+    return replace(params, static_offset=hair.offset(length))
 
 
-def _hair_of(scene: Scene, params: TrackParams, fixed: Tensor | None, prior: HairPrior) -> _Hair | None:
-    head = scene.head
-    inside = scene.mask(("hair",))
-    vertices = torch.nonzero(inside if fixed is None else inside & ~fixed).flatten()
-    if len(vertices) == 0:
-        return None
-    row_of = torch.full_like(head.template[:, 0], -1, dtype=torch.long)
-    row_of[vertices] = torch.arange(len(vertices), device=row_of.device)
-    skull = head.template + head.shape_basis @ params.shape
-    direction = vertex_normals(skull[None], head.faces)[0][vertices]
-    bend = _sparse(scene.laplacian)[vertices.cpu().numpy()][:, vertices.cpu().numpy()]
-    held = bend.T @ bend / prior.bend_m**2 + diags_array(np.full(len(vertices), prior.length_m**-2.0))
-    return _Hair(vertices, row_of, direction, held.tocsr())
-
-
-def _sparse(matrix: Tensor) -> csr_array:
-    indices = matrix.indices().cpu().numpy()
-    return csr_array((matrix.values().cpu().double().numpy(), tuple(indices)), shape=tuple(matrix.shape))
+def _held(scene: Scene, hair: LengthUnknowns, prior: HairPrior) -> csr_array:
+    """(H, H) precision of what is expected of hair's lengths."""
+    vertices = hair.vertices.cpu().numpy()
+    bend = sparse_array(scene.laplacian)[vertices][:, vertices]
+    return (bend.T @ bend / prior.bend_m**2 + diags_array(np.full(len(vertices), prior.length_m**-2.0))).tocsr()
 
 
 def _equations(
     scene: Scene,
     params: TrackParams,
     pictures: Sequence[tuple[TrackParams, GreyPicture]],
-    hair: _Hair,
+    hair: LengthUnknowns,
     prior: HairPrior,
 ) -> tuple[csr_array, np.ndarray, np.ndarray]:
     """Derivatives (N, H) of all outlines' distances by the lengths, distances (N,) in standard deviations, and how much
@@ -131,18 +109,20 @@ def _equations(
         outline = _outline(scene, row, picture, still, prior.count)
         if outline is None:
             continue
-        columns = hair.row_of[outline.corners]
-        moves = _moves(scene, row, picture, outline, hair) / spread
         distance = outline.distance / spread
         share = outline.share / len(pictures) * REFERENCE_SIDE / max(scene.size)
         weight = share * prior.weight(distance, crown[outline.corners].all(-1))
-        found.append((columns, moves, distance, weight))
+        (posed,) = posed_frames(scene.head, row)
+        slope = outline_slopes(scene, row, picture, outline, posed.vertices) / spread
+        moves = hair.turned(posed.turned)
+        rows = hair.by_length(
+            torch.arange(len(distance)).repeat_interleave(3), outline.corners.flatten(), slope, moves, len(distance)
+        )
+        found.append((rows, distance.cpu().double().numpy(), weight.cpu().double().numpy()))
     if not found:
         return csr_array((0, len(hair.vertices))), np.zeros(0), np.zeros(0)
-    columns, moves, distance, weight = (torch.cat(parts).cpu().double().numpy() for parts in zip(*found))
-    place = (np.repeat(np.arange(len(distance)), 3), columns.astype(np.int64).flatten())
-    rows = csr_array((moves.flatten(), place), shape=(len(distance), len(hair.vertices)))
-    return rows, distance, weight
+    rows, distance, weight = zip(*found)
+    return csr_array(vstack(rows)), np.concatenate(distance), np.concatenate(weight)
 
 
 def _outline(scene: Scene, row: TrackParams, picture: GreyPicture, still: Tensor, count: int) -> Outline | None:
@@ -151,14 +131,3 @@ def _outline(scene: Scene, row: TrackParams, picture: GreyPicture, still: Tensor
     clip = camera_of(scene, row, picture).to_clip(pose(scene.head, row.head()))
     raster = scene.backend.rasterize(clip, scene.topology, *scene.size)
     return find_outline(scene.topology.faces, raster, picture.border, count, still)
-
-
-def _moves(scene: Scene, row: TrackParams, picture: GreyPicture, outline: Outline, hair: _Hair) -> Tensor:
-    """(n, 3): how an outline's distances change with the length of hair at each corner."""
-    head: HeadModel = scene.head
-    vertices = pose(head, row.head())
-    turned = blended_rotations(head, row.head())[0][hair.vertices] @ hair.direction[..., None]
-    slopes = camera_of(scene, row, picture).projection_derivatives(surface_at(outline, vertices[0])[None])[0]
-    by_place = torch.einsum("nk,nkc->nc", outline.slope, slopes)
-    along = (turned[..., 0][hair.row_of[outline.corners]] * by_place[:, None]).sum(-1)
-    return along * outline.barycentrics

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -86,34 +87,60 @@ def beyond_matte(alpha: Tensor) -> Tensor:
 def find_outline(faces: Tensor, raster: Raster, matte: MatteBorder, count: int, fixed: Tensor | None) -> Outline | None:
     """Of one picture. faces (F, 3); fixed (V,) bool: vertices whose outline moves nothing. None where there is no
     outline."""
-    mask = raster.mask[0]
-    # A covered pixel one of whose four neighbours is not; not along the picture's edge.
-    height, width = (length - 2 * EDGE for length in mask.shape)
 
-    def moved(down: int, right: int) -> Tensor:
-        return mask[EDGE + down :, EDGE + right :][:height, :width]
+    def surface(pixels: Tensor) -> tuple[Tensor, Tensor]:
+        return raster.face_id.flatten()[pixels].long(), raster.barycentrics[torch.searchsorted(raster.pixels, pixels)]
 
-    border = torch.zeros_like(mask)
-    enclosed = moved(-1, 0) & moved(1, 0) & moved(0, -1) & moved(0, 1)
-    border[EDGE:-EDGE, EDGE:-EDGE] = moved(0, 0) & ~enclosed
-    rows = torch.searchsorted(raster.pixels, torch.nonzero(border.flatten()).flatten())
-    corners = faces[raster.face_id.flatten()[raster.pixels[rows]].long()]
+    return outline_at(faces, raster.mask[0], surface, matte, count, fixed)
+
+
+def outline_at(
+    faces: Tensor,
+    mask: Tensor,
+    surface: Callable[[Tensor], tuple[Tensor, Tensor]],
+    matte: MatteBorder,
+    count: int,
+    fixed: Tensor | None,
+) -> Outline | None:
+    """As `find_outline`, of the head that covers mask (H, W). surface gives triangles (K,) and weights of their corners
+    (K, 3) at flat indices of covered pixels (K,)."""
+    pixels = _outline_pixels(mask)
+    face, barycentrics = surface(pixels)
+    corners = faces[face]
     if fixed is not None:
         kept = ~fixed[corners].any(-1)
-        rows, corners = rows[kept], corners[kept]
-    if len(rows) == 0:
+        pixels, corners, barycentrics = pixels[kept], corners[kept], barycentrics[kept]
+    if len(pixels) == 0:
         return None
-    share = max(1.0, len(rows) / count)
-    some = (torch.arange(int(len(rows) / share), device=rows.device) * share).long()
-    chosen = rows[some]
-    pixels = raster.pixels[chosen]
+    share = max(1.0, len(pixels) / count)
+    some = (torch.arange(int(len(pixels) / share), device=pixels.device) * share).long()
+    pixels = pixels[some]
     slope = matte.slope.flatten(0, 1)[pixels]
     # The outline lies between the centres of a covered pixel and of the next one in the row or column.
     inset = F.normalize(slope, dim=-1).abs().amax(-1) / 2
     return Outline(
         corners=corners[some],
-        barycentrics=raster.barycentrics[chosen],
+        barycentrics=barycentrics[some],
         distance=matte.distance.flatten()[pixels] + inset,
         slope=slope,
         share=share,
     )
+
+
+def _outline_pixels(mask: Tensor) -> Tensor:
+    """Flat indices (K,), ascending, of covered pixels one of whose four neighbours is not; not along the picture's
+    edge."""
+    inner = mask[EDGE:-EDGE, EDGE:-EDGE]
+    rows, columns = (torch.nonzero(inner.any(axis)).flatten() for axis in (1, 0))
+    if not len(rows):
+        return rows
+    # Where the head is: the rest of the picture takes as long.
+    top, left = int(rows[0]), int(columns[0])
+    height, width = int(rows[-1]) + 1 - top, int(columns[-1]) + 1 - left
+
+    def moved(down: int, right: int) -> Tensor:
+        return mask[EDGE + top + down :, EDGE + left + right :][:height, :width]
+
+    enclosed = moved(-1, 0) & moved(1, 0) & moved(0, -1) & moved(0, 1)
+    row, column = torch.nonzero(moved(0, 0) & ~enclosed, as_tuple=True)
+    return (row + EDGE + top) * mask.shape[1] + column + EDGE + left

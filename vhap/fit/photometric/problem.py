@@ -17,6 +17,7 @@ from vhap.fit.landmarks.teeth_gaps import TeethGaps
 from vhap.fit.params import TrackParams, as_vectors
 from vhap.fit.photometric.outlines import Outline, OutlinePrior
 from vhap.fit.photometric.point_albedo import PointAlbedo, PointPrior, fit_albedo
+from vhap.fit.photometric.posed_heads import posed_frames
 from vhap.fit.photometric.surface_points import (
     GOLDEN,
     Counts,
@@ -38,13 +39,15 @@ Load = Callable[[Tensor], FrameBatch]
 @dataclass(frozen=True)
 class PhotometricProblem:
     """What is solved. load: a timestep's pictures of all cameras, at the scene's size; landmarks: all frames';
-    landmark_share, outline_share: factors on what landmarks and outlines cost; fixed_texture (F,), fixed_outline (V,)
-    bool: triangles whose texture, vertices whose outline moves nothing; teeth: kept behind the skin, where given."""
+    landmark_share, photo_share, outline_share: factors on what landmarks, points and outlines cost; fixed_texture (F,),
+    fixed_outline (V,) bool: triangles whose texture, vertices whose outline moves nothing; teeth: kept behind the skin,
+    where given."""
 
     scene: Scene
     landmarks: LandmarkProblem
     load: Load
     landmark_share: float = 1.0
+    photo_share: float = 1.0
     outline_share: float = 1.0
     fixed_texture: Tensor | None = None
     fixed_outline: Tensor | None = None
@@ -147,12 +150,20 @@ def _views(problem: PhotometricProblem, rows: Tensor) -> list[list[int]]:
 def views_of(task: Task, params: TrackParams) -> dict[tuple[int, int], View]:
     problem = task.problem
     count = problem.outlines.count if problem.outline_share > 0 else 0
+    posed = posed_frames(problem.scene.head, params.rows(task.rows))
 
     @torch.no_grad()
     def see(place: tuple[int, int]) -> View | None:
         frame, camera = place
-        one = params.rows(task.rows[frame : frame + 1])
-        seen = view_of(problem.scene, one, task.pictures[frame][camera], task.points, count, problem.fixed_outline)
+        seen = view_of(
+            problem.scene,
+            posed[frame].params,
+            task.pictures[frame][camera],
+            task.points,
+            count,
+            problem.fixed_outline,
+            posed[frame],
+        )
         return None if seen is None else seen.counting(task.counts.get(place, seen.counts))
 
     places = [(frame, camera) for frame, shown in enumerate(task.pictures) for camera in range(len(shown))]

@@ -37,7 +37,7 @@ FIRST_DAMPING, LEAST_DAMPING, RAISED, LOWERED, TRIES = 1e-3, 1e-6, 10.0, 0.1, 5
 CONVERGED_GAIN, FEWEST_ROUNDS, CHOICES = 5e-4, 2, 2
 """Points are chosen at most twice: a third choice changes the cost by more than the rounds after it gain."""
 
-OnRound = Callable[[int, Tensor], None]
+OnRound = Callable[[int, float], None]
 
 
 @torch.no_grad()
@@ -62,7 +62,7 @@ def solve_jointly(
     for _ in range(CHOICES if known is None else 1):
         if done >= rounds:
             break
-        task = _open(problem, params, rows, known, before)
+        task = open_task(problem, params, rows, known, before)
         if task is None:
             get_logger().warning("no picture shows enough of the head for %d frames; they stay as they are", len(rows))
             break
@@ -80,7 +80,7 @@ def _descend(
     damping that served last."""
     now = evaluate(task, params)
     if not rounds.start:
-        report(0, torch.tensor(now.cost))
+        report(0, now.cost)
     for index in rounds:
         system, tried = equations_of(task, now, names), damping
         trial = None
@@ -96,7 +96,7 @@ def _descend(
         if trial is None:
             return now.params, index - rounds.start, damping
         gain, now, damping = (now.cost - trial.cost) / now.cost, trial, max(tried * LOWERED, LEAST_DAMPING)
-        report(index + 1, torch.tensor(now.cost))
+        report(index + 1, now.cost)
         if gain < CONVERGED_GAIN:
             return now.params, index + 1 - rounds.start, damping
     return now.params, len(rounds), damping
@@ -105,7 +105,7 @@ def _descend(
 @torch.no_grad()
 def observed_albedo(problem: PhotometricProblem, params: TrackParams, rows: Tensor) -> FixedAlbedo | None:
     """The albedo by the pictures of frames rows, as the head stands; None where none shows the head."""
-    task = _open(problem, params, rows, None, ())
+    task = open_task(problem, params, rows)
     return None if task is None else FixedAlbedo(task.points, evaluate(task, params).albedo)
 
 
@@ -113,13 +113,18 @@ def observed_albedo(problem: PhotometricProblem, params: TrackParams, rows: Tens
 def residual_correlation(problem: PhotometricProblem, params: TrackParams, rows: Tensor) -> float:
     """How many points count as one, by the pictures of frames rows, which have been solved together; as points are
     chosen and weighed where the head stands now."""
-    task = _open(problem, params, rows, None, ())
+    task = open_task(problem, params, rows)
     return problem.prior.correlation if task is None else design_effect(task, evaluate(task, params))
 
 
-def _open(
-    problem: PhotometricProblem, params: TrackParams, rows: Tensor, known: FixedAlbedo | None, before: Sequence[int]
+def open_task(
+    problem: PhotometricProblem,
+    params: TrackParams,
+    rows: Tensor,
+    known: FixedAlbedo | None = None,
+    before: Sequence[int] = (),
 ) -> Task | None:
+    """The pictures of the frames rows, with points chosen where the head stands; None where none shows it."""
     pictures = pictures_of(problem, rows)
     if known is None:
         every = with_rows(params, rows, pictures)
@@ -140,7 +145,9 @@ def _open(
     if not first:
         return None
     prior = with_noise_level(points, list(first.values()), problem.prior, albedo)
-    counts = {place: seen.counts.shared_by(problem.prior.correlation) for place, seen in first.items()}
+    counts = {
+        place: seen.counts.shared_by(problem.prior.correlation, problem.photo_share) for place, seen in first.items()
+    }
     return replace(task, problem=replace(problem, prior=prior), counts=counts)
 
 

@@ -13,21 +13,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vhap.data.sample import FrameBatch
-from vhap.fit.params import TrackParams
-from vhap.fit.photometric.outlines import MatteBorder, Outline, find_outline, matte_border
-from vhap.fit.photometric.surface_derivatives import (
-    PosedHead,
-    picture_gradient,
-    shading_derivatives,
-    surface_derivatives,
-)
+from vhap.fit.params import N_CAMERA, TrackParams
+from vhap.fit.photometric.outlines import MatteBorder, Outline, matte_border, outline_at
+from vhap.fit.photometric.posed_heads import PosedFrame, PosedHead, posed_frames
+from vhap.fit.photometric.surface_derivatives import picture_gradient, surface_derivatives
 from vhap.fit.photometric.visibility import BORDER_PX, visible_points
-from vhap.fit.scene import Scene
+from vhap.fit.scene import N_LIGHT, Scene
 from vhap.geometry.cameras import Camera
-from vhap.geometry.meshes import vertex_normals
 from vhap.head.model import pose
-from vhap.render.shading import sh_basis, shade
 from vhap.render.types import Raster
+from vhap.render.warp_point_derivatives import Gradients, point_gradients
+from vhap.render.warp_surface_points import Drawn, camera_numbers, fan_normals, place_points, sample_points, to_clip
 
 GREY = (0.299, 0.587, 0.114)
 OPAQUE = 0.98
@@ -71,9 +67,9 @@ class Counts:
     outline: float
     facing: Tensor
 
-    def shared_by(self, correlation: float) -> Counts:
-        """So many count as one."""
-        return replace(self, points=self.points / correlation, outline=self.outline / correlation)
+    def shared_by(self, correlation: float, photo_share: float = 1.0) -> Counts:
+        """So many count as one; photo_share: factor on the points."""
+        return replace(self, points=photo_share * self.points / correlation, outline=self.outline / correlation)
 
 
 @dataclass(frozen=True)
@@ -190,46 +186,43 @@ def view_of(
     points: SurfacePoints,
     outline_points: int = 0,
     fixed_outline: Tensor | None = None,
+    posed: PosedFrame | None = None,
 ) -> View | None:
-    """What a picture shows of the points; None where that is next to nothing. params: the row of its timestep;
-    outline_points: how many of the outline, of vertices that are not in fixed_outline (V,)."""
-    vertices = pose(scene.head, params.head())
-    camera = camera_of(scene, params, picture)
-    raster = scene.backend.rasterize(camera.to_clip(vertices), scene.topology, *scene.size)
-    surface = surface_at(points, vertices[0])
-    place = camera.project(surface[None])[0][0]
-    index = visible_points(scene, raster, picture.inside, place, points.uv)
+    """What a picture shows of the points; None where that is next to nothing. params: the row of its timestep; posed:
+    the same head, where it is at hand; outline_points: how many of the outline, of vertices that are not in
+    fixed_outline (V,)."""
+    vertices = (posed_frames(scene.head, params)[0] if posed is None else posed).vertices
+    camera = camera_numbers(camera_of(scene, params, picture))
+    drawn = Drawn.of(to_clip(vertices, camera, scene.size), scene.topology, scene.size)
+    units = fan_normals(vertices, scene.fans)[0]
+    placed = place_points(points.corners.int(), points.barycentrics, vertices, units, camera)
+    index = visible_points(scene, drawn, picture.inside, placed.px, points.uv)
     if len(index) < FEWEST_POINTS:
         return None
-    normals = surface_at(points, vertex_normals(vertices, scene.topology.faces)[0])
-    facing = F.cosine_similarity(normals, camera.centre() - surface, dim=-1)
-    sampled = _between_pixels(picture.planes, place[index])
+    value, slope, shading = sample_points(index, placed.px, placed.normals, grey_lights(params), picture.planes)
     outline = None
     if picture.border is not None and outline_points:
-        outline = find_outline(scene.topology.faces, raster, picture.border, outline_points, fixed_outline)
+        outline = outline_at(scene.topology.faces, drawn.mask, drawn.at, picture.border, outline_points, fixed_outline)
     return View(
         index=index,
-        counts=Counts(len(index), 0.0 if outline is None else outline.share * len(outline.distance), facing),
-        value=sampled[:, 0],
-        shading=shade(F.normalize(normals[index], dim=-1), params.lights) @ normals.new_tensor(GREY),
-        slope=sampled[:, 1:],
-        surface=surface[index],
-        normals=normals[index],
+        counts=Counts(len(index), 0.0 if outline is None else outline.share * len(outline.distance), placed.facing),
+        value=value,
+        shading=shading,
+        slope=slope,
+        surface=placed.surface[index],
+        normals=placed.normals[index],
         outline=outline,
     )
+
+
+def grey_lights(params: TrackParams) -> Tensor:
+    """(9,) of what shades a grey albedo."""
+    return params.lights @ params.lights.new_tensor(GREY)
 
 
 def surface_at(points: SurfacePoints | Outline, values: Tensor) -> Tensor:
     """Vertices' values (V, C) at the points (M, C)."""
     return (values[points.corners] * points.barycentrics[..., None]).sum(1)
-
-
-def _between_pixels(planes: Tensor, place: Tensor) -> Tensor:
-    """planes (1, C, H, W) at places (n, 2) px, bilinear: (n, C)."""
-    height, width = planes.shape[2:]
-    grid = 2 * place / place.new_tensor([width, height]) - 1
-    found = F.grid_sample(planes, grid[None, None], padding_mode="border", align_corners=False)
-    return found[0, :, 0].T
 
 
 def select(points: SurfacePoints, index: Tensor) -> SurfacePoints:
@@ -243,36 +236,49 @@ def select(points: SurfacePoints, index: Tensor) -> SurfacePoints:
 
 
 def point_derivatives(
-    scene: Scene, posed: PosedHead, picture: GreyPicture, points: SurfacePoints, seen: View, albedo: Tensor
+    scene: Scene,
+    posed: PosedHead,
+    picture: GreyPicture,
+    points: SurfacePoints,
+    seen: View,
+    albedo: Tensor,
+    shared: bool = True,
+    unit: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
-    """Derivatives of the differences, render minus picture, at the n points that a picture shows.
+    """Derivatives of the differences, render minus picture, at the n points that a picture shows, in units of grey.
 
-    albedo (n,): of these points. By what all frames share (n, N_CAMERA + S + 9: logarithms of CAMERA, shape, a change
-    of the light that is the same in all colours) and by the frame's own unknowns (n, P).
+    albedo (n,): of these points. By what all frames share (n, N_CAMERA + S + N_LIGHT: logarithms of CAMERA, shape, a
+    change of the light that is the same in all colours), (n, 0) unless shared, and by the frame's own unknowns (n, P).
     """
-    camera, points = camera_of(scene, posed.params, picture), select(points, seen.index)
-    by_place = -torch.einsum("nk,nkc->nc", seen.slope, camera.projection_derivatives(seen.surface[None])[0])
-    by_normal = shading_derivatives(seen.normals, albedo[:, None] * albedo.new_tensor(GREY), posed.params.lights)
-    by_shape, by_own = surface_derivatives(scene, posed, points.corners, points.barycentrics, by_place, by_normal)
-    by_camera = -_by_camera(camera, seen.surface, seen.slope)
-    by_light = sh_basis(F.normalize(seen.normals, dim=-1)) * albedo[:, None]
-    return torch.cat([by_camera, by_shape, by_light], 1), by_own
+    found, points = gradients_of(scene, posed, picture, seen, albedo, unit), select(points, seen.index)
+    by_shared, by_own = surface_derivatives(
+        scene, posed, points.corners, points.barycentrics, found.by_point, found.by_normal, shared
+    )
+    if shared:
+        by_shared[:, :N_CAMERA], by_shared[:, -N_LIGHT:] = found.by_camera, found.by_light
+    return by_shared, by_own
+
+
+def gradients_of(
+    scene: Scene, posed: PosedFrame, picture: GreyPicture, seen: View, albedo: Tensor, unit: float
+) -> Gradients:
+    """Of the differences at the n points that a picture shows, in units of grey; albedo (n,)."""
+    camera, lights = camera_numbers(camera_of(scene, posed.params, picture)), grey_lights(posed.params)
+    return point_gradients(camera, lights, seen.surface, seen.normals, seen.slope, albedo / unit, -1 / unit)
 
 
 def outline_derivatives(
-    scene: Scene, posed: PosedHead, picture: GreyPicture, outline: Outline
+    scene: Scene, posed: PosedHead, picture: GreyPicture, outline: Outline, shared: bool = True, unit: float = 1.0
 ) -> tuple[Tensor, Tensor]:
-    """Derivatives of the distances (n,) of an outline, as `point_derivatives` gives them without the light:
-    (n, N_CAMERA + S) and (n, P)."""
-    camera = camera_of(scene, posed.params, picture)
-    surface = surface_at(outline, posed.vertices)
-    by_place = torch.einsum("nk,nkc->nc", outline.slope, camera.projection_derivatives(surface[None])[0])
-    by_shape, by_own = surface_derivatives(scene, posed, outline.corners, outline.barycentrics, by_place)
-    return torch.cat([_by_camera(camera, surface, outline.slope), by_shape], 1), by_own
-
-
-def _by_camera(camera: Camera, surface: Tensor, slope: Tensor) -> Tensor:
-    """(n, N_CAMERA): how values with slopes (n, 2) at surface points (n, 3) change with the logarithms of CAMERA."""
-    by_focal = camera.focal_derivatives(camera.project(surface[None])[0])[0]
-    by_scale = camera.scale_derivatives(surface[None])[0]
-    return torch.stack([(slope * moved).sum(-1) for moved in (by_focal, by_scale)], -1)
+    """Derivatives of the distances (n,) of an outline, in units of pixels, as `point_derivatives` gives them without
+    the light: (n, N_CAMERA + S), (n, 0) unless shared, and (n, P)."""
+    camera, lights = camera_numbers(camera_of(scene, posed.params, picture)), grey_lights(posed.params)
+    surface, dark = surface_at(outline, posed.vertices), torch.zeros_like(outline.distance)
+    found = point_gradients(camera, lights, surface, torch.zeros_like(surface), outline.slope, dark, 1 / unit)
+    by_shared, by_own = surface_derivatives(
+        scene, posed, outline.corners, outline.barycentrics, found.by_point, shared=shared
+    )
+    if not shared:
+        return by_shared, by_own
+    by_shared[:, :N_CAMERA] = found.by_camera
+    return by_shared[:, :-N_LIGHT], by_own
