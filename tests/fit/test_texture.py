@@ -2,21 +2,18 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tracked_heads import builtin_head, frame_batch, pictures, scene, still_params
+from tracked_heads import frame_batch, pictures, rasterize_uv, scene, still_params
 
 from vhap.fit.params import TrackParams
 from vhap.fit.texture import (
     back_project,
     fill_holes,
-    rasterize_uv,
     resize_texture,
     supported_size,
-    texel_mask,
     uv_footprint,
 )
 from vhap.geometry.cameras import camera_from_focal
 from vhap.head.model import pose
-from vhap.head.regions import faces_of_region
 
 TEXTURE = 64
 
@@ -136,30 +133,6 @@ def test_what_nothing_near_shows_takes_the_fallback():
     filled = fill_holes(texture, known, fallback)
     assert float(filled[0, 60, 60, 0]) == pytest.approx(0.1)
     assert float(filled[0, 5, 5, 0]) == pytest.approx(0.5)
-
-
-def test_texel_mask_covers_the_regions_faces_row_0_on_top():
-    stage, head = scene(), builtin_head()
-    size = 128
-    for region in ("nose", "left_ear", "lips"):
-        mask = texel_mask(stage.backend, head, stage.topology, (region,), size)
-        centres = head.uvs[head.uv_faces].mean(1)
-        columns, rows = (centres[:, 0] * size).long(), ((1 - centres[:, 1]) * size).long()
-        inside = faces_of_region(head, region)
-        assert set(mask.unique().tolist()) == {0.0, 1.0}
-        assert mask[rows[inside], columns[inside]].mean() > 0.95, region
-        assert mask[rows[~inside], columns[~inside]].mean() < 0.05, region
-
-
-def test_texel_mask_is_the_union_of_the_regions_that_there_are():
-    stage, head = scene(), builtin_head()
-
-    def mask(*regions: str) -> torch.Tensor:
-        return texel_mask(stage.backend, head, stage.topology, regions, 96)
-
-    torch.testing.assert_close(mask("nose", "lips", "no such region"), torch.maximum(mask("nose"), mask("lips")))
-    assert float(mask("no such region").sum()) == 0
-    assert mask().shape == (96, 96)
 
 
 @pytest.mark.parametrize("size", [16, 50, 64, 200])

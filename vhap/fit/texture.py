@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -13,8 +12,7 @@ from vhap.data.sample import FrameBatch
 from vhap.fit.params import TrackParams
 from vhap.fit.scene import Scene, for_pictures
 from vhap.geometry.meshes import vertex_normals
-from vhap.head.model import HeadModel, pose
-from vhap.head.regions import faces_of_region
+from vhap.head.model import pose
 from vhap.render.types import Backend, Raster, Topology
 
 MIN_TEXTURE_SIZE = 256
@@ -124,23 +122,6 @@ def fill_holes(texture: Tensor, known: Tensor, fallback: Tensor) -> Tensor:
         has = (F.interpolate(mass, size=colour.shape[-2:], mode="nearest") > 0).to(texture.dtype) * open_weight
         filled, open_weight = filled + coarse * has, open_weight - has
     return filled.permute(0, 2, 3, 1) + fallback * open_weight.permute(0, 2, 3, 1)
-
-
-def texel_mask(backend: Backend, head: HeadModel, topology: Topology, regions: tuple[str, ...], size: int) -> Tensor:
-    """(size, size) float, 1 where a texel belongs to one of the regions (those the head has), row 0 on top."""
-    chosen = [faces_of_region(head, name) for name in regions if name in head.regions]
-    if not chosen:
-        return torch.zeros(size, size, device=head.template.device)
-    inside = torch.stack(chosen).any(0).float()
-    raster = rasterize_uv(backend, head, topology, size)
-    return inside[raster.face_id[0].clamp(min=0).long()] * raster.mask[0]
-
-
-def rasterize_uv(backend: Backend, head: HeadModel, topology: Topology, size: int) -> Raster:
-    """The mesh unfolded into its texture: a raster of one size x size picture."""
-    unfolded = torch.cat([head.uvs * 2 - 1, torch.zeros_like(head.uvs[:, :1]), torch.ones_like(head.uvs[:, :1])], -1)
-    flat = replace(topology, faces=topology.uv_faces)
-    return backend.rasterize(unfolded[None].contiguous(), flat, size, size)
 
 
 def resize_texture(texture: Tensor, size: int) -> Tensor:
