@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
+from appearance_prior import AppearancePrior
 from torch import Tensor
 
 from vhap.geometry.cameras import Camera, camera_from_focal
@@ -17,7 +18,6 @@ from vhap.geometry.meshes import uniform_laplacian
 from vhap.geometry.rotations import axis_angle_to_matrix
 from vhap.head.model import HeadModel, HeadParams, landmark_points, pose, yaw_in_camera
 from vhap.head.regions import faces_of_region, region_mask
-from vhap.render.appearance_prior import AppearancePrior
 from vhap.render.scene import Alignment, render_head
 from vhap.render.shading import shade
 from vhap.render.types import Backend, Topology

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,7 +21,6 @@ from vhap.fit import loop
 from vhap.fit.checkpoint import load_checkpoint
 from vhap.fit.loop import Tracker
 from vhap.fit.scene import render_frames
-from vhap.fit.surface import fit_texture
 from vhap.pipeline.track import build_tracker, choose_device, open_capture, open_textured_head
 from vhap.util.errors import exits_cleanly
 
@@ -48,9 +46,7 @@ def main(args: Sequence[str] | None = None) -> None:
         for most in config.most:
             loop.MOST_TEXTURED = most
             started = time.monotonic()
-            frames = tracker.texture_frames()
-            residual = fit_texture(tracker.scene, partial(tracker.batches, frames), tracker.sh_lights)
-            tracker.params = replace(tracker.params, residual_texture=residual)
+            tracker.params = replace(tracker.params, residual_texture=tracker.texture())
             seconds = time.monotonic() - started
             pictures = len(tracker.texture_frames()) * len(tracker.capture.camera_ids)
             head, face = psnr(tracker, config.compared)

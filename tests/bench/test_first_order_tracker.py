@@ -75,7 +75,7 @@ def test_pictures_pull_a_shifted_head_back(finished):
         params = state.rows([0])
         params = replace(params, translation=params.translation + torch.tensor([shift, 0, 0]))
         unknowns = Unknowns(params, state.shared["focal"], state.shared["lights"], state.shared["residual"])
-        plain = replace(energy.exclusions((), ()), prior=None)
+        plain = replace(energy.exclusions((), ()), recolour=None)
         with torch.no_grad():
             return float(energy(unknowns, run._shown([0]), plain))
 

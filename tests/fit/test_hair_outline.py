@@ -8,14 +8,13 @@ from functools import cache
 import pytest
 import torch
 from torch import Tensor
-from tracked_heads import builtin_head, frame_batch, scene, still_params
+from tracked_heads import builtin_head, frame_batch, scene, still_params, texel_mask
 
 from vhap.data.sample import FrameBatch
 from vhap.fit.params import TrackParams
 from vhap.fit.photometric.hair import grow_hair
 from vhap.fit.photometric.surface_points import grey_pictures
 from vhap.fit.scene import Scene
-from vhap.fit.texture import texel_mask
 from vhap.geometry.cameras import camera_from_focal
 from vhap.geometry.meshes import vertex_normals
 from vhap.head.model import pose

@@ -2,23 +2,28 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tracked_heads import builtin_head, frame_batch, pictures, scene, still_params
+from tracked_heads import frame_batch, pictures, rasterize_uv, scene, still_params
 
+from vhap.data.sample import FrameBatch
 from vhap.fit.params import TrackParams
+from vhap.fit.scene import Scene
 from vhap.fit.texture import (
-    back_project,
     fill_holes,
-    rasterize_uv,
+    fit_texture,
     resize_texture,
     supported_size,
-    texel_mask,
+    texture_pixels,
     uv_footprint,
 )
 from vhap.geometry.cameras import camera_from_focal
 from vhap.head.model import pose
-from vhap.head.regions import faces_of_region
 
 TEXTURE = 64
+
+
+def back_projected(stage: Scene, parts: list[tuple[TrackParams, FrameBatch]], rounds: int = 0) -> torch.Tensor:
+    pixels = list(texture_pixels(stage, parts))
+    return fit_texture(stage, lambda: pixels, rounds)
 
 
 def slopes_of(texels: float, count: int = 10) -> torch.Tensor:
@@ -71,7 +76,7 @@ def test_back_projection_gives_the_texture_that_the_pictures_show(lit_from_one_s
     truth.rotation[:, 1] = torch.tensor([-0.4, 0.4])
     batch = frame_batch(truth, (192, 192))
     plain = replace(truth, residual_texture=torch.zeros_like(truth.residual_texture))
-    found = replace(truth, residual_texture=back_project(stage, [(plain, batch)]))
+    found = replace(truth, residual_texture=back_projected(stage, [(plain, batch)]))
     before = (pictures(plain, (192, 192))[0] - batch.rgb).abs().mean()
     after = (pictures(found, (192, 192))[0] - batch.rgb).abs().mean()
     assert float(after) < 0.25 * float(before)
@@ -81,18 +86,29 @@ def test_back_projection_gives_the_texture_that_the_pictures_show(lit_from_one_s
     assert albedo.max() < 1.01
 
 
+def test_rounds_bring_back_details_that_the_mean_blurs():
+    stage = scene((192, 192), TEXTURE)
+    truth = painted(still_params(2, TEXTURE))
+    truth.rotation[1, 1] = 0.4
+    batch, errors = frame_batch(truth, (192, 192)), []
+    for rounds in (0, 2, 5):
+        found = replace(truth, residual_texture=back_projected(stage, [(truth, batch)], rounds))
+        errors.append(float((pictures(found, (192, 192))[0] - batch.rgb).abs().mean()))
+    assert errors[0] > 1.2 * errors[1] > 1.2 * errors[2]
+
+
 def test_two_batches_count_like_one():
     stage = scene((192, 192), TEXTURE)
     truth = painted(still_params(2, TEXTURE))
     truth.rotation[1, 1] = 0.4
     batch = frame_batch(truth, (192, 192))
-    together = back_project(stage, [(truth, batch)])
+    together = back_projected(stage, [(truth, batch)])
     parts = []
     for row in (0, 1):
         rows = torch.tensor([row])
         one = replace(batch, **{name: getattr(batch, name)[rows] for name in ("timesteps", "cameras", "rgb")})
         parts.append((truth.rows(rows), one))
-    torch.testing.assert_close(back_project(stage, parts), together, atol=2e-3, rtol=0)
+    torch.testing.assert_close(back_projected(stage, parts), together, atol=2e-3, rtol=0)
 
 
 def test_parts_that_no_picture_shows_take_the_tint_of_the_others():
@@ -100,7 +116,7 @@ def test_parts_that_no_picture_shows_take_the_tint_of_the_others():
     stage = scene(size, texels)
     tint, base = torch.tensor([0.1, -0.05, 0.0]), stage.base_texture
     truth = replace(still_params(1, texels), residual_texture=(base + tint).clamp(0, 1) - base)
-    found = back_project(stage, [(truth, frame_batch(truth, size))])
+    found = back_projected(stage, [(truth, frame_batch(truth, size))])
     near = (found - truth.residual_texture).abs().amax(-1)[0] < 0.1
     painted_on = rasterize_uv(stage.backend, stage.head, stage.topology, texels).mask[0]
     assert float(near[painted_on].float().mean()) > 0.85
@@ -109,7 +125,7 @@ def test_parts_that_no_picture_shows_take_the_tint_of_the_others():
 def test_head_out_of_sight_keeps_the_base_texture():
     params = still_params(1, TEXTURE)
     params.translation[:, 0] = 50.0
-    found = back_project(scene((192, 192), TEXTURE), [(params, frame_batch(params, (192, 192)))])
+    found = back_projected(scene((192, 192), TEXTURE), [(params, frame_batch(params, (192, 192)))])
     assert torch.equal(found, torch.zeros_like(found))
 
 
@@ -136,30 +152,6 @@ def test_what_nothing_near_shows_takes_the_fallback():
     filled = fill_holes(texture, known, fallback)
     assert float(filled[0, 60, 60, 0]) == pytest.approx(0.1)
     assert float(filled[0, 5, 5, 0]) == pytest.approx(0.5)
-
-
-def test_texel_mask_covers_the_regions_faces_row_0_on_top():
-    stage, head = scene(), builtin_head()
-    size = 128
-    for region in ("nose", "left_ear", "lips"):
-        mask = texel_mask(stage.backend, head, stage.topology, (region,), size)
-        centres = head.uvs[head.uv_faces].mean(1)
-        columns, rows = (centres[:, 0] * size).long(), ((1 - centres[:, 1]) * size).long()
-        inside = faces_of_region(head, region)
-        assert set(mask.unique().tolist()) == {0.0, 1.0}
-        assert mask[rows[inside], columns[inside]].mean() > 0.95, region
-        assert mask[rows[~inside], columns[~inside]].mean() < 0.05, region
-
-
-def test_texel_mask_is_the_union_of_the_regions_that_there_are():
-    stage, head = scene(), builtin_head()
-
-    def mask(*regions: str) -> torch.Tensor:
-        return texel_mask(stage.backend, head, stage.topology, regions, 96)
-
-    torch.testing.assert_close(mask("nose", "lips", "no such region"), torch.maximum(mask("nose"), mask("lips")))
-    assert float(mask("no such region").sum()) == 0
-    assert mask().shape == (96, 96)
 
 
 @pytest.mark.parametrize("size", [16, 50, 64, 200])

@@ -17,10 +17,12 @@ from vhap.fit.texture import resize_texture
 from vhap.geometry.cameras import Camera, camera_from_focal
 from vhap.head.load import load_head
 from vhap.head.model import HeadModel, landmark_head, landmark_points, map_tensors, pose, yaw_in_camera
+from vhap.head.regions import faces_of_region
 from vhap.render.backend import get_backend
 from vhap.render.scene import render_head
 from vhap.render.shading import uniform_lights
 from vhap.render.topology import build_topology
+from vhap.render.types import Backend, Raster, Topology
 
 POINTS = 70
 
@@ -156,3 +158,20 @@ class FilmedCapture:
 
     def given_camera(self) -> Camera | None:
         return self.camera
+
+
+def texel_mask(backend: Backend, head: HeadModel, topology: Topology, regions: tuple[str, ...], size: int) -> Tensor:
+    """(size, size) float, 1 where a texel belongs to one of the regions (those the head has), row 0 on top."""
+    chosen = [faces_of_region(head, name) for name in regions if name in head.regions]
+    if not chosen:
+        return torch.zeros(size, size, device=head.template.device)
+    inside = torch.stack(chosen).any(0).float()
+    raster = rasterize_uv(backend, head, topology, size)
+    return inside[raster.face_id[0].clamp(min=0).long()] * raster.mask[0]
+
+
+def rasterize_uv(backend: Backend, head: HeadModel, topology: Topology, size: int) -> Raster:
+    """The mesh unfolded into its texture: a raster of one size x size picture."""
+    unfolded = torch.cat([head.uvs * 2 - 1, torch.zeros_like(head.uvs[:, :1]), torch.ones_like(head.uvs[:, :1])], -1)
+    flat = replace(topology, faces=topology.uv_faces)
+    return backend.rasterize(unfolded[None].contiguous(), flat, size, size)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import subprocess
-from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,7 +18,6 @@ import torch
 from fuzz_benchmark import benchmark
 from fuzz_relightable import subject
 from PIL import Image
-from vhap.fit.optimizer import Moments, RowAdam
 
 from vhap.config.data import DataConfig, MultiviewDataConfig, NersembleDataConfig
 from vhap.config.loading import save_config
@@ -96,12 +94,10 @@ def checkpoints(folder: Path) -> None:
     per_frame = ("rotation", "translation", "neck_pose", "jaw_pose")
     shapes |= dict.fromkeys(per_frame, (FRAMES, 3))
     params = TrackParams(**{name: torch.rand(shape) for name, shape in shapes.items()})
-    state = Moments(**{part.name: torch.rand(FRAMES, N_EXPR) for part in fields(Moments)})
-    progress = Progress(2, 5, RowAdam({"expr": state}), [0.5, 0.25])
     found = torch.ones(FRAMES, 1, dtype=torch.bool)
     save_checkpoint(
         folder / CHECKPOINT,
-        Checkpoint(params, progress, 7, found, [0, 2], 1.5, 0.1, torch.get_rng_state(), False),
+        Checkpoint(params, Progress(2, 5), 7, found, [0, 2], 1.5, 0.1, False),
     )
 
 

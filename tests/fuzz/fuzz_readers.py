@@ -201,7 +201,7 @@ def use_evaluation(path: Path) -> None:
 
 def use_losses(path: Path) -> None:
     render_page(Report("losses", charts={"": report_charts.loss_charts(path, report.stage_seconds(path.parent))}))
-    LossHistory(path, lambda name: 1.0)
+    LossHistory(path)
 
 
 def use_seconds(path: Path) -> None:

@@ -100,8 +100,7 @@ def finish(run: Path, head: HeadModel, count: int) -> None:
         found=torch.ones(count, 1, dtype=torch.bool),
         init_frames=[0],
         beside_pixels=1.0,
-        alike=1.0,
-        random=torch.zeros(8, dtype=torch.uint8),
+        correlation=1.0,
         finished=True,
     )
     save_checkpoint(run / CHECKPOINT, checkpoint)

@@ -274,7 +274,6 @@ def test_output_without_the_right_to_write(complaint, clip, tmp_path):
         ("--data.subset", "every 5th"),
         ("--data.subset", "ti3tj99"),
         ("--batch-size", "0"),
-        ("--micro-batch-size", "0"),
         ("--log.interval-media", "-1"),
         ("--w.photo", "nan"),
         ("--data.fx", "inf"),

@@ -158,7 +158,7 @@ def killed(capture, tmp_path_factory) -> Path:
 @pytest.mark.slow
 def test_killed_run_ends_with_the_bits_of_an_uninterrupted_one(capture, finished, tmp_path):
     for _ in range(KILLS):
-        kill_after(command(capture, tmp_path), tmp_path, random.randint(1, 3))
+        kill_after(command(capture, tmp_path), tmp_path, random.randint(1, 2))
     assert started(command(capture, tmp_path)).wait(300) == 0
     (run,) = run_folders(tmp_path)
     assert_same_bits(results(run), results(sorted(run_folders(finished))[0]))
@@ -191,7 +191,7 @@ def test_run_killed_before_its_page_is_not_tracked_again(capture, finished, tmp_
 
 def test_other_options_start_a_run_of_their_own(capture, killed, tmp_path):
     copied(killed, tmp_path)
-    said = finish(command(capture, tmp_path, "--seed", "1"))
+    said = finish(command(capture, tmp_path, "--w.reg_expr", "1"))
     assert "going on" not in said
     assert len(run_folders(tmp_path)) == 2
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from vhap.config.data import LandmarkSource
-from vhap.config.ranges import CountOrNone, Index, Range, Seed
+from vhap.config.ranges import CountOrNone, Index, Range
 from vhap.config.track import ModelConfig
 
 Benchmark = Literal["nvs", "mono_flame_avatar", "svfr"]
@@ -87,8 +87,6 @@ class BenchmarkTrackingConfig:
     """Track on smaller copies of the pictures, which are made where they are missing."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: cuda if there."""
-    seed: Seed = 0
-    """Of tracking."""
 
 
 @dataclass(frozen=True, kw_only=True)

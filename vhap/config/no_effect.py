@@ -31,6 +31,19 @@ NO_EFFECT = (
     NoEffect(("model.ict_facekit_path",), "see --model.head", ("not ICT-FaceKit",)),
     NoEffect(("w.reg_offset_dynamic",), "see --model.use_dynamic_offset", ("no dynamic offset",)),
     NoEffect(("pipeline.rgb_init_offset.*",), "see --model.use_static_offset", ("no static offset",)),
+    NoEffect(
+        (
+            "pipeline.rgb_init_offset.disable_jawline_landmarks",
+            "pipeline.rgb_global_tracking.disable_jawline_landmarks",
+        ),
+        "landmarks move nothing in that stage",
+        ("with pictures",),
+    ),
+    NoEffect(
+        ("pipeline.rgb_init_offset.align_texture_except",),
+        "hair is laid on outlines; see --pipeline.rgb_init_offset.align_boundary_except",
+        ("with pictures",),
+    ),
     NoEffect(("w.reg_offset*",), "see --model.use_static_offset", ("no offset",)),
     NoEffect(
         ("pipeline.lmk_sequential_tracking.*", "pipeline.lmk_global_tracking.*"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -25,12 +26,15 @@ from vhap.fit.photometric.problem import PhotometricProblem, most_timesteps, obs
 from vhap.fit.photometric.solver import observed_albedo, residual_correlation, solve_jointly
 from vhap.fit.scene import Scene, emphasis, render_frames
 from vhap.fit.stages import Kind, Stage, coarse_factor
-from vhap.fit.surface import OffsetWeights, fit_moving_offset, fit_static_offset, fit_texture
+from vhap.fit.surface import OffsetWeights, fit_moving_offset, fit_static_offset
+from vhap.fit.texture import fit_texture, texture_pixels
 from vhap.head.model import landmark_head, pose
 from vhap.util.choice import even_choice
 
 MOST_TEXTURED = 128
 """Pictures at most that make a texture: 373 show no more than 128 (doc/benchmarks.md)."""
+KEPT_PIXELS = 20_000_000
+"""Pixels of the pictures that make a texture, up to which it is kept what they read: about half a GiB."""
 LOOK_AHEAD, TIED = 2, 2
 """Frames after a window that are solved with it, and those before that stay."""
 
@@ -268,9 +272,7 @@ class Tracker:
 
             self.params = fit_static_offset(problem, self.params, self.together, self.weights, stage.rounds, report)
         if "texture" in stage.groups:
-            frames = self.texture_frames()
-            residual = fit_texture(self.scene, lambda: self.batches(frames), self.sh_lights)
-            self.params = replace(self.params, residual_texture=residual)
+            self.params = replace(self.params, residual_texture=self.texture())
         self._report_result(stage)
         return True
 
@@ -320,6 +322,15 @@ class Tracker:
         frame = self.capture.load([row], [camera]).to(one.rotation.device)
         cameras = one.cameras(self.scene.given, self.scene.size, frame.cameras)
         return PosedPicture(pose(self.scene.head, one.head())[0], cameras, frame)
+
+    def texture(self) -> Tensor:
+        """(1, R, R, 3): the residual of the texture that all pictures show."""
+        frames, height, width = self.texture_frames(), *self.scene.size
+        made = partial(texture_pixels, self.scene, sh_lights=self.sh_lights)
+        if len(frames) * len(self.capture.camera_ids) * height * width > KEPT_PIXELS:
+            return fit_texture(self.scene, lambda: made(self.batches(frames)))
+        kept = list(made(self.batches(frames)))
+        return fit_texture(self.scene, lambda: kept)
 
     def _frames_shown(self, first: int = 0) -> Tensor:
         """Rows (N,) from `first` on in which the head was found: others may show something else. All where none was."""

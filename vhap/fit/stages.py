@@ -40,6 +40,8 @@ MOVED: dict[Kind, tuple[ParamGroup, ...]] = {
     "surface": ("lights", "static_offset", "texture"),
 }
 """What stages of pictures can move. Identities are solved with the albedo that explains the pictures best."""
+WITHOUT_LANDMARKS: tuple[Kind, ...] = ("hair", "moving_offset", "surface")
+"""Stages in which landmarks move nothing."""
 
 
 @dataclass(frozen=True)
@@ -113,10 +115,12 @@ def _stage(
         name=name,
         kind=kind,
         groups=tuple(group for group in options.optimizable_params if group in can_move and moves.get(group, True)),
-        jaw_line=config.w.always_enable_jawline_landmarks or not options.disable_jawline_landmarks,
+        jaw_line=kind in WITHOUT_LANDMARKS
+        or config.w.always_enable_jawline_landmarks
+        or not options.disable_jawline_landmarks,
         rounds=rounds if asked is None else asked,
         coarse=coarse,
-        fixed_texture=(*aligned.align_texture_except, *hidden),
+        fixed_texture=() if kind == "hair" else (*aligned.align_texture_except, *hidden),
         fixed_outline=(*aligned.align_boundary_except, *hidden),
         result=_result(kind, asked),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,16 +10,13 @@ import torch
 from torch import Tensor
 
 from vhap.config.track import LossWeightConfig
-from vhap.data.sample import FrameBatch
 from vhap.fit.params import TrackParams
 from vhap.fit.photometric.offset_lengths import ExpectedLengths, LengthPrior, LengthUnknowns, expected_lengths
 from vhap.fit.photometric.offsets import OffsetTask, solve_offsets
 from vhap.fit.photometric.problem import FixedAlbedo, PhotometricProblem
 from vhap.fit.photometric.solver import open_task
 from vhap.fit.scene import Scene
-from vhap.fit.texture import back_project, sharpen
 
-SHARPENING_ROUNDS = 5
 LEAST_SHARE = 1e-6
 
 Report = Callable[[int, float], None]
@@ -119,14 +116,3 @@ def _solved(
     x = np.pad(lengths, (0, expected.count - len(lengths)))
     x = solve_offsets(OffsetTask(task, unknowns, expected, put), x, rounds, report)
     return unknowns.offset(x[: len(lengths)])
-
-
-def fit_texture(
-    scene: Scene, batches: Callable[[], Iterable[tuple[TrackParams, FrameBatch]]], sh_lights: bool
-) -> Tensor:
-    """(1, R, R, 3): what the albedo that explains the pictures best adds to the base texture. A few rounds over them
-    bring details that the mean blurs."""
-    residual = back_project(scene, batches(), sh_lights)
-    for _ in range(SHARPENING_ROUNDS):
-        residual = sharpen(scene, residual, batches(), sh_lights)
-    return residual

@@ -1,9 +1,9 @@
-"""Texture: the resolution that the pictures support, a first guess by back-projection, region masks in texels."""
+"""Texture: the resolution that the pictures support, and the albedo that explains them best."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -13,12 +13,12 @@ from vhap.data.sample import FrameBatch
 from vhap.fit.params import TrackParams
 from vhap.fit.scene import Scene, for_pictures
 from vhap.geometry.meshes import vertex_normals
-from vhap.head.model import HeadModel, pose
-from vhap.head.regions import faces_of_region
+from vhap.head.model import pose
 from vhap.render.types import Backend, Raster, Topology
 
 MIN_TEXTURE_SIZE = 256
 SEEN_WEIGHT = 0.1
+SHARPENING_ROUNDS = 5
 
 
 def supported_size(uv_derivatives: Tensor, at_most: int) -> int:
@@ -42,53 +42,72 @@ def uv_footprint(backend: Backend, topology: Topology, uvs: Tensor, raster: Rast
     return uv, backend.attribute_derivatives(uvs[None], topology.uv_faces, raster)
 
 
+@dataclass(frozen=True)
+class TexturePixels:
+    """The head's N pixels in some pictures. uv (N, 2), slopes (N, 2, 2): where they read the texture; shading, colours
+    (N, 3)."""
+
+    raster: Raster
+    uv: Tensor
+    slopes: Tensor
+    shading: Tensor
+    colours: Tensor
+
+    def missing(self, albedo: Tensor) -> Tensor:
+        """(N, 3): what the pictures show beyond an albedo (N, 3), times its shading."""
+        return self.shading * (self.colours - self.shading * albedo)
+
+
 @torch.no_grad()
-def back_project(scene: Scene, batches: Iterable[tuple[TrackParams, FrameBatch]], sh_lights: bool = True) -> Tensor:
+def texture_pixels(
+    scene: Scene, batches: Iterable[tuple[TrackParams, FrameBatch]], sh_lights: bool = True
+) -> Iterator[TexturePixels]:
+    """Of each batch that shows the head; batches: rows of the unknowns with their pictures."""
+    for rows, batch in batches:
+        vertices = for_pictures(pose(scene.head, rows.head()), batch)
+        clip = rows.cameras(scene.given, scene.size, batch.cameras).to_clip(vertices)
+        raster = scene.backend.rasterize(clip, scene.topology, *scene.size)
+        if len(raster.pixels):
+            uv, slopes = uv_footprint(scene.backend, scene.topology, scene.head.uvs, raster)
+            colours = batch.rgb.reshape(-1, 3)[raster.pixels]
+            shading = _shading(scene, rows, vertices, raster) if sh_lights else torch.ones_like(colours)
+            yield TexturePixels(raster, uv, slopes, shading, colours)
+
+
+def fit_texture(scene: Scene, pixels: Callable[[], Iterable[TexturePixels]], rounds: int = SHARPENING_ROUNDS) -> Tensor:
     """The albedo that explains the pictures best in the mean square, as a residual (1, R, R, 3) to the base texture.
 
-    batches: rows of the unknowns with their pictures. Per texel sum(w s c) / sum(w s s) over all pixels of colour c
-    and shading s that read it with weight w: the transpose of texture look-up. Texels that no picture shows keep the
+    pixels() goes through all pictures, once and then for each of the rounds. First per texel sum(w s c) / sum(w s s)
+    over all pixels of colour c and shading s that read it with weight w: the transpose of texture look-up. That is as
+    blurred as its own look-up. Each round is a step of simultaneous iterative reconstruction (Gilbert 1972): what the
+    pictures show and the render lacks goes back to the texels it is read from. Texels that no picture shows keep the
     base texture, tinted towards those that are seen.
     """
-    total, count = _gather(scene, torch.zeros_like(scene.base_texture), batches, sh_lights)
+    total, count = torch.zeros_like(scene.base_texture), torch.zeros_like(scene.base_texture)
+    for each in pixels():
+        total += _spread(scene, total, each, lambda _, each=each: each.shading * each.colours)
+        count += _spread(scene, count, each, lambda _, each=each: each.shading.square())
     known = count.amin(-1) > SEEN_WEIGHT
     if not bool(known.any()):
         return torch.zeros_like(scene.base_texture)
     mean = (total / count.clamp(min=SEEN_WEIGHT)).clamp(0, 1)
     tint = (mean[known] - scene.base_texture[known]).median(dim=0).values
-    fallback = (scene.base_texture + tint).clamp(0, 1)
-    return fill_holes(mean, known, fallback) - scene.base_texture
+    albedo = fill_holes(mean, known, (scene.base_texture + tint).clamp(0, 1))
+    for _ in range(rounds):
+        missing = torch.zeros_like(albedo)
+        for each in pixels():
+            missing += _spread(scene, albedo, each, each.missing)
+        albedo = (albedo + missing / count.clamp(min=SEEN_WEIGHT) * (count > SEEN_WEIGHT)).clamp(0, 1)
+    return albedo - scene.base_texture
 
 
-@torch.no_grad()
-def sharpen(
-    scene: Scene, residual: Tensor, batches: Iterable[tuple[TrackParams, FrameBatch]], sh_lights: bool = True
-) -> Tensor:
-    """One step of simultaneous iterative reconstruction (Gilbert 1972) on the albedo: what the pictures show and the
-    render lacks goes back to the texels it is read from. The mean alone is as blurred as its own look-up."""
-    albedo = scene.albedo(residual)
-    missing, count = _gather(scene, albedo, batches, sh_lights)
-    return (albedo + missing / count.clamp(min=SEEN_WEIGHT) * (count > SEEN_WEIGHT)).clamp(0, 1) - scene.base_texture
-
-
-def _gather(
-    scene: Scene, albedo: Tensor, batches: Iterable[tuple[TrackParams, FrameBatch]], sh_lights: bool
-) -> tuple[Tensor, Tensor]:
-    """Per texel sum(w s (c - s a)) and sum(w s s), a the albedo read by the pixel; both (1, R, R, 3)."""
-    total, count = torch.zeros_like(albedo), torch.zeros_like(albedo)
-    for rows, batch in batches:
-        vertices = for_pictures(pose(scene.head, rows.head()), batch)
-        clip = rows.cameras(scene.given, scene.size, batch.cameras).to_clip(vertices)
-        raster = scene.backend.rasterize(clip, scene.topology, *scene.size)
-        if raster.pixels.shape[0] == 0:
-            continue
-        uv, slopes = uv_footprint(scene.backend, scene.topology, scene.head.uvs, raster)
-        colours = batch.rgb.reshape(-1, 3)[raster.pixels]
-        shading = _shading(scene, rows, vertices, raster) if sh_lights else torch.ones_like(colours)
-        missing = colours - shading * scene.backend.texture(albedo, uv, slopes, raster)
-        total += _splat(scene, uv, slopes, raster, shading * missing)
-        count += _splat(scene, uv, slopes, raster, shading.square())
-    return total, count
+def _spread(scene: Scene, texture: Tensor, pixels: TexturePixels, values: Callable[[Tensor], Tensor]) -> Tensor:
+    """The transpose of texture look-up: values(read) (N, C) of what pixels read of a texture (1, R, R, C), spread over
+    the texels that it was read from, (1, R, R, C)."""
+    with torch.enable_grad():
+        leaf = texture.detach().requires_grad_()
+        read = scene.backend.texture(leaf, pixels.uv, pixels.slopes, pixels.raster)
+        return torch.autograd.grad(read, leaf, values(read.detach()))[0]
 
 
 def _shading(scene: Scene, rows: TrackParams, vertices: Tensor, raster: Raster) -> Tensor:
@@ -96,14 +115,6 @@ def _shading(scene: Scene, rows: TrackParams, vertices: Tensor, raster: Raster) 
     normals = vertex_normals(vertices, scene.head.faces)
     smooth = scene.backend.interpolate(normals, scene.topology.faces, raster)
     return scene.backend.light(smooth, rows.lights, raster)[1].clamp(min=0.1)
-
-
-def _splat(scene: Scene, uv: Tensor, slopes: Tensor, raster: Raster, values: Tensor) -> Tensor:
-    """The transpose of texture look-up: values (N, 3) spread over the texels they would be read from."""
-    with torch.enable_grad():
-        texture = torch.zeros_like(scene.base_texture, requires_grad=True)
-        read = scene.backend.texture(texture, uv, slopes, raster)
-        return torch.autograd.grad(read, texture, values)[0]
 
 
 def fill_holes(texture: Tensor, known: Tensor, fallback: Tensor) -> Tensor:
@@ -124,23 +135,6 @@ def fill_holes(texture: Tensor, known: Tensor, fallback: Tensor) -> Tensor:
         has = (F.interpolate(mass, size=colour.shape[-2:], mode="nearest") > 0).to(texture.dtype) * open_weight
         filled, open_weight = filled + coarse * has, open_weight - has
     return filled.permute(0, 2, 3, 1) + fallback * open_weight.permute(0, 2, 3, 1)
-
-
-def texel_mask(backend: Backend, head: HeadModel, topology: Topology, regions: tuple[str, ...], size: int) -> Tensor:
-    """(size, size) float, 1 where a texel belongs to one of the regions (those the head has), row 0 on top."""
-    chosen = [faces_of_region(head, name) for name in regions if name in head.regions]
-    if not chosen:
-        return torch.zeros(size, size, device=head.template.device)
-    inside = torch.stack(chosen).any(0).float()
-    raster = rasterize_uv(backend, head, topology, size)
-    return inside[raster.face_id[0].clamp(min=0).long()] * raster.mask[0]
-
-
-def rasterize_uv(backend: Backend, head: HeadModel, topology: Topology, size: int) -> Raster:
-    """The mesh unfolded into its texture: a raster of one size x size picture."""
-    unfolded = torch.cat([head.uvs * 2 - 1, torch.zeros_like(head.uvs[:, :1]), torch.ones_like(head.uvs[:, :1])], -1)
-    flat = replace(topology, faces=topology.uv_faces)
-    return backend.rasterize(unfolded[None].contiguous(), flat, size, size)
 
 
 def resize_texture(texture: Tensor, size: int) -> Tensor:

@@ -153,7 +153,6 @@ def tracking_options(sequence: BenchmarkSequence, config: BenchmarkTrackingConfi
         "exp": ExperimentConfig(output / sequence.benchmark / sequence.folder_name, report=False),
         "model": config.model,
         "device": config.device,
-        "seed": config.seed,
     }
     if sequence.benchmark == "svfr":
         # Hundreds of runs: files of textures that the pictures do not hold, and pictures of each, would fill disks.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -9,9 +10,10 @@ from torch import Tensor
 
 from vhap.geometry.cameras import Camera
 from vhap.geometry.meshes import vertex_normals
-from vhap.render.appearance_prior import AppearancePrior
 from vhap.render.shading import uniform_lights
 from vhap.render.types import Backend, Raster, Topology
+
+Recolour = Callable[[Tensor, Raster, Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,13 @@ class Alignment:
     """What a rendering for optimisation adds to a plain one.
 
     fixed_texture (F,) bool: triangles whose texture moves no vertex; fixed_outline (V,) bool: vertices that outlines
-    do not move; prior: the appearance prior; coverage: whether the head's coverage is rendered too.
+    do not move; recolour: changes colours (N, 3) of the covered pixels and the background before they are blended;
+    coverage: whether the head's coverage is rendered too.
     """
 
     fixed_texture: Tensor | None = None
     fixed_outline: Tensor | None = None
-    prior: AppearancePrior | None = None
+    recolour: Recolour | None = None
     coverage: bool = False
 
 
@@ -73,8 +76,8 @@ def render_head(
     smooth = backend.interpolate(vertex_normals(vertices, topology.faces), topology.faces, raster)
     normals, shading = backend.light(smooth, uniform_lights().to(smooth) if lights is None else lights, raster)
     colours = albedo * shading
-    if alignment.prior is not None and background is not None:
-        colours, background = alignment.prior(colours, raster, background)
+    if alignment.recolour is not None and background is not None:
+        colours, background = alignment.recolour(colours, raster, background)
     picture = compose(colours, raster, background)
     if alignment.coverage:
         picture = torch.cat([picture, raster.mask[..., None].to(picture)], -1)

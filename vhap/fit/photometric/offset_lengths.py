@@ -101,7 +101,7 @@ class ExpectedLengths:
 
     def gradient(self, x: Numbers) -> Numbers:
         """(N,): half of the cost's."""
-        pulled = np.pad((self.change) * self.before, (0, self.count - len(self.before)))
+        pulled = np.pad(self.change * self.before, (0, self.count - len(self.before)))
         return self.precision(x) @ x - pulled
 
     def cost(self, x: Numbers) -> float:

@@ -21,7 +21,7 @@ factor by which `point_albedo.with_noise_level` widens what differences show."""
 
 
 @torch.no_grad()
-def design_effect(task: Task, now: State) -> float:
+def correlation_at(task: Task, now: State) -> float:
     """By how much the identity's equations overrate what they know: the variance of their right-hand side, summed over
     patches of the texture in which residuals go together, over what independent residuals would give (Kish 1965; Liang
     and Zeger 1986). The median over the coefficients, at least 5. It grows with the number of pictures whose residuals

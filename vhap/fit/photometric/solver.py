@@ -28,7 +28,7 @@ from vhap.fit.photometric.problem import (
     views_of,
     with_rows,
 )
-from vhap.fit.photometric.residual_correlation import design_effect
+from vhap.fit.photometric.residual_correlation import correlation_at
 from vhap.fit.photometric.surface_points import choose_points
 from vhap.fit.photometric.system import Vector
 from vhap.util.log import get_logger
@@ -114,7 +114,7 @@ def residual_correlation(problem: PhotometricProblem, params: TrackParams, rows:
     """How many points count as one, by the pictures of frames rows, which have been solved together; as points are
     chosen and weighed where the head stands now."""
     task = open_task(problem, params, rows)
-    return problem.prior.correlation if task is None else design_effect(task, evaluate(task, params))
+    return problem.prior.correlation if task is None else correlation_at(task, evaluate(task, params))
 
 
 def open_task(

@@ -62,7 +62,7 @@ class HeadPoses:
 
 
 @dataclass(frozen=True)
-class Sightings:
+class Observations:
     """Landmarks that several cameras saw at the same time. template (L, 3) metres; points_px (T, C, L, 2);
     weight (T, C, L), 0 where nothing was seen; extent_px (C,): size of the face in each camera's pictures."""
 
@@ -71,7 +71,7 @@ class Sightings:
     weight: Tensor
     extent_px: Tensor
 
-    def thinned(self, timesteps: int, landmarks: int) -> Sightings:
+    def thinned(self, timesteps: int, landmarks: int) -> Observations:
         """At most so many of them, evenly spread."""
         rows, columns = _spread(len(self.weight), timesteps), _spread(len(self.template), landmarks)
         return replace(
@@ -84,7 +84,7 @@ class Sightings:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How well cameras explain sightings. reprojection_px, reprojection, camera_error, template_error as in `RigFit`;
+    """How well cameras explain observations. reprojection_px, reprojection, camera_error, template_error: see `RigFit`;
     mirror_error: that of the template's mirror image. poses: the head's, None where too few points could be
     triangulated; both template errors are then 1."""
 
@@ -107,8 +107,8 @@ def fit_rig(
     keeps axes and origin and becomes metric only. None: no two cameras see the head at the same time, or too few
     points can be triangulated. The unit is that of the head's template: a larger head makes a larger unit.
     """
-    sightings = collect_sightings(head, name, points_px, weight)
-    return None if sightings is None else finish_fit(head, measure_agreement(sightings, camera), keep_axes)
+    observations = collect_observations(head, name, points_px, weight)
+    return None if observations is None else finish_fit(head, measure_agreement(observations, camera), keep_axes)
 
 
 def finish_fit(head: HeadModel, agreement: Agreement, keep_axes: bool) -> RigFit | None:
@@ -125,7 +125,7 @@ def finish_fit(head: HeadModel, agreement: Agreement, keep_axes: bool) -> RigFit
     )
 
 
-def collect_sightings(head: HeadModel, name: str, points_px: Tensor, weight: Tensor) -> Sightings | None:
+def collect_observations(head: HeadModel, name: str, points_px: Tensor, weight: Tensor) -> Observations | None:
     """Points that do not slide, in at most 24 timesteps in which two cameras or more see the same ones; None where
     there are none. Arguments as in `fit_rig`."""
     columns = torch.nonzero(emphasis(name, head.landmarks[name].detector_ids, jaw_line=False) > 0).flatten()
@@ -136,22 +136,22 @@ def collect_sightings(head: HeadModel, name: str, points_px: Tensor, weight: Ten
     rows = rows[_spread(len(rows), MOST_TIMESTEPS)]
     points_px, weight = points_px[rows][:, :, columns].double(), weight[rows][:, :, columns].double()
     template = landmark_points(head, head.template, name)[columns].double()
-    return Sightings(template, points_px, weight, face_extent_px(points_px, weight))
+    return Observations(template, points_px, weight, face_extent_px(points_px, weight))
 
 
-def measure_agreement(sightings: Sightings, camera: Camera) -> Agreement:
-    """Triangulates the sightings and lays the template on them."""
+def measure_agreement(observations: Observations, camera: Camera) -> Agreement:
+    """Triangulates the observations and lays the template on them."""
     camera = camera.to(torch.float64)
-    weight, extent = sightings.weight, sightings.extent_px
-    found = triangulate(camera, sightings.points_px, weight, TOLERANCE * extent)
+    weight, extent = observations.weight, observations.extent_px
+    found = triangulate(camera, observations.points_px, weight, TOLERANCE * extent)
     counted = (weight > 0) & ((weight > 0).sum(1, keepdim=True) >= 2)
     camera_error = _camera_medians(found.error_px / extent[:, None], counted)
     rows = found.valid.sum(-1) >= LEAST_POINTS
     poses, errors = None, [1.0, 1.0]
     if bool(rows.any()):
-        templates = (sightings.template, sightings.template * sightings.template.new_tensor([-1, 1, 1]))
+        templates = (observations.template, observations.template * observations.template.new_tensor([-1, 1, 1]))
         fits = [fit_poses(template, found.points[rows], found.valid[rows]) for template in templates]
-        seen = replace(sightings, points_px=sightings.points_px[rows], weight=weight[rows])
+        seen = replace(observations, points_px=observations.points_px[rows], weight=weight[rows])
         errors = [template_error(seen, camera, fit.points(template)) for template, fit in zip(templates, fits)]
         poses = fits[0]
     return Agreement(
@@ -164,11 +164,11 @@ def measure_agreement(sightings: Sightings, camera: Camera) -> Agreement:
     )
 
 
-def template_error(sightings: Sightings, camera: Camera, points: Tensor) -> float:
-    """Distance of projected points (T, L, 3) from the sightings, as `RigFit.template_error`."""
-    error, depth = reprojection_errors(camera, points, sightings.points_px)
-    relative = torch.where(depth > 0, error / sightings.extent_px[:, None], torch.inf)
-    return _mean_of_most(_camera_medians(relative, sightings.weight > 0))
+def template_error(observations: Observations, camera: Camera, points: Tensor) -> float:
+    """Distance of projected points (T, L, 3) from the observations, as `RigFit.template_error`."""
+    error, depth = reprojection_errors(camera, points, observations.points_px)
+    relative = torch.where(depth > 0, error / observations.extent_px[:, None], torch.inf)
+    return _mean_of_most(_camera_medians(relative, observations.weight > 0))
 
 
 def _camera_medians(relative: Tensor, counted: Tensor) -> Tensor:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from vhap.fit.rigs.alignment import (
     Agreement,
+    Observations,
     RigFit,
-    Sightings,
-    collect_sightings,
+    collect_observations,
     finish_fit,
     measure_agreement,
 )
@@ -57,18 +57,18 @@ def align_rig(
     None where nothing can be triangulated since no two cameras see the head at the same time. InputError where the
     landmarks contradict the cameras: it names the convention which they fit, or else the worst camera.
     """
-    sightings = collect_sightings(head, name, points_px, weight) if len(camera_ids) > 1 else None
-    if sightings is None:
+    observations = collect_observations(head, name, points_px, weight) if len(camera_ids) > 1 else None
+    if observations is None:
         return None
-    return finish_fit(head, check_convention(sightings, camera, camera_ids), keep_axes)
+    return finish_fit(head, check_convention(observations, camera, camera_ids), keep_axes)
 
 
-def check_convention(sightings: Sightings, camera: Camera, camera_ids: Sequence[str]) -> Agreement:
+def check_convention(observations: Observations, camera: Camera, camera_ids: Sequence[str]) -> Agreement:
     """How well they agree. InputError where landmarks contradict the cameras; a warning where single cameras do."""
-    present = measure_agreement(sightings, camera)
+    present = measure_agreement(observations, camera)
     plausible = is_plausible(present)
     if not plausible or present.reprojection > DOUBTFUL:
-        best, other = best_convention(sightings.thinned(TRIAL_TIMESTEPS, TRIAL_LANDMARKS), camera)
+        best, other = best_convention(observations.thinned(TRIAL_TIMESTEPS, TRIAL_LANDMARKS), camera)
         better = other.reprojection < CLEARLY_BETTER * present.reprojection
         if best.name != AS_READ and is_plausible(other) and (better or not plausible):
             raise InputError(
@@ -93,9 +93,9 @@ def is_plausible(agreement: Agreement) -> bool:
     )
 
 
-def best_convention(sightings: Sightings, camera: Camera) -> tuple[Convention, Agreement]:
-    """The reading of the cameras that explains the sightings best, and how well."""
-    tried = [(other, measure_agreement(sightings, other.camera)) for other in conventions(camera)]
+def best_convention(observations: Observations, camera: Camera) -> tuple[Convention, Agreement]:
+    """The reading of the cameras that explains the observations best, and how well."""
+    tried = [(other, measure_agreement(observations, other.camera)) for other in conventions(camera)]
     least = min(_badness(agreement) for _, agreement in tried)
     return next(entry for entry in tried if _badness(entry[1]) <= SIMPLER * least)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from appearance_prior import AppearancePrior
 from torch import Tensor
 
 from vhap.geometry.cameras import camera_from_focal
-from vhap.render.appearance_prior import AppearancePrior
 from vhap.render.backend import get_backend
 from vhap.render.scene import Alignment, render_head
 from vhap.render.topology import build_topology
@@ -201,7 +201,7 @@ def fitted(radii_px: tuple[float, float], rate: float, learning: int = 60, movin
     radii = torch.tensor(radii_px, requires_grad=True)
     texels, moves, trace = torch.optim.Adam([texture], 0.05), torch.optim.Adam([radii], 0.1), []
     for step in range(learning + moving):
-        alignment = Alignment(prior=prior_or_none if step >= learning else None)
+        alignment = Alignment(recolour=prior_or_none if step >= learning else None)
         picture = draw(radii[0], radii[1], texture, target, alignment)
         texture.grad, radii.grad = torch.autograd.grad((picture - target).abs().sum(), [texture, radii])
         texels.step()
