@@ -47,6 +47,7 @@ REQUIRED = {
     "warp-lang": "warp",
     "imageio": "imageio",
     "imageio-ffmpeg": "imageio_ffmpeg",
+    "flatbuffers": "flatbuffers",
     "tflite": "tflite",
     "trimesh": "trimesh",
     "pillow": "PIL",
