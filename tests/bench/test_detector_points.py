@@ -20,4 +20,6 @@ def test_hidden_points_and_missed_pictures_do_not_count():
     points[1] = np.nan
     seen = np.isfinite(points).all(-1)
     points[:, 0], seen[:, 0] = 1e6, False
-    assert all(float(row[3]) < 1 for row in rows(points, truth, seen))
+    table = rows(points, truth, seen)
+    assert len(table) == 7
+    assert all(float(row[3]) < 1 for row in table)
