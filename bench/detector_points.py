@@ -14,7 +14,7 @@ import numpy as np
 from tables import markdown_table, number
 
 from vhap.cli import parse
-from vhap.data.pictures import read_rgb
+from vhap.data.pictures import list_pictures, read_rgb
 from vhap.util.errors import InputError, exits_cleanly
 from vhap.util.files import read_npz
 
@@ -44,10 +44,10 @@ def detected(film: Path) -> tuple[np.ndarray, float]:
     """(T, 478, 2) px, NaN where no face was found, and seconds a picture, reading not included."""
     from vhap.detect.mediapipe_landmarks import POINT_COUNT, MediapipeLandmarks
 
-    paths = sorted((film / "images").iterdir())
-    if not paths:
+    pictures = [read_rgb(path) for path in list_pictures(film / "images").values()]
+    if not pictures:
         raise InputError(f"expected pictures in {film / 'images'}, found none; give a film of make_synthetic_capture")
-    detector, pictures = MediapipeLandmarks(), [read_rgb(path) for path in paths]
+    detector = MediapipeLandmarks()
     detector.detect(pictures[0])
     started = time.perf_counter()
     found = [detector.detect(picture) for picture in pictures]
@@ -61,8 +61,8 @@ def rows(points: np.ndarray, truth: np.ndarray, seen: np.ndarray) -> list[list[s
 
     points, truth: (T, N, 2) px; seen: (T, N).
     """
-    share = FACE_PX / np.ptp(truth, axis=1).max(-1)
-    error = np.where(seen[..., None], (points - truth) * share[:, None, None], np.nan)
+    scale = FACE_PX / np.ptp(truth, axis=1).max(-1)
+    error = np.where(seen[..., None], (points - truth) * scale[:, None, None], np.nan)
     table = []
     for name, chosen in {**regions(), "all": slice(None)}.items():
         part = error[:, chosen]

@@ -9,13 +9,12 @@ for the face again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from vhap.detect.networks.face_detector import FaceDetector
 from vhap.detect.networks.faces import LEAST_SCORE, Faces
-from vhap.detect.networks.regions import Region, crop, face_region
+from vhap.detect.networks.regions import FACE_SCALE, Region, crop
 from vhap.detect.visibility import visibility
 
 POINT_COUNT = 478
@@ -115,19 +114,10 @@ def face_size(points: np.ndarray) -> float:
 
 def _views(points: np.ndarray) -> list[Region]:
     """The crops in which a face is looked at again: about the box that the detector would have found."""
-    middle, reach = face_centre(points), DETECTED_SIDE * face_size(points) / 2
-    roll = _roll(points)
-    middle = middle + DETECTED_BELOW * face_size(points) * np.array([-np.sin(roll), np.cos(roll)])
-    region = face_region(np.concatenate([middle - reach, middle + reach]), *points[list(OUTER_EYE_CORNERS), :2])
-    return [
-        replace(
-            region,
-            width=region.width * size,
-            height=region.height * size,
-            rotation=region.rotation + float(np.deg2rad(turn)),
-        )
-        for turn, size in CROP_VIEWS
-    ]
+    size, roll = face_size(points), _roll(points)
+    centre = face_centre(points) + DETECTED_BELOW * size * np.array([-np.sin(roll), np.cos(roll)])
+    side = FACE_SCALE * DETECTED_SIDE * size
+    return [_square(centre, share * side, roll + float(np.deg2rad(turn))) for turn, share in CROP_VIEWS]
 
 
 def _mean(points: np.ndarray, seen: list[tuple[np.ndarray, float]]) -> np.ndarray:

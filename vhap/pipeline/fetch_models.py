@@ -63,7 +63,7 @@ def _from_wheel(wheel: Path) -> dict[str, bytes]:
             found = {name: _member(archive, member, wheel) for name, member in members.items()}
     except FileNotFoundError as error:
         raise InputError(f"expected a wheel of mediapipe {RELEASE} at {wheel}, found nothing; check --wheel") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise InputError(
             f"expected a wheel of mediapipe {RELEASE} in {wheel}, found a damaged or another file "
             f"({shown(str(error))}); download it again"
