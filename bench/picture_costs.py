@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vhap.fit.params import TrackParams
+    from vhap.fit.photometric.pictures import Pictures
     from vhap.fit.photometric.problem import Task
     from vhap.fit.scene import Scene
     from vhap.head.model import HeadModel
@@ -105,7 +106,7 @@ def task_of(head: HeadModel, config: PictureCostsConfig) -> Task:
     landmarks = LandmarkProblem(
         landmark_head(head, "ibug"), "ibug", landmarks_px[:, None], weight, rows, scene.size, None
     )
-    problem = PhotometricProblem(scene, landmarks, load)
+    problem = PhotometricProblem(scene, landmarks, Pictures(load))
     pictures = pictures_of(problem, rows)
     each = problem.prior.count // config.pictures
     points = choose_points(scene, with_rows(params, rows, pictures), each)

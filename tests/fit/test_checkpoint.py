@@ -22,11 +22,20 @@ from vhap.fit.checkpoint import (
     save_checkpoint,
 )
 from vhap.fit.params import initial_params
+from vhap.fit.photometric.point_albedo import PointAlbedo
+from vhap.fit.photometric.problem import FixedAlbedo
+from vhap.fit.photometric.surface_points import SurfacePoints
 from vhap.head.load import load_head
 from vhap.render.shading import uniform_lights
 from vhap.util.errors import InputError
 
 CPU = torch.device("cpu")
+
+
+def some_albedo(count: int) -> FixedAlbedo:
+    corners = torch.randint(0, 9, (count, 3))
+    points = SurfacePoints(corners, torch.rand(count, 3), torch.rand(count), torch.rand(count, 2))
+    return FixedAlbedo(points, PointAlbedo(*torch.rand(3, count), torch.tensor(2.5)))
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +49,7 @@ def unit() -> Checkpoint:
         [0, 2],
         1.5,
         0.1,
+        {"fine": some_albedo(5)},
         False,
     )
 
@@ -58,6 +68,7 @@ def test_what_was_kept_comes_back(tmp_path, unit):
         expected, value = getattr(unit.params, f.name), getattr(found.params, f.name)
         assert expected is value is None or torch.equal(expected, value), f.name
     assert (found.step, found.init_frames) == (7, [0, 2])
+    torch.testing.assert_close(found.known["fine"].tensors(), unit.known["fine"].tensors(), rtol=0, atol=0)
     assert (found.progress.stage, found.progress.done, found.finished) == (2, 5, False)
 
 

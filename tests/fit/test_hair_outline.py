@@ -13,7 +13,7 @@ from tracked_heads import builtin_head, frame_batch, scene, still_params, texel_
 from vhap.data.sample import FrameBatch
 from vhap.fit.params import TrackParams
 from vhap.fit.photometric.hair import grow_hair
-from vhap.fit.photometric.surface_points import grey_pictures
+from vhap.fit.photometric.pictures import grey_pictures
 from vhap.fit.scene import Scene
 from vhap.geometry.cameras import camera_from_focal
 from vhap.geometry.meshes import vertex_normals

@@ -12,12 +12,11 @@ from tracked_heads import FilmedCapture, builtin_head, frame_batch, in_picture, 
 
 from vhap.config.data import DataConfig
 from vhap.config.track import ExperimentConfig, LossWeightConfig, ModelConfig, PipelineConfig, TrackConfig
-from vhap.fit import loop
 from vhap.fit.checkpoint import Checkpoint
 from vhap.fit.events import Callback, StepEvent
 from vhap.fit.loop import Tracker
 from vhap.fit.params import TrackParams
-from vhap.fit.photometric import problem
+from vhap.fit.photometric import problem, solver
 from vhap.fit.photometric.point_albedo import PointPrior
 from vhap.fit.stages import Stage, build_stages
 from vhap.head.regions import faces_of_region
@@ -140,15 +139,15 @@ def test_how_many_points_count_as_one_is_found_with_half_the_frames_and_goes_on(
     monkeypatch.setattr(problem, "MOST_PICTURES", 4)
     asked, kept = [], []
 
-    def found(photometric, params, rows) -> float:
-        asked.append((photometric.prior.correlation, rows.tolist()))
+    def found(task, now) -> float:
+        asked.append((task.problem.prior.correlation, task.rows.tolist()))
         return 20.0 + len(asked)
 
     class Keeper(Callback):
         def on_checkpoint(self, checkpoint: Checkpoint) -> None:
             kept.append(checkpoint)
 
-    monkeypatch.setattr(loop, "residual_correlation", found)
+    monkeypatch.setattr(solver, "correlation_at", found)
     tracker = make_tracker(biased_film(calm_motion()), Keeper())
     tracker.run(second_order(options())[:2])
     (first, few), (second, together) = asked

@@ -97,7 +97,7 @@ def checkpoints(folder: Path) -> None:
     found = torch.ones(FRAMES, 1, dtype=torch.bool)
     save_checkpoint(
         folder / CHECKPOINT,
-        Checkpoint(params, Progress(2, 5), 7, found, [0, 2], 1.5, 0.1, False),
+        Checkpoint(params, Progress(2, 5), 7, found, [0, 2], 1.5, 0.1, {}, False),
     )
 
 

@@ -101,6 +101,7 @@ def finish(run: Path, head: HeadModel, count: int) -> None:
         init_frames=[0],
         beside_pixels=1.0,
         correlation=1.0,
+        known={},
         finished=True,
     )
     save_checkpoint(run / CHECKPOINT, checkpoint)

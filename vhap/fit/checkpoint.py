@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from vhap.fit.params import TrackParams
+from vhap.fit.photometric.problem import FixedAlbedo
 from vhap.util.errors import InputError, shown
 from vhap.util.files import atomic_path
 from vhap.util.log import get_logger
 
-CHECKPOINT, PREVIOUS, VERSION = "checkpoint.pt", "checkpoint_previous.pt", 9
+CHECKPOINT, PREVIOUS, VERSION = "checkpoint.pt", "checkpoint_previous.pt", 10
 MAGIC = b"VHAPCKPT"
 START = len(MAGIC) + hashlib.sha256().digest_size
 """A file is the sign, the SHA-256 of the body, and the body, as torch saves it."""
@@ -35,7 +36,7 @@ class Progress:
 @dataclass(frozen=True)
 class Checkpoint:
     """A run between two units. found (T, C) bool, init_frames, beside_pixels: as the first guess gave them;
-    correlation: see PointPrior; finished: all stages are done."""
+    correlation: see PointPrior; known: see Tracker; finished: all stages are done."""
 
     params: TrackParams
     progress: Progress
@@ -44,6 +45,7 @@ class Checkpoint:
     init_frames: list[int]
     beside_pixels: float
     correlation: float
+    known: dict[str, FixedAlbedo]
     finished: bool
 
 
@@ -61,6 +63,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, keep: bool = True) -> No
         "init_frames": list(checkpoint.init_frames),
         "beside_pixels": checkpoint.beside_pixels,
         "correlation": checkpoint.correlation,
+        "known": {name: albedo.tensors() for name, albedo in checkpoint.known.items()},
         "finished": checkpoint.finished,
     }
     if broken := _not_finite(content):
@@ -155,6 +158,7 @@ def _checkpoint_of(content: dict[str, Any]) -> Checkpoint:
         init_frames=content["init_frames"],
         beside_pixels=content["beside_pixels"],
         correlation=content["correlation"],
+        known={name: FixedAlbedo.of_tensors(**tensors) for name, tensors in content["known"].items()},
         finished=content["finished"],
     )
 

@@ -21,9 +21,10 @@ from vhap.fit.light_views import MOST_PICTURES, PosedPicture, light_of_pictures
 from vhap.fit.params import CAMERA, GROUPS, PER_FRAME, TrackParams
 from vhap.fit.photometric.eyes import follow_eyes
 from vhap.fit.photometric.hair import grow_hair
+from vhap.fit.photometric.pictures import Pictures
 from vhap.fit.photometric.point_albedo import PointPrior
-from vhap.fit.photometric.problem import PhotometricProblem, most_timesteps, observed_pictures
-from vhap.fit.photometric.solver import observed_albedo, residual_correlation, solve_jointly
+from vhap.fit.photometric.problem import FixedAlbedo, PhotometricProblem, most_timesteps, observed_pictures
+from vhap.fit.photometric.solver import observed_albedo, solve_identity, solve_jointly
 from vhap.fit.scene import Scene, emphasis, render_frames
 from vhap.fit.stages import Kind, Stage, coarse_factor
 from vhap.fit.surface import OffsetWeights, fit_moving_offset, fit_static_offset
@@ -55,7 +56,8 @@ class Tracker:
     """One run's state. problem: all frames' landmarks; found (T, C): in which pictures they are the head's;
     init_frames: rows of the initialisation; params: the unknowns of all frames, updated in place as stages run;
     first_row: where the sequential pass begins; progress: the unit that comes next; correlation: so many
-    points count as one (residual_correlation.py)."""
+    points count as one (residual_correlation.py); known: the albedo that the frames solved together have told, on
+    pictures "coarse" and "fine", none where no picture shows the head."""
 
     config: TrackConfig
     scene: Scene
@@ -69,11 +71,14 @@ class Tracker:
     step: int = 0
     progress: Progress = field(default_factory=Progress)
     correlation: float = PointPrior().correlation
+    known: dict[str, FixedAlbedo] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.sh_lights = self.config.render.lighting_type == "SH"
         self.coarse_factor = coarse_factor(self.scene.size)
         self.coarse_scene = self.scene.shrunk(self.coarse_factor)
+        self.pictures = Pictures(self.load)
+        self.coarse_pictures = Pictures(lambda rows: self.load(rows).shrunk(self.coarse_factor))
         self.problem = self.problem.only(self.found)
         self.frames_found = self.found.any(1)
         usable = self.frames_found & (torch.arange(len(self.frames_found)) >= self.first_row)
@@ -105,7 +110,7 @@ class Tracker:
     def resume(self, checkpoint: Checkpoint) -> None:
         """Takes over everything that a checkpoint holds."""
         self.params, self.progress, self.step = checkpoint.params, checkpoint.progress, checkpoint.step
-        self.correlation = checkpoint.correlation
+        self.correlation, self.known = checkpoint.correlation, checkpoint.known
 
     def _keep(self, finished: bool) -> None:
         state = Checkpoint(
@@ -116,6 +121,7 @@ class Tracker:
             init_frames=self.init_frames,
             beside_pixels=self.problem.prior.beside_pixels,
             correlation=self.correlation,
+            known=self.known,
             finished=finished,
         )
         for callback in self.callbacks:
@@ -152,12 +158,12 @@ class Tracker:
         return True
 
     def _photometric_problem(self, stage: Stage) -> PhotometricProblem:
-        scene, factor = (self.coarse_scene, self.coarse_factor) if stage.coarse else (self.scene, 1)
+        scene = self.coarse_scene if stage.coarse else self.scene
         usual = usual_weights(self.config)
         return PhotometricProblem(
             scene=scene,
             landmarks=self._landmarks(stage),
-            load=lambda rows: self.load(rows).shrunk(factor),
+            pictures=self.coarse_pictures if stage.coarse else self.pictures,
             landmark_share=self.config.w.landmark / usual.landmark,
             photo_share=self.config.w.photo / usual.photo,
             outline_share=self.config.w.silhouette / usual.silhouette,
@@ -179,8 +185,7 @@ class Tracker:
             self._report_step(stage, index + 1, stage.rounds + 1, rows, cost)
 
         problem, names = self._photometric_problem(stage), self._names(stage)
-        self.params = solve_jointly(problem, self.params, rows, names, stage.rounds, report=report)
-        self.correlation = residual_correlation(problem, self.params, rows)
+        self.params, self.correlation = solve_identity(problem, self.params, rows, names, stage.rounds, report)
         if stage.coarse:
             self._bring_others(stage, rows)
         return True
@@ -213,6 +218,7 @@ class Tracker:
         windows, index = self.windows(), self.progress.done
         if index == 0:
             self._bring_others(stage, self.together)
+            self._know_albedo(stage, coarse=any(window.new for window in windows))
         window, total = windows[index], stage.rounds * len(windows)
         rows, around, before = window.rows, window.around, window.before
         names = [name for name in self._names(stage) if name in PER_FRAME]
@@ -221,11 +227,10 @@ class Tracker:
             self._report_step(stage, min(index * stage.rounds + done + 1, total), total, rows, cost)
 
         solved = self.params
-        for scale in (replace(stage, coarse=True), stage) if window.new else (stage,):
-            problem = self._photometric_problem(scale)
-            known = observed_albedo(problem, self.params, self.together)
-            if known is not None:
-                solved = solve_jointly(problem, solved, around, names, stage.rounds, known, before, report)
+        for name, scale in (("coarse", replace(stage, coarse=True)), ("fine", stage)):
+            if name in self.known and (window.new or name == "fine"):
+                problem = self._photometric_problem(scale)
+                solved = solve_jointly(problem, solved, around, names, stage.rounds, self.known[name], before, report)
         for name in names:
             getattr(self.params, name)[rows] = getattr(solved, name)[rows]
         if index + 1 < len(windows):
@@ -234,6 +239,16 @@ class Tracker:
             self.params = follow_eyes(self._photometric_problem(stage), self.params, self._frames_shown(self.first_row))
         self._report_result(stage)
         return True
+
+    def _know_albedo(self, stage: Stage, coarse: bool = False) -> None:
+        """Of the frames that have been solved together, as they stand. coarse: on small pictures too."""
+        self.known = {}
+        for name, scale in (("coarse", replace(stage, coarse=True)), ("fine", stage)):
+            known = None
+            if coarse or name == "fine":
+                known = observed_albedo(self._photometric_problem(scale), self.params, self.together)
+            if known is not None:
+                self.known[name] = known
 
     def _grow_hair(self, stage: Stage) -> bool:
         problem = self._photometric_problem(stage)
@@ -246,7 +261,9 @@ class Tracker:
         """The offset of every frame of a window, beside the static one."""
         windows, index = self.windows(), self.progress.done
         rows, problem = windows[index].rows, self._photometric_problem(stage)
-        known = observed_albedo(problem, self.params, self.together)
+        if index == 0:
+            self._know_albedo(stage)
+        known = self.known.get("fine")
         if known is None or "dynamic_offset" not in stage.groups:
             return True
         assert self.params.dynamic_offset is not None

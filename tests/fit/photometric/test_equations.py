@@ -12,6 +12,7 @@ from vhap.data.sample import FrameBatch
 from vhap.fit.params import PER_FRAME
 from vhap.fit.photometric import solver
 from vhap.fit.photometric.equations import SHARED, equations_of
+from vhap.fit.photometric.pictures import Pictures
 from vhap.fit.photometric.point_albedo import PointPrior
 from vhap.fit.photometric.problem import PhotometricProblem, evaluate
 
@@ -27,7 +28,8 @@ def test_frames_have_the_same_equations_with_and_without_what_they_share():
         names = ("timesteps", "cameras", "rgb", "alpha", "landmarks_px", "confidence")
         return replace(shown, **{name: getattr(shown, name)[rows] for name in names})
 
-    problem = PhotometricProblem(scene(SIZE, TEXTURE), exact_problem(truth, SIZE), load, prior=PointPrior(count=800))
+    landmarks, prior = exact_problem(truth, SIZE), PointPrior(count=800)
+    problem = PhotometricProblem(scene(SIZE, TEXTURE), landmarks, Pictures(load), prior=prior)
     start = replace(truth, rotation=truth.rotation + 0.02)
     with torch.no_grad():
         task = solver.open_task(problem, start, torch.arange(3))

@@ -16,6 +16,7 @@ from vhap.fit.photometric import eyes
 from vhap.fit.photometric.eyes_albedo import Profile, fit_profile, painted_axes, surface_colours, texture_profile
 from vhap.fit.photometric.eyes_equations import EyePrior, EyeState, differences
 from vhap.fit.photometric.eyes_views import charts, eye_surface, eyeballs_of, joined, pixels_of, surface_directions
+from vhap.fit.photometric.pictures import Pictures
 from vhap.fit.photometric.problem import PhotometricProblem
 
 SIZE = (224, 224)
@@ -44,7 +45,7 @@ def problem_of(right: TrackParams, batch: FrameBatch | None = None) -> Photometr
     film = frame_batch(right, SIZE) if batch is None else batch
     landmarks = exact_problem(right, SIZE)
     landmarks = replace(landmarks, weight=torch.zeros_like(landmarks.weight))
-    return PhotometricProblem(scene(SIZE, 512), landmarks, lambda rows: _rows(film, rows))
+    return PhotometricProblem(scene(SIZE, 512), landmarks, Pictures(lambda rows: _rows(film, rows)))
 
 
 def _rows(film: FrameBatch, rows: Tensor) -> FrameBatch:

@@ -12,7 +12,7 @@ from tracked_heads import builtin_head, frame_batch, in_picture, moving_params, 
 
 from vhap.fit.params import TrackParams
 from vhap.fit.photometric.hair import grow_hair
-from vhap.fit.photometric.surface_points import GreyPicture, grey_pictures
+from vhap.fit.photometric.pictures import GreyPicture, grey_pictures
 from vhap.geometry.meshes import vertex_normals
 from vhap.head.model import pose
 

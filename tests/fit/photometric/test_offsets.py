@@ -16,6 +16,7 @@ from vhap.config.track import LossWeightConfig
 from vhap.fit.params import TrackParams
 from vhap.fit.photometric.offset_lengths import LengthUnknowns
 from vhap.fit.photometric.offsets import OffsetTask, _equations
+from vhap.fit.photometric.pictures import Pictures
 from vhap.fit.photometric.problem import PhotometricProblem
 from vhap.fit.photometric.solver import observed_albedo, open_task
 from vhap.fit.surface import OffsetWeights, fit_moving_offset, fit_static_offset
@@ -61,7 +62,8 @@ def bump(metres: float, radius_m: float = 0.03) -> Tensor:
 def problem_of_film(truth: TrackParams) -> PhotometricProblem:
     batch = frame_batch(truth, SIZE)
     stage = scene(SIZE, TEXTURE)
-    return PhotometricProblem(scene=stage, landmarks=exact_problem(truth, SIZE), load=lambda rows: batch.select(rows))
+    pictures = Pictures(lambda rows: batch.select(rows))
+    return PhotometricProblem(scene=stage, landmarks=exact_problem(truth, SIZE), pictures=pictures)
 
 
 def lengths(offset: Tensor) -> Tensor:

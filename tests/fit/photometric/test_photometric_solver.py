@@ -15,10 +15,12 @@ from vhap.data.sample import FrameBatch
 from vhap.fit.landmarks.motion import OFF, MotionPrior
 from vhap.fit.params import PER_FRAME, TrackParams
 from vhap.fit.photometric import solver
+from vhap.fit.photometric.pictures import Pictures, grey_pictures
 from vhap.fit.photometric.point_albedo import PointPrior
 from vhap.fit.photometric.problem import FixedAlbedo, PhotometricProblem, evaluate, most_timesteps
-from vhap.fit.photometric.solver import observed_albedo, residual_correlation, solve_jointly
-from vhap.fit.photometric.surface_points import grey_pictures, view_of
+from vhap.fit.photometric.residual_correlation import correlation_at
+from vhap.fit.photometric.solver import observed_albedo, open_task, solve_jointly
+from vhap.fit.photometric.surface_points import view_of
 from vhap.head.model import pose
 from vhap.render.shading import sh_basis
 from vhap.util.threads import get_threads, set_threads
@@ -70,7 +72,7 @@ def problem_of(
 
     landmarks = exact_problem(truth, SIZE)
     prior = landmarks.prior if motion is None else replace(landmarks.prior, motion=motion)
-    return PhotometricProblem(scene(SIZE, TEXTURE), replace(landmarks, prior=prior), load, prior=POINTS)
+    return PhotometricProblem(scene(SIZE, TEXTURE), replace(landmarks, prior=prior), Pictures(load), prior=POINTS)
 
 
 def weighed(problem: PhotometricProblem, share: float, *frames: int) -> PhotometricProblem:
@@ -406,7 +408,9 @@ def test_points_count_as_fewer_where_the_head_cannot_show_what_is_seen(monkeypat
     def alike(shown: TrackParams) -> float:
         batch = frame_batch(shown, SIZE)
         noisy = replace(batch, rgb=batch.rgb + 0.02 * (noise(6) - 0.5))
-        return residual_correlation(problem_of(truth, noisy), truth, frames)
+        task = open_task(problem_of(truth, noisy), truth, frames)
+        assert task is not None
+        return correlation_at(task, evaluate(task, truth))
 
     assert 0.5 < alike(truth) < 5
     assert alike(replace(truth, static_offset=bumps)) > 3 * alike(truth)

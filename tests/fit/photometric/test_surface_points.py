@@ -14,16 +14,13 @@ from tracked_heads import builtin_head, frame_batch, moving_params, scene, still
 from vhap.fit.params import CAMERA, N_CAMERA, PER_FRAME, TrackParams
 from vhap.fit.photometric import surface_points
 from vhap.fit.photometric.outlines import MatteBorder, Outline
+from vhap.fit.photometric.pictures import GREY, GreyPicture, grey_pictures, grey_planes
 from vhap.fit.photometric.posed_heads import PosedHead
 from vhap.fit.photometric.surface_derivatives import picture_gradient
 from vhap.fit.photometric.surface_points import (
-    GREY,
-    GreyPicture,
     SurfacePoints,
     View,
     choose_points,
-    grey_pictures,
-    grey_planes,
     outline_derivatives,
     point_derivatives,
 )

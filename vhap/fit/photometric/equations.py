@@ -11,10 +11,11 @@ from torch import Tensor
 from vhap.fit.landmarks.solver import NormalEquations, empty_equations, hold, normal_equations
 from vhap.fit.params import CAMERA, as_vectors
 from vhap.fit.photometric.outlines import Outline
+from vhap.fit.photometric.pictures import GreyPicture
 from vhap.fit.photometric.point_albedo import difference_weight
 from vhap.fit.photometric.posed_heads import PosedHead, posed_heads
 from vhap.fit.photometric.problem import PhotometricProblem, State, Task, for_each_place, light_change, outline_distance
-from vhap.fit.photometric.surface_points import GreyPicture, View, outline_derivatives, point_derivatives
+from vhap.fit.photometric.surface_points import View, outline_derivatives, point_derivatives
 from vhap.fit.photometric.system import System
 from vhap.fit.scene import N_LIGHT
 
@@ -99,11 +100,6 @@ def equations_of(task: Task, now: State, names: Sequence[str]) -> System:
     held, own, common_free = hold(sums, now.params, names, N_LIGHT)
     by_frame.mul_(scale * own.float())
     return System(held, task.motion(now.params).only(own), by_shared * scale * common_free.float(), by_frame)
-
-
-def posed_at(task: Task, now: State, frame: int) -> PosedHead:
-    """The head of one of the frames."""
-    return PosedHead.of(task.problem.scene.head, now.params.rows(task.rows[frame : frame + 1]))
 
 
 def point_equations(

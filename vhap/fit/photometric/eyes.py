@@ -111,7 +111,7 @@ def follow_eyes(problem: PhotometricProblem, params: TrackParams, rows: Tensor) 
     balls, direction = eyeballs_of(head, ours.head(), surface, axes)
     views = []
     for index, row in enumerate(rows.split(1)):
-        views += pixels_of(problem.scene, params.rows(row), balls, index, problem.load(row))
+        views += pixels_of(problem.scene, params.rows(row), balls, index, problem.pictures.load(row))
     if not views:
         return params
     eyes = ours.eyes_pose.unflatten(-1, (2, 3))

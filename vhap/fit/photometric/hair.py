@@ -19,8 +19,9 @@ from vhap.fit.params import TrackParams
 from vhap.fit.photometric.offset_lengths import LengthUnknowns, sparse_array
 from vhap.fit.photometric.offsets import outline_slopes
 from vhap.fit.photometric.outlines import Outline, find_outline
+from vhap.fit.photometric.pictures import GreyPicture
 from vhap.fit.photometric.posed_heads import posed_frames
-from vhap.fit.photometric.surface_points import GreyPicture, camera_of
+from vhap.fit.photometric.surface_points import camera_of
 from vhap.fit.scene import Scene
 from vhap.head.model import pose
 

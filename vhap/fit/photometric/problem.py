@@ -9,22 +9,20 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from vhap.data.sample import FrameBatch
 from vhap.fit.landmarks.motion import Motion, motion_of
 from vhap.fit.landmarks.problem import LandmarkProblem
 from vhap.fit.landmarks.solver import frame_costs, shared_cost
 from vhap.fit.landmarks.teeth_gaps import TeethGaps
 from vhap.fit.params import TrackParams, as_vectors
 from vhap.fit.photometric.outlines import Outline, OutlinePrior
+from vhap.fit.photometric.pictures import GreyPicture, GreyPictures, Pictures
 from vhap.fit.photometric.point_albedo import PointAlbedo, PointPrior, fit_albedo
 from vhap.fit.photometric.posed_heads import posed_frames
 from vhap.fit.photometric.surface_points import (
     GOLDEN,
     Counts,
-    GreyPicture,
     SurfacePoints,
     View,
-    grey_pictures,
     view_of,
 )
 from vhap.fit.scene import Scene
@@ -33,19 +31,18 @@ from vhap.util.threads import in_threads
 MOST_PICTURES, FEWEST_VIEWS = 64, 3
 
 Result = TypeVar("Result")
-Load = Callable[[Tensor], FrameBatch]
 
 
 @dataclass(frozen=True)
 class PhotometricProblem:
-    """What is solved. load: a timestep's pictures of all cameras, at the scene's size; landmarks: all frames';
+    """What is solved. pictures: of the scene's size; landmarks: all frames';
     landmark_share, photo_share, outline_share: factors on what landmarks, points and outlines cost; fixed_texture (F,),
     fixed_outline (V,) bool: triangles whose texture, vertices whose outline moves nothing; teeth: kept behind the skin,
     where given."""
 
     scene: Scene
     landmarks: LandmarkProblem
-    load: Load
+    pictures: Pictures
     landmark_share: float = 1.0
     photo_share: float = 1.0
     outline_share: float = 1.0
@@ -67,6 +64,14 @@ class FixedAlbedo:
     points: SurfacePoints
     albedo: PointAlbedo
 
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """All of it, by names."""
+        return {name: dict(vars(part)) for name, part in vars(self).items()}
+
+    @classmethod
+    def of_tensors(cls, points: dict[str, Tensor], albedo: dict[str, Tensor]) -> FixedAlbedo:
+        return cls(SurfacePoints(**points), PointAlbedo(**albedo))
+
 
 @dataclass(frozen=True)
 class Task:
@@ -77,7 +82,7 @@ class Task:
     problem: PhotometricProblem
     rows: Tensor
     before: Tensor
-    pictures: list[list[GreyPicture]]
+    pictures: Sequence[Sequence[GreyPicture]]
     points: SurfacePoints
     known: PointAlbedo | None
     start: TrackParams
@@ -129,12 +134,12 @@ def observed_pictures(
     yield from with_rows(params, rows, pictures_of(problem, rows))
 
 
-def pictures_of(problem: PhotometricProblem, rows: Tensor) -> list[list[GreyPicture]]:
-    return [grey_pictures(problem.load(row), views) for row, views in zip(rows.split(1), _views(problem, rows))]
+def pictures_of(problem: PhotometricProblem, rows: Tensor) -> list[GreyPictures]:
+    return problem.pictures.grey(rows, _views(problem, rows))
 
 
 def with_rows(
-    params: TrackParams, rows: Tensor, pictures: list[list[GreyPicture]]
+    params: TrackParams, rows: Tensor, pictures: Sequence[Sequence[GreyPicture]]
 ) -> list[tuple[TrackParams, GreyPicture]]:
     return [(params.rows(row), picture) for row, shown in zip(rows.split(1), pictures) for picture in shown]
 

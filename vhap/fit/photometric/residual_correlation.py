@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from vhap.fit.params import N_CAMERA
-from vhap.fit.photometric.equations import N_LIGHT, point_equations, posed_at
+from vhap.fit.photometric.equations import point_equations
 from vhap.fit.photometric.point_albedo import patches
-from vhap.fit.photometric.problem import State, Task
+from vhap.fit.photometric.posed_heads import posed_heads
+from vhap.fit.photometric.problem import State, Task, for_each_place
+from vhap.fit.scene import N_LIGHT
 
 FEWEST = 5.0
 """On films whose person the model can show the median is about that, for some 60 pictures. It counts on top of the
@@ -30,15 +32,24 @@ def correlation_at(task: Task, now: State) -> float:
     n_shared, place = N_CAMERA + len(now.params.shape) + N_LIGHT, patches(task.points.uv)
     score, through = (torch.zeros(len(place), n_shared, device=place.device) for _ in range(2))
     right, sure = torch.zeros(n_shared, device=place.device), now.albedo.prior_precision.clone()
-    for (frame, camera), seen in now.views.items():
+    heads = posed_heads(task.problem.scene.head, now.params.rows(task.rows))
+
+    @torch.no_grad()
+    def rows_at(at: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         by_shared, _, by_albedo, weight, residual = point_equations(
-            task, now, posed_at(task, now, frame), task.pictures[frame][camera], seen
+            task, now, heads[at[0]], task.pictures[at[0]][at[1]], now.views[at]
         )
         weighted = by_shared * weight[:, None]
-        score.index_add_(0, seen.index, weighted * residual[:, None])
-        through.index_add_(0, seen.index, weighted * by_albedo[:, None])
-        sure.index_add_(0, seen.index, weight * by_albedo.square())
-        right += (by_shared * weighted).sum(0)
+        known = weight * by_albedo.square()
+        return weighted * residual[:, None], weighted * by_albedo[:, None], known, (by_shared * weighted).sum(0)
+
+    places = list(now.views)
+    for at, (scores, mixed, known, squares) in zip(places, for_each_place(rows_at, places, place.device)):
+        index = now.views[at].index
+        score.index_add_(0, index, scores)
+        through.index_add_(0, index, mixed)
+        sure.index_add_(0, index, known)
+        right += squares
     identity = slice(N_CAMERA, n_shared - N_LIGHT)
     known = (right - (through.square() / sure[:, None]).sum(0))[identity]
     together = score.new_zeros(int(place.max()) + 1, n_shared).index_add(0, place, score)

@@ -34,8 +34,9 @@ from vhap.fit.photometric.system import Vector
 from vhap.util.log import get_logger
 
 FIRST_DAMPING, LEAST_DAMPING, RAISED, LOWERED, TRIES = 1e-3, 1e-6, 10.0, 0.1, 5
-CONVERGED_GAIN, FEWEST_ROUNDS, CHOICES = 5e-4, 2, 2
-"""Points are chosen at most twice: a third choice changes the cost by more than the rounds after it gain."""
+CONVERGED_GAIN, FEWEST_ROUNDS, FIRST_ROUNDS = 5e-4, 2, 3
+"""Points are chosen and weighed twice, the second time after FIRST_ROUNDS: a third choice changes the cost by more than
+the rounds after it gain."""
 
 OnRound = Callable[[int, float], None]
 
@@ -54,30 +55,58 @@ def solve_jointly(
     """Moves the unknowns `names` of the frames rows (B,), ascending, and those that all frames share.
 
     known: points whose albedo other pictures have determined; before: frames just before rows that stay.
-    report(round, cost) is called after each round. Where nothing is gained any more, points are chosen and weighed once
-    more where the head is now (not known ones). Returns params of all frames; those that are not in rows keep their own
-    unknowns. Where no picture shows the head params come back as they were.
+    report(round, cost) is called after each round. After a few rounds, most of the way, points are chosen and weighed
+    once more where the head is now (not known ones). Returns params of all frames; those that are not in rows keep
+    their own unknowns. Where no picture shows the head params come back as they were.
     """
-    done, damping = 0, FIRST_DAMPING
-    for _ in range(CHOICES if known is None else 1):
+    return _solve(problem, params, rows, names, rounds, known, before, report)[0]
+
+
+@torch.no_grad()
+def solve_identity(
+    problem: PhotometricProblem,
+    params: TrackParams,
+    rows: Tensor,
+    names: Sequence[str],
+    rounds: int,
+    report: OnRound = lambda index, cost: None,
+) -> tuple[TrackParams, float]:
+    """As `solve_jointly`, and how many of the points count as one where the head stands then."""
+    params, end = _solve(problem, params, rows, names, rounds, None, (), report)
+    return params, problem.prior.correlation if end is None else correlation_at(*end)
+
+
+def _solve(
+    problem: PhotometricProblem,
+    params: TrackParams,
+    rows: Tensor,
+    names: Sequence[str],
+    rounds: int,
+    known: FixedAlbedo | None,
+    before: Sequence[int],
+    report: OnRound,
+) -> tuple[TrackParams, tuple[Task, State] | None]:
+    """params, and what was solved last; None where no picture shows the head."""
+    done, damping, end = 0, FIRST_DAMPING, None
+    for limit in (rounds,) if known is not None else (min(FIRST_ROUNDS, rounds), rounds):
         if done >= rounds:
             break
         task = open_task(problem, params, rows, known, before)
         if task is None:
             get_logger().warning("no picture shows enough of the head for %d frames; they stay as they are", len(rows))
             break
-        params, moved, damping = _descend(task, params, names, range(done, rounds), min(damping, FIRST_DAMPING), report)
-        done += moved
+        now, moved, damping = _descend(task, params, names, range(done, limit), min(damping, FIRST_DAMPING), report)
+        params, end, done = now.params, (task, now), done + moved
         if moved < FEWEST_ROUNDS:
             break
-    return params
+    return params, end
 
 
 def _descend(
     task: Task, params: TrackParams, names: Sequence[str], rounds: range, damping: float, report: OnRound
-) -> tuple[TrackParams, int, float]:
-    """Rounds on the same points until one gains less than 1e-3 of the cost: params, how many rounds moved them, and the
-    damping that served last."""
+) -> tuple[State, int, float]:
+    """Rounds on the same points until one gains next to nothing of the cost: where they end, how many rounds moved
+    something, and the damping that served last."""
     now = evaluate(task, params)
     if not rounds.start:
         report(0, now.cost)
@@ -91,15 +120,15 @@ def _descend(
                 break
             # Shorter steps would gain even less.
             if step is not None and system.gain(step) < CONVERGED_GAIN * now.cost:
-                return now.params, index - rounds.start, damping
+                return now, index - rounds.start, damping
             trial, tried = None, tried * RAISED
         if trial is None:
-            return now.params, index - rounds.start, damping
+            return now, index - rounds.start, damping
         gain, now, damping = (now.cost - trial.cost) / now.cost, trial, max(tried * LOWERED, LEAST_DAMPING)
         report(index + 1, now.cost)
         if gain < CONVERGED_GAIN:
-            return now.params, index + 1 - rounds.start, damping
-    return now.params, len(rounds), damping
+            return now, index + 1 - rounds.start, damping
+    return now, len(rounds), damping
 
 
 @torch.no_grad()
@@ -107,14 +136,6 @@ def observed_albedo(problem: PhotometricProblem, params: TrackParams, rows: Tens
     """The albedo by the pictures of frames rows, as the head stands; None where none shows the head."""
     task = open_task(problem, params, rows)
     return None if task is None else FixedAlbedo(task.points, evaluate(task, params).albedo)
-
-
-@torch.no_grad()
-def residual_correlation(problem: PhotometricProblem, params: TrackParams, rows: Tensor) -> float:
-    """How many points count as one, by the pictures of frames rows, which have been solved together; as points are
-    chosen and weighed where the head stands now."""
-    task = open_task(problem, params, rows)
-    return problem.prior.correlation if task is None else correlation_at(task, evaluate(task, params))
 
 
 def open_task(

@@ -5,18 +5,17 @@ Unlike pixels they can be compared from one picture to another, so that their co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from vhap.data.sample import FrameBatch
 from vhap.fit.params import N_CAMERA, TrackParams
-from vhap.fit.photometric.outlines import MatteBorder, Outline, matte_border, outline_at
+from vhap.fit.photometric.outlines import Outline, outline_at
+from vhap.fit.photometric.pictures import GREY, GreyPicture
 from vhap.fit.photometric.posed_heads import PosedFrame, PosedHead, posed_frames
-from vhap.fit.photometric.surface_derivatives import picture_gradient, surface_derivatives
+from vhap.fit.photometric.surface_derivatives import surface_derivatives
 from vhap.fit.photometric.visibility import BORDER_PX, visible_points
 from vhap.fit.scene import N_LIGHT, Scene
 from vhap.geometry.cameras import Camera
@@ -25,27 +24,11 @@ from vhap.render.types import Raster
 from vhap.render.warp_point_derivatives import Gradients, point_gradients
 from vhap.render.warp_surface_points import Drawn, camera_numbers, fan_normals, place_points, sample_points, to_clip
 
-GREY = (0.299, 0.587, 0.114)
-OPAQUE = 0.98
 FEWEST_POINTS = 64
 LEAST_FACING = 0.05
 """A surface counts as seen under this cosine at least."""
 GOLDEN = 0.618
 """Multiples of the golden ratio, without their whole part, spread evenly over [0, 1), however many there are."""
-
-
-@dataclass(frozen=True)
-class GreyPicture:
-    """One camera's picture at one timestep, with what is derived from it once.
-
-    planes (1, 3, H, W): grey, smoothed, and its slopes by x and y; inside (H, W) bool: pixels of the matte; border: see
-    `matte_border`, None without a matte; cameras (1,): which camera.
-    """
-
-    planes: Tensor
-    inside: Tensor
-    border: MatteBorder | None
-    cameras: Tensor
 
 
 @dataclass(frozen=True)
@@ -101,31 +84,6 @@ class View:
         if outline is not None:
             outline = replace(outline, share=counts.outline / len(outline.distance))
         return replace(self, counts=counts, outline=outline)
-
-
-def grey_pictures(batch: FrameBatch, chosen: Sequence[int]) -> list[GreyPicture]:
-    """The chosen ones of a batch's pictures."""
-    everywhere = torch.ones(batch.rgb.shape[1:3], dtype=torch.bool, device=batch.rgb.device)
-    return [
-        GreyPicture(
-            planes=grey_planes(_smooth(batch.rgb[index] @ batch.rgb.new_tensor(GREY))),
-            inside=everywhere if batch.alpha is None else batch.alpha[index] > OPAQUE,
-            border=None if batch.alpha is None else matte_border(batch.alpha[index]),
-            cameras=batch.cameras[index : index + 1],
-        )
-        for index in chosen
-    ]
-
-
-def grey_planes(grey: Tensor) -> Tensor:
-    """(H, W) grey values -> (1, 3, H, W) with their slopes."""
-    return torch.cat([grey[None], picture_gradient(grey).permute(2, 0, 1)])[None].contiguous()
-
-
-def _smooth(picture: Tensor) -> Tensor:
-    """(H, W) under a binomial filter: looking between pixels smooths some places, so all are."""
-    kernel = picture.new_tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]]) / 16
-    return F.conv2d(F.pad(picture[None, None], (1, 1, 1, 1), mode="replicate"), kernel[None, None])[0, 0]
 
 
 def choose_points(

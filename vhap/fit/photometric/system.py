@@ -3,7 +3,9 @@
 The albedo's elimination couples all frames, so that the matrix is dense: n_shared + B P unknowns, 7400 for 60 frames of
 a head with 300 + 100 coefficients. It is never formed. What is left without the albedo is an arrow (frames meet in
 the shared unknowns, and in their motion), which is factored in a time linear in the frames and is the preconditioner of
-conjugate gradients (Steihaug 1983; Agarwal et al. 2010, Bundle adjustment in the large).
+conjugate gradients (Steihaug 1983; Agarwal et al. 2010, Bundle adjustment in the large). Where all frames move alike
+the albedo explains nearly everything, which the arrow does not know: moves that all frames share are solved exactly
+beside it, as a second level (Toselli and Widlund 2005, Domain decomposition methods, section 1.4).
 """
 
 from __future__ import annotations
@@ -89,11 +91,11 @@ class System:
         equations indefinite."""
         extra = self.diagonal().times(damping)
         try:
-            arrow = Arrow.of(self, extra)
+            near = Preconditioner.of(self, extra)
         except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]
             return None
         residual = self.right
-        direction = preconditioned = arrow.solve(residual)
+        direction = preconditioned = near.solve(residual)
         step = residual.times(0.0)
         left = first = residual.dot(preconditioned)
         for _ in range(MOST_ITERATIONS):
@@ -108,10 +110,41 @@ class System:
                 return None
             length = left / curvature
             step, residual = step.plus(length, direction), residual.plus(-length, image)
-            preconditioned = arrow.solve(residual)
+            preconditioned = near.solve(residual)
             before, left = left, residual.dot(preconditioned)
             direction = preconditioned.plus(left / before, direction)
         return step
+
+
+@dataclass(frozen=True)
+class Preconditioner:
+    """The arrow, plus what is exact for moves that all frames share. alike (Q + P, Q + P): Cholesky factor of A between
+    such moves."""
+
+    arrow: Arrow
+    alike: Tensor
+
+    @classmethod
+    def of(cls, system: System, extra: Vector) -> Preconditioner:
+        """extra: added to A's diagonal. Raises torch.linalg.LinAlgError where rounding has made A indefinite."""
+        return cls(Arrow.of(system, extra), torch.linalg.cholesky(_moving_alike(system, extra)))
+
+    def solve(self, right: Vector) -> Vector:
+        both = torch.cat([right.shared, right.frames.sum(0)])
+        alike = torch.cholesky_solve(both[:, None], self.alike)[:, 0]
+        near, count = self.arrow.solve(right), len(right.shared)
+        return Vector(near.shared + alike[:count], near.frames + alike[count:])
+
+
+def _moving_alike(system: System, extra: Vector) -> Tensor:
+    """(Q + P, Q + P): A, with extra on its diagonal, between the shared unknowns and a move of all frames at once."""
+    sums, motion = system.sums, system.motion
+    along = motion.own.sum(0) + 2 * (motion.next_frame[:-1].sum(0) + motion.after_next[:-2].sum(0))
+    coupling = sums.coupling.sum(0)
+    above = torch.cat([sums.shared + torch.diag(extra.shared), coupling.mT], 1)
+    below = torch.cat([coupling, sums.local.sum(0) + torch.diag(along.double() + extra.frames.sum(0))], 1)
+    eliminated = torch.cat([system.by_shared, system.by_frame.sum(0)], 1)
+    return torch.cat([above, below]) - (eliminated.mT @ eliminated).double()
 
 
 @dataclass(frozen=True)
