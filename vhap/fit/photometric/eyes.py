@@ -41,7 +41,7 @@ from vhap.fit.photometric.eyes_views import (
     pixels_of,
     surface_directions,
 )
-from vhap.fit.photometric.problem import PhotometricProblem
+from vhap.fit.photometric.problem import PhotometricProblem, for_each_place
 
 GAZE_COLUMNS = (12, 13, 15, 16)
 """Pitch and yaw of both eyes among a frame's unknowns (PER_FRAME)."""
@@ -109,9 +109,14 @@ def follow_eyes(problem: PhotometricProblem, params: TrackParams, rows: Tensor) 
     colour, direction = surface_colours(problem.scene.base_texture, surface), surface_directions(head, surface)
     axes = painted_axes(head, surface, direction, colour)
     balls, direction = eyeballs_of(head, ours.head(), surface, axes)
-    views = []
-    for index, row in enumerate(rows.split(1)):
-        views += pixels_of(problem.scene, params.rows(row), balls, index, problem.pictures.load(row))
+
+    @torch.no_grad()
+    def seen(place: tuple[int, Tensor]) -> list[EyePixels]:
+        index, row = place
+        return pixels_of(problem.scene, params.rows(row), balls, index, problem.pictures.load(row))
+
+    shown = for_each_place(seen, list(enumerate(rows.split(1))), params.rotation.device)
+    views = [view for views in shown for view in views]
     if not views:
         return params
     eyes = ours.eyes_pose.unflatten(-1, (2, 3))
@@ -165,7 +170,7 @@ def alternate(
 def with_profile(task: EyeProblem, state: EyeState, profile: Profile, expected: Profile) -> tuple[Profile, EyeProblem]:
     """The profile that explains the pixels best as the eyes stand, and the noise level with it."""
     for _ in range(2):
-        found = differences(task.pixels, task.balls, task.roll, profile, state)
+        found = differences(task.pixels, task.balls, task.roll, profile, state, slopes=False)
         task = replace(task, sigma=noise_level(found, task.prior))
         _, precision = robust_cost(found.value, task.pixels, found.valid, task.sigma, task.prior)
         profile = fit_profile(found.angle, found.factor, task.pixels.colour, precision, expected)
@@ -224,7 +229,7 @@ def _frame_cost(task: EyeProblem, gaze: Tensor, profile: Profile) -> Tensor:
     """(T,) of pictures with the brightness that suits each view, and of what holds the gaze (T, 2, 2)."""
     pixels = task.pixels
     state = EyeState(gaze, gaze.new_zeros(pixels.n_views, N_GAIN))
-    found = differences(pixels, task.balls, task.roll, profile, state)
+    found = differences(pixels, task.balls, task.roll, profile, state, slopes=False)
     model = found.value + pixels.colour
     top, bottom = (model.new_zeros(pixels.n_views) for _ in range(2))
     top.index_add_(0, pixels.view, (model * pixels.colour).sum(-1))
@@ -238,7 +243,7 @@ def _frame_cost(task: EyeProblem, gaze: Tensor, profile: Profile) -> Tensor:
 
 
 def total_cost(task: EyeProblem, state: EyeState, profile: Profile) -> Tensor:
-    found = differences(task.pixels, task.balls, task.roll, profile, state)
+    found = differences(task.pixels, task.balls, task.roll, profile, state, slopes=False)
     cost, _ = robust_cost(found.value, task.pixels, found.valid, task.sigma, task.prior)
     held = task.held(state.gaze.flatten(1))[0].double().sum()
     nuisance = (state.gain / _gain_scale(task)).square().sum()

@@ -6,7 +6,8 @@ times shading and a view's own brightness, is the expected colour.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
@@ -15,11 +16,16 @@ from torch import Tensor
 from vhap.fit.photometric.eyes_albedo import Profile
 from vhap.fit.photometric.eyes_views import CHART_REACH, CHART_SIZE, Eyeballs, EyePixels, chart
 from vhap.geometry.rotations import axis_angle_derivatives, axis_angle_to_matrix
+from vhap.util.threads import in_threads
 
 INTERSECTION_ROUNDS = 4
 LEAST_SINE = 1e-3
 N_GAIN = 3
 CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
+CELLS_PER_UNIT = (CHART_SIZE - 1) / (2 * CHART_REACH)
+"""Of a chart."""
+AT_ONCE = 8192
+"""Pixels that a thread works on."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +62,9 @@ class Hit:
     valid: Tensor
 
 
-def meet(pixels: EyePixels, balls: Eyeballs, roll: Tensor, state: EyeState) -> Hit:
+def meet(pixels: EyePixels, balls: Eyeballs, roll: Tensor, state: EyeState, slopes: bool = True) -> Hit:
     """roll (T, 2): third component of the axis-angle of each eye. All is done in the axes of the turned eye, in which
-    the surface rests and the rays turn."""
+    the surface rests and the rays turn. slopes: with derivatives."""
     vectors = torch.cat([state.gaze, roll[..., None]], -1)
     where = pixels.frame, pixels.eye
     turn = axis_angle_to_matrix(vectors)[where]
@@ -70,35 +76,64 @@ def meet(pixels: EyePixels, balls: Eyeballs, roll: Tensor, state: EyeState) -> H
         inside = radius.square() - beyond
         way = -along - inside.clamp(min=0).sqrt()
         place = origin + way[:, None] * ray
-        value, slope = chart_at(balls.radius, pixels.eye, place)
-        radius = value[:, 0]
+        spot = chart_spot(place)
+        radius = spot.read(balls.radius, pixels.eye)[:, 0]
+    valid = (inside > 0) & (place[:, 2] > 0)
+    if not slopes:
+        return Hit(place, place.new_zeros(0, 2, 3), valid)
     # A point that stays on the surface as it is moved slides along its ray.
-    normal = F.normalize(place, dim=-1) - slope[:, 0]
+    normal = F.normalize(place, dim=-1) - spot.slopes(balls.radius, pixels.eye)[:, 0]
     facing = (normal * ray).sum(-1).clamp(max=-0.05)
     slide = torch.eye(3).to(ray) - normal[:, :, None] * (ray / facing[:, None])[:, None]
     still = pixels.origin + way[:, None] * pixels.ray
-    slopes = axis_angle_derivatives(vectors)[..., :2, :, :][where]
-    moves = (still[:, None, None] @ slopes)[:, :, 0]
-    return Hit(place, moves @ slide, (inside > 0) & (place[:, 2] > 0))
+    turns = axis_angle_derivatives(vectors)[..., :2, :, :][where]
+    moves = (still[:, None, None] @ turns)[:, :, 0]
+    return Hit(place, moves @ slide, valid)
 
 
-def chart_at(values: Tensor, eye: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
-    """Charts (2, CHART_SIZE, CHART_SIZE, C) in the directions of places (n, 3), bilinear: (n, C), and the derivatives
-    (n, C, 3) by the place."""
+@dataclass(frozen=True)
+class ChartSpot:
+    """Where n places lie in a chart: their distance (n, 1), direction (n, 3) and spot (n, 2), the cell's column and row
+    (n,) and the part of it (n, 1) that lies before each."""
+
+    distance: Tensor
+    outward: Tensor
+    spot: Tensor
+    column: Tensor
+    row: Tensor
+    x: Tensor
+    y: Tensor
+
+    def _corners(self, values: Tensor, eye: Tensor) -> Iterator[Tensor]:
+        return (values[eye, self.row + down, self.column + aside] for down, aside in CORNERS)
+
+    def read(self, values: Tensor, eye: Tensor) -> Tensor:
+        """(n, C) of charts (2, CHART_SIZE, CHART_SIZE, C), bilinear."""
+        near, right, below, across = self._corners(values, eye)
+        x, y = self.x, self.y
+        return (1 - y) * ((1 - x) * near + x * right) + y * ((1 - x) * below + x * across)
+
+    def slopes(self, values: Tensor, eye: Tensor) -> Tensor:
+        """(n, C, 3) derivatives of what is read by the place."""
+        near, right, below, across = self._corners(values, eye)
+        by_x = (1 - self.y) * (right - near) + self.y * (across - below)
+        by_y = (1 - self.x) * (below - near) + self.x * (across - right)
+        by_spot = torch.stack([by_x, by_y], -1) * CELLS_PER_UNIT
+        outward = self.outward
+        sideways = torch.cat([by_spot, -(by_spot @ self.spot[..., None])], -1) / (1 + outward[:, None, 2:])
+        along = (sideways @ outward[..., None]) * outward[:, None]
+        return (sideways - along) / self.distance[..., None]
+
+
+def chart_spot(place: Tensor) -> ChartSpot:
+    """Of places (n, 3)."""
     distance = place.norm(dim=-1, keepdim=True)
     outward = place / distance
-    spot, scale = chart(outward), (CHART_SIZE - 1) / (2 * CHART_REACH)
-    position = ((spot + CHART_REACH) * scale).clamp(0, CHART_SIZE - 1 - 1e-3)
+    spot = chart(outward)
+    position = ((spot + CHART_REACH) * CELLS_PER_UNIT).clamp(0, CHART_SIZE - 1 - 1e-3)
     cell = position.floor().long()
     (x, y), (column, row) = (position - cell)[..., None].unbind(1), cell.unbind(-1)
-    near, right, below, across = (values[eye, row + down, column + aside] for down, aside in CORNERS)
-    by_x = (1 - y) * (right - near) + y * (across - below)
-    by_y = (1 - x) * (below - near) + x * (across - right)
-    by_spot = torch.stack([by_x, by_y], -1) * scale
-    sideways = torch.cat([by_spot, -(by_spot @ spot[..., None])], -1) / (1 + outward[:, None, 2:])
-    along = (sideways @ outward[..., None]) * outward[:, None]
-    found = (1 - y) * ((1 - x) * near + x * right) + y * ((1 - x) * below + x * across)
-    return found, (sideways - along) / distance[..., None]
+    return ChartSpot(distance, outward, spot, column, row, x, y)
 
 
 def angle_at(axis: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
@@ -112,8 +147,8 @@ def angle_at(axis: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Differences:
-    """value (n, 3): render minus pixel; by_gaze (n, 3, 2), by_gain (n, 3, N_GAIN); factor (n, 3):
-    what the profile is multiplied by; angle (n,) to the optical axis; valid (n,)."""
+    """value (n, 3): render minus pixel; by_gaze (n, 3, 2), by_gain (n, 3, N_GAIN), empty where they were not asked for;
+    factor (n, 3): what the profile is multiplied by; angle (n,) to the optical axis; valid (n,)."""
 
     value: Tensor
     by_gaze: Tensor
@@ -123,19 +158,43 @@ class Differences:
     valid: Tensor
 
 
-def differences(pixels: EyePixels, balls: Eyeballs, roll: Tensor, profile: Profile, state: EyeState) -> Differences:
-    hit = meet(pixels, balls, roll, state)
+def differences(
+    pixels: EyePixels, balls: Eyeballs, roll: Tensor, profile: Profile, state: EyeState, slopes: bool = True
+) -> Differences:
+    """slopes: with derivatives. Parts of the pixels side by side, always the same ones."""
+    count = len(pixels.view)
+    parts = torch.arange(count, device=pixels.view.device).split(count if pixels.view.is_cuda else AT_ONCE)
+
+    @torch.no_grad()
+    def work(part: Tensor) -> Differences:
+        return _differences(pixels.select(part), balls, roll, profile, state, slopes)
+
+    found = list(in_threads(work, parts))
+    names = [f.name for f in fields(Differences)]
+    return Differences(**{name: torch.cat([getattr(part, name) for part in found]) for name in names})
+
+
+def _differences(
+    pixels: EyePixels, balls: Eyeballs, roll: Tensor, profile: Profile, state: EyeState, slopes: bool
+) -> Differences:
+    hit = meet(pixels, balls, roll, state, slopes)
     angle, by_place = angle_at(balls.axis[pixels.eye], hit.place)
     albedo, by_angle = profile.at(angle)
-    detail, detail_slope = chart_at(balls.detail, pixels.eye, hit.place)
+    spot = chart_spot(hit.place)
+    detail = spot.read(balls.detail, pixels.eye)
     basis = torch.cat([torch.ones_like(pixels.across[:, :1]), pixels.across], -1)
     brightness = 1 + (basis * state.gain[pixels.view]).sum(-1)
     lit = pixels.shading * brightness[:, None]
-    slope = lit[..., None] * ((detail * by_angle)[..., None] * by_place[:, None] + albedo[..., None] * detail_slope)
+    by_gaze, by_gain = lit.new_zeros(0, 3, 2), lit.new_zeros(0, 3, N_GAIN)
+    if slopes:
+        detail_slope = spot.slopes(balls.detail, pixels.eye)
+        by_albedo = (detail * by_angle)[..., None] * by_place[:, None]
+        by_gaze = (lit[..., None] * (by_albedo + albedo[..., None] * detail_slope)) @ hit.by_gaze.transpose(1, 2)
+        by_gain = (pixels.shading * detail * albedo)[..., None] * basis[:, None]
     return Differences(
         value=lit * detail * albedo - pixels.colour,
-        by_gaze=slope @ hit.by_gaze.transpose(1, 2),
-        by_gain=(pixels.shading * detail * albedo)[..., None] * basis[:, None],
+        by_gaze=by_gaze,
+        by_gain=by_gain,
         factor=lit * detail,
         angle=angle,
         valid=hit.valid,

@@ -30,6 +30,7 @@ from vhap.util.threads import in_threads
 
 MOST_PICTURES, FEWEST_VIEWS = 64, 3
 
+Place = TypeVar("Place")
 Result = TypeVar("Result")
 
 
@@ -204,8 +205,6 @@ def light_change(task: Task, params: TrackParams) -> Tensor:
     return (params.lights - task.start.lights).mean(1) / task.problem.prior.light
 
 
-def for_each_place(
-    work: Callable[[tuple[int, int]], Result], places: Sequence[tuple[int, int]], device: torch.device
-) -> Iterator[Result]:
+def for_each_place(work: Callable[[Place], Result], places: Sequence[Place], device: torch.device) -> Iterator[Result]:
     """work on the pictures, side by side on a CPU; kernels of a GPU fill it by themselves."""
     return in_threads(work, places) if device.type == "cpu" else map(work, places)
