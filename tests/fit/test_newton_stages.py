@@ -18,7 +18,7 @@ from vhap.fit.loop import Tracker
 from vhap.fit.params import TrackParams
 from vhap.fit.photometric import problem, solver
 from vhap.fit.photometric.point_albedo import PointPrior
-from vhap.fit.stages import Stage, build_stages
+from vhap.fit.stages import Stage, build_stages, fine_factor
 from vhap.head.regions import faces_of_region
 from vhap.pipeline.track import build_tracker
 
@@ -223,3 +223,8 @@ def test_offsets_stay_as_they_are_and_landmarks_lie_on_them():
     assert params.static_offset is not None
     assert torch.equal(params.static_offset, offset)
     assert error_px(params, right) < 0.3 * before
+
+
+@pytest.mark.parametrize(("face_px", "factor"), [(0.0, 1), (319.0, 1), (320.0, 2), (700.0, 4)])
+def test_pictures_are_shrunk_while_faces_stay_large_enough(face_px, factor):
+    assert fine_factor(face_px) == factor

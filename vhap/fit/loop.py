@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ from vhap.fit.photometric.point_albedo import PointPrior
 from vhap.fit.photometric.problem import FixedAlbedo, PhotometricProblem, most_timesteps, observed_pictures
 from vhap.fit.photometric.solver import observed_albedo, solve_identity, solve_jointly
 from vhap.fit.scene import Scene, emphasis, render_frames
-from vhap.fit.stages import Kind, Stage, coarse_factor
+from vhap.fit.stages import Kind, Stage, coarse_factor, fine_factor
 from vhap.fit.surface import OffsetWeights, fit_moving_offset, fit_static_offset
 from vhap.fit.texture import fit_texture, texture_pixels
 from vhap.head.model import landmark_head, pose
@@ -38,6 +39,17 @@ KEPT_PIXELS = 20_000_000
 """Pixels of the pictures that make a texture, up to which it is kept what they read: about half a GiB."""
 LOOK_AHEAD, TIED = 2, 2
 """Frames after a window that are solved with it, and those before that stay."""
+
+
+ScaleName = Literal["coarse", "fine", "whole"]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The scene and its pictures, shrunk alike."""
+
+    scene: Scene
+    pictures: Pictures
 
 
 @dataclass(frozen=True)
@@ -75,12 +87,11 @@ class Tracker:
 
     def __post_init__(self) -> None:
         self.sh_lights = self.config.render.lighting_type == "SH"
-        self.coarse_factor = coarse_factor(self.scene.size)
-        self.coarse_scene = self.scene.shrunk(self.coarse_factor)
-        self.pictures = Pictures(self.load)
-        self.coarse_pictures = Pictures(lambda rows: self.load(rows).shrunk(self.coarse_factor))
         self.problem = self.problem.only(self.found)
         self.frames_found = self.found.any(1)
+        fine = fine_factor(self._face_px())
+        factors = {"coarse": max(fine, coarse_factor(self.scene.size)), "fine": fine, "whole": 1}
+        self.scales = {name: self._scale(factor) for name, factor in factors.items()}
         usable = self.frames_found & (torch.arange(len(self.frames_found)) >= self.first_row)
         self.window = most_timesteps(len(self.capture.camera_ids))
         self.few, self.together = (
@@ -89,6 +100,14 @@ class Tracker:
         )
         self.teeth = find_teeth_gaps(self.scene.head)
         self.weights = OffsetWeights(self.config.w, usual_weights(self.config))
+
+    def _face_px(self) -> float:
+        """Of the landmarks' box in a picture, in the middle of all that show the head; 0 where none does."""
+        extents = self.problem.extent_px()[self.found.to(self.problem.weight.device)]
+        return float(extents.median()) if len(extents) else 0.0
+
+    def _scale(self, factor: int) -> Scale:
+        return Scale(self.scene.shrunk(factor), Pictures(lambda rows: self.load(rows).shrunk(factor)))
 
     def run(self, stages: list[Stage]) -> TrackParams:
         """Goes on where progress says. After every unit (a stage, or a window of one) callbacks get a checkpoint."""
@@ -157,13 +176,15 @@ class Tracker:
         self._report_result(stage)
         return True
 
-    def _photometric_problem(self, stage: Stage) -> PhotometricProblem:
-        scene = self.coarse_scene if stage.coarse else self.scene
+    def _photometric_problem(self, stage: Stage, at: ScaleName | None = None) -> PhotometricProblem:
+        """at: on pictures of this scale, else on the stage's."""
+        scale = self.scales[at or ("coarse" if stage.coarse else "fine")]
+        scene = scale.scene
         usual = usual_weights(self.config)
         return PhotometricProblem(
             scene=scene,
             landmarks=self._landmarks(stage),
-            pictures=self.coarse_pictures if stage.coarse else self.pictures,
+            pictures=scale.pictures,
             landmark_share=self.config.w.landmark / usual.landmark,
             photo_share=self.config.w.photo / usual.photo,
             outline_share=self.config.w.silhouette / usual.silhouette,
@@ -227,26 +248,26 @@ class Tracker:
             self._report_step(stage, min(index * stage.rounds + done + 1, total), total, rows, cost)
 
         solved = self.params
-        for name, scale in (("coarse", replace(stage, coarse=True)), ("fine", stage)):
+        for name in ("coarse", "fine"):
             if name in self.known and (window.new or name == "fine"):
-                problem = self._photometric_problem(scale)
+                problem = self._photometric_problem(stage, name)
                 solved = solve_jointly(problem, solved, around, names, stage.rounds, self.known[name], before, report)
         for name in names:
             getattr(self.params, name)[rows] = getattr(solved, name)[rows]
         if index + 1 < len(windows):
             return False
         if "eyes_pose" in names:
-            self.params = follow_eyes(self._photometric_problem(stage), self.params, self._frames_shown(self.first_row))
+            problem = self._photometric_problem(stage, "whole")
+            self.params = follow_eyes(problem, self.params, self._frames_shown(self.first_row))
         self._report_result(stage)
         return True
 
     def _know_albedo(self, stage: Stage, coarse: bool = False) -> None:
         """Of the frames that have been solved together, as they stand. coarse: on small pictures too."""
         self.known = {}
-        for name, scale in (("coarse", replace(stage, coarse=True)), ("fine", stage)):
-            known = None
-            if coarse or name == "fine":
-                known = observed_albedo(self._photometric_problem(scale), self.params, self.together)
+        names: tuple[ScaleName, ...] = ("coarse", "fine") if coarse else ("fine",)
+        for name in names:
+            known = observed_albedo(self._photometric_problem(stage, name), self.params, self.together)
             if known is not None:
                 self.known[name] = known
 

@@ -21,6 +21,8 @@ LAST_RESULT = 30
 """Number of a finished run's result, which scripts of other trackers name by their epochs."""
 JOINT_ROUNDS, REFINING_ROUNDS, SURFACE_ROUNDS = 20, 4, 4
 COARSE_SIDE = 192
+FINE_FACE_PX = 160
+"""More pixels tell the place of a head no better (doc/benchmarks.md)."""
 
 PLACE: tuple[ParamGroup, ...] = ("cam", "pose", "shape", "joints", "expr")
 """Groups that move the head."""
@@ -158,6 +160,15 @@ def lines_of_unmoved(config: TrackConfig) -> list[str]:
                 f"{' '.join(can_move)}"
             )
     return lines
+
+
+def fine_factor(face_px: float) -> int:
+    """By how much pictures are shrunk in stages that are not coarse: a face, as wide or high as its landmarks are,
+    keeps FINE_FACE_PX."""
+    factor = 1
+    while face_px / (2 * factor) >= FINE_FACE_PX:
+        factor *= 2
+    return factor
 
 
 def coarse_factor(size: tuple[int, int]) -> int:

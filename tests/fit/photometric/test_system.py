@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -95,6 +97,34 @@ def test_an_inexact_step_gains_nearly_what_the_exact_one_does() -> None:
 
     exact = gain(torch.linalg.solve(matrix, right))
     assert 0.99 * exact < gain(flat(step)) <= exact * (1 + 1e-9)
+
+
+def test_moves_that_all_frames_share_need_few_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same rows in all frames: the albedo explains whatever they do alike, and the arrow alone knows nothing of
+    it."""
+    frames, count = 24, 0
+    random = torch.Generator().manual_seed(0)
+    rows = torch.randn(POINTS, OWN, generator=random, dtype=torch.float64)
+    other = torch.randn(frames, POINTS, OWN, generator=random, dtype=torch.float64)
+    base = some_system(frames)
+    own = rows + 0.05 * other
+    local = own.mT @ own + 1e-3 * torch.eye(OWN)
+    sums = replace(base.sums, local=local, coupling=0 * base.sums.coupling)
+    alike = System(sums, base.motion, 0 * base.by_shared, (own * (frames + 0.01) ** -0.5).float())
+    product = System.product
+
+    def counted(self: System, x: Vector) -> Vector:
+        nonlocal count
+        count += 1
+        return product(self, x)
+
+    monkeypatch.setattr(System, "product", counted)
+    step = alike.solve(1e-6)
+    assert step is not None
+    assert count <= 12
+    matrix, right = dense(alike)
+    exact = torch.linalg.solve(matrix, right)
+    assert float(right @ flat(step)) > 0.999 * float(right @ exact)
 
 
 def test_indefinite_equations_have_no_step() -> None:

@@ -33,7 +33,7 @@ from vhap.fit.photometric.surface_points import choose_points
 from vhap.fit.photometric.system import Vector
 from vhap.util.log import get_logger
 
-FIRST_DAMPING, LEAST_DAMPING, RAISED, LOWERED, TRIES = 1e-3, 1e-6, 10.0, 0.1, 5
+FIRST_DAMPING, LEAST_DAMPING, RAISED, LOWERED, TRIES = 1e-3, 1e-5, 100.0, 0.1, 3
 CONVERGED_GAIN, NOISE, FEWEST_ROUNDS, FIRST_ROUNDS = 5e-4, 2e-3, 2, 3
 """Points are chosen and weighed twice, the second time after FIRST_ROUNDS: a third choice changes the cost by more than
 the rounds after it gain."""
