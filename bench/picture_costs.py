@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vhap.fit.params import TrackParams
-    from vhap.fit.photometric.pictures import Pictures
     from vhap.fit.photometric.problem import Task
     from vhap.fit.scene import Scene
     from vhap.head.model import HeadModel
@@ -53,6 +52,7 @@ def main(args: Sequence[str] | None = None) -> None:
     from vhap.fit.params import PER_FRAME
     from vhap.fit.photometric.equations import equations_of
     from vhap.fit.photometric.problem import evaluate, views_of
+    from vhap.fit.photometric.solver import open_task
     from vhap.head.load import load_head
     from vhap.util.threads import set_threads
 
@@ -62,6 +62,7 @@ def main(args: Sequence[str] | None = None) -> None:
         task = task_of(load_head(config.head), config)
         now = evaluate(task, task.start)
         works: dict[str, Callable[[], object]] = {
+            "choosing points, and which of them are shown": lambda: open_task(task.problem, task.start, task.rows),
             "what pictures show": lambda: views_of(task, task.start),
             "that, and what it costs": lambda: evaluate(task, task.start),
             "equations of all unknowns": lambda: equations_of(task, now, ALL),
@@ -90,8 +91,9 @@ def task_of(head: HeadModel, config: PictureCostsConfig) -> Task:
 
     from vhap.data.sample import FrameBatch
     from vhap.fit.landmarks.problem import LandmarkProblem
-    from vhap.fit.photometric.problem import PhotometricProblem, Task, pictures_of, with_rows
-    from vhap.fit.photometric.surface_points import choose_points
+    from vhap.fit.photometric.pictures import Pictures
+    from vhap.fit.photometric.problem import PhotometricProblem
+    from vhap.fit.photometric.solver import open_task
     from vhap.head.model import landmark_head
 
     scene, rows = scene_of(head, config.size), torch.arange(config.pictures)
@@ -107,11 +109,9 @@ def task_of(head: HeadModel, config: PictureCostsConfig) -> Task:
         landmark_head(head, "ibug"), "ibug", landmarks_px[:, None], weight, rows, scene.size, None
     )
     problem = PhotometricProblem(scene, landmarks, Pictures(load))
-    pictures = pictures_of(problem, rows)
-    each = problem.prior.count // config.pictures
-    points = choose_points(scene, with_rows(params, rows, pictures), each)
-    assert points is not None
-    return Task(problem, rows, rows[:0], pictures, points, None, params, {})
+    task = open_task(problem, params, rows)
+    assert task is not None
+    return task
 
 
 def scene_of(head: HeadModel, side: int) -> Scene:

@@ -17,7 +17,7 @@ def test_the_table_has_a_time_for_each_work(capsys):
     main(["--size", "64", "--pictures", "2", "--repeats", "1"])
     rows = [line.split("|")[1:3] for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
     times = {name.strip(): value.strip() for name, value in rows[1:]}
-    assert len(times) == 4
+    assert len(times) == 5
     assert all(float(value) > 0 for value in times.values())
 
 

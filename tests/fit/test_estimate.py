@@ -43,8 +43,11 @@ def clock(monkeypatch) -> Clock:
     clock = Clock()
     contented = SimpleNamespace(solve=lambda damping: (), gain=lambda step: math.inf)
     monkeypatch.setattr(solver, "equations_of", lambda *_: contented)
-    monkeypatch.setattr(solver, "_moved", lambda task, now, *_: solver.evaluate(task, now.params))
-    monkeypatch.setattr(problem.State, "better_than", lambda one, other: True)
+
+    def moved(task, now, *_):
+        return replace(solver.evaluate(task, now.params), cost=now.cost - 1)
+
+    monkeypatch.setattr(solver, "_moved", moved)
     monkeypatch.setattr(solver, "CONVERGED_GAIN", -math.inf)
 
     def priced(function, seconds_of):
@@ -54,7 +57,7 @@ def clock(monkeypatch) -> Clock:
 
         return run
 
-    monkeypatch.setattr(problem, "view_of", priced(problem.view_of, lambda args: PICTURE))
+    monkeypatch.setattr(problem, "look_at", priced(problem.look_at, lambda args: PICTURE))
     uv_footprint = priced(texture.uv_footprint, lambda args: TEXTURED_PICTURE * len(args[3].face_id))
     monkeypatch.setattr(texture, "uv_footprint", uv_footprint)
 

@@ -12,6 +12,7 @@ from vhap.data.sample import Capture, FrameBatch
 from vhap.fit.checkpoint import Progress
 from vhap.fit.loop import Tracker
 from vhap.fit.photometric.problem import views_each
+from vhap.fit.photometric.solver import FIRST_ROUNDS
 from vhap.fit.stages import Stage
 from vhap.geometry.cameras import Camera
 
@@ -81,7 +82,9 @@ def stage_seconds(tracker: Tracker, stage: Stage) -> float:
     beginning, one_round = _measured(trial, stage)
     if stage.kind == "moving_offset":
         frames = tracker.params.n_timesteps - tracker.first_row
-        return (beginning + stage.rounds * one_round) * frames / trial.params.n_timesteps
+        looks = (_pictures(tracker, tracker.together) + _pictures(tracker, tracker.together[:1]) * frames) / 2
+        tried = _pictures(trial, trial.together)
+        return looks * beginning / tried + stage.rounds * one_round * frames / trial.params.n_timesteps
     if stage.kind == "surface":
         texture = _run(trial, stage, 0)
         offsets = beginning - texture + stage.rounds * one_round
@@ -91,21 +94,21 @@ def stage_seconds(tracker: Tracker, stage: Stage) -> float:
 
 
 def _together_seconds(tracker: Tracker, trial: Tracker, stage: Stage, beginning: float, one_round: float) -> float:
-    """Of one solution, by its pictures."""
+    """Of one solution, by its pictures. Points are chosen twice where the rounds allow."""
+    beginning *= 2 if stage.rounds > FIRST_ROUNDS else 1
     pictures, tried = _pictures(tracker, tracker.rows_of(stage)), _pictures(trial, trial.rows_of(stage))
     return (beginning + stage.rounds * one_round) * pictures / tried
 
 
 def _windows_seconds(tracker: Tracker, trial: Tracker, stage: Stage) -> float:
-    """Of all windows: each begins with a look at the pictures that tell the albedo and at its own."""
+    """Of all windows, and on small pictures too of those that are new: the pictures that tell the albedo are looked at
+    once, and each window begins with a look at its own."""
+    beginning, one_round = _measured(trial, stage)
     told, windows, seconds = _pictures(tracker, tracker.together), tracker.windows(), 0.0
-    for scale in (replace(stage, coarse=True), stage):
-        own = [_pictures(tracker, window.around) for window in windows if window.new or not scale.coarse]
-        if own:
-            beginning, one_round = _measured(trial, scale)
-            looks = sum((told + pictures) / 2 for pictures in own)
-            seconds += (looks * beginning + sum(own) * stage.rounds * one_round) / _pictures(trial, trial.together)
-    return seconds
+    for small in (False, True):
+        own = sum(_pictures(tracker, window.around) for window in windows if window.new or not small)
+        seconds += ((told + own) / 2 * beginning + own * stage.rounds * one_round) if own else 0.0
+    return seconds / _pictures(trial, trial.together)
 
 
 def _pictures(tracker: Tracker, rows: Tensor) -> int:

@@ -12,7 +12,7 @@ from vhap.geometry.cameras import Camera
 from vhap.geometry.meshes import summed_normals
 from vhap.render.reference import ReferenceBackend
 from vhap.render.shading import sh_basis
-from vhap.render.types import Raster, Topology
+from vhap.render.types import BESIDE_PICTURE, Raster, Topology
 
 
 def camera_of_numbers(numbers: Tensor, size: tuple[int, int]) -> Camera:
@@ -96,12 +96,13 @@ def find_visible(
 
 
 def sample_points(px: Tensor, normals: Tensor, lights: Tensor, planes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Value (n,), slope (n, 2) and shading (n,) of n points at px (n, 2)."""
+    """Value (n,), slope (n, 2) and shading (n,) of n points at px (n, 2); beside the picture -1, without slope."""
     height, width = planes.shape[2:]
     grid = 2 * px.double() / px.new_tensor([width, height]) - 1
     found = F.grid_sample(planes.double(), grid[None, None], padding_mode="border", align_corners=False)[0, :, 0]
     shading = sh_basis(F.normalize(normals.double(), dim=-1)) @ lights.double()
-    return found[0], found[1:].T, shading
+    beside = (grid.abs() > 1).any(-1)
+    return torch.where(beside, BESIDE_PICTURE, found[0]), torch.where(beside[:, None], 0.0, found[1:].T), shading
 
 
 def point_gradients(

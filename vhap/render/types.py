@@ -7,6 +7,9 @@ from typing import Protocol
 
 from torch import Tensor
 
+BESIDE_PICTURE = -1.0
+"""Grey of what lies beside a picture: unlike all that is in it, so that a head gains nothing by leaving it."""
+
 
 @dataclass(frozen=True)
 class Topology:

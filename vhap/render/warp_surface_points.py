@@ -132,7 +132,7 @@ def sample_points(
     index: Tensor, px: Tensor, normals: Tensor, lights: Tensor, planes: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Of the n points index (n,) out of M: value (n,) and slope (n, 2) of planes (1, 3, H, W) at px (M, 2), bilinear,
-    and shading (n,) of normals (M, 3) by grey lights (9,)."""
+    -1 beside the picture, and shading (n,) of normals (M, 3) by grey lights (9,)."""
     count, (height, width) = len(index), planes.shape[2:]
     value, slope, shading = (px.new_empty(count, *width_of) for width_of in ((), (2,), ()))
     inputs = [wrap(index), vectors(px), vectors(normals), wrap(lights), flat(planes), height, width]

@@ -17,10 +17,11 @@ from vhap.fit.params import PER_FRAME, TrackParams
 from vhap.fit.photometric import solver
 from vhap.fit.photometric.pictures import Pictures, grey_pictures
 from vhap.fit.photometric.point_albedo import PointPrior
+from vhap.fit.photometric.posed_heads import posed_frames
 from vhap.fit.photometric.problem import FixedAlbedo, PhotometricProblem, evaluate, most_timesteps
 from vhap.fit.photometric.residual_correlation import correlation_at
 from vhap.fit.photometric.solver import observed_albedo, open_task, solve_jointly
-from vhap.fit.photometric.surface_points import view_of
+from vhap.fit.photometric.surface_points import choose_points, find_shown
 from vhap.head.model import pose
 from vhap.render.shading import sh_basis
 from vhap.util.threads import get_threads, set_threads
@@ -238,9 +239,8 @@ def test_no_step_takes_a_head_out_of_sight(seed):
     assert not torch.equal(found.translation[1], start.translation[1])
     (shown,) = grey_pictures(batch, [1])
     for params in (start, found):
-        known = observed_albedo(problem, params, torch.arange(2))
-        assert known is not None
-        assert view_of(problem.scene, params.rows(last), shown, known.points) is not None
+        (head,) = posed_frames(problem.scene.head, params.rows(last))
+        assert choose_points(problem.scene, [(head, shown)], 100) is not None
 
 
 def test_a_clip_of_one_frame():
@@ -309,14 +309,14 @@ def test_turning_points_aside_does_not_make_them_count_less(monkeypatch):
     monkeypatch.setattr(solver, "evaluate", spy)
     solved(problem_of(truth), perturbed(truth), 3)
     task, first = looks[0]
-    later = [state for other, state in looks if other.counts is task.counts][-1]
+    later = [state for other, state in looks if other.shown is task.shown][-1]
     assert later.views
+    heads = posed_frames(task.problem.scene.head, later.params)
     for place, seen in later.views.items():
+        assert torch.equal(seen.index, first.views[place].index)
         assert torch.equal(seen.counts.facing, first.views[place].counts.facing)
         frame, camera = place
-        afresh = view_of(
-            task.problem.scene, later.params.rows(torch.tensor([frame])), task.pictures[frame][camera], task.points
-        )
+        afresh = find_shown(task.problem.scene, heads[frame], task.pictures[frame][camera], task.points)
         assert afresh is not None
         assert (afresh.counts.facing - seen.counts.facing).abs().max() > 1e-3
 

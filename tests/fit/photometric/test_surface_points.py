@@ -12,15 +12,16 @@ from torch.nn.functional import max_pool2d, normalize
 from tracked_heads import builtin_head, frame_batch, moving_params, scene, still_params
 
 from vhap.fit.params import CAMERA, N_CAMERA, PER_FRAME, TrackParams
-from vhap.fit.photometric import surface_points
 from vhap.fit.photometric.outlines import MatteBorder, Outline
 from vhap.fit.photometric.pictures import GREY, GreyPicture, grey_pictures, grey_planes
-from vhap.fit.photometric.posed_heads import PosedHead
+from vhap.fit.photometric.posed_heads import PosedFrame, PosedHead, posed_frames
 from vhap.fit.photometric.surface_derivatives import picture_gradient
 from vhap.fit.photometric.surface_points import (
     SurfacePoints,
     View,
     choose_points,
+    find_shown,
+    look_at,
     outline_derivatives,
     point_derivatives,
 )
@@ -88,16 +89,20 @@ def two_cameras() -> Camera:
     return replace(camera, cx=camera.cx + torch.tensor([0.0, 3.0]), T_camera_world=place)
 
 
+def posed(stage: Scene, params: TrackParams) -> PosedFrame:
+    return posed_frames(stage.head, params)[0]
+
+
 def points_of(stage: Scene, params: TrackParams, shown: GreyPicture, count: int = COUNT) -> SurfacePoints:
-    points = choose_points(stage, [(params, shown)], count)
+    points = choose_points(stage, [(posed(stage, params), shown)], count)
     assert points is not None
     return points
 
 
 def view_of(stage: Scene, params: TrackParams, shown: GreyPicture, points: SurfacePoints, outline: int = 0) -> View:
-    seen = surface_points.view_of(stage, params, shown, points, outline)
-    assert seen is not None
-    return seen
+    found = find_shown(stage, posed(stage, params), shown, points, outline)
+    assert found is not None
+    return look_at(stage, posed(stage, params), shown, points, found)
 
 
 def project(stage: Scene, params: TrackParams, points: SurfacePoints | Outline, camera: int = 0) -> Tensor:
@@ -216,7 +221,7 @@ def behind_the_surface(stage: Scene, params: TrackParams, points: SurfacePoints)
 
 def test_points_behind_the_surface_are_not_seen():
     stage, params, shown = scene(SIZE, TEXTURE), turned(0.5), picture()
-    around = choose_points(stage, [(turned(yaw), shown) for yaw in (-1.5, 0.0, 0.8, 2.5)], COUNT)
+    around = choose_points(stage, [(posed(stage, turned(yaw)), shown) for yaw in (-1.5, 0.0, 0.8, 2.5)], COUNT)
     assert around is not None
     behind = behind_the_surface(stage, params, around)
     seen = torch.zeros(len(behind), dtype=torch.bool)
@@ -224,9 +229,9 @@ def test_points_behind_the_surface_are_not_seen():
     assert (behind > 0.02).sum() > 400
     assert not (seen & (behind > 0.02)).any()
     assert (seen & (behind.abs() < 0.005)).sum() > 0.7 * (behind.abs() < 0.005).sum() > 400
-    back = choose_points(stage, [(turned(3.14), shown)], COUNT)
+    back = choose_points(stage, [(posed(stage, turned(3.14)), shown)], COUNT)
     assert back is not None
-    assert surface_points.view_of(stage, turned(0.0), shown, back) is None
+    assert find_shown(stage, posed(stage, turned(0.0)), shown, back) is None
 
 
 def near_params() -> TrackParams:
@@ -274,9 +279,9 @@ def test_a_head_out_of_sight_shows_nothing(place):
     stage, params, shown = scene(SIZE, TEXTURE), lit_params(), picture()
     points = points_of(stage, params, shown)
     away = replace(params, translation=params.translation + torch.tensor([place[0], 0.0, place[1]]))
-    assert surface_points.view_of(stage, away, shown, points) is None
-    assert choose_points(stage, [(away, shown)], COUNT) is None
-    both = choose_points(stage, [(away, shown), (params, shown)], COUNT)
+    assert find_shown(stage, posed(stage, away), shown, points) is None
+    assert choose_points(stage, [(posed(stage, away), shown)], COUNT) is None
+    both = choose_points(stage, [(posed(stage, away), shown), (posed(stage, params), shown)], COUNT)
     assert both is not None
     assert len(both.grey) == COUNT
 
@@ -301,7 +306,7 @@ def test_points_outside_the_matte_are_not_seen():
     assert float(place[some.index, 0].max()) < SIZE[1] / 2 - 2
     assert float(place[every.index, 0].max()) > SIZE[1] / 2 + 10
     assert some.counts.points < 0.7 * every.counts.points
-    assert surface_points.view_of(stage, params, picture(inside=torch.zeros_like(half)), points) is None
+    assert find_shown(stage, posed(stage, params), picture(inside=torch.zeros_like(half)), points) is None
 
 
 def test_a_view_counts_as_many_as_its_points():
@@ -321,7 +326,7 @@ def test_what_is_seen_aslant_counts_less():
     assert len(frontal)
     assert len(aslant)
     assert aslant.max() < 0.25 * frontal.min()
-    turned = seen.counting(replace(seen.counts, facing=torch.ones_like(seen.counts.facing)))
+    turned = replace(seen, counts=replace(seen.counts, facing=torch.ones_like(seen.counts.facing)))
     torch.testing.assert_close(turned.share, torch.ones_like(turned.share))
 
 
@@ -329,11 +334,11 @@ def test_triangles_that_are_left_out_have_no_points():
     stage, params, shown = scene(SIZE, TEXTURE), lit_params(), picture()
     nose = torch.isin(stage.head.faces, stage.head.regions["nose"]).any(-1)
     with_nose = points_of(stage, params, shown)
-    without = choose_points(stage, [(params, shown)], COUNT, nose)
+    without = choose_points(stage, [(posed(stage, params), shown)], COUNT, nose)
     assert without is not None
     assert torch.isin(with_nose.corners, stage.head.regions["nose"]).any(-1).sum() > 5
     assert not torch.isin(without.corners, stage.head.regions["nose"]).all(-1).any()
-    assert choose_points(stage, [(params, shown)], COUNT, torch.ones_like(nose)) is None
+    assert choose_points(stage, [(posed(stage, params), shown)], COUNT, torch.ones_like(nose)) is None
 
 
 def test_pictures_of_the_head_have_the_points_colours():

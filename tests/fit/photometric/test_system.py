@@ -98,7 +98,7 @@ def test_an_inexact_step_gains_nearly_what_the_exact_one_does() -> None:
 
 
 def test_moves_that_all_frames_share_need_few_products(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nearly the same rows in all frames: the albedo explains most of what they do alike, of which the arrow alone knows
+    """Nearly the same rows in all frames: the albedo explains most of what they do alike, of which the arrow knows
     nothing."""
     frames, points, width, products = 16, 300, 40, 0
     random = torch.Generator().manual_seed(0)

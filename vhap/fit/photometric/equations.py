@@ -14,7 +14,7 @@ from vhap.fit.photometric.outlines import Outline
 from vhap.fit.photometric.pictures import GreyPicture
 from vhap.fit.photometric.point_albedo import difference_weight
 from vhap.fit.photometric.posed_heads import PosedHead, posed_heads
-from vhap.fit.photometric.problem import PhotometricProblem, State, Task, for_each_place, light_change, outline_distance
+from vhap.fit.photometric.problem import PhotometricProblem, State, Task, for_each, light_change, outline_distance
 from vhap.fit.photometric.surface_points import View, outline_derivatives, point_derivatives
 from vhap.fit.photometric.system import System
 from vhap.fit.scene import N_LIGHT
@@ -86,7 +86,7 @@ def equations_of(task: Task, now: State, names: Sequence[str]) -> System:
         return points, Rows.of(*_outline_equations(task.problem, posed, picture, seen.outline, shared))
 
     places = list(now.views)
-    for (frame, camera), (points, outline) in zip(places, for_each_place(rows_at, places, local.device)):
+    for (frame, camera), (points, outline) in zip(places, for_each(rows_at, places, local.device)):
         index, by_albedo = now.views[frame, camera].index, points.by_albedo
         points.add_to(sums, frame)
         if shared:

@@ -41,7 +41,7 @@ from vhap.fit.photometric.eyes_views import (
     pixels_of,
     surface_directions,
 )
-from vhap.fit.photometric.problem import PhotometricProblem, for_each_place
+from vhap.fit.photometric.problem import PhotometricProblem, for_each
 
 GAZE_COLUMNS = (12, 13, 15, 16)
 """Pitch and yaw of both eyes among a frame's unknowns (PER_FRAME)."""
@@ -115,7 +115,7 @@ def follow_eyes(problem: PhotometricProblem, params: TrackParams, rows: Tensor) 
         index, row = place
         return pixels_of(problem.scene, params.rows(row), balls, index, problem.pictures.load(row))
 
-    shown = for_each_place(seen, list(enumerate(rows.split(1))), params.rotation.device)
+    shown = for_each(seen, list(enumerate(rows.split(1))), params.rotation.device)
     views = [view for views in shown for view in views]
     if not views:
         return params

@@ -23,7 +23,7 @@ from vhap.fit.photometric.outlines import Outline
 from vhap.fit.photometric.pictures import GreyPicture
 from vhap.fit.photometric.point_albedo import difference_weight
 from vhap.fit.photometric.posed_heads import PosedFrame, posed_frames
-from vhap.fit.photometric.problem import State, Task, evaluate, for_each_place, outline_distance
+from vhap.fit.photometric.problem import State, Task, evaluate, for_each, outline_distance
 from vhap.fit.photometric.surface_derivatives import vertex_derivatives
 from vhap.fit.photometric.surface_points import View, camera_of, gradients_of, select, surface_at
 from vhap.fit.scene import Scene
@@ -108,7 +108,7 @@ def _equations(offsets: OffsetTask, now: State, x: Numbers) -> tuple[csc_array, 
     count = len(unknowns.vertices)
     normal, right = csr_array((count, count)), np.zeros(count)
     crossed, sure = csr_array((count, len(task.points.grey))), now.albedo.prior_precision.cpu().double().numpy()
-    for found in for_each_place(rows_of, places, task.points.grey.device):
+    for found in for_each(rows_of, places, task.points.grey.device):
         for rows in found:
             weighted = (diags_array(rows.weight) @ rows.by_length).T
             normal, right = normal + weighted @ rows.by_length, right - weighted @ rows.residual

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -46,15 +46,25 @@ class OutlinePrior:
 class Outline:
     """n points of the surface on the head's outline in a picture.
 
-    corners (n, 3) vertices, barycentrics (n, 3); distance (n,) px beyond the matte's border, negative inside; slope
-    (n, 2) its change by a move of the point; share: how many points each stands for.
+    corners (n, 3) vertices, barycentrics (n, 3); inset (n,) px by which the outline lies beyond them; distance (n,) px
+    beyond the matte's border, negative inside; slope (n, 2) its change by a move of the point; share: how many points
+    each stands for.
     """
 
     corners: Tensor
     barycentrics: Tensor
+    inset: Tensor
     distance: Tensor
     slope: Tensor
     share: float
+
+    def moved(self, matte: MatteBorder, px: Tensor) -> Outline:
+        """The same points of the surface, which now are at px (n, 2)."""
+        height, width = matte.distance.shape
+        planes = torch.cat([matte.distance[None], matte.slope.permute(2, 0, 1)])[None]
+        place = 2 * px / px.new_tensor([width, height]) - 1
+        found = F.grid_sample(planes, place[None, None], "bilinear", "border", align_corners=False)[0, :, 0]
+        return replace(self, distance=found[0] + self.inset, slope=found[1:].T)
 
 
 @dataclass(frozen=True)
@@ -121,6 +131,7 @@ def outline_at(
     return Outline(
         corners=corners[some],
         barycentrics=barycentrics[some],
+        inset=inset,
         distance=matte.distance.flatten()[pixels] + inset,
         slope=slope,
         share=share,

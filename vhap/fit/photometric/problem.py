@@ -20,18 +20,21 @@ from vhap.fit.photometric.point_albedo import PointAlbedo, PointPrior, fit_albed
 from vhap.fit.photometric.posed_heads import posed_frames
 from vhap.fit.photometric.surface_points import (
     GOLDEN,
-    Counts,
+    Shown,
     SurfacePoints,
     View,
-    view_of,
+    find_shown,
+    look_at,
 )
 from vhap.fit.scene import Scene
 from vhap.util.threads import in_threads
 
 MOST_PICTURES, FEWEST_VIEWS = 64, 3
 
-Place = TypeVar("Place")
+Item = TypeVar("Item")
 Result = TypeVar("Result")
+Place = tuple[int, int]
+"""A picture: which of a task's frames, which of that frame's pictures."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,8 @@ class FixedAlbedo:
 @dataclass(frozen=True)
 class Task:
     """A problem for B frames rows (B,) that has everything but the unknowns. before (N,): solved frames to which these
-    are tied; pictures: some of each frame's; start: unknowns of all frames at the beginning; counts: how much each
-    picture (frame, camera) counts."""
+    are tied; pictures: some of each frame's; start: unknowns of all frames at the beginning; shown: what each picture
+    shows there."""
 
     problem: PhotometricProblem
     rows: Tensor
@@ -87,7 +90,7 @@ class Task:
     points: SurfacePoints
     known: PointAlbedo | None
     start: TrackParams
-    counts: dict[tuple[int, int], Counts]
+    shown: dict[Place, Shown]
 
     def landmarks(self) -> tuple[LandmarkProblem, Tensor]:
         """Those of the frames, and their standard deviations (B, C)."""
@@ -95,6 +98,10 @@ class Task:
         share, teeth = self.problem.landmark_share, self.problem.teeth
         counting = replace(chosen, weight=chosen.weight * share, teeth=teeth)
         return counting, chosen.sigma_px(beside_pixels=True)
+
+    def landmarks_found(self) -> list[bool]:
+        """Whether each frame has any."""
+        return (self.problem.landmarks.weight[self.rows] > 0).flatten(1).any(1).tolist()
 
     def motion(self, params: TrackParams) -> Motion:
         """Of the frames rows; its cost is also that of the frames before, which lean on those that follow."""
@@ -106,16 +113,12 @@ class Task:
 
 @dataclass(frozen=True)
 class State:
-    """The unknowns of all frames, what each picture (frame, camera) shows with them, and what that costs."""
+    """The unknowns of all frames, what each picture shows with them, and what that costs."""
 
     params: TrackParams
-    views: dict[tuple[int, int], View]
+    views: dict[Place, View]
     albedo: PointAlbedo
     cost: float
-
-    def better_than(self, other: State) -> bool:
-        """A picture that no longer shows the head is no gain."""
-        return self.cost < other.cost and self.views.keys() >= other.views.keys()
 
 
 def most_timesteps(n_cameras: int) -> int:
@@ -153,33 +156,37 @@ def _views(problem: PhotometricProblem, rows: Tensor) -> list[list[int]]:
     return [sorted({int((view + start) * count / each) for view in range(each)}) for start in starts]
 
 
-def views_of(task: Task, params: TrackParams) -> dict[tuple[int, int], View]:
+def shown_in(task: Task) -> dict[Place, Shown]:
+    """What pictures show as the heads stand at the start; without those that show next to nothing."""
     problem = task.problem
     count = problem.outlines.count if problem.outline_share > 0 else 0
-    posed = posed_frames(problem.scene.head, params.rows(task.rows))
+    posed = posed_frames(problem.scene.head, task.start.rows(task.rows))
 
     @torch.no_grad()
-    def see(place: tuple[int, int]) -> View | None:
+    def find(place: Place) -> Shown | None:
         frame, camera = place
-        seen = view_of(
-            problem.scene,
-            posed[frame].params,
-            task.pictures[frame][camera],
-            task.points,
-            count,
-            problem.fixed_outline,
-            posed[frame],
-        )
-        return None if seen is None else seen.counting(task.counts.get(place, seen.counts))
+        picture = task.pictures[frame][camera]
+        return find_shown(problem.scene, posed[frame], picture, task.points, count, problem.fixed_outline)
 
     places = [(frame, camera) for frame, shown in enumerate(task.pictures) for camera in range(len(shown))]
-    views = zip(places, for_each_place(see, places, task.points.grey.device))
-    return {place: seen for place, seen in views if seen is not None}
+    found = zip(places, for_each(find, places, task.points.grey.device))
+    return {place: shown for place, shown in found if shown is not None}
+
+
+def views_of(task: Task, params: TrackParams) -> dict[Place, View]:
+    scene = task.problem.scene
+    posed = posed_frames(scene.head, params.rows(task.rows))
+
+    @torch.no_grad()
+    def see(place: Place) -> View:
+        frame, camera = place
+        return look_at(scene, posed[frame], task.pictures[frame][camera], task.points, task.shown[place])
+
+    places = list(task.shown)
+    return dict(zip(places, for_each(see, places, task.points.grey.device)))
 
 
 def evaluate(task: Task, params: TrackParams) -> State:
-    """A picture counts by what it showed at the start, else a head would gain by hiding points, by shrinking, or by
-    turning them aside."""
     views = views_of(task, params)
     albedo = fit_albedo(task.points, list(views.values()), task.problem.prior, task.known)
     landmarks, sigma = task.landmarks()
@@ -205,6 +212,6 @@ def light_change(task: Task, params: TrackParams) -> Tensor:
     return (params.lights - task.start.lights).mean(1) / task.problem.prior.light
 
 
-def for_each_place(work: Callable[[Place], Result], places: Sequence[Place], device: torch.device) -> Iterator[Result]:
-    """work on the pictures, side by side on a CPU; kernels of a GPU fill it by themselves."""
-    return in_threads(work, places) if device.type == "cpu" else map(work, places)
+def for_each(work: Callable[[Item], Result], items: Sequence[Item], device: torch.device) -> Iterator[Result]:
+    """work side by side on a CPU; kernels of a GPU fill it by themselves."""
+    return in_threads(work, items) if device.type == "cpu" else map(work, items)

@@ -14,7 +14,7 @@ from vhap.fit.params import N_CAMERA
 from vhap.fit.photometric.equations import point_equations
 from vhap.fit.photometric.point_albedo import patches
 from vhap.fit.photometric.posed_heads import posed_heads
-from vhap.fit.photometric.problem import State, Task, for_each_place
+from vhap.fit.photometric.problem import State, Task, for_each
 from vhap.fit.scene import N_LIGHT
 
 FEWEST = 5.0
@@ -44,7 +44,7 @@ def correlation_at(task: Task, now: State) -> float:
         return weighted * residual[:, None], weighted * by_albedo[:, None], known, (by_shared * weighted).sum(0)
 
     places = list(now.views)
-    for at, (scores, mixed, known, squares) in zip(places, for_each_place(rows_at, places, place.device)):
+    for at, (scores, mixed, known, squares) in zip(places, for_each(rows_at, places, place.device)):
         index = now.views[at].index
         score.index_add_(0, index, scores)
         through.index_add_(0, index, mixed)

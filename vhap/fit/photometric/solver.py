@@ -18,6 +18,7 @@ from vhap.fit.landmarks.solver import moved_by
 from vhap.fit.params import CAMERA, PER_FRAME, TrackParams, as_vectors, from_vectors
 from vhap.fit.photometric.equations import N_LIGHT, equations_of
 from vhap.fit.photometric.point_albedo import outlier_frames, with_noise_level
+from vhap.fit.photometric.posed_heads import posed_frames
 from vhap.fit.photometric.problem import (
     FixedAlbedo,
     PhotometricProblem,
@@ -25,8 +26,8 @@ from vhap.fit.photometric.problem import (
     Task,
     evaluate,
     pictures_of,
+    shown_in,
     views_of,
-    with_rows,
 )
 from vhap.fit.photometric.residual_correlation import correlation_at
 from vhap.fit.photometric.surface_points import choose_points
@@ -96,10 +97,28 @@ def _solve(
             get_logger().warning("no picture shows enough of the head for %d frames; they stay as they are", len(rows))
             break
         now, moved, damping = _descend(task, params, names, range(done, limit), min(damping, FIRST_DAMPING), report)
-        params, end, done = now.params, (task, now), done + moved
+        params, end, done = _without_lost(task, now.params), (task, now), done + moved
         if moved < FEWEST_ROUNDS:
             break
     return params, end
+
+
+def _without_lost(task: Task, params: TrackParams) -> TrackParams:
+    """params where frames without landmarks stay as they were at the start of the task if their pictures show the head
+    no more: nothing holds such a frame, and a head that is far away costs next to nothing."""
+    scene, held = task.problem.scene, task.landmarks_found()
+    free = sorted({frame for frame, _ in task.shown if not held[frame]})
+    posed = zip(free, posed_frames(scene.head, params.rows(task.rows[free]))) if free else ()
+    gone = [
+        frame
+        for frame, head in posed
+        if choose_points(scene, [(head, picture) for picture in task.pictures[frame]], 1) is None
+    ]
+    if not gone:
+        return params
+    lost = task.rows[gone].to(params.rotation.device)
+    begun = {name: getattr(task.start, name)[lost] for name in PER_FRAME}
+    return replace(params, **{name: getattr(params, name).index_copy(0, lost, own) for name, own in begun.items()})
 
 
 def _descend(
@@ -116,7 +135,7 @@ def _descend(
         for _ in range(TRIES):
             step = system.solve(tried)
             trial = None if step is None else _moved(task, now, step)
-            if trial is not None and trial.better_than(now):
+            if trial is not None and trial.cost < now.cost:
                 break
             # Shorter steps would gain even less, and points that come into view or leave it change the cost, too.
             if step is not None and system.gain(step) < NOISE * now.cost:
@@ -148,7 +167,8 @@ def open_task(
     """The pictures of the frames rows, with points chosen where the head stands; None where none shows it."""
     pictures = pictures_of(problem, rows)
     if known is None:
-        every = with_rows(params, rows, pictures)
+        posed = posed_frames(problem.scene.head, params.rows(rows))
+        every = [(head, picture) for head, shown in zip(posed, pictures) for picture in shown]
         each = max(1, problem.prior.count // len(every))
         points = choose_points(problem.scene, every, each, problem.fixed_texture)
     else:
@@ -157,19 +177,20 @@ def open_task(
         return None
     albedo = None if known is None else known.albedo
     task = Task(problem, rows, torch.tensor(before, dtype=torch.long), pictures, points, albedo, params, {})
+    task = replace(task, shown=shown_in(task))
     first = views_of(task, params)
     if albedo is not None:
-        found = (problem.landmarks.weight[rows] > 0).flatten(1).any(1).tolist()
-        outliers = outlier_frames(first, albedo.value, found)
-        task = replace(task, pictures=[[] if frame in outliers else shown for frame, shown in enumerate(pictures)])
+        outliers = outlier_frames(first, albedo.value, task.landmarks_found())
+        task = replace(task, shown={place: shown for place, shown in task.shown.items() if place[0] not in outliers})
         first = {place: seen for place, seen in first.items() if place[0] not in outliers}
     if not first:
         return None
     prior = with_noise_level(points, list(first.values()), problem.prior, albedo)
-    counts = {
-        place: seen.counts.shared_by(problem.prior.correlation, problem.photo_share) for place, seen in first.items()
+    shown = {
+        place: each.counting(each.counts.shared_by(problem.prior.correlation, problem.photo_share))
+        for place, each in task.shown.items()
     }
-    return replace(task, problem=replace(problem, prior=prior), counts=counts)
+    return replace(task, problem=replace(problem, prior=prior), shown=shown)
 
 
 def _moved(task: Task, now: State, step: Vector) -> State:

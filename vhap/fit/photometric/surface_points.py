@@ -5,26 +5,39 @@ Unlike pixels they can be compared from one picture to another, so that their co
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from vhap.fit.params import N_CAMERA, TrackParams
 from vhap.fit.photometric.outlines import Outline, outline_at
 from vhap.fit.photometric.pictures import GREY, GreyPicture
-from vhap.fit.photometric.posed_heads import PosedFrame, PosedHead, posed_frames
+from vhap.fit.photometric.posed_heads import PosedFrame, PosedHead
 from vhap.fit.photometric.surface_derivatives import surface_derivatives
 from vhap.fit.photometric.visibility import BORDER_PX, visible_points
 from vhap.fit.scene import N_LIGHT, Scene
 from vhap.geometry.cameras import Camera
-from vhap.head.model import pose
-from vhap.render.types import Raster
+from vhap.render.types import BESIDE_PICTURE
 from vhap.render.warp_point_derivatives import Gradients, point_gradients
-from vhap.render.warp_surface_points import Drawn, camera_numbers, fan_normals, place_points, sample_points, to_clip
+from vhap.render.warp_surface_points import (
+    Drawn,
+    Placed,
+    camera_numbers,
+    fan_normals,
+    place_points,
+    sample_points,
+    to_clip,
+)
+from vhap.util.threads import in_threads
 
 FEWEST_POINTS = 64
+TURNED_AWAY = -0.3
+"""Beyond this cosine a point that was seen shows nothing of the picture any more: a head gains nothing by turning its
+back."""
+GREY_TEXELS = 256
 LEAST_FACING = 0.05
 """A surface counts as seen under this cosine at least."""
 GOLDEN = 0.618
@@ -78,7 +91,18 @@ class View:
         each = self.counts.facing[self.index].clamp(min=LEAST_FACING).square()
         return self.counts.points * each / each.sum()
 
-    def counting(self, counts: Counts) -> View:
+
+@dataclass(frozen=True)
+class Shown:
+    """What one picture shows where the head stands: index (n,) of the points; counts: how much they do; outline: the
+    head's, where there is a matte. It stays while the head moves a little, so that costs can be compared: a head gains
+    nothing by hiding points, by shrinking, or by turning them aside."""
+
+    index: Tensor
+    counts: Counts
+    outline: Outline | None
+
+    def counting(self, counts: Counts) -> Shown:
         """The same, which counts otherwise."""
         outline = self.outline
         if outline is not None:
@@ -87,29 +111,40 @@ class View:
 
 
 def choose_points(
-    scene: Scene, pictures: Iterable[tuple[TrackParams, GreyPicture]], each: int, left_out: Tensor | None = None
+    scene: Scene, pictures: Sequence[tuple[PosedFrame, GreyPicture]], each: int, left_out: Tensor | None = None
 ) -> SurfacePoints | None:
-    """`each` points under the pixels of each picture (params: the row of its timestep) that shows the head; None where
+    """`each` points under the pixels of each picture (with the head of its timestep) that shows the head; None where
     none does. left_out: (F,) bool, triangles without points."""
-    found = []
-    for count, (params, picture) in enumerate(pictures):
-        vertices = pose(scene.head, params.head())
-        raster = scene.backend.rasterize(
-            camera_of(scene, params, picture).to_clip(vertices), scene.topology, *scene.size
-        )
-        usable = _away_from_borders(raster, picture).flatten()[raster.pixels]
-        faces = raster.face_id.flatten()[raster.pixels].long()
-        rows = torch.nonzero(usable if left_out is None else usable & ~left_out[faces]).flatten()
-        if len(rows) < FEWEST_POINTS:
-            continue
+
+    @torch.no_grad()
+    def chosen(numbered: tuple[int, tuple[PosedFrame, GreyPicture]]) -> tuple[Tensor, Tensor, Tensor] | None:
+        count, (posed, picture) = numbered
+        camera = camera_numbers(camera_of(scene, posed.params, picture))
+        drawn = Drawn.of(to_clip(posed.vertices, camera, scene.size), scene.topology, scene.size)
+        pixels = torch.nonzero(_away_from_borders(drawn.mask & picture.inside).flatten()).flatten()
+        if left_out is not None:
+            pixels = pixels[~left_out[drawn.at(pixels)[0]]]
+        if len(pixels) < FEWEST_POINTS:
+            return None
         start = count * GOLDEN % 1
-        rows = rows[((torch.arange(each, device=rows.device) + start) * (len(rows) / each)).long()]
-        uv = scene.backend.interpolate(scene.head.uvs[None], scene.topology.uv_faces, raster)
-        slopes = scene.backend.attribute_derivatives(scene.head.uvs[None], scene.topology.uv_faces, raster)
-        albedo = scene.backend.texture(scene.albedo(params.residual_texture), uv, slopes, raster)
-        grey = albedo[rows] @ albedo.new_tensor(GREY)
-        found.append((scene.head.faces[faces[rows]], raster.barycentrics[rows], grey, uv[rows]))
-    return SurfacePoints(*(torch.cat(column) for column in zip(*found))) if found else None
+        some = ((torch.arange(each, device=pixels.device) + start) * (len(pixels) / each)).long()
+        faces, barycentrics = drawn.at(pixels[some])
+        uv = (scene.head.uvs[scene.topology.uv_faces.long()[faces]] * barycentrics[..., None]).sum(1)
+        return scene.head.faces[faces], barycentrics, uv
+
+    found = [part for part in in_threads(chosen, list(enumerate(pictures))) if part is not None]
+    if not found:
+        return None
+    corners, barycentrics, uv = (torch.cat(column) for column in zip(*found))
+    return SurfacePoints(corners, barycentrics, _grey_at(scene.albedo(pictures[0][0].params.residual_texture), uv), uv)
+
+
+def _grey_at(albedo: Tensor, uv: Tensor) -> Tensor:
+    """(M,) of a texture (1, R, R, 3), smoothed over GREY_TEXELS of its side, at uv (M, 2)."""
+    grey = (albedo @ albedo.new_tensor(GREY))[:, None]
+    small = F.adaptive_avg_pool2d(grey, min(grey.shape[-1], GREY_TEXELS))
+    place = torch.stack([2 * uv[:, 0] - 1, 1 - 2 * uv[:, 1]], -1)
+    return F.grid_sample(small, place[None, None], "bilinear", "border", align_corners=False)[0, 0, 0]
 
 
 def camera_of(scene: Scene, params: TrackParams, picture: GreyPicture) -> Camera:
@@ -117,10 +152,9 @@ def camera_of(scene: Scene, params: TrackParams, picture: GreyPicture) -> Camera
     return params.cameras(scene.given, scene.size, picture.cameras)
 
 
-def _away_from_borders(raster: Raster, picture: GreyPicture) -> Tensor:
-    """(H, W) bool: head and matte, but for the pixels along their borders, where colours mix."""
-    outside = ~(raster.mask[0] & picture.inside)
-    return _largest_around(outside.to(torch.uint8), BORDER_PX) == 0
+def _away_from_borders(inside: Tensor) -> Tensor:
+    """(H, W) bool: what is inside, but for the pixels along its border, where colours mix."""
+    return _largest_around((~inside).to(torch.uint8), BORDER_PX) == 0
 
 
 def _largest_around(values: Tensor, reach: int) -> Tensor:
@@ -137,33 +171,43 @@ def _largest_around(values: Tensor, reach: int) -> Tensor:
     return values
 
 
-def view_of(
+def find_shown(
     scene: Scene,
-    params: TrackParams,
+    posed: PosedFrame,
     picture: GreyPicture,
     points: SurfacePoints,
     outline_points: int = 0,
     fixed_outline: Tensor | None = None,
-    posed: PosedFrame | None = None,
-) -> View | None:
-    """What a picture shows of the points; None where that is next to nothing. params: the row of its timestep; posed:
-    the same head, where it is at hand; outline_points: how many of the outline, of vertices that are not in
-    fixed_outline (V,)."""
-    vertices = (posed_frames(scene.head, params)[0] if posed is None else posed).vertices
-    camera = camera_numbers(camera_of(scene, params, picture))
-    drawn = Drawn.of(to_clip(vertices, camera, scene.size), scene.topology, scene.size)
-    units = fan_normals(vertices, scene.fans)[0]
-    placed = place_points(points.corners.int(), points.barycentrics, vertices, units, camera)
+) -> Shown | None:
+    """Which of the points a picture shows; None where that is next to nothing. outline_points: how many of the outline,
+    of vertices that are not in fixed_outline (V,)."""
+    camera = camera_numbers(camera_of(scene, posed.params, picture))
+    drawn = Drawn.of(to_clip(posed.vertices, camera, scene.size), scene.topology, scene.size)
+    placed = _placed(scene, posed, points, camera)
     index = visible_points(scene, drawn, picture.inside, placed.px, points.uv)
     if len(index) < FEWEST_POINTS:
         return None
-    value, slope, shading = sample_points(index, placed.px, placed.normals, grey_lights(params), picture.planes)
     outline = None
     if picture.border is not None and outline_points:
         outline = outline_at(scene.topology.faces, drawn.mask, drawn.at, picture.border, outline_points, fixed_outline)
+    along = 0.0 if outline is None else outline.share * len(outline.distance)
+    return Shown(index, Counts(len(index), along, placed.facing), outline)
+
+
+def look_at(scene: Scene, posed: PosedFrame, picture: GreyPicture, points: SurfacePoints, shown: Shown) -> View:
+    """What a picture shows at points, and along an outline, that have been found to be shown."""
+    params, index, outline = posed.params, shown.index, shown.outline
+    camera = camera_numbers(camera_of(scene, params, picture))
+    placed = _placed(scene, posed, points, camera)
+    value, slope, shading = sample_points(index, placed.px, placed.normals, grey_lights(params), picture.planes)
+    away = placed.facing[index] < TURNED_AWAY
+    value, slope = torch.where(away, BESIDE_PICTURE, value), torch.where(away[:, None], 0.0, slope)
+    if outline is not None and picture.border is not None:
+        surface = surface_at(outline, posed.vertices)
+        outline = outline.moved(picture.border, camera_of(scene, params, picture).project(surface[None])[0][0])
     return View(
         index=index,
-        counts=Counts(len(index), 0.0 if outline is None else outline.share * len(outline.distance), placed.facing),
+        counts=shown.counts,
         value=value,
         shading=shading,
         slope=slope,
@@ -171,6 +215,11 @@ def view_of(
         normals=placed.normals[index],
         outline=outline,
     )
+
+
+def _placed(scene: Scene, posed: PosedFrame, points: SurfacePoints, camera: Tensor) -> Placed:
+    units = fan_normals(posed.vertices, scene.fans)[0]
+    return place_points(points.corners.int(), points.barycentrics, posed.vertices, units, camera)
 
 
 def grey_lights(params: TrackParams) -> Tensor:

@@ -12,12 +12,14 @@ import warp as wp
 from vhap.geometry.cameras import FAR_M, NEAR_M
 from vhap.render.kernels.light import BAND_0, BAND_1, BAND_2, BAND_2_XX_YY, BAND_2_ZZ
 from vhap.render.kernels.rasterize import EMPTY_KEY, FACE_BITS, cross2, relative
+from vhap.render.types import BESIDE_PICTURE
 
 wp.set_module_options({"enable_backward": False})
 
 NEAR = wp.constant(NEAR_M)
 FAR = wp.constant(FAR_M)
 LEAST_LENGTH = wp.constant(1.0e-12)
+BESIDE = wp.constant(BESIDE_PICTURE)
 
 
 @wp.func
@@ -336,8 +338,12 @@ def sample_points(
     i = wp.tid() + first
     m = int(index[i])
     p = place[m]
-    value[i] = sample(planes, 0, p, height, width)
-    slope[i] = wp.vec2(sample(planes, 1, p, height, width), sample(planes, 2, p, height, width))
+    if p[0] < 0.0 or p[1] < 0.0 or p[0] > float(width) or p[1] > float(height):
+        value[i] = BESIDE
+        slope[i] = wp.vec2(0.0, 0.0)
+    else:
+        value[i] = sample(planes, 0, p, height, width)
+        slope[i] = wp.vec2(sample(planes, 1, p, height, width), sample(planes, 2, p, height, width))
     n = normals[m]
     shading[i] = shaded(n / wp.max(wp.length(n), LEAST_LENGTH), lights)
 
