@@ -1,7 +1,7 @@
-# `make venv` sets up .venv, with the networks' files where MediaPipe has no wheel, `make demo` runs the whole chain,
-# `make test` runs the tests, `make test-quick` those that take less than some 20 seconds each, `make lint` format, lint
-# and types; `make test-wheel` builds the package and uses it in fresh environments; `make bench` runs the benchmarks of
-# half an hour and writes their tables to BENCH_OUT.
+# `make venv` sets up .venv and gets the networks' files, `make demo` runs the whole chain, `make test` runs the tests,
+# `make test-quick` those that take less than some 20 seconds each, `make lint` format, lint and types;
+# `make test-wheel` builds the package and uses it in fresh environments; `make bench` runs the benchmarks of half an
+# hour and writes their tables to BENCH_OUT.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,7 +16,7 @@ venv: $(VENV)/.ready
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	$(BIN)/python -m pip show --quiet mediapipe || $(BIN)/vhap fetch-models
+	$(BIN)/vhap fetch-models
 	touch $@
 
 demo: venv

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import queue
@@ -118,8 +117,7 @@ def page_server() -> Iterator[PageServer]:
 
 @pytest.fixture(scope="session", autouse=True)
 def skips_where_networks_are_missing() -> Iterator[None]:
-    """Where MediaPipe, or a file of its networks, is not there, tests that come to ask for it are skipped."""
-    from vhap.detect import mediapipe_networks
+    """Where files of MediaPipe's networks are not there, tests that come to ask for them are skipped."""
     from vhap.detect.networks import files
 
     with pytest.MonkeyPatch.context() as patch:
@@ -128,18 +126,11 @@ def skips_where_networks_are_missing() -> Iterator[None]:
                 files.find_network(name)
         except InputError:
             patch.setattr(files, "find_network", skip_for_network)
-        if importlib.util.find_spec("mediapipe") is None:
-            patch.setattr(mediapipe_networks, "mediapipe_module", skip_for_mediapipe)
-            patch.setattr("vhap.detect.selfie_classes.mediapipe_module", skip_for_mediapipe)
         yield
 
 
 def skip_for_network(name: str) -> NoReturn:
     pytest.skip(f"MediaPipe's network {name} is not there; vhap fetch-models gets it")
-
-
-def skip_for_mediapipe(name: str = "mediapipe") -> NoReturn:
-    pytest.skip(f"MediaPipe is not installed, and {name} is needed")
 
 
 @pytest.fixture

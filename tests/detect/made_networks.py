@@ -29,7 +29,7 @@ class Step:
     inputs: tuple[int, ...]
     output: int
     table: str | None = None
-    options: Mapping[str, int] = field(default_factory=dict)
+    options: Mapping[str, float] = field(default_factory=dict)
     custom: bytes = b""
 
 
@@ -89,10 +89,11 @@ def _buffer(builder: flatbuffers.Builder, content: bytes) -> int:
 def _tensor(builder: flatbuffers.Builder, tensor: Made, buffer: int) -> int:
     types = {"float16": tflite.TensorType.FLOAT16, "int32": tflite.TensorType.INT32}
     kind = types.get(str(getattr(tensor.values, "dtype", "")), tflite.TensorType.FLOAT32)
-    shape = builder.CreateNumpyVector(np.array(tensor.shape, np.int32))
+    shape, name = builder.CreateNumpyVector(np.array(tensor.shape, np.int32)), builder.CreateString(f"tensor {buffer}")
     sparsity = _sparsity(builder, tensor) if tensor.sparse else None
     tflite.TensorStart(builder)
     tflite.TensorAddShape(builder, shape)
+    tflite.TensorAddName(builder, name)
     tflite.TensorAddType(builder, kind)
     tflite.TensorAddBuffer(builder, buffer)
     if sparsity is not None:

@@ -6,106 +6,98 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_networks import Made, Step, network_bytes
 
 from vhap.detect.selfie_classes import PARTS, SelfieClasses
 from vhap.util.errors import InputError
 
-pytest.importorskip("mediapipe")
-import flatbuffers
-from mediapipe.tasks.metadata import schema_py_generated as schema
-from mediapipe.tasks.python.metadata.metadata_writers.metadata_writer import MetadataWriter
-
 COLOURS = {"background": (0, 0, 255), "hair": (0, 0, 0), "face-skin": (255, 255, 0), "clothes": (0, 255, 0)}
+CONVOLUTION = {"Padding": 0, "StrideW": 2, "StrideH": 2, "DilationWFactor": 1, "DilationHFactor": 1}
+SIDE, ORDER = 64, np.array([0, 2, 1, 3], "<i4")
 
 
-def write_network(path: Path, n_outputs: int = len(PARTS), with_metadata: bool = True) -> Path:
-    """A TFLite network of one 1 x 1 convolution and a softmax, which is surest of a part where its colour is."""
+def network(n_outputs: int = len(PARTS), with_softmax: bool = False, last: str = "SOFTMAX") -> bytes:
+    """Surest of a part where its colour is, by the operators of the published file: a convolution, windows of pixels
+    and back, a transposed convolution, and no softmax."""
     kernel, bias = np.zeros((n_outputs, 1, 1, 3), "<f4"), np.full(n_outputs, -60, "<f4")
     for name, colour in COLOURS.items():
         if (number := PARTS.index(name)) < n_outputs:
             # -30 |x - colour|^2 without what all parts have in common.
             kernel[number, 0, 0] = 60 * np.array(colour) / 255
             bias[number] = -30 * (np.array(colour) / 255).sum()
-    content = network_bytes(kernel, bias)
-    if with_metadata:
-        writer = MetadataWriter.create(bytearray(content))
-        writer.add_image_input([0.0], [255.0])
-        writer.add_segmentation_output()
-        content, _ = writer.populate()
-    path.write_bytes(bytes(content))
-    return path
-
-
-def network_bytes(kernel: np.ndarray, bias: np.ndarray, side: int = 64) -> bytes:
-    def tensor(name: str, shape: tuple[int, ...], buffer: int = 0) -> schema.TensorT:
-        made = schema.TensorT()
-        made.name, made.shape, made.type, made.buffer = name, list(shape), schema.TensorType.FLOAT32, buffer
-        return made
-
-    def buffer(values: np.ndarray | None = None) -> schema.BufferT:
-        made = schema.BufferT()
-        made.data = None if values is None else np.frombuffer(values.tobytes(), np.uint8)
-        return made
-
-    def code(number: int) -> schema.OperatorCodeT:
-        made = schema.OperatorCodeT()
-        made.builtinCode = made.deprecatedBuiltinCode = number
-        made.version = 1
-        return made
-
-    graph, scores = schema.SubGraphT(), (1, side, side, len(bias))
-    graph.tensors = [
-        tensor("input", (1, side, side, 3)),
-        tensor("kernel", kernel.shape, 1),
-        tensor("bias", bias.shape, 2),
-        tensor("scores", scores),
-        tensor("output", scores),
+    doubled = np.tile(np.eye(n_outputs, dtype="<f4")[:, None, None], (1, 2, 2, 1))
+    whole, half = (1, SIDE, SIDE, n_outputs), (1, SIDE // 2, SIDE // 2, n_outputs)
+    rows, windows, apart = (8, 4, 8, 4 * n_outputs), (8, 8, 4, 4 * n_outputs), (1, 64, 16, n_outputs)
+    shapes = (rows, apart, windows, half, whole)
+    tensors = [Made((1, SIDE, SIDE, 3)), *(Made(values.shape, values) for values in (kernel, bias, doubled, ORDER))]
+    tensors += [Made((4,), np.array(shape, "<i4")) for shape in shapes]
+    tensors += [Made(shape) for shape in (half, rows, windows, apart, windows, rows, half, whole, whole)]
+    steps = [
+        Step("CONV_2D", (0, 1, 2), 10, "Conv2DOptions", CONVOLUTION),
+        Step("RESHAPE", (10, 5), 11),
+        Step("TRANSPOSE", (11, 4), 12),
+        Step("RESHAPE", (12, 6), 13),
+        Step("RESHAPE", (13, 7), 14),
+        Step("TRANSPOSE", (14, 4), 15),
+        Step("RESHAPE", (15, 8), 16),
+        Step("TRANSPOSE_CONV", (9, 3, 16), 17, "TransposeConvOptions", {"StrideW": 2, "StrideH": 2}),
     ]
-    convolution, softmax = schema.OperatorT(), schema.OperatorT()
-    convolution.opcodeIndex, convolution.inputs, convolution.outputs = 0, [0, 1, 2], [3]
-    convolution.builtinOptionsType, options = schema.BuiltinOptions.Conv2DOptions, schema.Conv2DOptionsT()
-    options.strideW = options.strideH = options.dilationWFactor = options.dilationHFactor = 1
-    convolution.builtinOptions = options
-    softmax.opcodeIndex, softmax.inputs, softmax.outputs = 1, [3], [4]
-    softmax.builtinOptionsType, softmax.builtinOptions = schema.BuiltinOptions.SoftmaxOptions, schema.SoftmaxOptionsT()
-    softmax.builtinOptions.beta = 1.0
-    graph.name, graph.inputs, graph.outputs, graph.operators = "main", [0], [4], [convolution, softmax]
-    model = schema.ModelT()
-    model.version, model.description, model.subgraphs = 3, "stand-in", [graph]
-    model.operatorCodes = [code(schema.BuiltinOperator.CONV_2D), code(schema.BuiltinOperator.SOFTMAX)]
-    model.buffers = [buffer(), buffer(kernel), buffer(bias)]
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    if with_softmax:
+        steps.append(Step(last, (17,), 18, "SoftmaxOptions", {"Beta": 1.0}))
+    return network_bytes(tensors, steps, [0], [steps[-1].output])
 
 
-def test_parts_are_where_their_colours_are_at_the_pictures_size(tmp_path: Path) -> None:
+def coloured() -> np.ndarray:
     picture = np.zeros((90, 160, 3), np.uint8)
     for index, colour in enumerate(COLOURS.values()):
         picture[:, 40 * index : 40 * (index + 1)] = colour
-    shares = SelfieClasses(write_network(tmp_path / "n.tflite")).shares(picture)
+    return picture
+
+
+@pytest.mark.parametrize("with_softmax", [False, True])
+def test_parts_are_where_their_colours_are_at_the_pictures_size(tmp_path: Path, with_softmax: bool) -> None:
+    (tmp_path / "n.tflite").write_bytes(network(with_softmax=with_softmax))
+    shares = SelfieClasses(tmp_path / "n.tflite").shares(coloured())
     assert shares.shape == (90, 160, len(PARTS))
+    assert shares.dtype == np.float32
     np.testing.assert_allclose(shares.sum(-1), 1, atol=1e-3)
     for index, name in enumerate(COLOURS):
         assert (shares[45, 40 * index + 10 : 40 * index + 30, PARTS.index(name)] > 0.95).all(), name
+    assert len(COLOURS) == 4
+
+
+def test_shares_are_those_of_mediapipe(tmp_path: Path) -> None:
+    mediapipe = pytest.importorskip("mediapipe")
+    metadata = pytest.importorskip("mediapipe.tasks.python.metadata.metadata_writers.image_segmenter")
+    (tmp_path / "n.tflite").write_bytes(network())
+    activation = metadata.Activation.SOFTMAX
+    described, _ = metadata.MetadataWriter.create(bytearray(network()), [0.0], [255.0], None, activation).populate()
+    options = mediapipe.tasks.vision.ImageSegmenterOptions(
+        base_options=mediapipe.tasks.BaseOptions(model_asset_buffer=bytes(described)), output_confidence_masks=True
+    )
+    # Seen by the network at twice its size and more, smooth as pictures are.
+    picture = np.random.default_rng(0).integers(0, 256, (6, 9, 3)).astype(np.uint8).repeat(24, 0).repeat(20, 1)
+    with mediapipe.tasks.vision.ImageSegmenter.create_from_options(options) as segmenter:
+        image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=picture)
+        theirs = np.stack([mask.numpy_view() for mask in segmenter.segment(image).confidence_masks], -1)
+    found = SelfieClasses(tmp_path / "n.tflite").shares(picture)
+    assert found.shape == theirs.shape
+    assert np.abs(found - theirs).mean() < 2e-3
+    assert np.quantile(np.abs(found - theirs), 0.99) < 0.05
 
 
 def test_what_is_not_the_network_is_one_line(tmp_path: Path) -> None:
-    good = write_network(tmp_path / "good.tflite").read_bytes()
-    write_network(tmp_path / "bare.tflite", with_metadata=False)
-    write_network(tmp_path / "two.tflite", n_outputs=2)
-    (tmp_path / "text.tflite").write_text("<html>not found</html>")
-    (tmp_path / "empty.tflite").write_bytes(b"")
-    (tmp_path / "marked.tflite").write_bytes(good[:8] + bytes(300))
     expected = {
-        "bare": "another network or a damaged file",
-        "two": "a network of 2 outputs, not 6",
-        "text": "no TFLite network",
-        "empty": "no TFLite network",
-        "marked": "another network or a damaged file",
+        "two": (network(n_outputs=2), r"a network of \(1, 64, 64, 3\) to \[\(1, 64, 64, 2\)\]"),
+        "text": (b"<html>not found</html>", "another kind of file"),
+        "empty": (b"", "another kind of file"),
+        "marked": (network()[:8] + bytes(300), "get the published file again from https"),
+        "other": (network(with_softmax=True, last="LOG_SOFTMAX"), r"one of other operators \('LOG_SOFTMAX'\)"),
     }
-    for name, found in expected.items():
+    for name, (content, found) in expected.items():
+        (tmp_path / f"{name}.tflite").write_bytes(content)
         with pytest.raises(InputError, match=found) as caught:
             SelfieClasses(tmp_path / f"{name}.tflite")
         assert "\n" not in str(caught.value)
-        assert "parsing works without it" in str(caught.value)
+        assert str(caught.value).endswith("or remove it: parsing works without it")
+    assert len(expected) == 5

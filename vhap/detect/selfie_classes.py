@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
-from typing import Any
 
+import cv2
 import numpy as np
+import torch
 
-from vhap.detect.mediapipe_networks import mediapipe_module, starting_networks
+from vhap.detect.networks.network import Network, load_network
+from vhap.detect.networks.regions import crop_as_mediapipe, whole_picture
 from vhap.detect.weights import SELFIE_MULTICLASS
-from vhap.util.errors import InputError
+from vhap.util.errors import InputError, shown
 from vhap.util.files import read_bytes
 
 PARTS = ("background", "hair", "body-skin", "face-skin", "clothes", "others")
 """In the order of the network's outputs; others are accessories."""
-TFLITE_MARK = b"TFL3"
+OTHERWISE = f"from {SELFIE_MULTICLASS.url}, or remove it: parsing works without it"
 
 
 class SelfieClasses:
@@ -24,47 +25,31 @@ class SelfieClasses:
     def __init__(self, path: Path) -> None:
         """InputError for a file that is not this network."""
         content = read_bytes(path, f"the weights of {SELFIE_MULTICLASS.network}")
-        self._mediapipe = mediapipe_module()
-        self._segmenter = _opened(path, content)
-        found = len(self._masks(np.zeros((64, 64, 3), np.uint8)))
-        if found != len(PARTS):
-            raise _other_file(path, f"a network of {found} outputs, not {len(PARTS)}")
+        try:
+            self._network = load_network(content, path)
+        except InputError as error:
+            raise InputError(f"{error} {OTHERWISE}") from error
+        self._height, self._width = _size(self._network, path)
+        graph = self._network.graph
+        # The published file ends before its softmax, which MediaPipe applies.
+        self._has_softmax = any(operator.output == graph.outputs[0] for operator in graph.of_kind("SOFTMAX"))
 
     def shares(self, picture: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 RGB -> (H, W, 6) float32 probabilities of PARTS."""
-        return np.stack([mask.numpy_view() for mask in self._masks(picture)], -1)
+        small = crop_as_mediapipe(picture, whole_picture(picture), (self._width, self._height), False)
+        with torch.inference_mode():
+            (found,) = self._network(torch.from_numpy(small[None]).float() / 255)
+            shares = found[0] if self._has_softmax else found[0].softmax(-1)
+        return cv2.resize(shares.numpy(), (picture.shape[1], picture.shape[0]), interpolation=cv2.INTER_LINEAR)
 
-    def _masks(self, picture: np.ndarray) -> list[Any]:
-        image = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(picture))
-        return self._segmenter.segment(image).confidence_masks
 
-
-def _opened(path: Path, content: bytes) -> Any:
-    tasks = mediapipe_module("mediapipe.tasks.python")
-    metadata = mediapipe_module("mediapipe.tasks.python.metadata.metadata")
-    # A network without metadata ends the process inside MediaPipe.
-    if content[4:8] != TFLITE_MARK:
-        raise _other_file(path, "no TFLite network")
-    try:
-        metadata.MetadataDisplayer.with_model_buffer(content)
-        options = tasks.vision.ImageSegmenterOptions(
-            base_options=tasks.BaseOptions(model_asset_buffer=content),
-            output_category_mask=False,
-            output_confidence_masks=True,
+def _size(network: Network, path: Path) -> tuple[int, int]:
+    """Height and width of the pictures that the network takes; InputError where it is another one."""
+    graph = network.graph
+    given, made = graph.shapes[graph.inputs[0]], [graph.shapes[number] for number in graph.outputs]
+    if len(given) != 4 or given[3] != 3 or len(made) != 1 or len(made[0]) != 4 or made[0][3] != len(PARTS):
+        raise InputError(
+            f"expected {SELFIE_MULTICLASS.network} in {path}, (1, H, W, 3) to (1, H, W, {len(PARTS)}), found a network "
+            f"of {shown(given)} to {shown(made)}; get {SELFIE_MULTICLASS.files[0]} {OTHERWISE}"
         )
-        with starting_networks(), warnings.catch_warnings():
-            # MediaPipe's own use of protobuf.
-            warnings.filterwarnings("ignore", "MessageFactory class is deprecated", UserWarning)
-            return tasks.vision.ImageSegmenter.create_from_options(options)
-    # MediaPipe and flatbuffers raise almost any exception on damaged files; all of them mean the same here.
-    except Exception as error:
-        if isinstance(error, InputError):
-            raise
-        raise _other_file(path, "another network or a damaged file") from error
-
-
-def _other_file(path: Path, found: str) -> InputError:
-    return InputError(
-        f"expected {SELFIE_MULTICLASS.network} in {path}, found {found}; get {SELFIE_MULTICLASS.files[0]} from "
-        f"{SELFIE_MULTICLASS.url}, or remove it: parsing works without it"
-    )
+    return given[1], given[2]

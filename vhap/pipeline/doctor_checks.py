@@ -60,8 +60,6 @@ REQUIRED = {
 """Distributions that every run needs, and the modules they bring."""
 
 OPTIONAL = {
-    "mediapipe": ("mediapipe", "parsing by its multiclass selfie network is missing; pip install mediapipe==0.10.21, "
-                               "for Python 3.10 to 3.12"),
     "pymatting": ("pymatting", "finer mattes are missing; pip install 'vhap[matting]'"),
     "face-alignment": ("face_alignment", "--landmark_source face-alignment is missing; pip install "
                                          "'vhap[face-alignment]'"),

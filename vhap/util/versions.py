@@ -8,7 +8,7 @@ from importlib import metadata
 OPENCV_WHEELS = ("opencv-python", "opencv-contrib-python", "opencv-python-headless", "opencv-contrib-python-headless")
 """All of them are the module cv2, any of them will do; two of them in one environment write over each other."""
 PACKAGES = (
-    *("vhap", "torch", "warp-lang", "mediapipe", "numpy", "scipy", *OPENCV_WHEELS, "imageio-ffmpeg"),
+    *("vhap", "torch", "warp-lang", "numpy", "scipy", *OPENCV_WHEELS, "imageio-ffmpeg"),
     *("trimesh", "tyro", "tensorboard", "face-alignment", "pymatting", "nvdiffrast"),
 )
 UNKNOWN = "0+unknown"

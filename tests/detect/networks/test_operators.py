@@ -114,6 +114,9 @@ def test_transposed_convolution(padding: str, stride: int, size: int) -> None:
         rows, columns = (slice(part // 2, full.shape[axis + 1] - part + part // 2) for axis, part in enumerate(spare))
         full = full[:, rows, columns]
     np.testing.assert_allclose(found, full, atol=1e-10)
+    options = {"Padding": padding, "StrideH": stride, "StrideW": stride, "shape": (1, *full.shape[1:])}
+    np.testing.assert_allclose(ran("TRANSPOSE_CONV", x, weight, bias, **options), full, atol=1e-10)
+    np.testing.assert_allclose(ran("TRANSPOSE_CONV", x, weight, **options), full - bias, atol=1e-10)
 
 
 def test_what_works_on_single_values() -> None:
@@ -122,6 +125,8 @@ def test_what_works_on_single_values() -> None:
     np.testing.assert_allclose(ran("PRELU", x, slopes), np.where(x > 0, x, slopes * x))
     np.testing.assert_allclose(ran("HARD_SWISH", 3 * x), 3 * x * np.clip(3 * x + 3, 0, 6) / 6)
     np.testing.assert_allclose(ran("LOGISTIC", x), 1 / (1 + np.exp(-x)))
+    shares = np.exp(0.5 * x) / np.exp(0.5 * x).sum(-1, keepdims=True)
+    np.testing.assert_allclose(ran("SOFTMAX", x, Beta=0.5), shares)
     np.testing.assert_allclose(ran("ADD", x, other, FusedActivationFunction="relu"), np.maximum(x + other, 0))
     np.testing.assert_allclose(ran("MUL", 4 * x, other, FusedActivationFunction="relu6"), np.clip(4 * x * other, 0, 6))
     assert (x < 0).any(), "no operator writes over what it was given"
@@ -134,6 +139,12 @@ def test_what_moves_values() -> None:
     joined = ran("CONCATENATION", x, x[:, :, :2], Axis=2, FusedActivationFunction="none")
     np.testing.assert_array_equal(joined, np.concatenate([x, x[:, :, :2]], 2))
     np.testing.assert_array_equal(ran("RESHAPE", x, shape=(1, 24, 8)), x.reshape(2, 24, 8))
+    windows = ran("TRANSPOSE", ran("RESHAPE", x, shape=(2, 2, 3, 16)), order=[0, 2, 1, 3])
+    for picture, alone in zip(windows.reshape(2, -1, 3, 2, 16), x):
+        np.testing.assert_array_equal(picture, alone.reshape(-1, 2, 3, 16).transpose(0, 2, 1, 3))
+    with pytest.raises(ValueError, match="TRANSPOSE of axes"):
+        ran("TRANSPOSE", x, order=[1, 0, 2, 3])
+    np.testing.assert_allclose(ran("SUM", x, axes=[2], KeepDims=True), x.sum(2, keepdims=True), atol=1e-12)
     np.testing.assert_allclose(ran("MEAN", x, axes=[1, 2], KeepDims=True), x.mean((1, 2), keepdims=True), atol=1e-12)
     parts = {
         "begin": [0, 1, 3, 2],
@@ -172,6 +183,14 @@ def test_resize(aligned: bool) -> None:
     np.testing.assert_allclose(found, np.einsum("ri,cj,bijk->brck", weights(5, 3), weights(8, 4), x), atol=1e-12)
     with pytest.raises(ValueError, match="half_pixel_centers"):
         ran("RESIZE_BILINEAR", x, size=[5, 8], AlignCorners=False, HalfPixelCenters=False)
+
+
+def test_resize_to_nearest() -> None:
+    x = drawn(2, 3, 4, 2)
+    found = ran("RESIZE_NEAREST_NEIGHBOR", x, size=[5, 8], AlignCorners=False, HalfPixelCenters=False)
+    np.testing.assert_array_equal(found, x[:, np.arange(5) * 3 // 5][:, :, np.arange(8) * 4 // 8])
+    with pytest.raises(ValueError, match="half_pixel_centers"):
+        ran("RESIZE_NEAREST_NEIGHBOR", x, size=[5, 8], AlignCorners=False, HalfPixelCenters=True)
 
 
 SUBSET = [0, 1, 3, 4]

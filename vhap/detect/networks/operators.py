@@ -53,6 +53,16 @@ def transpose_conv_bias(inputs: Inputs, options: Options) -> Tensor:
     return full
 
 
+def transpose_conv(inputs: Inputs, options: Options) -> Tensor:
+    """x (B, H, W, C), weight (O, h, w, C), bias (O,) or none; of the full result the middle of the declared shape."""
+    x, weight, *bias = inputs
+    stride = options["StrideH"], options["StrideW"]
+    found = F.conv_transpose2d(x.permute(0, 3, 1, 2), weight.permute(3, 0, 1, 2), *bias, stride=stride)
+    for axis, length in ((2, options["shape"][1]), (3, options["shape"][2])):
+        found = found.narrow(axis, (found.shape[axis] - length) // 2, length)
+    return _activated(found.permute(0, 2, 3, 1).contiguous(), options)
+
+
 def max_pool_2d(inputs: Inputs, options: Options) -> Tensor:
     size, stride = _window(options)
     x = _padded(inputs[0], size, options, -math.inf)
@@ -71,6 +81,14 @@ def average_pool_2d(inputs: Inputs, options: Options) -> Tensor:
 
 def mean(inputs: Inputs, options: Options) -> Tensor:
     return inputs[0].mean(tuple(options["axes"]), keepdim=bool(options["KeepDims"]))
+
+
+def sum_over(inputs: Inputs, options: Options) -> Tensor:
+    return inputs[0].sum(tuple(options["axes"]), keepdim=bool(options["KeepDims"]))
+
+
+def softmax(inputs: Inputs, options: Options) -> Tensor:
+    return (inputs[0] * options["Beta"]).softmax(-1)
 
 
 def add(inputs: Inputs, options: Options) -> Tensor:
@@ -109,7 +127,15 @@ def concatenation(inputs: Inputs, options: Options) -> Tensor:
 
 
 def reshape(inputs: Inputs, options: Options) -> Tensor:
-    return inputs[0].reshape(inputs[0].shape[0], *options["shape"][1:])
+    """Whole pictures stay together; the first axis may have several rows of each."""
+    return inputs[0].reshape(-1, *options["shape"][1:])
+
+
+def transpose(inputs: Inputs, options: Options) -> Tensor:
+    """The axes in another order; the first one stays, which has the pictures."""
+    if options["order"][0] != 0:
+        raise ValueError(f"TRANSPOSE of axes {options['order']}")
+    return inputs[0].permute(options["order"]).contiguous()
 
 
 def strided_slice(inputs: Inputs, options: Options) -> Tensor:
@@ -130,6 +156,13 @@ def resize_bilinear(inputs: Inputs, options: Options) -> Tensor:
         raise ValueError("RESIZE_BILINEAR without half_pixel_centers")
     x = inputs[0].permute(0, 3, 1, 2)
     return F.interpolate(x, options["size"], mode="bilinear", align_corners=aligned).permute(0, 2, 3, 1)
+
+
+def resize_nearest_neighbor(inputs: Inputs, options: Options) -> Tensor:
+    """The pixel that a position rounded down falls into; no network here uses the other ways."""
+    if options["AlignCorners"] or options["HalfPixelCenters"]:
+        raise ValueError("RESIZE_NEAREST_NEIGHBOR with align_corners or half_pixel_centers")
+    return F.interpolate(inputs[0].permute(0, 3, 1, 2), options["size"]).permute(0, 2, 3, 1)
 
 
 def depth_to_space(inputs: Inputs, options: Options) -> Tensor:
@@ -157,7 +190,12 @@ OPERATORS: dict[str, Apply] = {
     "RELU": relu,
     "RESHAPE": reshape,
     "RESIZE_BILINEAR": resize_bilinear,
+    "RESIZE_NEAREST_NEIGHBOR": resize_nearest_neighbor,
+    "SOFTMAX": softmax,
     "STRIDED_SLICE": strided_slice,
+    "SUM": sum_over,
+    "TRANSPOSE": transpose,
+    "TRANSPOSE_CONV": transpose_conv,
     "Convolution2DTransposeBias v1": transpose_conv_bias,
     "Landmarks2TransformMatrix v2": landmarks_to_transform_matrix,
     "TransformLandmarks v2": transform_landmarks,

@@ -20,7 +20,7 @@ from vhap.util.errors import InputError, shown
 
 MARK, VERSION = b"TFL3", 3
 MOST_VALUES = 1 << 26
-"""Of one constant: the largest network read here has 0.6 million in all."""
+"""Of one constant: the largest network read here has 4 million in all."""
 ACTIVATIONS = {0: "none", 1: "relu", 3: "relu6"}
 PADDINGS = {0: "same", 1: "valid"}
 _WINDOW = ("Padding", "StrideH", "StrideW", "FusedActivationFunction")
@@ -34,6 +34,10 @@ OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "AVERAGE_POOL_2D": ("Pool2DOptions", (*_WINDOW, "FilterHeight", "FilterWidth")),
     "CONCATENATION": ("ConcatenationOptions", ("Axis", "FusedActivationFunction")),
     "RESIZE_BILINEAR": ("ResizeBilinearOptions", ("AlignCorners", "HalfPixelCenters")),
+    "RESIZE_NEAREST_NEIGHBOR": ("ResizeNearestNeighborOptions", ("AlignCorners", "HalfPixelCenters")),
+    "SOFTMAX": ("SoftmaxOptions", ("Beta",)),
+    "SUM": ("ReducerOptions", ("KeepDims",)),
+    "TRANSPOSE_CONV": ("TransposeConvOptions", _WINDOW),
     "DEPTH_TO_SPACE": ("DepthToSpaceOptions", ("BlockSize",)),
     "MEAN": ("ReducerOptions", ("KeepDims",)),
     "STRIDED_SLICE": (
@@ -45,7 +49,10 @@ OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
 WHOLE_NUMBERS: dict[str, tuple[str, ...]] = {
     "PAD": ("paddings",),
     "RESIZE_BILINEAR": ("size",),
+    "RESIZE_NEAREST_NEIGHBOR": ("size",),
     "MEAN": ("axes",),
+    "SUM": ("axes",),
+    "TRANSPOSE": ("order",),
     "STRIDED_SLICE": ("begin", "end", "strides"),
     "RESHAPE": (),
 }
@@ -115,9 +122,12 @@ class _Reader:
                 self.constants[output] = self._constant(tensors, inputs[0]).astype(np.float32)
                 continue
             options = self._options(operator, kind)
-            if kind == "RESHAPE":
-                # Its second input, which not all files have, says the same.
+            if kind in ("RESHAPE", "TRANSPOSE_CONV"):
+                # An input, which not all files have, says the same.
                 options["shape"] = shapes[output]
+            if kind == "TRANSPOSE_CONV":
+                # In the file: the output's shape, weights, what is convolved, and a bias in some.
+                inputs = (inputs[2], inputs[1], *inputs[3:])
             if kind in WHOLE_NUMBERS:
                 named = zip(WHOLE_NUMBERS[kind], inputs[1:])
                 options |= {name: self._constant(tensors, number).tolist() for name, number in named}
