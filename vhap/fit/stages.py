@@ -19,7 +19,7 @@ from vhap.config.track import (
 LANDMARK_ROUNDS = 10
 LAST_RESULT = 30
 """Number of a finished run's result, which scripts of other trackers name by their epochs."""
-JOINT_ROUNDS, REFINING_ROUNDS, SURFACE_ROUNDS = 20, 4, 4
+JOINT_ROUNDS, REFINING_ROUNDS, SURFACE_ROUNDS = 20, 3, 4
 COARSE_SIDE = 192
 FINE_FACE_PX = 160
 """More pixels tell the place of a head no better (doc/benchmarks.md)."""
