@@ -17,6 +17,7 @@ from torch.nn.functional import pad
 from vhap.fit.landmarks.mean_expression import MeanExpression, mean_expression
 from vhap.fit.landmarks.motion import N_MOTION, Motion, motion_of, solve_chain
 from vhap.fit.landmarks.problem import LandmarkProblem
+from vhap.fit.landmarks.rows import LandmarkRows, landmark_rows
 from vhap.fit.landmarks.teeth_gaps import TeethGaps
 from vhap.fit.params import (
     CAMERA,
@@ -27,6 +28,7 @@ from vhap.fit.params import (
     as_vectors,
     from_vectors,
 )
+from vhap.util.threads import in_threads
 
 CHUNK_PICTURES = 16
 FREE = 100.0
@@ -55,13 +57,14 @@ def solve_landmarks(
     anchor, damping = local.clone(), 1e-3
     cost = _cost(problem, common, local, sigma, anchor, smooth, shared)
     for _ in range(iterations):
-        system, free, _ = hold(normal_equations(problem, common, local, sigma, anchor), params, names)
+        equations = normal_equations(problem, common, local, sigma, anchor, shared)
+        system, free, _ = hold(equations, params, names)
         system = with_mean(system, mean_of(problem, local), free) if shared else system
         motion = _motion(problem, local).only(free) if smooth else None
         improved = False
         for _ in range(6):
             step_common, step_local = solve_step(system, damping, shared, motion)
-            trial = moved_by(problem, common, local, step_common, step_local)
+            trial = moved_by(problem, common, local, step_common if shared else torch.zeros_like(common), step_local)
             trial_cost = _cost(problem, *trial, sigma, anchor, smooth, shared)
             if bool(trial_cost < cost):
                 improved = True
@@ -124,11 +127,6 @@ def _prior_residuals(problem: LandmarkProblem, local: Tensor, anchor: Tensor) ->
     """(B, P): joints and expression against zero, the pose against its anchor."""
     centre = torch.cat([anchor[:, :6], torch.zeros_like(anchor[:, 6:])], -1)
     return (local - centre) / _prior_scales(problem, local)
-
-
-def _robust_weight(problem: LandmarkProblem, residual: Tensor) -> Tensor:
-    """Cauchy weights (..., L) of residuals (..., L, 2) in standard deviations."""
-    return 1 / (1 + residual.square().sum(-1) / problem.prior.robust**2)
 
 
 def _shared_prior(problem: LandmarkProblem, common: Tensor) -> tuple[Tensor, Tensor]:
@@ -201,39 +199,73 @@ def empty_equations(frames: int, n_own: int, n_shared: int, device: torch.device
 
 
 def normal_equations(
-    problem: LandmarkProblem, common: Tensor, local: Tensor, sigma: Tensor, anchor: Tensor
+    problem: LandmarkProblem, common: Tensor, local: Tensor, sigma: Tensor, anchor: Tensor, shared: bool = True
 ) -> NormalEquations:
-    parts = []
-    at_once = max(1, CHUNK_PICTURES // problem.weight.shape[1])
-    for frames in torch.arange(len(local)).split(at_once):
-        parts.append(_frame_blocks(problem.select(frames), common, local[frames], sigma[frames], anchor[frames]))
-    blocks, coupling, right_local, shared, right_shared = (list(column) for column in zip(*parts))
-    prior, scale = _shared_prior(problem, common)
-    shared_sum = torch.stack(shared).sum(0) + torch.diag(1 / scale**2).double()
-    right_sum = torch.stack(right_shared).sum(0) - (prior / scale).double()
-    return NormalEquations(torch.cat(blocks), torch.cat(coupling), shared_sum, torch.cat(right_local), right_sum)
+    """Of landmarks and priors, in double precision. Unless shared they are without the shared unknowns: Q = 0.
+
+    The frames are split by their number alone, so that the bits do not depend on the number of threads.
+    """
+    n_shared = len(common) if shared else 0
+    sums = empty_equations(len(local), local.shape[1], n_shared, local.device)
+    points = problem.points.with_shape(common[N_CAMERA:])
+
+    @torch.no_grad()
+    def add(frames: Tensor) -> tuple[Tensor, Tensor]:
+        part = problem.select(frames)
+        rows = landmark_rows(part, points, common, local[frames], sigma[frames], shared)
+        return _add_rows(sums, frames, rows)
+
+    chunks = torch.arange(len(local)).split(max(1, CHUNK_PICTURES // problem.weight.shape[1]))
+    for of_shared, right_shared in in_threads(add, chunks) if local.device.type == "cpu" else map(add, chunks):
+        sums.shared.add_(of_shared)
+        sums.right_shared.sub_(right_shared)
+    _add_priors(problem, sums, common, local, anchor)
+    return sums
 
 
-def _frame_blocks(problem: LandmarkProblem, common: Tensor, local: Tensor, sigma: Tensor, anchor: Tensor):
-    projected, by_shared, by_local = problem.jacobian(common, local)
-    value = problem.in_deviations(projected - problem.detected_px, sigma)
-    weight = (problem.weights() * _robust_weight(problem, value)).sqrt()[..., None]
-    value = (value * weight).flatten(1)
-    # In double, else a prior that holds next to nothing is lost beside the landmarks, and the blocks are singular.
-    by_shared = (problem.in_deviations(by_shared, sigma) * weight[..., None]).flatten(1, 3).double()
-    by_local = (problem.in_deviations(by_local, sigma) * weight[..., None]).flatten(1, 3).double()
-    value = value.double()
-    if problem.teeth is not None:
-        short, teeth_shared, teeth_local = _teeth_rows(problem.teeth, common, local)
-        value = torch.cat([value, short], 1)
-        by_shared, by_local = torch.cat([by_shared, teeth_shared], 1), torch.cat([by_local, teeth_local], 1)
-    prior, precision = _prior_residuals(problem, local, anchor), 1 / _prior_scales(problem, local)
-    blocks = by_local.mT @ by_local + torch.diag_embed(precision**2)
-    right = -(by_local.mT @ value[..., None]).squeeze(-1) - prior * precision
-    shared = torch.einsum("bnq,bnr->qr", by_shared, by_shared)
-    right_shared = -torch.einsum("bnq,bn->q", by_shared, value)
-    coupling = by_local.mT @ by_shared
-    return blocks, coupling, right, shared, right_shared
+def _add_rows(sums: NormalEquations, frames: Tensor, rows: LandmarkRows) -> tuple[Tensor, Tensor]:
+    """Writes what frames have of their own, and returns what they add to the shared block (Q, Q) and, with the other
+    sign, to its right-hand side (Q,).
+
+    Products of rows may be single precision: what they lose is small beside priors. Not so between motion and camera,
+    where focal length and distance replace each other: these few are in double.
+    """
+    own, shared, value = rows.by_own, rows.by_shared, rows.value[..., None]
+    sums.local[frames] = (own.mT @ own).double()
+    sums.right_local[frames] = -(own.mT @ value)[..., 0].double()
+    stiff = torch.cat([own[..., :N_MOTION], shared[..., :N_CAMERA]], -1).double()
+    exact = stiff.mT @ stiff
+    sums.local[frames, :N_MOTION, :N_MOTION] = exact[:, :N_MOTION, :N_MOTION]
+    if not shared.shape[-1]:
+        return sums.shared, sums.right_shared
+    sums.coupling[frames] = (own.mT @ shared).double()
+    sums.coupling[frames, :N_MOTION, :N_CAMERA] = exact[:, :N_MOTION, N_MOTION:]
+    every = shared.flatten(0, 1)
+    of_shared = (every.mT @ every).double()
+    of_shared[:N_CAMERA, :N_CAMERA] = exact[:, N_MOTION:, N_MOTION:].sum(0)
+    return of_shared, (rows.value.flatten() @ every).double()
+
+
+def _add_priors(problem: LandmarkProblem, sums: NormalEquations, common: Tensor, local: Tensor, anchor: Tensor) -> None:
+    """Priors of single unknowns, and teeth. In double: one that holds next to nothing is lost beside landmarks."""
+    residual, precision = _prior_residuals(problem, local, anchor), 1 / _prior_scales(problem, local)
+    sums.local.diagonal(dim1=1, dim2=2).add_(precision.double().square())
+    sums.right_local.sub_((residual * precision).double())
+    shared = len(sums.right_shared) > 0
+    if shared:
+        of_shared, scale = _shared_prior(problem, common)
+        sums.shared.diagonal().add_(1 / scale.double().square())
+        sums.right_shared.sub_((of_shared / scale).double())
+    if problem.teeth is None:
+        return
+    short, by_shared, by_own = _teeth_rows(problem.teeth, common, local)
+    sums.local.add_(by_own.mT @ by_own)
+    sums.right_local.sub_((by_own.mT @ short[..., None])[..., 0])
+    if shared:
+        sums.coupling.add_(by_own.mT @ by_shared)
+        every = by_shared.flatten(0, 1)
+        sums.shared.add_(every.mT @ every)
+        sums.right_shared.sub_(short.flatten() @ every)
 
 
 def _teeth_rows(teeth: TeethGaps, common: Tensor, local: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -259,6 +291,9 @@ def hold(
     """The equations with the unknowns that are not in names kept where they are, and 1 for each that is free: of a
     frame's own (P,), of the shared ones."""
     own, common = free_unknowns(params, names, n_lights)
+    common = common[: len(equations.right_shared)]
+    if bool(own.all()) and bool(common.all()):
+        return equations, own, common
     held = NormalEquations(
         local=equations.local * torch.outer(own, own) + torch.diag(1 - own),
         coupling=equations.coupling * torch.outer(own, common),
