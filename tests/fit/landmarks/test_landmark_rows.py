@@ -10,9 +10,8 @@ from tracked_heads import builtin_head, in_double
 
 from vhap.fit.landmarks.points import yaw_of
 from vhap.fit.landmarks.problem import LandmarkProblem, head_params
-from vhap.fit.landmarks.rows import landmark_rows, robust_weight
+from vhap.fit.landmarks.rows import Place, landmark_rows, robust_weight
 from vhap.fit.landmarks.solver import normal_equations
-from vhap.fit.params import N_CAMERA
 from vhap.geometry.cameras import Camera, camera_from_focal
 from vhap.geometry.rotations import axis_angle_to_matrix
 from vhap.head.landmark_files import vertex_landmarks
@@ -114,8 +113,8 @@ def slow_rows(problem: LandmarkProblem, common: Tensor, local: Tensor, sigma: Te
 def test_rows_are_those_of_automatic_differentiation(kind, name, cameras):
     problem, common, local = problem_of(kind, name, cameras)
     sigma = problem.sigma_px()
-    rows = landmark_rows(problem, problem.points.with_shape(common[N_CAMERA:]), common, local, sigma)
-    own = landmark_rows(problem, problem.points.with_shape(common[N_CAMERA:]), common, local, sigma, shared=False)
+    place = Place.of(problem, common, local)
+    rows, own = (landmark_rows(problem, place, sigma, shared) for shared in (True, False))
     torch.testing.assert_close(problem.project(common, local), slow_landmarks(problem, common, local))
     for frame in range(FRAMES):
         one = problem.select(torch.tensor([frame]))

@@ -11,6 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vhap.util.threads import in_threads
+
+COLUMNS = 96
+"""Right-hand sides that one thread solves for."""
+
 
 @dataclass(frozen=True)
 class BlockBand:
@@ -60,16 +65,37 @@ class BlockBand:
 
     def solve(self, right: Tensor) -> Tensor:
         """right (T, P, K) -> (T, P, K), in the kind of number of `right`."""
+        width = right.shape[1]
+        return self.backward(self.forward(right)).reshape(-1, width, right.shape[2])[: self.frames].to(right)
+
+    def forward(self, right: Tensor) -> Tensor:
+        """right (T, P, K) -> (N, 2 P, K) with the lower factor undone, in double: products of two such are what the
+        inverse makes of their right-hand sides."""
         frames, width, count = right.shape
-        solved = right.double()
-        if frames % 2:
-            solved = torch.cat([solved, torch.zeros_like(solved[:1])])
-        solved = solved.reshape(-1, 2 * width, count).clone()
+        solved = right.new_zeros(len(self.factors) * 2, width, count, dtype=torch.double)
+        solved[:frames] = right
+        solved = solved.view(-1, 2 * width, count)
+
+        def undo(columns: slice) -> None:
+            part = solved[..., columns]
+            for place, (factor, rows) in enumerate(zip(self.factors, part)):
+                if place:
+                    rows = torch.addmm(rows, self.below[place - 1], part[place - 1], alpha=-1)
+                part[place] = torch.linalg.solve_triangular(factor, rows, upper=False)
+
+        # By the number of columns alone, so that the bits do not depend on the number of threads.
+        split = [slice(first, first + COLUMNS) for first in range(0, count, COLUMNS)]
+        for _ in in_threads(undo, split) if right.device.type == "cpu" else map(undo, split):
+            pass
+        return solved
+
+    def backward(self, solved: Tensor) -> Tensor:
+        """(N, 2 P, K) with the transposed factor undone."""
+        done = torch.empty_like(solved)
         last = len(solved) - 1
-        for place in range(last + 1):
-            part = solved[place] - self.below[place - 1] @ solved[place - 1] if place else solved[place]
-            solved[place] = torch.linalg.solve_triangular(self.factors[place], part, upper=False)
         for place in range(last, -1, -1):
-            part = solved[place] - self.below[place].mT @ solved[place + 1] if place < last else solved[place]
-            solved[place] = torch.linalg.solve_triangular(self.factors[place].mT, part, upper=True)
-        return solved.reshape(-1, width, count)[:frames].to(right)
+            part = solved[place]
+            if place < last:
+                part = torch.addmm(part, self.below[place].mT, done[place + 1], alpha=-1)
+            done[place] = torch.linalg.solve_triangular(self.factors[place].mT, part, upper=True)
+        return done

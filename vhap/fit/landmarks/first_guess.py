@@ -20,6 +20,7 @@ from vhap.fit.params import CAMERA, PER_FRAME, TrackParams, as_vectors
 from vhap.geometry.cameras import Camera
 from vhap.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from vhap.head.model import landmark_points
+from vhap.util.threads import in_threads
 
 OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0])
 NO_DISTORTION = np.zeros(4)
@@ -43,11 +44,16 @@ def pose_from_landmarks(problem: LandmarkProblem, params: TrackParams) -> tuple[
     seen, detected_px = (problem.weight > 0).cpu().numpy(), problem.detected_px.cpu().numpy()
     found = torch.zeros(problem.weight.shape[:2], dtype=torch.bool)
     rotation, translation = params.rotation.clone(), params.translation.clone()
+
+    def solve(place: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | None:
+        kept = seen[place]
+        return _solve_pnp(points[kept], detected_px[place][kept], cameras[place[1]][0])
+
+    every = in_threads(solve, [(frame, camera) for frame in range(seen.shape[0]) for camera in range(seen.shape[1])])
     for frame in range(params.n_timesteps):
         candidates = []
-        for index, (intrinsics, T_world_camera) in enumerate(cameras):
-            kept = seen[frame, index]
-            solved = _solve_pnp(points[kept], detected_px[frame, index][kept], intrinsics)
+        for index, (_, T_world_camera) in enumerate(cameras):
+            solved = next(every)
             if solved is None:
                 continue
             matrix = T_world_camera[:3, :3] @ solved[0]

@@ -111,6 +111,12 @@ class LandmarkProblem:
             self, detected_px=self.detected_px[rows], weight=self.weight[rows], timesteps=self.timesteps[frames]
         )
 
+    def part(self, frames: slice) -> LandmarkProblem:
+        """Consecutive frames, without a copy."""
+        return replace(
+            self, detected_px=self.detected_px[frames], weight=self.weight[frames], timesteps=self.timesteps[frames]
+        )
+
     def only(self, pictures: Tensor) -> LandmarkProblem:
         """The same with landmarks in pictures (B, C) bool only; the others count as not detected."""
         return replace(self, weight=self.weight * pictures.to(self.weight)[..., None])
@@ -178,7 +184,8 @@ class LandmarkProblem:
     def project(self, common: Tensor, local: Tensor) -> Tensor:
         """Landmarks of B frames with unknowns local (B, P): (B, C, L, 2) px."""
         cameras = self.cameras(common)
-        posed = posed_landmarks(self, self.points.with_shape(common[N_CAMERA:]), common, local, cameras)
+        params, points = head_params(common, local), self.points.with_shape(common[N_CAMERA:])
+        posed = PosedLandmarks.of(points, JointMotion.of(self.head, params), yaw_of(params, cameras))
         return cameras.project(posed.world(len(cameras.fx)))[0]
 
     def residuals_px(self, params: TrackParams) -> Tensor:
@@ -190,11 +197,3 @@ def head_params(common: Tensor, local: Tensor) -> HeadParams:
     """Of shared (Q,) and frames' own unknowns (B, P)."""
     rotation, translation, neck, jaw, eyes, expr = local.split([3, 3, 3, 3, 6, local.shape[-1] - N_MOTION], -1)
     return HeadParams(common[N_CAMERA:], expr, rotation, translation, neck, jaw, eyes)
-
-
-def posed_landmarks(
-    problem: LandmarkProblem, points: LandmarkPoints, common: Tensor, local: Tensor, cameras: Camera
-) -> PosedLandmarks:
-    """Of B frames; points: the problem's, of the person."""
-    params = head_params(common, local)
-    return PosedLandmarks.of(points, JointMotion.of(problem.head, params), yaw_of(params, cameras))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from vhap.fit.landmarks.points import LandmarkPoints, PosedLandmarks
-from vhap.fit.landmarks.problem import LandmarkProblem, head_params, posed_landmarks
+from vhap.fit.landmarks.points import LandmarkPoints, PosedLandmarks, yaw_of
+from vhap.fit.landmarks.problem import LandmarkProblem, head_params
 from vhap.geometry.cameras import Camera
-from vhap.head.points import JointDerivatives, RowDerivatives
+from vhap.head.points import JointDerivatives, JointMotion, RowDerivatives
 
 
 @dataclass(frozen=True)
@@ -24,23 +24,46 @@ class LandmarkRows:
     by_shared: Tensor
 
 
-def landmark_rows(
-    problem: LandmarkProblem,
-    points: LandmarkPoints,
-    common: Tensor,
-    local: Tensor,
-    sigma: Tensor,
-    shared: bool = True,
-) -> LandmarkRows:
-    """At unknowns common (Q,) and local (B, P). points: the problem's, of the person; sigma (B, C) px; shared: by
-    shared unknowns too."""
-    cameras = problem.cameras(common)
-    posed = posed_landmarks(problem, points, common, local, cameras)
+@dataclass(frozen=True)
+class Place:
+    """Where rows are made: at unknowns of all frames. points: of the person; yaw_rad (B, C): the head's, seen from the
+    cameras (C,)."""
+
+    cameras: Camera
+    points: LandmarkPoints
+    motion: JointMotion
+    derivatives: JointDerivatives
+    yaw_rad: Tensor
+
+    @classmethod
+    def of(cls, problem: LandmarkProblem, common: Tensor, local: Tensor) -> Place:
+        """common (Q,), local (B, P)."""
+        params, cameras = head_params(common, local), problem.cameras(common)
+        return cls(
+            cameras=cameras,
+            points=problem.points.with_shape(params.shape),
+            motion=JointMotion.of(problem.head, params),
+            derivatives=JointDerivatives.of(problem.head, params),
+            yaw_rad=yaw_of(params, cameras),
+        )
+
+    def rows(self, frames: slice) -> Place:
+        return replace(
+            self,
+            motion=self.motion.rows(frames),
+            derivatives=self.derivatives.rows(frames),
+            yaw_rad=self.yaw_rad[frames],
+        )
+
+
+def landmark_rows(problem: LandmarkProblem, place: Place, sigma: Tensor, shared: bool = True) -> LandmarkRows:
+    """Of the problem's frames, which place has too. sigma (B, C) px; shared: by shared unknowns too."""
+    cameras, derivatives = place.cameras, place.derivatives
+    posed = PosedLandmarks.of(place.points, place.motion, place.yaw_rad)
     world = posed.world(len(cameras.fx))
     projected = cameras.project(world)[0]
     value = problem.in_deviations(projected - problem.detected_px, sigma)
     weight = (problem.weights() * robust_weight(problem, value)).sqrt()
-    derivatives = JointDerivatives.of(problem.head, head_params(common, local))
     slopes = cameras.projection_derivatives(world).transpose(2, 3)
     factor = weight / problem.deviations_px(sigma)
     parts = _row_derivatives(problem, posed, derivatives, slopes, factor, shared)

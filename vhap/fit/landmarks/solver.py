@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from vhap.fit.landmarks.mean_expression import MeanExpression, mean_expression
-from vhap.fit.landmarks.motion import N_MOTION, Motion, motion_of, solve_chain
+from vhap.fit.landmarks.motion import N_MOTION, Motion, factored_chain, motion_of, no_motion
 from vhap.fit.landmarks.problem import LandmarkProblem
-from vhap.fit.landmarks.rows import LandmarkRows, landmark_rows
+from vhap.fit.landmarks.rows import LandmarkRows, Place, landmark_rows
 from vhap.fit.landmarks.teeth_gaps import TeethGaps
 from vhap.fit.params import (
     CAMERA,
@@ -63,7 +63,12 @@ def solve_landmarks(
         motion = _motion(problem, local).only(free) if smooth else None
         improved = False
         for _ in range(6):
-            step_common, step_local = solve_step(system, damping, shared, motion)
+            try:
+                step_common, step_local = solve_step(system, damping, shared, motion)
+            except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]
+                # Rounding has made the equations indefinite: damping makes up for it.
+                damping *= 8
+                continue
             trial = moved_by(problem, common, local, step_common if shared else torch.zeros_like(common), step_local)
             trial_cost = _cost(problem, *trial, sigma, anchor, smooth, shared)
             if bool(trial_cost < cost):
@@ -207,15 +212,15 @@ def normal_equations(
     """
     n_shared = len(common) if shared else 0
     sums = empty_equations(len(local), local.shape[1], n_shared, local.device)
-    points = problem.points.with_shape(common[N_CAMERA:])
+    place = Place.of(problem, common, local)
 
     @torch.no_grad()
-    def add(frames: Tensor) -> tuple[Tensor, Tensor]:
-        part = problem.select(frames)
-        rows = landmark_rows(part, points, common, local[frames], sigma[frames], shared)
+    def add(frames: slice) -> tuple[Tensor, Tensor]:
+        rows = landmark_rows(problem.part(frames), place.rows(frames), sigma[frames], shared)
         return _add_rows(sums, frames, rows)
 
-    chunks = torch.arange(len(local)).split(max(1, CHUNK_PICTURES // problem.weight.shape[1]))
+    size = max(1, CHUNK_PICTURES // problem.weight.shape[1])
+    chunks = [slice(first, first + size) for first in range(0, len(local), size)]
     for of_shared, right_shared in in_threads(add, chunks) if local.device.type == "cpu" else map(add, chunks):
         sums.shared.add_(of_shared)
         sums.right_shared.sub_(right_shared)
@@ -223,7 +228,7 @@ def normal_equations(
     return sums
 
 
-def _add_rows(sums: NormalEquations, frames: Tensor, rows: LandmarkRows) -> tuple[Tensor, Tensor]:
+def _add_rows(sums: NormalEquations, frames: slice, rows: LandmarkRows) -> tuple[Tensor, Tensor]:
     """Writes what frames have of their own, and returns what they add to the shared block (Q, Q) and, with the other
     sign, to its right-hand side (Q,).
 
@@ -322,19 +327,20 @@ def with_mean(equations: NormalEquations, mean: MeanExpression, free: Tensor) ->
 def solve_step(
     system: NormalEquations, damping: float, shared: bool, motion: Motion | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Marquardt step of the shared unknowns (zero where they are held) and of every frame's own."""
-    local = system.local + damping * torch.diag_embed(system.local.diagonal(dim1=-2, dim2=-1))
-    right_local = system.right_local
-    if motion is not None:
-        right_local = right_local - motion.gradient
-    columns = torch.cat([system.coupling, right_local[..., None]], -1) if shared else right_local[..., None]
-    solved = torch.linalg.solve(local, columns) if motion is None else solve_chain(local, motion, columns)
-    by_coupling, by_right = solved[..., :-1], solved[..., -1]
+    """Marquardt step of the shared unknowns (zero where they are held) and of every frame's own.
+
+    Raises torch.linalg.LinAlgError where the frames' equations are not positive definite."""
+    motion = no_motion(system.right_local) if motion is None else motion
+    own = system.right_local - motion.gradient
+    band = factored_chain(system.local, motion, damping * system.local.diagonal(dim1=1, dim2=2))
     if not shared:
-        return torch.zeros_like(system.right_shared).float(), by_right.float()
-    reduced = system.shared + damping * torch.diag(system.shared.diagonal().clamp(min=0))
-    reduced = reduced - (system.coupling.mT @ by_coupling).sum(0)
-    right = system.right_shared - (system.coupling.mT @ by_right[..., None]).sum(0).squeeze(-1)
-    step_shared = torch.linalg.solve(reduced, right)
-    step_local = by_right - by_coupling @ step_shared
+        return torch.zeros_like(system.right_shared).float(), band.solve(own[..., None])[..., 0].float()
+    # With A = L L^T of the frames and C the coupling, of which L^-1 C is enough.
+    solved = band.forward(torch.cat([system.coupling, own[..., None]], -1))
+    by_coupling, by_own = solved[..., :-1], solved[..., -1]
+    both = solved.flatten(0, 1)
+    products = both[:, :-1].T @ both
+    reduced = system.shared + damping * torch.diag(system.shared.diagonal().clamp(min=0)) - products[:, :-1]
+    step_shared = torch.linalg.solve(reduced, system.right_shared - products[:, -1])
+    step_local = band.backward((by_own - by_coupling @ step_shared)[..., None]).reshape(-1, own.shape[1])[: len(own)]
     return step_shared.float(), step_local.float()
