@@ -107,6 +107,11 @@ def slow_rows(problem: LandmarkProblem, common: Tensor, local: Tensor, sigma: Te
     return in_rows(value * weight), in_rows(by_own * weight[..., None]), in_rows(by_shared * weight[..., None])
 
 
+def joined(one: Tensor, other: Tensor) -> Tensor:
+    """(M, K) derivatives of one frame's rows (R, N, K)."""
+    return torch.cat([one, other], -1).flatten(0, 1)
+
+
 @pytest.mark.parametrize("cameras", [1, 3])
 @pytest.mark.parametrize("name", ["ibug", "mediapipe"])
 @pytest.mark.parametrize("kind", HEADS)
@@ -119,11 +124,14 @@ def test_rows_are_those_of_automatic_differentiation(kind, name, cameras):
     for frame in range(FRAMES):
         one = problem.select(torch.tensor([frame]))
         value, by_own, by_shared = slow_rows(one, common, local[frame], sigma[frame : frame + 1])
-        torch.testing.assert_close(rows.value[frame], value, atol=1e-9, rtol=1e-7)
-        torch.testing.assert_close(rows.by_own[frame], by_own, atol=1e-7, rtol=1e-7)
-        torch.testing.assert_close(rows.by_shared[frame], by_shared, atol=1e-7, rtol=1e-7)
-    torch.testing.assert_close(own.by_own, rows.by_own)
-    assert own.by_shared.shape[-1] == 0
+        assert rows.by_shape is not None
+        found = joined(rows.by_motion[frame], rows.by_expr[frame]), joined(rows.by_camera[frame], rows.by_shape[frame])
+        torch.testing.assert_close(rows.value[frame].flatten(), value, atol=1e-9, rtol=1e-7)
+        torch.testing.assert_close(found[0], by_own, atol=1e-7, rtol=1e-7)
+        torch.testing.assert_close(found[1], by_shared, atol=1e-7, rtol=1e-7)
+    torch.testing.assert_close(own.by_expr, rows.by_expr)
+    torch.testing.assert_close(own.by_motion, rows.by_motion)
+    assert own.by_shape is None
 
 
 @pytest.mark.parametrize("cameras", [1, 3])

@@ -18,15 +18,38 @@ COLUMNS = 96
 
 
 @dataclass(frozen=True)
-class BlockBand:
-    """The lower factor of a symmetric positive definite matrix of T frames with P unknowns each.
+class Joint:
+    """What joins a pair of frames with the pair before it, (N - 1, P) each, diagonals of blocks (P, P) of a matrix E:
+    across: of the first frames of both, inner: of the second one before and the first one here, other: of the second
+    frames of both. What joins first and last of the four is zero."""
 
-    factors (N, 2 P, 2 P): lower triangles of pairs of frames; below (N - 1, 2 P, 2 P): what stands under each of them;
-    N = (T + 1) // 2.
+    across: Tensor
+    inner: Tensor
+    other: Tensor
+
+    def times(self, place: int, rows: Tensor) -> Tensor:
+        """E (2 P, 2 P) of one place times rows (2 P, K)."""
+        first, second = rows.chunk(2)
+        across, inner, other = (part[place, :, None] for part in (self.across, self.inner, self.other))
+        return torch.cat([torch.addcmul(across * first, inner, second), other * second])
+
+    def transposed_times(self, place: int, rows: Tensor) -> Tensor:
+        """E^T of one place times rows (2 P, K)."""
+        first, second = rows.chunk(2)
+        across, inner, other = (part[place, :, None] for part in (self.across, self.inner, self.other))
+        return torch.cat([across * first, torch.addcmul(inner * first, other, second)])
+
+
+@dataclass(frozen=True)
+class BlockBand:
+    """The factored symmetric positive definite matrix of T frames with P unknowns each.
+
+    factors (N, 2 P, 2 P): lower Cholesky factors of pairs of frames, less what those before explain; joint: with the
+    pair before; N = (T + 1) // 2.
     """
 
     factors: Tensor
-    below: Tensor
+    joint: Joint
     frames: int
 
     @classmethod
@@ -37,31 +60,27 @@ class BlockBand:
         Raises torch.linalg.LinAlgError where the matrix is not positive definite.
         """
         frames, width, _ = blocks.shape
-        paired = blocks.double()
+        pairs, odd = (frames + 1) // 2, frames % 2
         joined, across = next_frame.double(), after_next.double()
-        if frames % 2:
+        if odd:
             # A frame of its own, which meets no other.
-            paired = torch.cat([paired, torch.eye(width).to(paired)[None]])
             joined, across = (torch.cat([part, torch.zeros_like(part[:1])]) for part in (joined, across))
             joined[frames - 1] = across[frames - 1] = across[frames - 2] = 0
         first, second = slice(0, width), slice(width, 2 * width)
-        diagonal = paired.new_zeros(len(paired) // 2, 2 * width, 2 * width)
-        diagonal[:, first, first], diagonal[:, second, second] = paired[::2], paired[1::2]
-        inner = torch.diag_embed(joined[::2])
-        diagonal[:, first, second] = diagonal[:, second, first] = inner
-        below = torch.zeros_like(diagonal[1:])
-        below[:, first, first] = torch.diag_embed(across[:-2:2])
-        below[:, second, second] = torch.diag_embed(across[1:-1:2])
-        below[:, first, second] = torch.diag_embed(joined[1:-1:2])
-        factors = torch.empty_like(diagonal)
-        for place in range(len(diagonal)):
+        factors = blocks.new_zeros(pairs, 2 * width, 2 * width, dtype=torch.double)
+        factors[:, first, first], factors[: pairs - odd, second, second] = blocks[::2], blocks[1::2]
+        if odd:
+            factors[-1, second, second] = torch.eye(width).to(factors)
+        factors[:, first, second].diagonal(dim1=1, dim2=2).copy_(joined[::2])
+        factors[:, second, first].diagonal(dim1=1, dim2=2).copy_(joined[::2])
+        joint = Joint(across=across[:-2:2], inner=joined[1:-1:2], other=across[1:-1:2])
+        for place in range(pairs):
             if place:
-                # X = E L^-T of the pair before, whose square leaves this pair's block.
-                above = torch.linalg.solve_triangular(factors[place - 1], below[place - 1].mT, upper=False).mT
-                below[place - 1] = above
-                diagonal[place] -= above @ above.mT
-            factors[place] = torch.linalg.cholesky(diagonal[place])
-        return cls(factors, below, frames)
+                # E is diagonals only: E A^-1 E^T costs a third of what products of whole blocks do.
+                inverse = torch.cholesky_inverse(factors[place - 1])
+                factors[place] -= joint.times(place - 1, joint.times(place - 1, inverse).mT)
+            factors[place] = torch.linalg.cholesky(factors[place])
+        return cls(factors, joint, frames)
 
     def solve(self, right: Tensor) -> Tensor:
         """right (T, P, K) -> (T, P, K), in the kind of number of `right`."""
@@ -80,7 +99,8 @@ class BlockBand:
             part = solved[..., columns]
             for place, (factor, rows) in enumerate(zip(self.factors, part)):
                 if place:
-                    rows = torch.addmm(rows, self.below[place - 1], part[place - 1], alpha=-1)
+                    before = torch.linalg.solve_triangular(self.factors[place - 1].mT, part[place - 1], upper=True)
+                    rows = rows - self.joint.times(place - 1, before)
                 part[place] = torch.linalg.solve_triangular(factor, rows, upper=False)
 
         # By the number of columns alone, so that the bits do not depend on the number of threads.
@@ -96,6 +116,7 @@ class BlockBand:
         for place in range(last, -1, -1):
             part = solved[place]
             if place < last:
-                part = torch.addmm(part, self.below[place].mT, done[place + 1], alpha=-1)
+                after = self.joint.transposed_times(place, done[place + 1])
+                part = part - torch.linalg.solve_triangular(self.factors[place], after, upper=False)
             done[place] = torch.linalg.solve_triangular(self.factors[place].mT, part, upper=True)
         return done

@@ -236,11 +236,15 @@ def follow_landmarks(
 
     Frames are solved in groups that overlap: memory does not grow with their number.
     """
-    everything, parts = torch.arange(params.n_timesteps), []
-    for group in everything.split(SOLVED_AT_A_TIME):
+    everything = torch.arange(params.n_timesteps)
+
+    def solve(group: Tensor) -> TrackParams:
         first, last = max(0, int(group[0]) - OVERLAP), min(params.n_timesteps, int(group[-1]) + 1 + OVERLAP)
         rows = everything[first:last]
         solved = solve_landmarks(problem.select(rows), params.rows(rows), False, iterations, True, names)
-        parts.append(solved.rows(group - first))
+        return solved.rows(group - first)
+
+    groups = everything.split(SOLVED_AT_A_TIME)
+    parts = list(in_threads(solve, groups) if params.shape.device.type == "cpu" else map(solve, groups))
     moved = {name: torch.cat([getattr(part, name) for part in parts]) for name in PER_FRAME}
     return fill_between(replace(params, **moved), found)

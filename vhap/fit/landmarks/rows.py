@@ -15,13 +15,15 @@ from vhap.head.points import JointDerivatives, JointMotion, RowDerivatives
 
 @dataclass(frozen=True)
 class LandmarkRows:
-    """Of B frames and M = 2 C (L + P) coordinates of landmarks and pairs: value (B, M) residuals in standard
-    deviations, weighted; by_own (B, M, P), by_shared (B, M, N_CAMERA + S): derivatives by the unknowns, the
-    latter (B, M, 0) where they were not asked for."""
+    """Of B frames and R = 2 C coordinates of N landmarks and pairs: value (B, R, N) residuals in standard deviations,
+    weighted, and their derivatives: by_motion (B, R, N, 18), by_expr (B, R, N, E), by_camera (B, R, N, N_CAMERA) and
+    by_shape (B, R, N, S), which is None where it was not asked for."""
 
     value: Tensor
-    by_own: Tensor
-    by_shared: Tensor
+    by_motion: Tensor
+    by_expr: Tensor
+    by_camera: Tensor
+    by_shape: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -67,15 +69,12 @@ def landmark_rows(problem: LandmarkProblem, place: Place, sigma: Tensor, shared:
     slopes = cameras.projection_derivatives(world).transpose(2, 3)
     factor = weight / problem.deviations_px(sigma)
     parts = _row_derivatives(problem, posed, derivatives, slopes, factor, shared)
-    by_shared = parts.by_motion[..., :0]
-    if parts.by_shape is not None:
-        by_camera = _camera_rows(problem, cameras, world, projected, factor)
-        by_shared = torch.cat([by_camera, parts.by_shape], -1)
-    by_own = torch.cat([parts.by_motion, parts.by_expr], -1)
     return LandmarkRows(
-        value=(value * weight[..., None]).transpose(2, 3).flatten(1),
-        by_own=by_own.flatten(1, 2),
-        by_shared=by_shared.flatten(1, 2),
+        value=(value * weight[..., None]).transpose(2, 3).flatten(1, 2),
+        by_motion=parts.by_motion,
+        by_expr=parts.by_expr,
+        by_camera=_camera_rows(problem, cameras, world, projected, factor),
+        by_shape=parts.by_shape,
     )
 
 

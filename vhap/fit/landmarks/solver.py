@@ -74,6 +74,9 @@ def solve_landmarks(
             if bool(trial_cost < cost):
                 improved = True
                 break
+            if float(_promised(system, motion, step_common, step_local)) < CONVERGED_GAIN * float(cost):
+                # What is left is less than what costs are rounded to.
+                break
             damping *= 8
         if not improved:
             break
@@ -82,6 +85,12 @@ def solve_landmarks(
         if gain < CONVERGED_GAIN:
             break
     return from_vectors(params, common, local)
+
+
+def _promised(system: NormalEquations, motion: Motion | None, step_common: Tensor, step_local: Tensor) -> Tensor:
+    """() by how much a step lowers the cost at least, where the equations hold."""
+    right = system.right_local if motion is None else system.right_local - motion.gradient
+    return (right * step_local).sum() + (system.right_shared * step_common).sum()
 
 
 def moved_by(
@@ -223,32 +232,55 @@ def normal_equations(
     chunks = [slice(first, first + size) for first in range(0, len(local), size)]
     for of_shared, right_shared in in_threads(add, chunks) if local.device.type == "cpu" else map(add, chunks):
         sums.shared.add_(of_shared)
-        sums.right_shared.sub_(right_shared)
+        sums.right_shared.add_(right_shared)
     _add_priors(problem, sums, common, local, anchor)
     return sums
 
 
 def _add_rows(sums: NormalEquations, frames: slice, rows: LandmarkRows) -> tuple[Tensor, Tensor]:
-    """Writes what frames have of their own, and returns what they add to the shared block (Q, Q) and, with the other
-    sign, to its right-hand side (Q,).
+    """Writes what frames have of their own, and returns what they add to the shared block (Q, Q) and to its right-hand
+    side (Q,).
 
     Products of rows may be single precision: what they lose is small beside priors. Not so between motion and camera,
     where focal length and distance replace each other: these few are in double.
     """
-    own, shared, value = rows.by_own, rows.by_shared, rows.value[..., None]
-    sums.local[frames] = (own.mT @ own).double()
-    sums.right_local[frames] = -(own.mT @ value)[..., 0].double()
-    stiff = torch.cat([own[..., :N_MOTION], shared[..., :N_CAMERA]], -1).double()
-    exact = stiff.mT @ stiff
-    sums.local[frames, :N_MOTION, :N_MOTION] = exact[:, :N_MOTION, :N_MOTION]
-    if not shared.shape[-1]:
+    last, expr, shape = N_MOTION + N_CAMERA, rows.by_expr, rows.by_shape
+    # Few columns that meet all others: motion, camera, and the residual with its other sign.
+    few = torch.cat([rows.by_motion, rows.by_camera, -rows.value[..., None]], -1)
+    exact = _products(few.double(), few.double())
+    few_expr = _products(few, expr)
+    own, motion = sums.local[frames], slice(0, N_MOTION)
+    own[:, motion, motion] = exact[:, motion, motion]
+    own[:, motion, N_MOTION:] = few_expr[:, motion]
+    own[:, N_MOTION:, motion] = few_expr[:, motion].mT
+    own[:, N_MOTION:, N_MOTION:] = _products(expr, expr)
+    right = sums.right_local[frames]
+    right[:, motion], right[:, N_MOTION:] = exact[:, motion, last], few_expr[:, last]
+    if shape is None:
         return sums.shared, sums.right_shared
-    sums.coupling[frames] = (own.mT @ shared).double()
-    sums.coupling[frames, :N_MOTION, :N_CAMERA] = exact[:, :N_MOTION, N_MOTION:]
-    every = shared.flatten(0, 1)
-    of_shared = (every.mT @ every).double()
-    of_shared[:N_CAMERA, :N_CAMERA] = exact[:, N_MOTION:, N_MOTION:].sum(0)
-    return of_shared, (rows.value.flatten() @ every).double()
+    few_shape, coupling, camera = _products(few, shape), sums.coupling[frames], slice(N_MOTION, last)
+    coupling[:, motion, :N_CAMERA], coupling[:, motion, N_CAMERA:] = exact[:, motion, camera], few_shape[:, motion]
+    coupling[:, N_MOTION:, :N_CAMERA] = few_expr[:, camera].mT
+    coupling[:, N_MOTION:, N_CAMERA:] = _products(expr, shape)
+    # In whatever order of points and frames the rows stand.
+    every = shape.permute(2, 0, 1, 3).flatten(0, 2)
+    exact, few_shape = exact.sum(0), few_shape.double().sum(0)
+    by_camera = few_shape[camera]
+    return (
+        torch.cat(
+            [
+                torch.cat([exact[camera, camera], by_camera], 1),
+                torch.cat([by_camera.mT, (every.mT @ every).double()], 1),
+            ]
+        ),
+        torch.cat([exact[camera, last], few_shape[last]]),
+    )
+
+
+def _products(one: Tensor, other: Tensor) -> Tensor:
+    """Rows (B, R, N, K) and (B, R, N, M) -> (B, K, M), without a copy of rows that stand point by point."""
+    each = one.flatten(0, 1).mT @ other.flatten(0, 1)
+    return each.unflatten(0, one.shape[:2]).sum(1)
 
 
 def _add_priors(problem: LandmarkProblem, sums: NormalEquations, common: Tensor, local: Tensor, anchor: Tensor) -> None:
