@@ -52,7 +52,7 @@ class SkinnedPoints:
             by_pose=None if head.pose_basis is None else gathered(head.pose_basis),
         )
 
-    def at(self, index: Tensor | slice) -> SkinnedPoints:
+    def at(self, index: Tensor) -> SkinnedPoints:
         """Some of them, by index (...), whose axes they then have."""
         return SkinnedPoints(
             weights=self.weights[index],
