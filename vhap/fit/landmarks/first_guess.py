@@ -20,7 +20,7 @@ from vhap.fit.params import CAMERA, PER_FRAME, TrackParams, as_vectors
 from vhap.geometry.cameras import Camera
 from vhap.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from vhap.head.model import landmark_points
-from vhap.util.threads import in_threads
+from vhap.util.threads import in_threads, one_torch_thread
 
 OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0])
 NO_DISTORTION = np.zeros(4)
@@ -171,6 +171,7 @@ class FirstGuess:
     log_focal_spread: float | None = None
 
 
+@one_torch_thread()
 def guess_from_landmarks(problem: LandmarkProblem, params: TrackParams, n_init: int, first_row: int = 0) -> FirstGuess:
     """Everything that landmarks determine: pose by PnP, camera and identity from many frames, then each frame.
 
@@ -200,6 +201,7 @@ def _solve_guess(problem: LandmarkProblem, params: TrackParams, n_init: int, fir
     return FirstGuess(solved, found, chosen, trusted_pixel(problem, solved, found), spread)
 
 
+@one_torch_thread()
 def solve_person(
     problem: LandmarkProblem,
     params: TrackParams,
@@ -224,6 +226,7 @@ def frames_of_person(problem: LandmarkProblem, params: TrackParams, found: Tenso
     return around[(around >= 0) & (around < params.n_timesteps)]
 
 
+@one_torch_thread()
 def follow_landmarks(
     problem: LandmarkProblem,
     params: TrackParams,
