@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tracked_heads import builtin_head, exact_problem, in_double, landmarks_px, moving_params, problem_of, still_params
+from tracked_heads import builtin_head, exact_problem, landmarks_px, moving_params, problem_of, still_params
 
 from vhap.evaluate.eyes_and_mouth import eyelid_gaps, gaze_error_deg, in_head_space, optical_axes
 from vhap.fit.landmarks.first_guess import guess_from_landmarks, pose_from_landmarks
@@ -239,28 +239,3 @@ def test_unit_of_a_rig_is_found_with_the_person():
     assert 1 < float(found.rig_scale) < 1.05
     left = [problem.residuals_px(params).norm(dim=-1).mean() for problem, params in ((near, held), (free, found))]
     assert float(left[1]) < 0.8 * float(left[0]), left
-
-
-def test_jacobian_of_several_cameras_is_that_of_finite_differences():
-    truth, cameras = moving_params(2), rig_of(3, 1.8)
-    double = {name: getattr(cameras, name).double() for name in ("fx", "fy", "cx", "cy", "T_camera_world")}
-    head = in_double(landmark_head(builtin_head(), "ibug"))
-    size = (2, 3, 70)
-    problem = LandmarkProblem(
-        head, "ibug", torch.zeros(*size, 2), torch.ones(size), torch.arange(2), SIZE, replace(cameras, **double)
-    )
-    problem = replace(problem, unknown_unit=True)
-    common, local = (vector.double() for vector in as_vectors(truth))
-    projected, by_shared, by_local = problem.jacobian(common, local)
-    assert projected.shape == (*size, 2)
-    torch.testing.assert_close(projected, problem.project(common, local))
-    for index in (0, 1, 2, 5):
-        step = torch.zeros_like(common)
-        step[index] = 1e-5
-        slope = (problem.project(common + step, local) - problem.project(common - step, local)) / 2e-5
-        torch.testing.assert_close(by_shared[..., index], slope, atol=1e-4, rtol=1e-4)
-    for index in (0, 4, 7, 20):
-        step = torch.zeros_like(local)
-        step[:, index] = 1e-5
-        slope = (problem.project(common, local + step) - problem.project(common, local - step)) / 2e-5
-        torch.testing.assert_close(by_local[..., index], slope, atol=1e-4, rtol=1e-4)

@@ -11,17 +11,45 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vhap.util.threads import in_threads
+
+COLUMNS = 96
+"""Right-hand sides that one thread solves for."""
+
+
+@dataclass(frozen=True)
+class Joint:
+    """What joins a pair of frames with the pair before it, (N - 1, P) each, diagonals of blocks (P, P) of a matrix E:
+    across: of the first frames of both, inner: of the second one before and the first one here, other: of the second
+    frames of both. What joins first and last of the four is zero."""
+
+    across: Tensor
+    inner: Tensor
+    other: Tensor
+
+    def times(self, place: int, rows: Tensor) -> Tensor:
+        """E (2 P, 2 P) of one place times rows (2 P, K)."""
+        first, second = rows.chunk(2)
+        across, inner, other = (part[place, :, None] for part in (self.across, self.inner, self.other))
+        return torch.cat([torch.addcmul(across * first, inner, second), other * second])
+
+    def transposed_times(self, place: int, rows: Tensor) -> Tensor:
+        """E^T of one place times rows (2 P, K)."""
+        first, second = rows.chunk(2)
+        across, inner, other = (part[place, :, None] for part in (self.across, self.inner, self.other))
+        return torch.cat([across * first, torch.addcmul(inner * first, other, second)])
+
 
 @dataclass(frozen=True)
 class BlockBand:
-    """The lower factor of a symmetric positive definite matrix of T frames with P unknowns each.
+    """The factored symmetric positive definite matrix of T frames with P unknowns each.
 
-    factors (N, 2 P, 2 P): lower triangles of pairs of frames; below (N - 1, 2 P, 2 P): what stands under each of them;
-    N = (T + 1) // 2.
+    factors (N, 2 P, 2 P): lower Cholesky factors of pairs of frames, less what those before explain; joint: with the
+    pair before; N = (T + 1) // 2.
     """
 
     factors: Tensor
-    below: Tensor
+    joint: Joint
     frames: int
 
     @classmethod
@@ -32,44 +60,63 @@ class BlockBand:
         Raises torch.linalg.LinAlgError where the matrix is not positive definite.
         """
         frames, width, _ = blocks.shape
-        paired = blocks.double()
+        pairs, odd = (frames + 1) // 2, frames % 2
         joined, across = next_frame.double(), after_next.double()
-        if frames % 2:
+        if odd:
             # A frame of its own, which meets no other.
-            paired = torch.cat([paired, torch.eye(width).to(paired)[None]])
             joined, across = (torch.cat([part, torch.zeros_like(part[:1])]) for part in (joined, across))
             joined[frames - 1] = across[frames - 1] = across[frames - 2] = 0
         first, second = slice(0, width), slice(width, 2 * width)
-        diagonal = paired.new_zeros(len(paired) // 2, 2 * width, 2 * width)
-        diagonal[:, first, first], diagonal[:, second, second] = paired[::2], paired[1::2]
-        inner = torch.diag_embed(joined[::2])
-        diagonal[:, first, second] = diagonal[:, second, first] = inner
-        below = torch.zeros_like(diagonal[1:])
-        below[:, first, first] = torch.diag_embed(across[:-2:2])
-        below[:, second, second] = torch.diag_embed(across[1:-1:2])
-        below[:, first, second] = torch.diag_embed(joined[1:-1:2])
-        factors = torch.empty_like(diagonal)
-        for place in range(len(diagonal)):
+        factors = blocks.new_zeros(pairs, 2 * width, 2 * width, dtype=torch.double)
+        factors[:, first, first], factors[: pairs - odd, second, second] = blocks[::2], blocks[1::2]
+        if odd:
+            factors[-1, second, second] = torch.eye(width).to(factors)
+        factors[:, first, second].diagonal(dim1=1, dim2=2).copy_(joined[::2])
+        factors[:, second, first].diagonal(dim1=1, dim2=2).copy_(joined[::2])
+        joint = Joint(across=across[:-2:2], inner=joined[1:-1:2], other=across[1:-1:2])
+        for place in range(pairs):
             if place:
-                # X = E L^-T of the pair before, whose square leaves this pair's block.
-                above = torch.linalg.solve_triangular(factors[place - 1], below[place - 1].mT, upper=False).mT
-                below[place - 1] = above
-                diagonal[place] -= above @ above.mT
-            factors[place] = torch.linalg.cholesky(diagonal[place])
-        return cls(factors, below, frames)
+                # E is diagonals only: E A^-1 E^T costs a third of what products of whole blocks do.
+                inverse = torch.cholesky_inverse(factors[place - 1])
+                factors[place] -= joint.times(place - 1, joint.times(place - 1, inverse).mT)
+            factors[place] = torch.linalg.cholesky(factors[place])
+        return cls(factors, joint, frames)
 
     def solve(self, right: Tensor) -> Tensor:
         """right (T, P, K) -> (T, P, K), in the kind of number of `right`."""
+        width = right.shape[1]
+        return self.backward(self.forward(right)).reshape(-1, width, right.shape[2])[: self.frames].to(right)
+
+    def forward(self, right: Tensor) -> Tensor:
+        """right (T, P, K) -> (N, 2 P, K) with the lower factor undone, in double: products of two such are what the
+        inverse makes of their right-hand sides."""
         frames, width, count = right.shape
-        solved = right.double()
-        if frames % 2:
-            solved = torch.cat([solved, torch.zeros_like(solved[:1])])
-        solved = solved.reshape(-1, 2 * width, count).clone()
+        solved = right.new_zeros(len(self.factors) * 2, width, count, dtype=torch.double)
+        solved[:frames] = right
+        solved = solved.view(-1, 2 * width, count)
+
+        def undo(columns: slice) -> None:
+            part = solved[..., columns]
+            for place, (factor, rows) in enumerate(zip(self.factors, part)):
+                if place:
+                    before = torch.linalg.solve_triangular(self.factors[place - 1].mT, part[place - 1], upper=True)
+                    rows = rows - self.joint.times(place - 1, before)
+                part[place] = torch.linalg.solve_triangular(factor, rows, upper=False)
+
+        # By the number of columns alone, so that the bits do not depend on the number of threads.
+        split = [slice(first, first + COLUMNS) for first in range(0, count, COLUMNS)]
+        for _ in in_threads(undo, split) if right.device.type == "cpu" else map(undo, split):
+            pass
+        return solved
+
+    def backward(self, solved: Tensor) -> Tensor:
+        """(N, 2 P, K) with the transposed factor undone."""
+        done = torch.empty_like(solved)
         last = len(solved) - 1
-        for place in range(last + 1):
-            part = solved[place] - self.below[place - 1] @ solved[place - 1] if place else solved[place]
-            solved[place] = torch.linalg.solve_triangular(self.factors[place], part, upper=False)
         for place in range(last, -1, -1):
-            part = solved[place] - self.below[place].mT @ solved[place + 1] if place < last else solved[place]
-            solved[place] = torch.linalg.solve_triangular(self.factors[place].mT, part, upper=True)
-        return solved.reshape(-1, width, count)[:frames].to(right)
+            part = solved[place]
+            if place < last:
+                after = self.joint.transposed_times(place, done[place + 1])
+                part = part - torch.linalg.solve_triangular(self.factors[place], after, upper=False)
+            done[place] = torch.linalg.solve_triangular(self.factors[place].mT, part, upper=True)
+        return done

@@ -20,6 +20,7 @@ from vhap.fit.params import CAMERA, PER_FRAME, TrackParams, as_vectors
 from vhap.geometry.cameras import Camera
 from vhap.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from vhap.head.model import landmark_points
+from vhap.util.threads import in_threads, one_torch_thread
 
 OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0])
 NO_DISTORTION = np.zeros(4)
@@ -43,11 +44,16 @@ def pose_from_landmarks(problem: LandmarkProblem, params: TrackParams) -> tuple[
     seen, detected_px = (problem.weight > 0).cpu().numpy(), problem.detected_px.cpu().numpy()
     found = torch.zeros(problem.weight.shape[:2], dtype=torch.bool)
     rotation, translation = params.rotation.clone(), params.translation.clone()
+
+    def solve(place: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | None:
+        kept = seen[place]
+        return _solve_pnp(points[kept], detected_px[place][kept], cameras[place[1]][0])
+
+    every = in_threads(solve, [(frame, camera) for frame in range(seen.shape[0]) for camera in range(seen.shape[1])])
     for frame in range(params.n_timesteps):
         candidates = []
-        for index, (intrinsics, T_world_camera) in enumerate(cameras):
-            kept = seen[frame, index]
-            solved = _solve_pnp(points[kept], detected_px[frame, index][kept], intrinsics)
+        for index, (_, T_world_camera) in enumerate(cameras):
+            solved = next(every)
             if solved is None:
                 continue
             matrix = T_world_camera[:3, :3] @ solved[0]
@@ -165,6 +171,7 @@ class FirstGuess:
     log_focal_spread: float | None = None
 
 
+@one_torch_thread()
 def guess_from_landmarks(problem: LandmarkProblem, params: TrackParams, n_init: int, first_row: int = 0) -> FirstGuess:
     """Everything that landmarks determine: pose by PnP, camera and identity from many frames, then each frame.
 
@@ -194,6 +201,7 @@ def _solve_guess(problem: LandmarkProblem, params: TrackParams, n_init: int, fir
     return FirstGuess(solved, found, chosen, trusted_pixel(problem, solved, found), spread)
 
 
+@one_torch_thread()
 def solve_person(
     problem: LandmarkProblem,
     params: TrackParams,
@@ -218,6 +226,7 @@ def frames_of_person(problem: LandmarkProblem, params: TrackParams, found: Tenso
     return around[(around >= 0) & (around < params.n_timesteps)]
 
 
+@one_torch_thread()
 def follow_landmarks(
     problem: LandmarkProblem,
     params: TrackParams,
@@ -230,11 +239,15 @@ def follow_landmarks(
 
     Frames are solved in groups that overlap: memory does not grow with their number.
     """
-    everything, parts = torch.arange(params.n_timesteps), []
-    for group in everything.split(SOLVED_AT_A_TIME):
+    everything = torch.arange(params.n_timesteps)
+
+    def solve(group: Tensor) -> TrackParams:
         first, last = max(0, int(group[0]) - OVERLAP), min(params.n_timesteps, int(group[-1]) + 1 + OVERLAP)
         rows = everything[first:last]
         solved = solve_landmarks(problem.select(rows), params.rows(rows), False, iterations, True, names)
-        parts.append(solved.rows(group - first))
+        return solved.rows(group - first)
+
+    groups = everything.split(SOLVED_AT_A_TIME)
+    parts = list(in_threads(solve, groups) if params.shape.device.type == "cpu" else map(solve, groups))
     moved = {name: torch.cat([getattr(part, name) for part in parts]) for name in PER_FRAME}
     return fill_between(replace(params, **moved), found)

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from vhap.fit.landmarks.motion import motion_of, solve_chain
+from vhap.fit.landmarks.motion import factored_chain, motion_of
 from vhap.fit.landmarks.problem import LandmarkProblem
 from vhap.fit.landmarks.solver import LANDMARK_UNKNOWNS, hold, mean_of, normal_equations, with_mean
 from vhap.fit.params import TrackParams, as_vectors
@@ -24,8 +24,9 @@ def log_focal_spread(problem: LandmarkProblem, params: TrackParams) -> float:
     held, free, _ = hold(equations, params, LANDMARK_UNKNOWNS)
     system = with_mean(held, mean_of(problem, local), free)
     motion = motion_of(problem.prior.motion, local, problem.timesteps, problem.head.expr_names)
-    by_coupling = solve_chain(system.local, motion, system.coupling)
-    reduced = system.shared - torch.einsum("bpq,bpr->qr", system.coupling, by_coupling)
+    chain = factored_chain(system.local, motion, system.local.new_zeros(()))
+    by_coupling = chain.forward(system.coupling).flatten(0, 1)
+    reduced = system.shared - by_coupling.T @ by_coupling
     # A known camera's unknowns have no equations but their priors'.
     first = torch.zeros_like(reduced[0])
     first[0] = 1

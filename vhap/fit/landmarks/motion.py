@@ -121,5 +121,19 @@ def motion_of(prior: MotionPrior, local: Tensor, timesteps: Tensor, expr_names: 
 
 def solve_chain(blocks: Tensor, motion: Motion, right: Tensor) -> Tensor:
     """Solves (blocks + motion) x = right (B, P, K); blocks (B, P, P) of single frames, symmetric."""
-    with_motion = blocks.double() + torch.diag_embed(motion.own.double())
-    return BlockBand.of(with_motion, motion.next_frame, motion.after_next).solve(right)
+    return factored_chain(blocks, motion, blocks.new_zeros(())).solve(right)
+
+
+def factored_chain(blocks: Tensor, motion: Motion, extra: Tensor) -> BlockBand:
+    """blocks (B, P, P) of single frames, symmetric, with motion and with extra (B, P) or () on the diagonal.
+
+    Raises torch.linalg.LinAlgError where they are not positive definite."""
+    whole = torch.empty_like(blocks, dtype=torch.double).copy_(blocks)
+    whole.diagonal(dim1=1, dim2=2).add_(motion.own.double() + extra)
+    return BlockBand.of(whole, motion.next_frame, motion.after_next)
+
+
+def no_motion(local: Tensor) -> Motion:
+    """Of frames (B, P) that do not know each other."""
+    zeros = torch.zeros_like(local)
+    return Motion(zeros, zeros, zeros, zeros, zeros[:, 0])

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from vhap.fit.landmarks.motion import N_MOTION, MotionPrior, Spreads, motion_prior
 from vhap.fit.landmarks.pairs import landmark_pairs
+from vhap.fit.landmarks.points import GatheredPoints, LandmarkPoints, PosedLandmarks, yaw_of
 from vhap.fit.landmarks.teeth_gaps import TeethGaps
 from vhap.fit.params import N_CAMERA, TrackParams, as_vectors
 from vhap.geometry.cameras import Camera, camera_from_focal
-from vhap.head.derivatives import coefficient_derivatives, motion_derivatives
-from vhap.head.model import HeadModel, HeadParams, landmark_points, pose, yaw_in_camera
+from vhap.head.model import HeadModel, HeadParams
+from vhap.head.points import JointMotion
 
 FIXED_SHAPE = 1e-4
 """Standard deviation of an identity that is known."""
@@ -91,11 +92,29 @@ class LandmarkProblem:
     pairs: Tensor | None = None
     teeth: TeethGaps | None = None
     unknown_unit: bool = False
+    gathered: GatheredPoints | None = field(default=None, compare=False, repr=False)
+    """The head's points, which copies of the problem share. Made where it is not given, or another head's."""
+
+    def __post_init__(self) -> None:
+        own = self.gathered
+        if own is None or own.head is not self.head or own.name != self.name:
+            object.__setattr__(self, "gathered", GatheredPoints(self.head, self.name))
+
+    @property
+    def points(self) -> LandmarkPoints:
+        assert self.gathered is not None
+        return self.gathered.points
 
     def select(self, frames: Tensor) -> LandmarkProblem:
         rows = frames.to(self.weight.device)
         return replace(
             self, detected_px=self.detected_px[rows], weight=self.weight[rows], timesteps=self.timesteps[frames]
+        )
+
+    def part(self, frames: slice) -> LandmarkProblem:
+        """Consecutive frames, without a copy."""
+        return replace(
+            self, detected_px=self.detected_px[frames], weight=self.weight[frames], timesteps=self.timesteps[frames]
         )
 
     def only(self, pictures: Tensor) -> LandmarkProblem:
@@ -128,16 +147,21 @@ class LandmarkProblem:
         """The same with the distances between lids and between lips."""
         return replace(self, pairs=landmark_pairs(self.name, self.head.landmarks[self.name].detector_ids))
 
-    def in_deviations(self, values: Tensor, sigma: Tensor) -> Tensor:
-        """Differences or derivatives of landmarks (B, C, L, ...) px, and of pairs, in standard deviations, which are
-        sigma (B, C) px for landmarks: (B, C, L + P, ...)."""
-        rest = (...,) + (None,) * (values.ndim - 2)
-        scaled = values / sigma[rest]
+    def deviations_px(self, sigma: Tensor) -> Tensor:
+        """(B, C, L + P) standard deviations of landmarks, which are sigma (B, C), and of differences of pairs."""
+        landmarks = sigma[..., None].expand_as(self.weight)
         if self.pairs is None:
-            return scaled
-        first, second = self.pairs.unbind(-1)
-        between = (values[:, :, first] - values[:, :, second]) / (self.prior.pair * self.extent_px())[rest]
-        return torch.cat([scaled, between], 2)
+            return landmarks
+        pairs = (self.prior.pair * self.extent_px())[..., None].expand(-1, -1, len(self.pairs))
+        return torch.cat([landmarks, pairs], -1)
+
+    def in_deviations(self, difference: Tensor, sigma: Tensor) -> Tensor:
+        """Differences (B, C, L, 2) px of landmarks, and those of pairs, in standard deviations, which are sigma (B, C)
+        px for landmarks: (B, C, L + P, 2)."""
+        if self.pairs is not None:
+            first, second = self.pairs.unbind(-1)
+            difference = torch.cat([difference, difference[:, :, first] - difference[:, :, second]], 2)
+        return difference / self.deviations_px(sigma)[..., None]
 
     def weights(self) -> Tensor:
         """Of landmarks and of pairs: (B, C, L + P). A pair that several cameras see counts once, since a detector is
@@ -158,53 +182,18 @@ class LandmarkProblem:
         return camera_from_focal(common[0].exp(), *self.size).expand(1)
 
     def project(self, common: Tensor, local: Tensor) -> Tensor:
-        """Landmarks of one or several frames, (..., P) -> (..., C, L, 2) px."""
+        """Landmarks of B frames with unknowns local (B, P): (B, C, L, 2) px."""
         cameras = self.cameras(common)
-        return cameras.project(self._points(_head_params(local, common[N_CAMERA:]), cameras)[0])[0]
+        params, points = head_params(common, local), self.points.with_shape(common[N_CAMERA:])
+        posed = PosedLandmarks.of(points, JointMotion.of(self.head, params), yaw_of(params, cameras))
+        return cameras.project(posed.world(len(cameras.fx)))[0]
 
     def residuals_px(self, params: TrackParams) -> Tensor:
         """(B, C, L, 2): the head's landmarks minus the detected ones."""
         return self.project(*as_vectors(params)) - self.detected_px
 
-    def jacobian(self, common: Tensor, local: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Landmarks (B, C, L, 2) px, and their derivatives by the shared (B, C, L, 2, Q) and local unknowns
-        (B, C, L, 2, P)."""
-        params, cameras = _head_params(local, common[N_CAMERA:]), self.cameras(common)
-        points, yaw = self._points(params, cameras)
-        projected, slopes = cameras.project(points)[0], cameras.projection_derivatives(points)
-        moves = (*coefficient_derivatives(self.head, params), motion_derivatives(self.head, params))
-        by_shape, by_expr, by_motion = (
-            torch.stack([self._seen(columns, slopes[:, c], yaw[:, c]) for c in range(slopes.shape[1])], 1)
-            for columns in moves
-        )
-        by_camera = self._camera_derivatives(cameras, points, projected)
-        return projected, torch.cat([by_camera, by_shape], -1), torch.cat([by_motion, by_expr], -1)
 
-    def _camera_derivatives(self, cameras: Camera, points: Tensor, projected: Tensor) -> Tensor:
-        """Derivatives (B, C, L, 2, N_CAMERA) of projected points; of what is known zero."""
-        still = torch.zeros_like(projected)
-        by_focal = cameras.focal_derivatives(projected) if self.given is None else still
-        by_scale = cameras.scale_derivatives(points) if self.unknown_unit else still
-        return torch.stack([by_focal, by_scale], -1)
-
-    def _seen(self, columns: Tensor, slopes: Tensor, yaw: Tensor) -> Tensor:
-        """Derivatives (B, V, 3, K) of vertices as derivatives (B, L, 2, K) of one camera's pixels."""
-        moved = landmark_points(self.head, columns.flatten(-2), self.name, yaw)
-        return slopes @ moved.unflatten(-1, (3, -1))
-
-    def _points(self, params: HeadParams, cameras: Camera) -> tuple[Tensor, Tensor]:
-        """Landmarks in the world (..., C, L, 3) and the yaw (..., C) that places the sliding ones."""
-        yaw = yaw_in_camera(for_each_camera(params), cameras.T_camera_world[..., :3, :3])
-        vertices = pose(self.head, params)[..., None, :, :]
-        return landmark_points(self.head, vertices.expand(*yaw.shape, -1, -1), self.name, yaw), yaw
-
-
-def _head_params(local: Tensor, shape: Tensor) -> HeadParams:
+def head_params(common: Tensor, local: Tensor) -> HeadParams:
+    """Of shared (Q,) and frames' own unknowns (B, P)."""
     rotation, translation, neck, jaw, eyes, expr = local.split([3, 3, 3, 3, 6, local.shape[-1] - N_MOTION], -1)
-    return HeadParams(shape, expr, rotation, translation, neck, jaw, eyes)
-
-
-def for_each_camera(params: HeadParams) -> HeadParams:
-    """Joints with an axis for the cameras behind the frames'."""
-    names = ("rotation", "neck_pose", "jaw_pose", "eyes_pose")
-    return replace(params, **{name: getattr(params, name)[..., None, :] for name in names})
+    return HeadParams(common[N_CAMERA:], expr, rotation, translation, neck, jaw, eyes)

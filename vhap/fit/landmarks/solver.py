@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from vhap.fit.landmarks.mean_expression import MeanExpression, mean_expression
-from vhap.fit.landmarks.motion import N_MOTION, Motion, motion_of, solve_chain
+from vhap.fit.landmarks.motion import N_MOTION, Motion, factored_chain, motion_of, no_motion
 from vhap.fit.landmarks.problem import LandmarkProblem
+from vhap.fit.landmarks.rows import LandmarkRows, Place, landmark_rows
 from vhap.fit.landmarks.teeth_gaps import TeethGaps
 from vhap.fit.params import (
     CAMERA,
@@ -27,6 +28,7 @@ from vhap.fit.params import (
     as_vectors,
     from_vectors,
 )
+from vhap.util.threads import in_threads
 
 CHUNK_PICTURES = 16
 FREE = 100.0
@@ -55,16 +57,25 @@ def solve_landmarks(
     anchor, damping = local.clone(), 1e-3
     cost = _cost(problem, common, local, sigma, anchor, smooth, shared)
     for _ in range(iterations):
-        system, free, _ = hold(normal_equations(problem, common, local, sigma, anchor), params, names)
+        equations = normal_equations(problem, common, local, sigma, anchor, shared)
+        system, free, _ = hold(equations, params, names)
         system = with_mean(system, mean_of(problem, local), free) if shared else system
         motion = _motion(problem, local).only(free) if smooth else None
         improved = False
         for _ in range(6):
-            step_common, step_local = solve_step(system, damping, shared, motion)
-            trial = moved_by(problem, common, local, step_common, step_local)
+            try:
+                step_common, step_local = solve_step(system, damping, shared, motion)
+            except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]
+                # Rounding has made the equations indefinite: damping makes up for it.
+                damping *= 8
+                continue
+            trial = moved_by(problem, common, local, step_common if shared else torch.zeros_like(common), step_local)
             trial_cost = _cost(problem, *trial, sigma, anchor, smooth, shared)
             if bool(trial_cost < cost):
                 improved = True
+                break
+            if float(_promised(system, motion, step_common, step_local)) < CONVERGED_GAIN * float(cost):
+                # What is left is less than what costs are rounded to.
                 break
             damping *= 8
         if not improved:
@@ -74,6 +85,12 @@ def solve_landmarks(
         if gain < CONVERGED_GAIN:
             break
     return from_vectors(params, common, local)
+
+
+def _promised(system: NormalEquations, motion: Motion | None, step_common: Tensor, step_local: Tensor) -> Tensor:
+    """() by how much a step lowers the cost at least, where the equations hold."""
+    right = system.right_local if motion is None else system.right_local - motion.gradient
+    return (right * step_local).sum() + (system.right_shared * step_common).sum()
 
 
 def moved_by(
@@ -124,11 +141,6 @@ def _prior_residuals(problem: LandmarkProblem, local: Tensor, anchor: Tensor) ->
     """(B, P): joints and expression against zero, the pose against its anchor."""
     centre = torch.cat([anchor[:, :6], torch.zeros_like(anchor[:, 6:])], -1)
     return (local - centre) / _prior_scales(problem, local)
-
-
-def _robust_weight(problem: LandmarkProblem, residual: Tensor) -> Tensor:
-    """Cauchy weights (..., L) of residuals (..., L, 2) in standard deviations."""
-    return 1 / (1 + residual.square().sum(-1) / problem.prior.robust**2)
 
 
 def _shared_prior(problem: LandmarkProblem, common: Tensor) -> tuple[Tensor, Tensor]:
@@ -201,39 +213,96 @@ def empty_equations(frames: int, n_own: int, n_shared: int, device: torch.device
 
 
 def normal_equations(
-    problem: LandmarkProblem, common: Tensor, local: Tensor, sigma: Tensor, anchor: Tensor
+    problem: LandmarkProblem, common: Tensor, local: Tensor, sigma: Tensor, anchor: Tensor, shared: bool = True
 ) -> NormalEquations:
-    parts = []
-    at_once = max(1, CHUNK_PICTURES // problem.weight.shape[1])
-    for frames in torch.arange(len(local)).split(at_once):
-        parts.append(_frame_blocks(problem.select(frames), common, local[frames], sigma[frames], anchor[frames]))
-    blocks, coupling, right_local, shared, right_shared = (list(column) for column in zip(*parts))
-    prior, scale = _shared_prior(problem, common)
-    shared_sum = torch.stack(shared).sum(0) + torch.diag(1 / scale**2).double()
-    right_sum = torch.stack(right_shared).sum(0) - (prior / scale).double()
-    return NormalEquations(torch.cat(blocks), torch.cat(coupling), shared_sum, torch.cat(right_local), right_sum)
+    """Of landmarks and priors, in double precision. Unless shared they are without the shared unknowns: Q = 0.
+
+    The frames are split by their number alone, so that the bits do not depend on the number of threads.
+    """
+    n_shared = len(common) if shared else 0
+    sums = empty_equations(len(local), local.shape[1], n_shared, local.device)
+    place = Place.of(problem, common, local)
+
+    @torch.no_grad()
+    def add(frames: slice) -> tuple[Tensor, Tensor]:
+        rows = landmark_rows(problem.part(frames), place.rows(frames), sigma[frames], shared)
+        return _add_rows(sums, frames, rows)
+
+    size = max(1, CHUNK_PICTURES // problem.weight.shape[1])
+    chunks = [slice(first, first + size) for first in range(0, len(local), size)]
+    for of_shared, right_shared in in_threads(add, chunks) if local.device.type == "cpu" else map(add, chunks):
+        sums.shared.add_(of_shared)
+        sums.right_shared.add_(right_shared)
+    _add_priors(problem, sums, common, local, anchor)
+    return sums
 
 
-def _frame_blocks(problem: LandmarkProblem, common: Tensor, local: Tensor, sigma: Tensor, anchor: Tensor):
-    projected, by_shared, by_local = problem.jacobian(common, local)
-    value = problem.in_deviations(projected - problem.detected_px, sigma)
-    weight = (problem.weights() * _robust_weight(problem, value)).sqrt()[..., None]
-    value = (value * weight).flatten(1)
-    # In double, else a prior that holds next to nothing is lost beside the landmarks, and the blocks are singular.
-    by_shared = (problem.in_deviations(by_shared, sigma) * weight[..., None]).flatten(1, 3).double()
-    by_local = (problem.in_deviations(by_local, sigma) * weight[..., None]).flatten(1, 3).double()
-    value = value.double()
-    if problem.teeth is not None:
-        short, teeth_shared, teeth_local = _teeth_rows(problem.teeth, common, local)
-        value = torch.cat([value, short], 1)
-        by_shared, by_local = torch.cat([by_shared, teeth_shared], 1), torch.cat([by_local, teeth_local], 1)
-    prior, precision = _prior_residuals(problem, local, anchor), 1 / _prior_scales(problem, local)
-    blocks = by_local.mT @ by_local + torch.diag_embed(precision**2)
-    right = -(by_local.mT @ value[..., None]).squeeze(-1) - prior * precision
-    shared = torch.einsum("bnq,bnr->qr", by_shared, by_shared)
-    right_shared = -torch.einsum("bnq,bn->q", by_shared, value)
-    coupling = by_local.mT @ by_shared
-    return blocks, coupling, right, shared, right_shared
+def _add_rows(sums: NormalEquations, frames: slice, rows: LandmarkRows) -> tuple[Tensor, Tensor]:
+    """Writes what frames have of their own, and returns what they add to the shared block (Q, Q) and to its right-hand
+    side (Q,).
+
+    Products of rows may be single precision: what they lose is small beside priors. Not so between motion and camera,
+    where focal length and distance replace each other: these few are in double.
+    """
+    last, expr, shape = N_MOTION + N_CAMERA, rows.by_expr, rows.by_shape
+    # Few columns that meet all others: motion, camera, and the residual with its other sign.
+    few = torch.cat([rows.by_motion, rows.by_camera, -rows.value[..., None]], -1)
+    exact = _products(few.double(), few.double())
+    few_expr = _products(few, expr)
+    own, motion = sums.local[frames], slice(0, N_MOTION)
+    own[:, motion, motion] = exact[:, motion, motion]
+    own[:, motion, N_MOTION:] = few_expr[:, motion]
+    own[:, N_MOTION:, motion] = few_expr[:, motion].mT
+    own[:, N_MOTION:, N_MOTION:] = _products(expr, expr)
+    right = sums.right_local[frames]
+    right[:, motion], right[:, N_MOTION:] = exact[:, motion, last], few_expr[:, last]
+    if shape is None:
+        return sums.shared, sums.right_shared
+    few_shape, coupling, camera = _products(few, shape), sums.coupling[frames], slice(N_MOTION, last)
+    coupling[:, motion, :N_CAMERA], coupling[:, motion, N_CAMERA:] = exact[:, motion, camera], few_shape[:, motion]
+    coupling[:, N_MOTION:, :N_CAMERA] = few_expr[:, camera].mT
+    coupling[:, N_MOTION:, N_CAMERA:] = _products(expr, shape)
+    # In whatever order of points and frames the rows stand.
+    every = shape.permute(2, 0, 1, 3).flatten(0, 2)
+    exact, few_shape = exact.sum(0), few_shape.double().sum(0)
+    by_camera = few_shape[camera]
+    return (
+        torch.cat(
+            [
+                torch.cat([exact[camera, camera], by_camera], 1),
+                torch.cat([by_camera.mT, (every.mT @ every).double()], 1),
+            ]
+        ),
+        torch.cat([exact[camera, last], few_shape[last]]),
+    )
+
+
+def _products(one: Tensor, other: Tensor) -> Tensor:
+    """Rows (B, R, N, K) and (B, R, N, M) -> (B, K, M), without a copy of rows that stand point by point."""
+    each = one.flatten(0, 1).mT @ other.flatten(0, 1)
+    return each.unflatten(0, one.shape[:2]).sum(1)
+
+
+def _add_priors(problem: LandmarkProblem, sums: NormalEquations, common: Tensor, local: Tensor, anchor: Tensor) -> None:
+    """Priors of single unknowns, and teeth. In double: one that holds next to nothing is lost beside landmarks."""
+    residual, precision = _prior_residuals(problem, local, anchor), 1 / _prior_scales(problem, local)
+    sums.local.diagonal(dim1=1, dim2=2).add_(precision.double().square())
+    sums.right_local.sub_((residual * precision).double())
+    shared = len(sums.right_shared) > 0
+    if shared:
+        of_shared, scale = _shared_prior(problem, common)
+        sums.shared.diagonal().add_(1 / scale.double().square())
+        sums.right_shared.sub_((of_shared / scale).double())
+    if problem.teeth is None:
+        return
+    short, by_shared, by_own = _teeth_rows(problem.teeth, common, local)
+    sums.local.add_(by_own.mT @ by_own)
+    sums.right_local.sub_((by_own.mT @ short[..., None])[..., 0])
+    if shared:
+        sums.coupling.add_(by_own.mT @ by_shared)
+        every = by_shared.flatten(0, 1)
+        sums.shared.add_(every.mT @ every)
+        sums.right_shared.sub_(short.flatten() @ every)
 
 
 def _teeth_rows(teeth: TeethGaps, common: Tensor, local: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -259,6 +328,9 @@ def hold(
     """The equations with the unknowns that are not in names kept where they are, and 1 for each that is free: of a
     frame's own (P,), of the shared ones."""
     own, common = free_unknowns(params, names, n_lights)
+    common = common[: len(equations.right_shared)]
+    if bool(own.all()) and bool(common.all()):
+        return equations, own, common
     held = NormalEquations(
         local=equations.local * torch.outer(own, own) + torch.diag(1 - own),
         coupling=equations.coupling * torch.outer(own, common),
@@ -287,19 +359,20 @@ def with_mean(equations: NormalEquations, mean: MeanExpression, free: Tensor) ->
 def solve_step(
     system: NormalEquations, damping: float, shared: bool, motion: Motion | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Marquardt step of the shared unknowns (zero where they are held) and of every frame's own."""
-    local = system.local + damping * torch.diag_embed(system.local.diagonal(dim1=-2, dim2=-1))
-    right_local = system.right_local
-    if motion is not None:
-        right_local = right_local - motion.gradient
-    columns = torch.cat([system.coupling, right_local[..., None]], -1) if shared else right_local[..., None]
-    solved = torch.linalg.solve(local, columns) if motion is None else solve_chain(local, motion, columns)
-    by_coupling, by_right = solved[..., :-1], solved[..., -1]
+    """Marquardt step of the shared unknowns (zero where they are held) and of every frame's own.
+
+    Raises torch.linalg.LinAlgError where the frames' equations are not positive definite."""
+    motion = no_motion(system.right_local) if motion is None else motion
+    own = system.right_local - motion.gradient
+    band = factored_chain(system.local, motion, damping * system.local.diagonal(dim1=1, dim2=2))
     if not shared:
-        return torch.zeros_like(system.right_shared).float(), by_right.float()
-    reduced = system.shared + damping * torch.diag(system.shared.diagonal().clamp(min=0))
-    reduced = reduced - (system.coupling.mT @ by_coupling).sum(0)
-    right = system.right_shared - (system.coupling.mT @ by_right[..., None]).sum(0).squeeze(-1)
-    step_shared = torch.linalg.solve(reduced, right)
-    step_local = by_right - by_coupling @ step_shared
+        return torch.zeros_like(system.right_shared).float(), band.solve(own[..., None])[..., 0].float()
+    # With A = L L^T of the frames and C the coupling, of which L^-1 C is enough.
+    solved = band.forward(torch.cat([system.coupling, own[..., None]], -1))
+    by_coupling, by_own = solved[..., :-1], solved[..., -1]
+    both = solved.flatten(0, 1)
+    products = both[:, :-1].T @ both
+    reduced = system.shared + damping * torch.diag(system.shared.diagonal().clamp(min=0)) - products[:, :-1]
+    step_shared = torch.linalg.solve(reduced, system.right_shared - products[:, -1])
+    step_local = band.backward((by_own - by_coupling @ step_shared)[..., None]).reshape(-1, own.shape[1])[: len(own)]
     return step_shared.float(), step_local.float()
