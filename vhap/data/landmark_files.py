@@ -37,7 +37,7 @@ class Landmarks:
     @property
     def detected(self) -> np.ndarray:
         """(T,) bool."""
-        return (self.points[..., 2] > 0).any(axis=1)
+        return np.asarray((self.points[..., 2] > 0).any(axis=1))
 
 
 def save_landmarks(path: str | Path, landmarks: Landmarks) -> None:

@@ -61,7 +61,7 @@ def with_visible_jaw(points: np.ndarray) -> np.ndarray:
     edges = np.stack([outline, np.roll(outline, -1, axis=0)], 1)
     for index, jaw in enumerate(JAW_LINE):
         side = np.sign(index - CHIN_INDEX)
-        own, height = points[jaw, :2] @ aside, points[jaw, :2] @ down
+        own, height = points[jaw, :2] @ aside, float(points[jaw, :2] @ down)
         reach = side * (_crossings(edges, height) - own)
         if side and reach.size and reach.max() > 0:
             found[index, :2] += side * reach.max() * aside

@@ -74,7 +74,7 @@ class PictureWriter:
             mask = self.silhouettes.draw(vertices, seen_by)
         if vertices is not None and self.neck_ids is not None:
             line = neck_line(vertices, self.neck_ids, seen_by)
-            mask = mask * fade_below((seen_by.height, seen_by.width), line, FADE_WINDOW * mask.shape[1])
+            mask = mask * fade_below((seen_by.height, seen_by.width), line, FADE_WINDOW * seen_by.width)
         padding = self.paddings[camera]
         return padding.apply(picture), padding.apply(mask)
 

@@ -79,9 +79,10 @@ def fill_outside(picture: np.ndarray, covered: np.ndarray) -> np.ndarray:
     """(H, W, 3) with every texel where covered is False set to the nearest covered one's colour."""
     if covered.all() or not covered.any():
         return picture
-    _, label = cv2.distanceTransformWithLabels(
+    _, found = cv2.distanceTransformWithLabels(
         (~covered).astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
     )
+    label = np.asarray(found, np.intp)
     colour_of = np.zeros((label.max() + 1, 3), np.float32)
     colour_of[label[covered]] = picture[covered]
     return colour_of[label]

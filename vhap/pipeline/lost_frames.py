@@ -170,7 +170,7 @@ def described(reasons: np.ndarray, timestep_ids: Sequence[str], camera_ids: Sequ
         rows, views = np.nonzero(reasons == reason)
         names = [
             str(timestep_ids[row]) if len(camera_ids) == 1 else f"{timestep_ids[row]} of {camera_ids[view]}"
-            for row, view in zip(rows, views)
+            for row, view in zip(rows.tolist(), views.tolist())
         ]
         parts.append(f"{reason} in {len(names)} ({some_names(names)})")
     return "; ".join(parts)

@@ -91,7 +91,7 @@ def bump(x: Array, y: Array, centre: tuple[float, float], size: tuple[float, flo
 
 def level_of_height(height: Array | float) -> Array:
     """Level whose cross-section has this height in front (mm)."""
-    return np.interp(height, _FINE_HEIGHTS, _FINE_LEVELS)
+    return np.asarray(np.interp(height, _FINE_HEIGHTS, _FINE_LEVELS))
 
 
 def height_of_level(level: Array) -> Array:
