@@ -66,7 +66,7 @@ class Worker:
         rooms = [ROOT, HERE, ROOT / "tests" / "head", ROOT / "tests" / "data" / "cameras"]
         self.process = subprocess.Popen(
             self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, rooms))},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, rooms)), "OPENCV_LOG_LEVEL": "SILENT"},
         )  # fmt: skip
         line = self._line(START_S)
         if not line:

@@ -43,7 +43,6 @@ def main(base: Path, seed: int) -> None:
     os.dup2(2, 1)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    cv2.setLogLevel(0)
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     shutil.rmtree(base, ignore_errors=True)
