@@ -184,6 +184,12 @@ def test_few_pictures_spread_over_the_clip_tell_the_texture(monkeypatch):
     assert tracker.texture_frames() == [0, 1, 2, 4, 5]
     monkeypatch.setattr(loop, "MOST_TEXTURED", 3)
     assert tracker.texture_frames() == [0, 2, 5]
+    monkeypatch.setattr(loop, "MOST_TEXTURED", 128)
+    monkeypatch.setattr(loop, "KEPT_PIXELS", 4 * SIZE[0] * SIZE[1])
+    monkeypatch.setattr(loop, "LEAST_TEXTURED", 2)
+    assert tracker.texture_frames() == [0, 1, 4, 5]
+    monkeypatch.setattr(loop, "LEAST_TEXTURED", 5)
+    assert tracker.texture_frames() == [0, 1, 2, 4, 5]
 
 
 def test_landmark_stages_fit_what_they_may_move():

@@ -24,7 +24,13 @@ from vhap.fit.photometric.eyes import follow_eyes
 from vhap.fit.photometric.hair import grow_hair
 from vhap.fit.photometric.pictures import Pictures
 from vhap.fit.photometric.point_albedo import PointPrior
-from vhap.fit.photometric.problem import FixedAlbedo, PhotometricProblem, most_timesteps, observed_pictures
+from vhap.fit.photometric.problem import (
+    FEWEST_VIEWS,
+    FixedAlbedo,
+    PhotometricProblem,
+    most_timesteps,
+    observed_pictures,
+)
 from vhap.fit.photometric.solver import observed_albedo, solve_identity, solve_jointly
 from vhap.fit.scene import Scene, emphasis, render_frames
 from vhap.fit.stages import Kind, Stage, coarse_factor, fine_factor
@@ -33,10 +39,11 @@ from vhap.fit.texture import fit_texture, texture_pixels
 from vhap.head.model import landmark_head, pose
 from vhap.util.choice import even_choice
 
-MOST_TEXTURED = 128
-"""Pictures at most that make a texture: 373 show no more than 128 (doc/benchmarks.md)."""
+MOST_TEXTURED, LEAST_TEXTURED = 128, 24
+"""Pictures at most that make a texture: 373 show no more than 128 (doc/benchmarks.md). At least, where they are large:
+for each of up to three cameras."""
 KEPT_PIXELS = 20_000_000
-"""Pixels of the pictures that make a texture, up to which it is kept what they read: about half a GiB."""
+"""Of the pictures that make a texture: more show no more, and so many are kept with what they read, half a GiB."""
 LOOK_AHEAD, TIED = 2, 2
 """Frames after a window that are solved with it, and those before that stay."""
 
@@ -377,8 +384,9 @@ class Tracker:
 
     def texture_frames(self) -> list[int]:
         """Rows whose pictures make the texture, evenly spread over those that show the head."""
-        frames = self._frames_shown()
-        count = min(len(frames), max(1, MOST_TEXTURED // len(self.capture.camera_ids)))
+        frames, (height, width), cameras = self._frames_shown(), self.scene.size, len(self.capture.camera_ids)
+        most = max(KEPT_PIXELS // (height * width), LEAST_TEXTURED * min(cameras, FEWEST_VIEWS))
+        count = min(len(frames), max(1, min(MOST_TEXTURED, most) // cameras))
         return frames[torch.linspace(0, len(frames) - 1, count).round().long()].tolist()
 
     def batches(self, frames: list[int]) -> Iterator[tuple[TrackParams, FrameBatch]]:
