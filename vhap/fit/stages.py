@@ -22,7 +22,7 @@ LAST_RESULT = 30
 JOINT_ROUNDS, REFINING_ROUNDS, SURFACE_ROUNDS = 20, 3, 4
 COARSE_SIDE = 192
 FINE_FACE_PX = 160
-"""More pixels tell the place of a head no better (doc/benchmarks.md)."""
+"""What more pixels bring is in doc/benchmarks.md."""
 
 PLACE: tuple[ParamGroup, ...] = ("cam", "pose", "shape", "joints", "expr")
 """Groups that move the head."""

@@ -135,17 +135,12 @@ def observed_pictures(
     problem: PhotometricProblem, params: TrackParams, rows: Tensor
 ) -> Iterator[tuple[TrackParams, GreyPicture]]:
     """The pictures that are used of the timesteps rows, each with the params of its timestep; read when asked for."""
-    yield from with_rows(params, rows, pictures_of(problem, rows))
+    for row, shown in zip(rows.split(1), pictures_of(problem, rows)):
+        yield from ((params.rows(row), picture) for picture in shown)
 
 
 def pictures_of(problem: PhotometricProblem, rows: Tensor) -> list[GreyPictures]:
     return problem.pictures.grey(rows, _views(problem, rows))
-
-
-def with_rows(
-    params: TrackParams, rows: Tensor, pictures: Sequence[Sequence[GreyPicture]]
-) -> list[tuple[TrackParams, GreyPicture]]:
-    return [(params.rows(row), picture) for row, shown in zip(rows.split(1), pictures) for picture in shown]
 
 
 def _views(problem: PhotometricProblem, rows: Tensor) -> list[list[int]]:

@@ -35,9 +35,9 @@ from vhap.fit.photometric.system import Vector
 from vhap.util.log import get_logger
 
 FIRST_DAMPING, LEAST_DAMPING, RAISED, LOWERED, TRIES = 1e-3, 1e-5, 100.0, 0.1, 3
-CONVERGED_GAIN, NOISE, FEWEST_ROUNDS, FIRST_ROUNDS = 5e-4, 2e-3, 2, 3
-"""Points are chosen and weighed twice, the second time after FIRST_ROUNDS: a third choice changes the cost by more than
-the rounds after it gain."""
+CONVERGED_GAIN, LEAST_PROMISE, FEWEST_ROUNDS, FIRST_ROUNDS = 5e-4, 2e-3, 2, 3
+"""Rounds end where one gained less than the first share of the cost, or where a step failed that promised less than the
+second. Points are chosen and weighed twice, the second time after FIRST_ROUNDS."""
 
 OnRound = Callable[[int, float], None]
 
@@ -137,8 +137,8 @@ def _descend(
             trial = None if step is None else _moved(task, now, step)
             if trial is not None and trial.cost < now.cost:
                 break
-            # Shorter steps would gain even less, and points that come into view or leave it change the cost, too.
-            if step is not None and system.gain(step) < NOISE * now.cost:
+            # Shorter steps would gain even less.
+            if step is not None and system.gain(step) < LEAST_PROMISE * now.cost:
                 return now, index - rounds.start, damping
             trial, tried = None, tried * RAISED
         if trial is None:

@@ -132,7 +132,8 @@ def choose_points(
         uv = (scene.head.uvs[scene.topology.uv_faces.long()[faces]] * barycentrics[..., None]).sum(1)
         return scene.head.faces[faces], barycentrics, uv
 
-    found = [part for part in in_threads(chosen, list(enumerate(pictures))) if part is not None]
+    side_by_side = in_threads if scene.head.template.device.type == "cpu" else map
+    found = [part for part in side_by_side(chosen, list(enumerate(pictures))) if part is not None]
     if not found:
         return None
     corners, barycentrics, uv = (torch.cat(column) for column in zip(*found))
