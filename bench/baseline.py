@@ -28,9 +28,9 @@ from vhap.data.monocular import MonocularCapture
 from vhap.data.results import save_result
 from vhap.evaluate.run_scene import RunScene
 from vhap.fit.landmarks.first_guess import pose_from_landmarks
-from vhap.fit.landmarks.problem import LandmarkPrior, LandmarkProblem
 from vhap.fit.landmarks.solver import solve_landmarks
 from vhap.fit.params import TrackParams, initial_params, to_result
+from vhap.fit.residuals.landmark_problem import LandmarkPrior, LandmarkProblem
 from vhap.geometry.meshes import barycentric_points, vertex_normals
 from vhap.head.model import HeadModel, landmark_head
 from vhap.head.texture import fill_outside
@@ -95,7 +95,7 @@ def fit_landmarks(model: HeadModel, capture: MonocularCapture) -> TrackParams:
     )
     start = initial_params(model, len(points_px), 1, uniform_lights())
     posed, _ = pose_from_landmarks(problem, start)
-    return solve_landmarks(problem, posed, shared=True, iterations=ITERATIONS)
+    return solve_landmarks(problem, posed, with_shared=True, iterations=ITERATIONS)
 
 
 def write_result(

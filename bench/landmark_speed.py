@@ -23,8 +23,8 @@ from vhap.config.ranges import Count
 from vhap.util.errors import exits_cleanly
 
 if TYPE_CHECKING:
-    from vhap.fit.landmarks.problem import LandmarkProblem
     from vhap.fit.params import TrackParams
+    from vhap.fit.residuals.landmark_problem import LandmarkProblem
     from vhap.head.model import HeadModel
 
 Head = Literal["builtin", "ict", "flame", "flame-like"]
@@ -165,8 +165,8 @@ def filmed(head: HeadModel, name: str, frames: int) -> tuple[LandmarkProblem, Tr
     """Noisy landmarks before the uncalibrated camera, where the search starts, and the truth."""
     import torch
 
-    from vhap.fit.landmarks.problem import LandmarkProblem
     from vhap.fit.params import as_vectors, initial_params
+    from vhap.fit.residuals.landmark_problem import LandmarkProblem
     from vhap.head.model import landmark_head
     from vhap.render.shading import uniform_lights
 

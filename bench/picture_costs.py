@@ -90,10 +90,10 @@ def task_of(head: HeadModel, config: PictureCostsConfig) -> Task:
     import torch
 
     from vhap.data.sample import FrameBatch
-    from vhap.fit.landmarks.problem import LandmarkProblem
     from vhap.fit.photometric.pictures import Pictures
     from vhap.fit.photometric.problem import PhotometricProblem
     from vhap.fit.photometric.solver import open_task
+    from vhap.fit.residuals.landmark_problem import LandmarkProblem
     from vhap.head.model import landmark_head
 
     scene, rows = scene_of(head, config.size), torch.arange(config.pictures)

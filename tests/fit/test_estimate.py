@@ -48,7 +48,7 @@ def clock(monkeypatch) -> Clock:
         return replace(solver.evaluate(task, now.params), cost=now.cost - 1)
 
     monkeypatch.setattr(solver, "_moved", moved)
-    monkeypatch.setattr(solver, "CONVERGED_GAIN", -math.inf)
+    monkeypatch.setattr(solver, "SCHEDULE", replace(solver.SCHEDULE, converged=-math.inf))
 
     def priced(function, seconds_of):
         def run(*args, **options):

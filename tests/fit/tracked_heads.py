@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from vhap.data.sample import FrameBatch
-from vhap.fit.landmarks.problem import LandmarkProblem
 from vhap.fit.params import TrackParams, initial_params
+from vhap.fit.residuals.landmark_problem import LandmarkProblem
 from vhap.fit.scene import Scene
 from vhap.fit.texture import resize_texture
 from vhap.geometry.cameras import Camera, camera_from_focal

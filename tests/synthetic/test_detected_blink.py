@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vhap.config.synthetic import SyntheticConfig
-from vhap.fit.landmarks.pairs import MEDIAPIPE_PAIRS
+from vhap.fit.residuals.landmark_pairs import MEDIAPIPE_PAIRS
 from vhap.head.model import pose
 from vhap.pipeline.make_synthetic_capture import load_synthetic_head, make_truth
 from vhap.synthetic.motion import frame_params

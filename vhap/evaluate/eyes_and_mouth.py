@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vhap.evaluate.metrics import SimilaritySums
-from vhap.fit.landmarks.pairs import INNER_LOWER_LIP, INNER_UPPER_LIP, LOWER_LIDS, UPPER_LIDS
+from vhap.fit.residuals.landmark_pairs import INNER_LOWER_LIP, INNER_UPPER_LIP, LOWER_LIDS, UPPER_LIDS
 from vhap.head.model import HeadModel, HeadParams, joint_rotations
 
 EYE_CORNERS = ((36, 39), (42, 45))

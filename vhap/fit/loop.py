@@ -15,9 +15,7 @@ from vhap.data.sample import Capture, FrameBatch
 from vhap.fit.checkpoint import Checkpoint, Progress, moved_on
 from vhap.fit.events import Callback, StepEvent
 from vhap.fit.landmarks.first_guess import choose_more, fill_between, follow_landmarks, solve_person
-from vhap.fit.landmarks.problem import LandmarkProblem
 from vhap.fit.landmarks.solver import landmark_cost
-from vhap.fit.landmarks.teeth_gaps import find_teeth_gaps
 from vhap.fit.light_views import MOST_PICTURES, PosedPicture, light_of_pictures
 from vhap.fit.params import CAMERA, GROUPS, PER_FRAME, TrackParams
 from vhap.fit.photometric.eyes import follow_eyes
@@ -32,6 +30,8 @@ from vhap.fit.photometric.problem import (
     observed_pictures,
 )
 from vhap.fit.photometric.solver import observed_albedo, solve_identity, solve_jointly
+from vhap.fit.residuals.landmark_problem import LandmarkProblem
+from vhap.fit.residuals.teeth_gaps import find_teeth_gaps
 from vhap.fit.scene import Scene, emphasis, render_frames
 from vhap.fit.stages import Kind, Stage, coarse_factor, fine_factor
 from vhap.fit.surface import OffsetWeights, fit_moving_offset, fit_static_offset

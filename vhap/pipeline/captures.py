@@ -21,7 +21,7 @@ from vhap.data.sample import Capture
 from vhap.data.sequence_folder import open_sequence
 from vhap.data.single_frame import SingleFrameCapture, open_single_frame_recording
 from vhap.detect.landmarks import ensure_landmarks, ensure_rig_landmarks
-from vhap.fit.landmarks.problem import LandmarkProblem
+from vhap.fit.residuals.landmark_problem import LandmarkProblem
 from vhap.fit.rigs.camera_conventions import align_rig
 from vhap.fit.rigs.view_consensus import agreeing_views
 from vhap.util.choice import even_choice

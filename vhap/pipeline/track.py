@@ -33,8 +33,6 @@ from vhap.fit.checkpoint import CHECKPOINT, Checkpoint
 from vhap.fit.history import LossHistory
 from vhap.fit.landmarks.first_guess import FirstGuess, guess_from_landmarks
 from vhap.fit.landmarks.focal_length import describe_focal
-from vhap.fit.landmarks.motion import Spreads
-from vhap.fit.landmarks.problem import LandmarkProblem, landmark_prior
 from vhap.fit.light_file import (
     LIGHT_FILE,
     LightOrigin,
@@ -44,6 +42,8 @@ from vhap.fit.light_file import (
 )
 from vhap.fit.loop import Tracker
 from vhap.fit.params import TrackParams, initial_params, to_result
+from vhap.fit.residuals.landmark_problem import LandmarkProblem, landmark_prior
+from vhap.fit.residuals.motion import Spreads
 from vhap.fit.scene import Scene, emphasis
 from vhap.fit.stages import Stage, build_stages, lines_of_unmoved
 from vhap.fit.texture import resize_texture, supported_size, uv_footprint

@@ -11,8 +11,8 @@ from tracked_heads import exact_problem, landmarks_px, moving_params, still_para
 
 from vhap.fit.landmarks.false_detections import find_brief_faces
 from vhap.fit.landmarks.first_guess import FirstGuess, guess_from_landmarks
-from vhap.fit.landmarks.problem import LandmarkProblem
 from vhap.fit.params import PER_FRAME, TrackParams
+from vhap.fit.residuals.landmark_problem import LandmarkProblem
 
 SIZE = (256, 256)
 FRAMES = 24

@@ -8,17 +8,13 @@ from tracked_heads import builtin_head, exact_problem, landmarks_px, moving_para
 
 from vhap.fit.landmarks.first_guess import guess_from_landmarks
 from vhap.fit.landmarks.focal_length import describe_focal
-from vhap.fit.landmarks.mean_expression import mean_expression
-from vhap.fit.landmarks.problem import LandmarkPrior
-from vhap.fit.landmarks.solver import (
-    empty_equations,
-    mean_of,
-    moved_by,
-    solve_landmarks,
-    solve_step,
-    with_mean,
-)
+from vhap.fit.landmarks.solver import moved_by, solve_landmarks, solve_step
+from vhap.fit.normal_equations import empty_equations, with_mean
 from vhap.fit.params import N_CAMERA, TrackParams, as_vectors
+from vhap.fit.residuals.landmark_problem import LandmarkPrior
+from vhap.fit.residuals.mean_expression import mean_expression
+from vhap.fit.residuals.motion import no_motion
+from vhap.fit.residuals.priors import mean_of
 
 SIZE = (512, 512)
 
@@ -63,13 +59,13 @@ def test_multipliers_solve_the_dense_equations():
         rows = torch.cat([torch.arange(own) + frame * own, torch.arange(shared) + frames * own])
         block = root[:, rows].T @ root[:, rows]
         whole[rows[:, None], rows] += block
-        plain.local[frame], plain.coupling[frame] = block[:own, :own], block[:own, own:]
+        plain.frames[frame], plain.coupling[frame] = block[:own, :own], block[:own, own:]
         plain.shared.add_(block[own:, own:])
     moves = torch.cat([mean.coupling(torch.ones(own)).flatten(0, 1), torch.zeros(shared, len(mean.columns))])
     whole += moves @ torch.diag(1 / mean.scales.double() ** 2) @ moves.T
     right = -torch.cat([mean.gradient(own).flatten(), torch.zeros(shared)]).double()
     expected = torch.linalg.solve(whole, right)
-    by_shared, by_local = solve_step(with_mean(plain, mean, torch.ones(own)), 0.0, shared=True)
+    by_shared, by_local = solve_step(with_mean(plain, mean, torch.ones(own)), 0.0, no_motion(torch.zeros(frames, own)))
     found = torch.cat([by_local.flatten(), by_shared[:shared]])
     torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=1e-3)
 
@@ -133,7 +129,7 @@ def test_mean_expression_is_held_near_rest():
     problem = noisy_problem(truth)
     free = replace(problem, prior=replace(problem.prior, mean_expr=1e4, mean_jaw_rad=1e4))
     start = guess_from_landmarks(problem, still_params(12), 12).params
-    held, loose = (solve_landmarks(which, start, shared=True) for which in (problem, free))
+    held, loose = (solve_landmarks(which, start, with_shared=True) for which in (problem, free))
     costs = [float(mean_of(problem, as_vectors(params)[1]).cost) for params in (held, loose)]
     assert costs[0] < 0.8 * costs[1]
     assert len(as_vectors(held)[0]) == N_CAMERA + len(truth.shape)

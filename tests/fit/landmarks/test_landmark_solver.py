@@ -8,9 +8,9 @@ from tracked_heads import builtin_head, exact_problem, landmarks_px, moving_para
 
 from vhap.evaluate.eyes_and_mouth import eyelid_gaps, gaze_error_deg, in_head_space, optical_axes
 from vhap.fit.landmarks.first_guess import guess_from_landmarks, pose_from_landmarks
-from vhap.fit.landmarks.problem import LandmarkPrior, LandmarkProblem
 from vhap.fit.landmarks.solver import solve_landmarks
 from vhap.fit.params import PER_FRAME, TrackParams, as_vectors, initial_params
+from vhap.fit.residuals.landmark_problem import LandmarkPrior, LandmarkProblem
 from vhap.geometry.cameras import Camera, camera_from_focal
 from vhap.geometry.rotations import axis_angle_to_matrix
 from vhap.head.load import load_head
@@ -63,7 +63,7 @@ def test_projection_slopes_are_those_that_autograd_finds(behind):
 def test_pose_expression_and_focal_length_are_found_from_exact_points():
     truth = moving_params(6)
     problem = replace(exact_problem(truth, SIZE), prior=LandmarkPrior(pixel=0.0005))
-    found = solve_landmarks(problem, start_of(truth), shared=True, iterations=40)
+    found = solve_landmarks(problem, start_of(truth), with_shared=True, iterations=40)
     assert mean_error_px(found, truth) < 0.25
     assert turned_apart_deg(found, truth).max() < 1.5
     assert float(found.focal_length) == pytest.approx(float(truth.focal_length), rel=0.03)
@@ -76,7 +76,7 @@ def test_own_unknowns_alone_leave_camera_and_identity_and_still_fit():
     truth = moving_params(4)
     truth = replace(truth, expr=truth.expr.abs())
     start = replace(start_of(truth), shape=truth.shape, focal_length=truth.focal_length)
-    found = solve_landmarks(exact_problem(truth, SIZE), start, shared=False, iterations=20)
+    found = solve_landmarks(exact_problem(truth, SIZE), start, with_shared=False, iterations=20)
     assert torch.equal(found.shape, start.shape)
     assert torch.equal(found.focal_length, start.focal_length)
     assert mean_error_px(found, truth) < 0.5 < mean_error_px(start, truth)
@@ -85,9 +85,9 @@ def test_own_unknowns_alone_leave_camera_and_identity_and_still_fit():
 def test_frames_solved_alone_do_not_depend_on_their_neighbours():
     truth = moving_params(3)
     problem, start = exact_problem(truth, SIZE), replace(start_of(truth), shape=truth.shape)
-    together = solve_landmarks(problem, start, shared=False, iterations=4)
+    together = solve_landmarks(problem, start, with_shared=False, iterations=4)
     rows = torch.tensor([1])
-    alone = solve_landmarks(problem.select(rows), start.rows(rows), shared=False, iterations=4)
+    alone = solve_landmarks(problem.select(rows), start.rows(rows), with_shared=False, iterations=4)
     assert mean_error_px(alone, truth.rows(rows)) == pytest.approx(
         mean_error_px(together.rows(rows), truth.rows(rows)), abs=0.05
     )
@@ -127,7 +127,7 @@ def test_solver_leaves_a_frame_without_weight_where_it_was():
     truth = moving_params(3)
     problem, start = exact_problem(truth, SIZE), start_of(truth)
     problem.weight[1] = 0
-    found = solve_landmarks(problem, start, shared=True)
+    found = solve_landmarks(problem, start, with_shared=True)
     torch.testing.assert_close(found.rotation[1], start.rotation[1], atol=1e-4, rtol=0)
     torch.testing.assert_close(found.translation[1], start.translation[1], atol=1e-4, rtol=0)
     assert all(getattr(found, name).isfinite().all() for name in (*PER_FRAME, "shape", "focal_length"))

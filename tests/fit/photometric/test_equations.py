@@ -36,8 +36,8 @@ def test_frames_have_the_same_equations_with_and_without_what_they_share():
         assert task is not None
         now = evaluate(task, start)
         every, alone = (equations_of(task, now, names) for names in ((*PER_FRAME, *SHARED), PER_FRAME))
-    assert torch.equal(alone.sums.local, every.sums.local)
-    assert torch.equal(alone.sums.right_local, every.sums.right_local)
+    assert torch.equal(alone.sums.frames, every.sums.frames)
+    assert torch.equal(alone.sums.right_frames, every.sums.right_frames)
     assert torch.equal(alone.by_frame, every.by_frame)
     assert bool(every.by_shared.any())
     assert not alone.by_shared.any()

@@ -12,7 +12,6 @@ from torch.nn.functional import interpolate, normalize
 from tracked_heads import builtin_head, exact_problem, frame_batch, in_picture, moving_params, scene
 
 from vhap.data.sample import FrameBatch
-from vhap.fit.landmarks.motion import OFF, MotionPrior
 from vhap.fit.params import PER_FRAME, TrackParams
 from vhap.fit.photometric import solver
 from vhap.fit.photometric.pictures import Pictures, grey_pictures
@@ -22,6 +21,7 @@ from vhap.fit.photometric.problem import FixedAlbedo, PhotometricProblem, evalua
 from vhap.fit.photometric.residual_correlation import correlation_at
 from vhap.fit.photometric.solver import observed_albedo, open_task, solve_jointly
 from vhap.fit.photometric.surface_points import choose_points, find_shown
+from vhap.fit.residuals.motion import OFF, MotionPrior
 from vhap.head.model import pose
 from vhap.render.shading import sh_basis
 from vhap.util.threads import get_threads, set_threads

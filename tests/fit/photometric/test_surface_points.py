@@ -12,10 +12,8 @@ from torch.nn.functional import max_pool2d, normalize
 from tracked_heads import builtin_head, frame_batch, moving_params, scene, still_params
 
 from vhap.fit.params import CAMERA, N_CAMERA, PER_FRAME, TrackParams
-from vhap.fit.photometric.outlines import MatteBorder, Outline
 from vhap.fit.photometric.pictures import GREY, GreyPicture, grey_pictures, grey_planes
 from vhap.fit.photometric.posed_heads import PosedFrame, PosedHead, posed_frames
-from vhap.fit.photometric.surface_derivatives import picture_gradient
 from vhap.fit.photometric.surface_points import (
     SurfacePoints,
     View,
@@ -25,6 +23,8 @@ from vhap.fit.photometric.surface_points import (
     outline_derivatives,
     point_derivatives,
 )
+from vhap.fit.residuals.outlines import MatteBorder, Outline
+from vhap.fit.residuals.surface_derivatives import picture_gradient
 from vhap.fit.scene import Scene
 from vhap.geometry.cameras import Camera, camera_from_focal
 from vhap.geometry.meshes import vertex_normals

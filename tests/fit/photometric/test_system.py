@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from vhap.fit.landmarks.motion import Motion, MotionPrior, motion_of
-from vhap.fit.landmarks.solver import NormalEquations, empty_equations
+from vhap.fit.normal_equations import NormalEquations, empty_equations
 from vhap.fit.photometric import system as of_system
 from vhap.fit.photometric.system import System, Vector
+from vhap.fit.residuals.motion import Motion, MotionPrior, motion_of
 
 OWN, SHARED, POINTS = 5, 4, 40
 
@@ -24,10 +24,10 @@ def some_system(frames: int, seed: int = 0, held: bool = False) -> System:
     rows = normal(frames, POINTS, OWN + SHARED)
     own, shared = rows[..., :OWN], rows[..., OWN:]
     sums = NormalEquations(
-        local=own.mT @ own + 0.1 * torch.eye(OWN),
+        frames=own.mT @ own + 0.1 * torch.eye(OWN),
         coupling=own.mT @ shared,
         shared=(shared.mT @ shared).sum(0) + 0.1 * torch.eye(SHARED),
-        right_local=normal(frames, OWN),
+        right_frames=normal(frames, OWN),
         right_shared=normal(SHARED),
     )
     motion = motion_of(MotionPrior(*[0.5] * 7), 0.1 * normal(frames, OWN + 18), torch.arange(frames), ())
@@ -39,13 +39,13 @@ def some_system(frames: int, seed: int = 0, held: bool = False) -> System:
 
 def dense(system: System) -> tuple[Tensor, Tensor]:
     """The matrix column by column of the definition, not of `product`, and the right-hand side."""
-    frames, width = system.sums.right_local.shape
+    frames, width = system.sums.right_frames.shape
     size = SHARED + frames * width
     matrix = torch.zeros(size, size, dtype=torch.float64)
     matrix[:SHARED, :SHARED] = system.sums.shared
     place = [slice(SHARED + frame * width, SHARED + (frame + 1) * width) for frame in range(frames)]
     for frame, rows in enumerate(place):
-        matrix[rows, rows] = system.sums.local[frame] + torch.diag(system.motion.own[frame])
+        matrix[rows, rows] = system.sums.frames[frame] + torch.diag(system.motion.own[frame])
         matrix[rows, :SHARED] = system.sums.coupling[frame]
         matrix[:SHARED, rows] = system.sums.coupling[frame].T
         for apart, mixed in ((1, system.motion.next_frame), (2, system.motion.after_next)):
@@ -109,8 +109,8 @@ def test_moves_that_all_frames_share_need_few_products(monkeypatch: pytest.Monke
     rows = normal(points, width) * torch.logspace(0, -2, width) + 0.02 * normal(frames, points, width)
     sums = empty_equations(frames, width, SHARED, torch.device("cpu"))
     sums.shared.add_(torch.eye(SHARED))
-    sums.local.add_(rows.mT @ rows + 1e-4 * torch.eye(width))
-    sums.right_local.add_(normal(frames, width) + 10 * normal(width))
+    sums.frames.add_(rows.mT @ rows + 1e-4 * torch.eye(width))
+    sums.right_frames.add_(normal(frames, width) + 10 * normal(width))
     still = torch.zeros(frames, width)
     motion = Motion(still, still, still, still, still[:, 0])
     alike = System(sums, motion, torch.zeros(points, SHARED), (rows * (frames + 0.01) ** -0.5).float())

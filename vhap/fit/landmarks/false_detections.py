@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from vhap.fit.landmarks.problem import LandmarkProblem
 from vhap.fit.params import TrackParams
+from vhap.fit.residuals.landmark_problem import LandmarkProblem
 
 MAX_GAP = 25
 """Frames after which a face that was lost is taken for a new one."""

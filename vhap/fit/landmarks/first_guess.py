@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vhap.fit.landmarks.equations import frame_costs
 from vhap.fit.landmarks.false_detections import find_brief_faces, find_misfits
 from vhap.fit.landmarks.focal_length import log_focal_spread
 from vhap.fit.landmarks.noise import trusted_pixel
-from vhap.fit.landmarks.problem import LandmarkProblem
-from vhap.fit.landmarks.solver import LANDMARK_UNKNOWNS, frame_costs, solve_landmarks
+from vhap.fit.landmarks.solver import LANDMARK_UNKNOWNS, solve_landmarks
 from vhap.fit.params import CAMERA, PER_FRAME, TrackParams, as_vectors
+from vhap.fit.residuals.landmark_problem import LandmarkProblem
 from vhap.geometry.cameras import Camera
 from vhap.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from vhap.head.model import landmark_points
@@ -38,8 +39,8 @@ def pose_from_landmarks(problem: LandmarkProblem, params: TrackParams) -> tuple[
     pose.
     """
     points = landmark_points(problem.head, problem.head.template, problem.name).cpu().numpy().astype(np.float64)
-    common, _ = as_vectors(params)
-    cameras = _pinholes(problem.cameras(common))
+    shared, _ = as_vectors(params)
+    cameras = _pinholes(problem.cameras(shared))
     root = problem.head.joint_template[0].cpu().numpy().astype(np.float64)
     seen, detected_px = (problem.weight > 0).cpu().numpy(), problem.detected_px.cpu().numpy()
     found = torch.zeros(problem.weight.shape[:2], dtype=torch.bool)
@@ -73,10 +74,10 @@ def _best_pose(problem: LandmarkProblem, params: TrackParams, frame: int, poses:
     if len(poses) == 1:
         return poses[0]
     rows = torch.full((len(poses),), frame)
-    common, local = as_vectors(params.rows(rows))
-    local = torch.cat([poses, local[:, 6:]], 1)
+    shared, per_frame = as_vectors(params.rows(rows))
+    per_frame = torch.cat([poses, per_frame[:, 6:]], 1)
     several = problem.select(rows)
-    return poses[frame_costs(several, common, local, several.sigma_px(), local).argmin()]
+    return poses[frame_costs(several, shared, per_frame, several.sigma_px(), per_frame).argmin()]
 
 
 def _pinholes(cameras: Camera) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -6,10 +6,13 @@ import math
 
 import torch
 
-from vhap.fit.landmarks.motion import factored_chain, motion_of
-from vhap.fit.landmarks.problem import LandmarkProblem
-from vhap.fit.landmarks.solver import LANDMARK_UNKNOWNS, hold, mean_of, normal_equations, with_mean
+from vhap.fit.landmarks.equations import normal_equations
+from vhap.fit.landmarks.solver import LANDMARK_UNKNOWNS
+from vhap.fit.normal_equations import hold, with_mean
 from vhap.fit.params import TrackParams, as_vectors
+from vhap.fit.residuals.landmark_problem import LandmarkProblem
+from vhap.fit.residuals.motion import factored_chain, motion_of
+from vhap.fit.residuals.priors import mean_of
 
 HELD_SHARE = 0.5
 """A posterior that is not narrower than this share of the prior owes more to the prior than to the frames."""
@@ -19,12 +22,12 @@ HELD_SHARE = 0.5
 def log_focal_spread(problem: LandmarkProblem, params: TrackParams) -> float:
     """Standard deviation of the logarithm of the focal length at the solved params (B frames, the problem's), all
     other unknowns marginalised: from the inverse of the normal equations."""
-    common, local = as_vectors(params)
-    equations = normal_equations(problem, common, local, problem.sigma_px(), local)
+    shared, per_frame = as_vectors(params)
+    equations = normal_equations(problem, shared, per_frame, problem.sigma_px(), per_frame)
     held, free, _ = hold(equations, params, LANDMARK_UNKNOWNS)
-    system = with_mean(held, mean_of(problem, local), free)
-    motion = motion_of(problem.prior.motion, local, problem.timesteps, problem.head.expr_names)
-    chain = factored_chain(system.local, motion, system.local.new_zeros(()))
+    system = with_mean(held, mean_of(problem, per_frame), free)
+    motion = motion_of(problem.prior.motion, per_frame, problem.timesteps, problem.head.expr_names)
+    chain = factored_chain(system.frames, motion, system.frames.new_zeros(()))
     by_coupling = chain.forward(system.coupling).flatten(0, 1)
     reduced = system.shared - by_coupling.T @ by_coupling
     # A known camera's unknowns have no equations but their priors'.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vhap.fit.landmarks.problem import LandmarkProblem
 from vhap.fit.params import TrackParams
+from vhap.fit.residuals.landmark_problem import LandmarkProblem
 
 HIDDEN = 18.0
 """How many times larger systematic errors are than what residuals show of them: identity and expression explain the

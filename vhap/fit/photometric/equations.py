@@ -8,15 +8,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vhap.fit.landmarks.solver import NormalEquations, empty_equations, hold, normal_equations
+from vhap.fit.landmarks.equations import normal_equations
+from vhap.fit.normal_equations import NormalEquations, empty_equations, hold
 from vhap.fit.params import CAMERA, as_vectors
-from vhap.fit.photometric.outlines import Outline
 from vhap.fit.photometric.pictures import GreyPicture
 from vhap.fit.photometric.point_albedo import difference_weight
 from vhap.fit.photometric.posed_heads import PosedHead, posed_heads
 from vhap.fit.photometric.problem import PhotometricProblem, State, Task, for_each, light_change, outline_distance
 from vhap.fit.photometric.surface_points import View, outline_derivatives, point_derivatives
 from vhap.fit.photometric.system import System
+from vhap.fit.residuals.outlines import Outline
 from vhap.fit.scene import N_LIGHT
 
 SHARED = (*CAMERA, "shape", "lights")
@@ -56,23 +57,23 @@ class Rows:
 
     def add_to(self, sums: NormalEquations, frame: int) -> None:
         count = self.shared.shape[1]
-        sums.local[frame] += self.of_own.double()
+        sums.frames[frame] += self.of_own.double()
         sums.coupling[frame, :, :count] += self.coupling.double()
-        sums.right_local[frame] -= self.right_own.double()
+        sums.right_frames[frame] -= self.right_own.double()
         sums.shared[:count, :count] += self.of_shared.double()
         sums.right_shared[:count] -= self.right_shared.double()
 
 
 def equations_of(task: Task, now: State, names: Sequence[str]) -> System:
     """Equations of pictures, landmarks, priors and motion, without the points' albedo."""
-    common, local = as_vectors(now.params.rows(task.rows))
-    n_shared, n_own, frames, count = len(common) + N_LIGHT, local.shape[1], len(task.rows), len(task.points.grey)
-    sums = empty_equations(frames, n_own, n_shared, local.device)
-    by_shared = torch.zeros(count, n_shared, device=local.device)
-    by_frame = torch.zeros(frames, count, n_own, device=local.device)
+    shared, per_frame = as_vectors(now.params.rows(task.rows))
+    n_shared, (frames, n_own), count = len(shared) + N_LIGHT, per_frame.shape, len(task.points.grey)
+    sums = empty_equations(frames, n_own, n_shared, per_frame.device)
+    by_shared = torch.zeros(count, n_shared, device=per_frame.device)
+    by_frame = torch.zeros(frames, count, n_own, device=per_frame.device)
     sure = now.albedo.prior_precision.clone()
     # Most of the work is for what frames share: in the sequential pass it is held.
-    shared = any(name in names for name in SHARED)
+    with_shared = any(name in names for name in SHARED)
 
     heads = posed_heads(task.problem.scene.head, now.params.rows(task.rows))
 
@@ -80,16 +81,16 @@ def equations_of(task: Task, now: State, names: Sequence[str]) -> System:
     def rows_at(place: tuple[int, int]) -> tuple[Rows, Rows | None]:
         seen, posed = now.views[place], heads[place[0]]
         picture = task.pictures[place[0]][place[1]]
-        points = Rows.of(*point_equations(task, now, posed, picture, seen, shared))
+        points = Rows.of(*point_equations(task, now, posed, picture, seen, with_shared))
         if seen.outline is None:
             return points, None
-        return points, Rows.of(*_outline_equations(task.problem, posed, picture, seen.outline, shared))
+        return points, Rows.of(*_outline_equations(task.problem, posed, picture, seen.outline, with_shared))
 
     places = list(now.views)
-    for (frame, camera), (points, outline) in zip(places, for_each(rows_at, places, local.device)):
+    for (frame, camera), (points, outline) in zip(places, for_each(rows_at, places, per_frame.device)):
         index, by_albedo = now.views[frame, camera].index, points.by_albedo
         points.add_to(sums, frame)
-        if shared:
+        if with_shared:
             by_shared.index_add_(0, index, points.shared * by_albedo[:, None])
         by_frame[frame].index_add_(0, index, points.own * by_albedo[:, None])
         sure.index_add_(0, index, points.weight * by_albedo.square())
@@ -97,9 +98,9 @@ def equations_of(task: Task, now: State, names: Sequence[str]) -> System:
             outline.add_to(sums, frame)
     _add_landmarks(task, now, sums)
     scale = sure.rsqrt()[:, None]
-    held, own, common_free = hold(sums, now.params, names, N_LIGHT)
+    held, own, shared_free = hold(sums, now.params, names, N_LIGHT)
     by_frame.mul_(scale * own.float())
-    return System(held, task.motion(now.params).only(own), by_shared * scale * common_free.float(), by_frame)
+    return System(held, task.motion(now.params).only(own), by_shared * scale * shared_free.float(), by_frame)
 
 
 def point_equations(
@@ -128,10 +129,10 @@ def _outline_equations(
 def _add_landmarks(task: Task, now: State, sums: NormalEquations) -> None:
     """Adds the equations of landmarks and priors, and of the light."""
     landmarks, sigma = task.landmarks()
-    common, local = as_vectors(now.params.rows(task.rows))
-    landmark_rows = normal_equations(landmarks, common, local, sigma, as_vectors(task.start.rows(task.rows))[1])
-    sums.local.add_(landmark_rows.local)
-    sums.right_local.add_(landmark_rows.right_local)
+    shared, per_frame = as_vectors(now.params.rows(task.rows))
+    landmark_rows = normal_equations(landmarks, shared, per_frame, sigma, as_vectors(task.start.rows(task.rows))[1])
+    sums.frames.add_(landmark_rows.frames)
+    sums.right_frames.add_(landmark_rows.right_frames)
     sums.coupling[:, :, :-N_LIGHT] += landmark_rows.coupling
     sums.shared[:-N_LIGHT, :-N_LIGHT] += landmark_rows.shared
     sums.right_shared[:-N_LIGHT] += landmark_rows.right_shared

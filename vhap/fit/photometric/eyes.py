@@ -12,8 +12,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from vhap.fit.landmarks.motion import Motion, motion_of, solve_chain
-from vhap.fit.landmarks.problem import LandmarkProblem
+from vhap.fit.levenberg_marquardt import Schedule, descend
 from vhap.fit.params import TrackParams, as_vectors
 from vhap.fit.photometric.eyes_albedo import (
     Profile,
@@ -42,6 +41,8 @@ from vhap.fit.photometric.eyes_views import (
     surface_directions,
 )
 from vhap.fit.photometric.problem import PhotometricProblem, for_each
+from vhap.fit.residuals.landmark_problem import LandmarkProblem
+from vhap.fit.residuals.motion import Motion, motion_of, solve_chain
 
 GAZE_COLUMNS = (12, 13, 15, 16)
 """Pitch and yaw of both eyes among a frame's unknowns (PER_FRAME)."""
@@ -52,19 +53,20 @@ FIRST_IRIS = {"ibug": 68, "mediapipe": 468}
 """Landmarks from these on are irises'."""
 LANDMARKS_RAD = 0.1
 """Standard deviation of a gaze by landmarks of irises, whose errors repeat from frame to frame."""
-DAMPING = (1e-3, 1e-1, 10.0)
+SCHEDULE = Schedule(damping=1e-3, least=1e-3, raised=100.0, lowered=1e-4, tries=3, converged=1e-4, promise=0.0)
+"""Every step is tried first as good as undamped, and whatever it promises, damped more."""
 
 
 @dataclass(frozen=True)
 class EyeProblem:
-    """T frames. pixels: of all views; roll (T, 2): third component of each eye's rotation, which stays; local (T, P): a
-    frame's unknowns; expected (T, 4), hold (T,): gaze without pictures and its precision; sigma: standard deviation of
+    """T frames. pixels: of all views; roll (T, 2): third component of each eye's rotation, which stays; per_frame
+    (T, P): unknowns; expected (T, 4), hold (T,): gaze without pictures and its precision; sigma: standard deviation of
     a pixel."""
 
     pixels: EyePixels
     balls: Eyeballs
     roll: Tensor
-    local: Tensor
+    per_frame: Tensor
     expected: Tensor
     hold: Tensor
     landmarks: LandmarkProblem
@@ -77,10 +79,10 @@ class EyeProblem:
 
     def motion(self, gaze: Tensor) -> Motion:
         """Of the gaze alone, (T, 4)."""
-        local = self.local.clone()
-        local[:, list(GAZE_COLUMNS)] = gaze.flatten(1)
+        per_frame = self.per_frame.clone()
+        per_frame[:, list(GAZE_COLUMNS)] = gaze.flatten(1)
         whole = self.landmarks
-        found = motion_of(whole.prior.motion, local, whole.timesteps, whole.head.expr_names)
+        found = motion_of(whole.prior.motion, per_frame, whole.timesteps, whole.head.expr_names)
         parts = (
             part[:, list(GAZE_COLUMNS)] for part in (found.own, found.next_frame, found.after_next, found.gradient)
         )
@@ -120,10 +122,10 @@ def follow_eyes(problem: PhotometricProblem, params: TrackParams, rows: Tensor) 
     if not views:
         return params
     eyes = ours.eyes_pose.unflatten(-1, (2, 3))
-    local = as_vectors(ours)[1]
+    per_frame = as_vectors(ours)[1]
     landmarks = problem.landmarks.select(rows)
     known, hold = without_pictures(landmarks, eyes[..., :2])
-    task = EyeProblem(joined(views), balls, eyes[..., 2], local, known, hold, landmarks)
+    task = EyeProblem(joined(views), balls, eyes[..., 2], per_frame, known, hold, landmarks)
     angle = torch.acos((direction * balls.axis[surface.eye]).sum(-1).clamp(-1, 1))
     expected = texture_profile(angle, colour)
     detail = painted_detail(expected, angle, colour, direction, surface.eye)
@@ -151,9 +153,9 @@ def solve_gaze(task: EyeProblem, start: Tensor, expected: Profile, detail: Tenso
         state, profile, task = alternate(task, state, profile, expected)
     painted = replace(task, balls=replace(task.balls, detail=detail))
     other, other_profile, painted = alternate(painted, state, profile, expected)
-    common = min(task.sigma, painted.sigma)
-    round_cost = total_cost(replace(task, sigma=common), state, profile)
-    painted_cost = total_cost(replace(painted, sigma=common), other, other_profile)
+    sigma = min(task.sigma, painted.sigma)
+    round_cost = total_cost(replace(task, sigma=sigma), state, profile)
+    painted_cost = total_cost(replace(painted, sigma=sigma), other, other_profile)
     return other.gaze if painted_cost < round_cost else state.gaze
 
 
@@ -163,7 +165,7 @@ def alternate(
     """Albedo and gaze in turns."""
     for _ in range(ROUNDS):
         profile, task = with_profile(task, state, profile, expected)
-        state = descend(task, state, profile)
+        state = solve_round(task, state, profile)
     return state, profile, task
 
 
@@ -255,30 +257,34 @@ def _gain_scale(task: EyeProblem) -> Tensor:
     return task.roll.new_tensor([prior.brightness, prior.tilt, prior.tilt])
 
 
-def descend(task: EyeProblem, state: EyeState, profile: Profile) -> EyeState:
+@dataclass(frozen=True)
+class CostedState:
+    eyes: EyeState
+    cost: float
+
+
+def costed(task: EyeProblem, eyes: EyeState, profile: Profile) -> CostedState:
+    return CostedState(eyes, float(total_cost(task, eyes, profile)))
+
+
+def solve_round(task: EyeProblem, state: EyeState, profile: Profile) -> EyeState:
     """A few damped Gauss-Newton steps."""
-    cost = total_cost(task, state, profile)
-    for _ in range(STEPS):
-        equations = equations_of(task, state, profile)
-        for damping in DAMPING:
-            tried = step(state, equations, damping)
-            value = total_cost(task, tried, profile)
-            if value < cost:
-                break
-        else:
-            return state
-        gain, state, cost = cost - value, tried, value
-        if gain < 1e-4 * cost:
-            return state
-    return state
+
+    def equations_at(now: CostedState) -> Equations:
+        return equations_of(task, now.eyes, profile)
+
+    return descend(costed(task, state, profile), equations_at, STEPS, SCHEDULE).state.eyes
 
 
 @dataclass(frozen=True)
 class Equations:
     """Half the second derivatives and gradients, the views' brightness eliminated. frames (T, 4, 4); right (T, 4);
     motion; by_gaze (W, N_GAIN, 2), right_gain (W, N_GAIN): how a view's brightness follows its gaze, and what it
-    changes by alone; frame, eye (W,) of the views."""
+    changes by alone; frame, eye (W,) of the views; task, now, profile: what they are of."""
 
+    task: EyeProblem
+    now: EyeState
+    profile: Profile
     frames: Tensor
     right: Tensor
     motion: Motion
@@ -286,6 +292,21 @@ class Equations:
     right_gain: Tensor
     frame: Tensor
     eye: Tensor
+
+    def solve(self, damping: float) -> EyeState:
+        """By how much gaze and brightness move in a damped step."""
+        blocks = self.frames + damping * torch.diag_embed(self.frames.diagonal(dim1=1, dim2=2))
+        gaze = solve_chain(blocks, self.motion, self.right[..., None])[..., 0].unflatten(-1, (2, 2))
+        gain = self.right_gain - (self.by_gaze @ gaze[self.frame, self.eye][..., None])[..., 0]
+        return EyeState(gaze.to(self.now.gaze), gain.to(self.now.gain))
+
+    def gain(self, step: EyeState) -> float:
+        """What the gaze alone promises."""
+        return float((self.right * step.gaze.flatten(1)).sum())
+
+    def after(self, step: EyeState) -> CostedState:
+        moved = EyeState(self.now.gaze + step.gaze, self.now.gain + step.gain)
+        return costed(self.task, moved, self.profile)
 
 
 def equations_of(task: EyeProblem, state: EyeState, profile: Profile) -> Equations:
@@ -305,11 +326,17 @@ def equations_of(task: EyeProblem, state: EyeState, profile: Profile) -> Equatio
     right_gain = torch.linalg.solve(brightness, (right[:, 2:] - state.gain.double() / scale**2)[..., None])
     reduced = normal[:, :2, :2] - normal[:, :2, 2:] @ by_gaze
     pull = right[:, :2] - (normal[:, :2, 2:] @ right_gain)[..., 0]
-    return _assembled(task, state, reduced, pull, by_gaze, right_gain[..., 0])
+    return _assembled(task, state, profile, reduced, pull, by_gaze, right_gain[..., 0])
 
 
 def _assembled(
-    task: EyeProblem, state: EyeState, normal: Tensor, right: Tensor, by_gaze: Tensor, right_gain: Tensor
+    task: EyeProblem,
+    state: EyeState,
+    profile: Profile,
+    normal: Tensor,
+    right: Tensor,
+    by_gaze: Tensor,
+    right_gain: Tensor,
 ) -> Equations:
     """Views (W, 2, 2) put together to frames of both eyes, with what holds them."""
     pixels, count = task.pixels, task.frames
@@ -320,6 +347,9 @@ def _assembled(
     pulls.index_put_((frame, eye), right, accumulate=True)
     motion, (_, gradient, bend) = task.motion(state.gaze), task.held(state.gaze.flatten(1))
     return Equations(
+        task=task,
+        now=state,
+        profile=profile,
         frames=frames.flatten(3).flatten(1, 2) + bend.double(),
         right=pulls.flatten(1) - gradient.double() - motion.gradient.double(),
         motion=motion,
@@ -328,11 +358,3 @@ def _assembled(
         frame=frame,
         eye=eye,
     )
-
-
-def step(state: EyeState, equations: Equations, damping: float) -> EyeState:
-    """The state after one damped step."""
-    blocks = equations.frames + damping * torch.diag_embed(equations.frames.diagonal(dim1=1, dim2=2))
-    gaze = solve_chain(blocks, equations.motion, equations.right[..., None])[..., 0].unflatten(-1, (2, 2))
-    gain = equations.right_gain - (equations.by_gaze @ gaze[equations.frame, equations.eye][..., None])[..., 0]
-    return EyeState(state.gaze + gaze.to(state.gaze), state.gain + gain.to(state.gain))

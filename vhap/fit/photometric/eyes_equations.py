@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vhap.fit.photometric.eyes_albedo import Profile
 from vhap.fit.photometric.eyes_views import CHART_REACH, CHART_SIZE, Eyeballs, EyePixels, chart
+from vhap.geometry.robust import Cauchy
 from vhap.geometry.rotations import axis_angle_derivatives, axis_angle_to_matrix
 from vhap.util.threads import in_threads
 
@@ -207,5 +208,5 @@ def robust_cost(
     """Cost (n,) of each pixel and its precision (n,), of the mean over colours."""
     squared = value.square().mean(-1) / sigma**2
     share = pixels.counts * valid / prior.correlation
-    cost = prior.robust**2 * torch.log1p(squared / prior.robust**2)
-    return share * cost, share / (1 + squared / prior.robust**2) / (3 * sigma**2)
+    loss = Cauchy(prior.robust)
+    return share * loss.cost(squared), share * loss.weight(squared) / (3 * sigma**2)

@@ -18,11 +18,12 @@ from torch import Tensor
 from vhap.fit.params import TrackParams
 from vhap.fit.photometric.offset_lengths import LengthUnknowns, sparse_array
 from vhap.fit.photometric.offsets import outline_slopes
-from vhap.fit.photometric.outlines import Outline, find_outline
 from vhap.fit.photometric.pictures import GreyPicture
 from vhap.fit.photometric.posed_heads import posed_frames
 from vhap.fit.photometric.surface_points import camera_of
+from vhap.fit.residuals.outlines import Outline, find_outline
 from vhap.fit.scene import Scene
+from vhap.geometry.robust import Cauchy
 from vhap.head.model import pose
 
 ROUNDS, SETTLED_M = 8, 2e-4
@@ -45,8 +46,7 @@ class HairPrior:
     def weight(self, distance: Tensor, crown: Tensor) -> Tensor:
         """(n,) of distances (n,) in standard deviations, crown (n,) bool. Cauchy's weights, but nothing where hair may
         hang beside the head: inside the matte, below the crown."""
-        near = 1 / (1 + (distance / self.robust).square())
-        return torch.where(crown | (distance > 0), near, 0.0)
+        return torch.where(crown | (distance > 0), Cauchy(self.robust).weight(distance.square()), 0.0)
 
 
 @torch.no_grad()

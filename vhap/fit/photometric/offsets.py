@@ -19,13 +19,13 @@ from torch import Tensor
 
 from vhap.fit.params import TrackParams
 from vhap.fit.photometric.offset_lengths import ExpectedLengths, LengthUnknowns, embedded
-from vhap.fit.photometric.outlines import Outline
 from vhap.fit.photometric.pictures import GreyPicture
 from vhap.fit.photometric.point_albedo import difference_weight
 from vhap.fit.photometric.posed_heads import PosedFrame, posed_frames
 from vhap.fit.photometric.problem import State, Task, evaluate, for_each, outline_distance
-from vhap.fit.photometric.surface_derivatives import vertex_derivatives
 from vhap.fit.photometric.surface_points import View, camera_of, gradients_of, select, surface_at
+from vhap.fit.residuals.outlines import Outline
+from vhap.fit.residuals.surface_derivatives import vertex_derivatives
 from vhap.fit.scene import Scene
 
 SHORTER = (1.0, 0.5, 0.25)

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vhap.data.sample import FrameBatch
-from vhap.fit.photometric.outlines import MatteBorder, matte_border
-from vhap.fit.photometric.surface_derivatives import picture_gradient
+from vhap.fit.residuals.outlines import MatteBorder, matte_border
+from vhap.fit.residuals.surface_derivatives import picture_gradient
 from vhap.util.bounded_cache import BoundedCache
 
 GREY = (0.299, 0.587, 0.114)

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from vhap.fit.photometric.surface_points import SurfacePoints, View
+from vhap.geometry.robust import Cauchy
 
 ROUNDS = 4
 CELLS = 16
-ROBUST_BASE = 1.5
-"""In standard deviations, from which difference to the base texture on one counts less."""
+BASE_LOSS = Cauchy(1.5)
+"""Of differences to the base texture, in standard deviations."""
 LEAST_COLOUR, HIDDEN = 0.01, 3.0
 """Errors of neighbouring pixels and of neighbouring frames are correlated, and weigh more than residuals show."""
 OUTLIER, OUTLIER_TIMES = 0.03, 5.0
@@ -72,10 +73,10 @@ def fit_albedo(
         expected = _near_fixed(known, value) if known else _near_base_texture(points, views, prior, value, right, sure)
         value = (right + expected.precision * expected.value) / (sure + expected.precision)
     expected = _near_fixed(known, value) if known else _near_base_texture(points, views, prior, value, right, sure)
-    cost = expected.cost
+    cost, loss = expected.cost, Cauchy(prior.robust)
     for seen in views:
-        squared = (_difference(seen, value) / prior.colour / prior.robust).square()
-        cost = cost + prior.robust**2 * (seen.share * torch.log1p(squared)).sum()
+        squared = (_difference(seen, value) / prior.colour).square()
+        cost = cost + (seen.share * loss.cost(squared)).sum()
     return PointAlbedo(value, expected.precision, sure, cost)
 
 
@@ -106,7 +107,7 @@ def patches(uv: Tensor) -> Tensor:
 def difference_weight(seen: View, value: Tensor, prior: PointPrior) -> tuple[Tensor, Tensor]:
     """Render minus picture (n,) in standard deviations at albedo value (M,), and how much each counts (n,)."""
     difference = _difference(seen, value) / prior.colour
-    return difference, seen.share / (1 + (difference / prior.robust).square())
+    return difference, seen.share * Cauchy(prior.robust).weight(difference.square())
 
 
 def _difference(seen: View, value: Tensor) -> Tensor:
@@ -139,8 +140,8 @@ def _near_base_texture(
     share = sum(seen.counts.points / len(seen.index) for seen in views) / max(1, len(views))
 
     def held_by(tint: Tensor) -> Tensor:
-        deviation = (value - points.grey - tint[patch]) / ROBUST_BASE / prior.paint
-        return share / prior.paint**2 / (1 + deviation.square())
+        deviation = (value - points.grey - tint[patch]) / prior.paint
+        return share / prior.paint**2 * BASE_LOSS.weight(deviation.square())
 
     tint = empty
     for _ in range(2):
@@ -148,6 +149,6 @@ def _near_base_texture(
         both = held * sure / (held + sure)
         wish = torch.where(sure > 0, right / sure.clamp(min=1e-9) - points.grey, 0.0)
         tint = empty.index_add(0, patch, both * wish) / (empty.index_add(0, patch, both) + share / prior.tint**2)
-    deviation = (value - points.grey - tint[patch]) / ROBUST_BASE / prior.paint
-    cost = ROBUST_BASE**2 * torch.log1p(deviation.square()).sum() + (tint / prior.tint).square().sum()
+    deviation = (value - points.grey - tint[patch]) / prior.paint
+    cost = BASE_LOSS.cost(deviation.square()).sum() + (tint / prior.tint).square().sum()
     return _Expected(points.grey + tint[patch], held_by(tint), share * cost)

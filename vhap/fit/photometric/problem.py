@@ -9,12 +9,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from vhap.fit.landmarks.motion import Motion, motion_of
-from vhap.fit.landmarks.problem import LandmarkProblem
-from vhap.fit.landmarks.solver import frame_costs, shared_cost
-from vhap.fit.landmarks.teeth_gaps import TeethGaps
+from vhap.fit.landmarks.equations import frame_costs
 from vhap.fit.params import TrackParams, as_vectors
-from vhap.fit.photometric.outlines import Outline, OutlinePrior
 from vhap.fit.photometric.pictures import GreyPicture, GreyPictures, Pictures
 from vhap.fit.photometric.point_albedo import PointAlbedo, PointPrior, fit_albedo
 from vhap.fit.photometric.posed_heads import posed_frames
@@ -26,6 +22,11 @@ from vhap.fit.photometric.surface_points import (
     find_shown,
     look_at,
 )
+from vhap.fit.residuals.landmark_problem import LandmarkProblem
+from vhap.fit.residuals.motion import Motion, motion_of
+from vhap.fit.residuals.outlines import Outline, OutlinePrior
+from vhap.fit.residuals.priors import shared_cost
+from vhap.fit.residuals.teeth_gaps import TeethGaps
 from vhap.fit.scene import Scene
 from vhap.util.threads import in_threads
 
@@ -106,8 +107,8 @@ class Task:
     def motion(self, params: TrackParams) -> Motion:
         """Of the frames rows; its cost is also that of the frames before, which lean on those that follow."""
         whole, rows = self.problem.landmarks, torch.cat([self.before, self.rows])
-        local, timesteps = as_vectors(params.rows(rows))[1], whole.timesteps[rows]
-        motion = motion_of(whole.prior.motion, local, timesteps, whole.head.expr_names)
+        per_frame, timesteps = as_vectors(params.rows(rows))[1], whole.timesteps[rows]
+        motion = motion_of(whole.prior.motion, per_frame, timesteps, whole.head.expr_names)
         return replace(motion.rows(torch.arange(len(self.before), len(rows))), cost=motion.cost)
 
 
@@ -185,10 +186,10 @@ def evaluate(task: Task, params: TrackParams) -> State:
     views = views_of(task, params)
     albedo = fit_albedo(task.points, list(views.values()), task.problem.prior, task.known)
     landmarks, sigma = task.landmarks()
-    common, local = as_vectors(params.rows(task.rows))
+    shared, per_frame = as_vectors(params.rows(task.rows))
     anchor = as_vectors(task.start.rows(task.rows))[1]
-    cost = albedo.cost.double() + frame_costs(landmarks, common, local, sigma, anchor).double().sum()
-    cost = cost + shared_cost(landmarks, common) + task.motion(params).cost.double().sum()
+    cost = albedo.cost.double() + frame_costs(landmarks, shared, per_frame, sigma, anchor).double().sum()
+    cost = cost + shared_cost(landmarks, shared) + task.motion(params).cost.double().sum()
     cost = cost + light_change(task, params).square().sum()
     for seen in views.values():
         if seen.outline is not None:

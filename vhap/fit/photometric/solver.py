@@ -9,12 +9,13 @@ complement of the points in bundle adjustment, Triggs et al. 2000).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from vhap.fit.landmarks.solver import moved_by
+from vhap.fit.levenberg_marquardt import Descent, Schedule, descend
 from vhap.fit.params import CAMERA, PER_FRAME, TrackParams, as_vectors, from_vectors
 from vhap.fit.photometric.equations import N_LIGHT, equations_of
 from vhap.fit.photometric.point_albedo import outlier_frames, with_noise_level
@@ -31,13 +32,13 @@ from vhap.fit.photometric.problem import (
 )
 from vhap.fit.photometric.residual_correlation import correlation_at
 from vhap.fit.photometric.surface_points import choose_points
-from vhap.fit.photometric.system import Vector
+from vhap.fit.photometric.system import System, Vector
 from vhap.util.log import get_logger
 
-FIRST_DAMPING, LEAST_DAMPING, RAISED, LOWERED, TRIES = 1e-3, 1e-5, 100.0, 0.1, 3
-CONVERGED_GAIN, LEAST_PROMISE, FEWEST_ROUNDS, FIRST_ROUNDS = 5e-4, 2e-3, 2, 3
-"""Rounds end where one gained less than the first share of the cost, or where a step failed that promised less than the
-second. Points are chosen and weighed twice, the second time after FIRST_ROUNDS."""
+SCHEDULE = Schedule(damping=1e-3, least=1e-5, raised=100.0, lowered=0.1, tries=3, converged=5e-4, promise=2e-3)
+FEWEST_ROUNDS, FIRST_ROUNDS = 2, 3
+"""Points are chosen and weighed twice, the second time after FIRST_ROUNDS, unless fewer than FEWEST_ROUNDS of the first
+ones gained anything."""
 
 OnRound = Callable[[int, float], None]
 
@@ -88,7 +89,7 @@ def _solve(
     report: OnRound,
 ) -> tuple[TrackParams, tuple[Task, State] | None]:
     """params, and what was solved last; None where no picture shows the head."""
-    done, damping, end = 0, FIRST_DAMPING, None
+    done, schedule, end = 0, SCHEDULE, None
     for limit in (rounds,) if known is not None else (min(FIRST_ROUNDS, rounds), rounds):
         if done >= rounds:
             break
@@ -96,11 +97,26 @@ def _solve(
         if task is None:
             get_logger().warning("no picture shows enough of the head for %d frames; they stay as they are", len(rows))
             break
-        now, moved, damping = _descend(task, params, names, range(done, limit), min(damping, FIRST_DAMPING), report)
-        params, end, done = _without_lost(task, now.params), (task, now), done + moved
-        if moved < FEWEST_ROUNDS:
+        found = _descend(task, evaluate(task, params), names, (done, limit), schedule, report)
+        params, end, done = _without_lost(task, found.state.params), (task, found.state), done + found.rounds
+        schedule = replace(SCHEDULE, damping=min(found.damping, SCHEDULE.damping))
+        if found.rounds < FEWEST_ROUNDS:
             break
     return params, end
+
+
+def _descend(
+    task: Task, start: State, names: Sequence[str], rounds: tuple[int, int], schedule: Schedule, report: OnRound
+) -> Descent[State]:
+    """Rounds, of which the first of all (first, last) is `rounds`, on the same points."""
+    first, last = rounds
+    if not first:
+        report(0, start.cost)
+
+    def equations_at(now: State) -> _TaskEquations:
+        return _TaskEquations(task, now, equations_of(task, now, names))
+
+    return descend(start, equations_at, last - first, schedule, lambda index, cost: report(first + index, cost))
 
 
 def _without_lost(task: Task, params: TrackParams) -> TrackParams:
@@ -119,35 +135,6 @@ def _without_lost(task: Task, params: TrackParams) -> TrackParams:
     lost = task.rows[gone].to(params.rotation.device)
     begun = {name: getattr(task.start, name)[lost] for name in PER_FRAME}
     return replace(params, **{name: getattr(params, name).index_copy(0, lost, own) for name, own in begun.items()})
-
-
-def _descend(
-    task: Task, params: TrackParams, names: Sequence[str], rounds: range, damping: float, report: OnRound
-) -> tuple[State, int, float]:
-    """Rounds on the same points until one gains next to nothing of the cost: where they end, how many rounds moved
-    something, and the damping that served last."""
-    now = evaluate(task, params)
-    if not rounds.start:
-        report(0, now.cost)
-    for index in rounds:
-        system, tried = equations_of(task, now, names), damping
-        trial = None
-        for _ in range(TRIES):
-            step = system.solve(tried)
-            trial = None if step is None else _moved(task, now, step)
-            if trial is not None and trial.cost < now.cost:
-                break
-            # Shorter steps would gain even less.
-            if step is not None and system.gain(step) < LEAST_PROMISE * now.cost:
-                return now, index - rounds.start, damping
-            trial, tried = None, tried * RAISED
-        if trial is None:
-            return now, index - rounds.start, damping
-        gain, now, damping = (now.cost - trial.cost) / now.cost, trial, max(tried * LOWERED, LEAST_DAMPING)
-        report(index + 1, now.cost)
-        if gain < CONVERGED_GAIN:
-            return now, index + 1 - rounds.start, damping
-    return now, len(rounds), damping
 
 
 @torch.no_grad()
@@ -193,14 +180,32 @@ def open_task(
     return replace(task, problem=replace(problem, prior=prior), shown=shown)
 
 
+@dataclass(frozen=True)
+class _TaskEquations:
+    """Of a task's pictures at a state."""
+
+    task: Task
+    now: State
+    system: System
+
+    def solve(self, damping: float) -> Vector | None:
+        return self.system.solve(damping)
+
+    def gain(self, step: Vector) -> float:
+        return self.system.gain(step)
+
+    def after(self, step: Vector) -> State:
+        return _moved(self.task, self.now, step)
+
+
 def _moved(task: Task, now: State, step: Vector) -> State:
     """The state after a step."""
-    shared, own = step.shared.float(), step.frames.float()
+    by_shared, by_frame = step.shared.float(), step.frames.float()
     params, part = now.params, now.params.rows(task.rows)
-    common, local = as_vectors(part)
-    moved = from_vectors(part, *moved_by(task.problem.landmarks, common, local, shared[:-N_LIGHT], own))
-    rows = task.rows.to(local.device)
+    shared, per_frame = as_vectors(part)
+    moved = from_vectors(part, *moved_by(task.problem.landmarks, shared, per_frame, by_shared[:-N_LIGHT], by_frame))
+    rows = task.rows.to(per_frame.device)
     placed = {name: getattr(params, name).index_copy(0, rows, getattr(moved, name)) for name in PER_FRAME}
-    cameras = {name: getattr(moved, name) for name, change in zip(CAMERA, shared) if bool(change != 0)}
-    lights = params.lights + shared[-N_LIGHT:, None]
+    cameras = {name: getattr(moved, name) for name, change in zip(CAMERA, by_shared) if bool(change != 0)}
+    lights = params.lights + by_shared[-N_LIGHT:, None]
     return evaluate(task, replace(params, **placed, **cameras, shape=moved.shape, lights=lights))

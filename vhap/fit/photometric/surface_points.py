@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vhap.fit.params import N_CAMERA, TrackParams
-from vhap.fit.photometric.outlines import Outline, outline_at
 from vhap.fit.photometric.pictures import GREY, GreyPicture
 from vhap.fit.photometric.posed_heads import PosedFrame, PosedHead
-from vhap.fit.photometric.surface_derivatives import surface_derivatives
 from vhap.fit.photometric.visibility import BORDER_PX, visible_points
+from vhap.fit.residuals.outlines import Outline, outline_at
+from vhap.fit.residuals.surface_derivatives import surface_derivatives
 from vhap.fit.scene import N_LIGHT, Scene
 from vhap.geometry.cameras import Camera
 from vhap.render.types import BESIDE_PICTURE

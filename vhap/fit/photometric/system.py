@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vhap.fit.landmarks.block_band import BlockBand
-from vhap.fit.landmarks.motion import Motion
-from vhap.fit.landmarks.solver import NormalEquations
+from vhap.fit.block_band import BlockBand
+from vhap.fit.normal_equations import NormalEquations
+from vhap.fit.residuals.motion import Motion
 
 TOLERANCE, MOST_ITERATIONS = 0.003, 200
 """A step of which this share of the first residual is left (in the preconditioner's norm) is near enough: a Newton step
@@ -60,18 +60,18 @@ class System:
 
     @property
     def right(self) -> Vector:
-        return Vector(self.sums.right_shared, self.sums.right_local - self.motion.gradient)
+        return Vector(self.sums.right_shared, self.sums.right_frames - self.motion.gradient)
 
     def diagonal(self) -> Vector:
         """Of A."""
         shared = self.sums.shared.diagonal() - self.by_shared.square().sum(0).double()
-        frames = self.sums.local.diagonal(dim1=1, dim2=2) + self.motion.own.double()
+        frames = self.sums.frames.diagonal(dim1=1, dim2=2) + self.motion.own.double()
         return Vector(shared, frames - self.by_frame.square().sum(1).double())
 
     def product(self, x: Vector) -> Vector:
         """A x."""
         sums, motion = self.sums, self.motion
-        frames = (sums.local @ x.frames[..., None])[..., 0] + sums.coupling @ x.shared + motion.own * x.frames
+        frames = (sums.frames @ x.frames[..., None])[..., 0] + sums.coupling @ x.shared + motion.own * x.frames
         for apart, mixed in ((1, motion.next_frame), (2, motion.after_next)):
             frames[:-apart] += mixed[:-apart] * x.frames[apart:]
             frames[apart:] += mixed[:-apart] * x.frames[:-apart]
@@ -142,7 +142,7 @@ def _moving_alike(system: System, extra: Vector) -> Tensor:
     along = motion.own.sum(0) + 2 * (motion.next_frame[:-1].sum(0) + motion.after_next[:-2].sum(0))
     coupling = sums.coupling.sum(0)
     above = torch.cat([sums.shared + torch.diag(extra.shared), coupling.mT], 1)
-    below = torch.cat([coupling, sums.local.sum(0) + torch.diag(along.double() + extra.frames.sum(0))], 1)
+    below = torch.cat([coupling, sums.frames.sum(0) + torch.diag(along.double() + extra.frames.sum(0))], 1)
     eliminated = torch.cat([system.by_shared, system.by_frame.sum(0)], 1)
     return torch.cat([above, below]) - (eliminated.mT @ eliminated).double()
 
@@ -161,7 +161,7 @@ class Arrow:
     def of(cls, system: System, extra: Vector) -> Arrow:
         """extra: added to the diagonal. Raises torch.linalg.LinAlgError where they are not positive definite."""
         sums, motion = system.sums, system.motion
-        blocks = sums.local + torch.diag_embed(motion.own.double() + extra.frames)
+        blocks = sums.frames + torch.diag_embed(motion.own.double() + extra.frames)
         band = BlockBand.of(blocks, motion.next_frame, motion.after_next)
         by_coupling = band.solve(sums.coupling)
         reduced = sums.shared + torch.diag(extra.shared) - torch.einsum("bpq,bpr->qr", sums.coupling, by_coupling)

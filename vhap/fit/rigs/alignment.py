@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vhap.fit.scene import emphasis
 from vhap.geometry.cameras import Camera
+from vhap.geometry.robust import GemanMcClure
 from vhap.geometry.triangulation import reprojection_errors, triangulate
 from vhap.head.model import HeadModel, landmark_points
 
@@ -216,7 +217,7 @@ def fit_poses(template: Tensor, points: Tensor, valid: Tensor) -> HeadPoses:
         scale = (rotation * covariance).sum() / (weight[..., None] * source.square()).sum()
         error = (target - scale * source @ rotation.mT).norm(dim=-1)
         median = error[valid].median()
-        weight = counted * (1 / (1 + (error / (2 * median).clamp(min=1e-12)) ** 2)) ** 2
+        weight = counted * GemanMcClure(max(2 * float(median), 1e-12)).weight(error.square())
     place = target_mean - scale * (rotation @ source_mean[..., None]).squeeze(-1)
     return HeadPoses(float(scale), rotation, place)
 

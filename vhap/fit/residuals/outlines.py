@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vhap.fit.photometric.surface_derivatives import picture_gradient
+from vhap.fit.residuals.surface_derivatives import picture_gradient
+from vhap.geometry.robust import Cauchy, GemanMcClure
 from vhap.render.types import Raster
 
 EDGE = 2
@@ -33,13 +34,13 @@ class OutlinePrior:
         """(n,) of distances (n,) in standard deviations. Beyond the matte's border, where nothing is to be seen of a
         head, Cauchy's; inside, where hair may stand off it or hang beside it, Geman and McClure's (1987), which lets
         far points go."""
-        squared = (distance / self.robust).square()
-        return self.robust**2 * torch.where(distance > 0, torch.log1p(squared), squared / (1 + squared))
+        squared = distance.square()
+        return torch.where(distance > 0, Cauchy(self.robust).cost(squared), GemanMcClure(self.robust).cost(squared))
 
     def weight(self, distance: Tensor) -> Tensor:
         """(n,) how much each counts in least squares."""
-        near = 1 / (1 + (distance / self.robust).square())
-        return torch.where(distance > 0, near, near.square())
+        squared = distance.square()
+        return torch.where(distance > 0, Cauchy(self.robust).weight(squared), GemanMcClure(self.robust).weight(squared))
 
 
 @dataclass(frozen=True)

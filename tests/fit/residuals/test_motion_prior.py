@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vhap.config.track import LossWeightConfig
-from vhap.fit.landmarks.motion import OFF, Motion, MotionPrior, Spreads, motion_of, motion_prior, solve_chain
+from vhap.fit.residuals.motion import OFF, Motion, MotionPrior, Spreads, motion_of, motion_prior, solve_chain
 
 FRAMES, WIDTH = 7, 21
 NAMES = ("eyeBlink_L", "jawOpen", "smile")

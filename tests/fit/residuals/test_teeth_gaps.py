@@ -9,9 +9,9 @@ import pytest
 import torch
 from tracked_heads import builtin_head, exact_problem, moving_params
 
-from vhap.fit.landmarks.solver import frame_costs, normal_equations
-from vhap.fit.landmarks.teeth_gaps import LEAST_M, SPREAD_M, TeethGaps, find_teeth_gaps
+from vhap.fit.landmarks.equations import frame_costs, normal_equations
 from vhap.fit.params import N_CAMERA, TrackParams, as_vectors
+from vhap.fit.residuals.teeth_gaps import LEAST_M, SPREAD_M, TeethGaps, find_teeth_gaps
 from vhap.head.ict_facekit import load_ict_facekit
 from vhap.head.model import HeadModel
 
@@ -79,7 +79,7 @@ def test_equations_are_the_slope_of_the_cost():
     without = normal_equations(replace(blank, teeth=None), common.detach(), local.detach(), sigma, anchor)
     assert local.grad is not None
     assert common.grad is not None
-    torch.testing.assert_close(-2 * told.right_local.float(), local.grad, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(-2 * told.right_frames.float(), local.grad, rtol=1e-3, atol=1e-3)
     shared = -2 * (told.right_shared - without.right_shared).float()
     torch.testing.assert_close(shared, common.grad, rtol=1e-3, atol=1e-2)
     assert shared[N_CAMERA] > 100

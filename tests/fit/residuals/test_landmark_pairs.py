@@ -10,10 +10,11 @@ from torch import Tensor
 from tracked_heads import exact_problem, moving_params
 
 from vhap.evaluate.eyes_and_mouth import INNER_LOWER_LIP, INNER_UPPER_LIP
-from vhap.fit.landmarks.pairs import IBUG_PAIRS, MEDIAPIPE_PAIRS, landmark_pairs
-from vhap.fit.landmarks.problem import LandmarkProblem
-from vhap.fit.landmarks.solver import frame_costs, normal_equations, shared_cost
+from vhap.fit.landmarks.equations import frame_costs, normal_equations
 from vhap.fit.params import as_vectors
+from vhap.fit.residuals.landmark_pairs import IBUG_PAIRS, MEDIAPIPE_PAIRS, landmark_pairs
+from vhap.fit.residuals.landmark_problem import LandmarkProblem
+from vhap.fit.residuals.priors import shared_cost
 
 SIZE = (480, 640)
 
@@ -74,7 +75,7 @@ def test_equations_are_the_slope_of_the_cost(named):
     sigma, anchor = problem.sigma_px(), local.detach()
     (frame_costs(problem, common, local, sigma, anchor).sum() + shared_cost(problem, common)).backward()
     told = normal_equations(problem, common.detach(), local.detach(), sigma, anchor)
-    for right, slope in ((told.right_local, local.grad), (told.right_shared, common.grad)):
+    for right, slope in ((told.right_frames, local.grad), (told.right_shared, common.grad)):
         assert slope is not None
         torch.testing.assert_close(-2 * right.float(), slope, rtol=2e-3, atol=2e-3 * float(slope.abs().max()))
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from vhap.fit.landmarks.points import LandmarkPoints, PosedLandmarks, yaw_of
-from vhap.fit.landmarks.problem import LandmarkProblem, head_params
+from vhap.fit.residuals.landmark_points import LandmarkPoints, PosedLandmarks, yaw_of
+from vhap.fit.residuals.landmark_problem import LandmarkProblem, head_params
 from vhap.geometry.cameras import Camera
 from vhap.head.points import JointDerivatives, JointMotion, RowDerivatives
 
@@ -38,9 +38,9 @@ class Place:
     yaw_rad: Tensor
 
     @classmethod
-    def of(cls, problem: LandmarkProblem, common: Tensor, local: Tensor) -> Place:
-        """common (Q,), local (B, P)."""
-        params, cameras = head_params(common, local), problem.cameras(common)
+    def of(cls, problem: LandmarkProblem, shared: Tensor, per_frame: Tensor) -> Place:
+        """shared (Q,), per_frame (B, P)."""
+        params, cameras = head_params(shared, per_frame), problem.cameras(shared)
         return cls(
             cameras=cameras,
             points=problem.points.with_shape(params.shape),
@@ -65,7 +65,7 @@ def landmark_rows(problem: LandmarkProblem, place: Place, sigma: Tensor, shared:
     world = posed.world(len(cameras.fx))
     projected = cameras.project(world)[0]
     value = problem.in_deviations(projected - problem.detected_px, sigma)
-    weight = (problem.weights() * robust_weight(problem, value)).sqrt()
+    weight = (problem.weights() * problem.loss.weight(value.square().sum(-1))).sqrt()
     slopes = cameras.projection_derivatives(world).transpose(2, 3)
     factor = weight / problem.deviations_px(sigma)
     parts = _row_derivatives(problem, posed, derivatives, slopes, factor, shared)
@@ -76,11 +76,6 @@ def landmark_rows(problem: LandmarkProblem, place: Place, sigma: Tensor, shared:
         by_camera=_camera_rows(problem, cameras, world, projected, factor),
         by_shape=parts.by_shape,
     )
-
-
-def robust_weight(problem: LandmarkProblem, residual: Tensor) -> Tensor:
-    """Cauchy weights (..., L) of residuals (..., L, 2) in standard deviations."""
-    return 1 / (1 + residual.square().sum(-1) / problem.prior.robust**2)
 
 
 def _row_derivatives(

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from vhap.fit.landmarks.motion import N_MOTION, MotionPrior, Spreads, motion_prior
-from vhap.fit.landmarks.pairs import landmark_pairs
-from vhap.fit.landmarks.points import GatheredPoints, LandmarkPoints, PosedLandmarks, yaw_of
-from vhap.fit.landmarks.teeth_gaps import TeethGaps
 from vhap.fit.params import N_CAMERA, TrackParams, as_vectors
+from vhap.fit.residuals.landmark_pairs import landmark_pairs
+from vhap.fit.residuals.landmark_points import GatheredPoints, LandmarkPoints, PosedLandmarks, yaw_of
+from vhap.fit.residuals.motion import N_MOTION, MotionPrior, Spreads, motion_prior
+from vhap.fit.residuals.teeth_gaps import TeethGaps
 from vhap.geometry.cameras import Camera, camera_from_focal
+from vhap.geometry.robust import Cauchy
 from vhap.head.model import HeadModel, HeadParams
 from vhap.head.points import JointMotion
 
@@ -101,6 +102,10 @@ class LandmarkProblem:
             object.__setattr__(self, "gathered", GatheredPoints(self.head, self.name))
 
     @property
+    def loss(self) -> Cauchy:
+        return Cauchy(self.prior.robust)
+
+    @property
     def points(self) -> LandmarkPoints:
         assert self.gathered is not None
         return self.gathered.points
@@ -175,16 +180,16 @@ class LandmarkProblem:
         """The same with another trust in landmarks beside pictures."""
         return replace(self, prior=replace(self.prior, beside_pixels=beside_pixels))
 
-    def cameras(self, common: Tensor) -> Camera:
+    def cameras(self, shared: Tensor) -> Camera:
         """The cameras (C,) at shared unknowns (Q,)."""
         if self.given is not None:
-            return self.given.scaled(common[1].exp()) if self.unknown_unit else self.given
-        return camera_from_focal(common[0].exp(), *self.size).expand(1)
+            return self.given.scaled(shared[1].exp()) if self.unknown_unit else self.given
+        return camera_from_focal(shared[0].exp(), *self.size).expand(1)
 
-    def project(self, common: Tensor, local: Tensor) -> Tensor:
-        """Landmarks of B frames with unknowns local (B, P): (B, C, L, 2) px."""
-        cameras = self.cameras(common)
-        params, points = head_params(common, local), self.points.with_shape(common[N_CAMERA:])
+    def project(self, shared: Tensor, per_frame: Tensor) -> Tensor:
+        """Landmarks of B frames with unknowns per_frame (B, P): (B, C, L, 2) px."""
+        cameras = self.cameras(shared)
+        params, points = head_params(shared, per_frame), self.points.with_shape(shared[N_CAMERA:])
         posed = PosedLandmarks.of(points, JointMotion.of(self.head, params), yaw_of(params, cameras))
         return cameras.project(posed.world(len(cameras.fx)))[0]
 
@@ -193,7 +198,7 @@ class LandmarkProblem:
         return self.project(*as_vectors(params)) - self.detected_px
 
 
-def head_params(common: Tensor, local: Tensor) -> HeadParams:
+def head_params(shared: Tensor, per_frame: Tensor) -> HeadParams:
     """Of shared (Q,) and frames' own unknowns (B, P)."""
-    rotation, translation, neck, jaw, eyes, expr = local.split([3, 3, 3, 3, 6, local.shape[-1] - N_MOTION], -1)
-    return HeadParams(common[N_CAMERA:], expr, rotation, translation, neck, jaw, eyes)
+    rotation, translation, neck, jaw, eyes, expr = per_frame.split([3, 3, 3, 3, 6, per_frame.shape[-1] - N_MOTION], -1)
+    return HeadParams(shared[N_CAMERA:], expr, rotation, translation, neck, jaw, eyes)

@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.func import jacfwd
 from tracked_heads import builtin_head, in_double
 
-from vhap.fit.landmarks.points import yaw_of
-from vhap.fit.landmarks.problem import LandmarkProblem, head_params
-from vhap.fit.landmarks.rows import Place, landmark_rows, robust_weight
-from vhap.fit.landmarks.solver import normal_equations
+from vhap.fit.landmarks.equations import normal_equations
+from vhap.fit.residuals.landmark_points import yaw_of
+from vhap.fit.residuals.landmark_problem import LandmarkProblem, head_params
+from vhap.fit.residuals.landmarks import Place, landmark_rows
 from vhap.geometry.cameras import Camera, camera_from_focal
 from vhap.geometry.rotations import axis_angle_to_matrix
 from vhap.head.landmark_files import vertex_landmarks
@@ -97,7 +97,7 @@ def slow_rows(problem: LandmarkProblem, common: Tensor, local: Tensor, sigma: Te
         return problem.in_deviations(slow_landmarks(problem, common, local[None]) - problem.detected_px, sigma)
 
     value = differences(common, local)
-    weight = (problem.weights() * robust_weight(problem, value)).sqrt()[..., None]
+    weight = (problem.weights() * problem.loss.weight(value.square().sum(-1))).sqrt()[..., None]
 
     def in_rows(values: Tensor) -> Tensor:
         """(1, C, N, 2, ...) -> (M, ...)."""
@@ -142,15 +142,15 @@ def test_single_precision_equations_are_those_of_double(kind, cameras):
     exact = normal_equations(problem, common, local, problem.sigma_px(), local)
     single = single_precision(problem)
     rounded = normal_equations(single, common.float(), local.float(), single.sigma_px(), local.float())
-    own, shared = (part.diagonal(dim1=-2, dim2=-1).sqrt() for part in (exact.local, exact.shared))
+    own, shared = (part.diagonal(dim1=-2, dim2=-1).sqrt() for part in (exact.frames, exact.shared))
     for found, right, size in (
-        (rounded.local, exact.local, own[:, :, None] * own[:, None]),
+        (rounded.frames, exact.frames, own[:, :, None] * own[:, None]),
         (rounded.coupling, exact.coupling, own[:, :, None] * shared),
         (rounded.shared, exact.shared, torch.outer(shared, shared)),
     ):
         assert ((found - right) / size).abs().max() < 2e-5
         assert right.abs().max() > 0
-    assert torch.linalg.eigvalsh(rounded.local).min() > 0
+    assert torch.linalg.eigvalsh(rounded.frames).min() > 0
 
 
 def single_precision(problem: LandmarkProblem) -> LandmarkProblem:
@@ -172,7 +172,7 @@ def test_equations_have_the_same_bits_for_any_number_of_threads():
             found.append(normal_equations(problem, common, local, problem.sigma_px(), local))
     finally:
         set_threads(before)
-    names = ("local", "coupling", "shared", "right_local", "right_shared")
+    names = ("frames", "coupling", "shared", "right_frames", "right_shared")
     for other in found[1:]:
         assert all(torch.equal(getattr(found[0], name), getattr(other, name)) for name in names)
     assert len(found) == 3

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vhap.fit.landmarks.motion import N_MOTION
+from vhap.fit.residuals.motion import N_MOTION
 
 JAW = slice(9, 12)
 """Of a frame's unknowns."""
@@ -49,10 +49,11 @@ class MeanExpression:
         return -torch.diag(self.scales.double().square())
 
 
-def mean_expression(local: Tensor, counted: Tensor, jaw_rad: float, expr: float) -> MeanExpression:
-    """local (B, P); counted (B,) bool: frames whose landmarks count; jaw_rad, expr: standard deviations of the mean."""
-    columns = torch.tensor([*range(JAW.start, JAW.stop), *range(N_MOTION, local.shape[1])], device=local.device)
-    scales = torch.full_like(local[0, columns], expr)
+def mean_expression(per_frame: Tensor, counted: Tensor, jaw_rad: float, expr: float) -> MeanExpression:
+    """Of per_frame (B, P). counted (B,) bool: frames whose landmarks count; jaw_rad, expr: standard deviations of the
+    mean."""
+    columns = torch.tensor([*range(JAW.start, JAW.stop), *range(N_MOTION, per_frame.shape[1])], device=per_frame.device)
+    scales = torch.full_like(per_frame[0, columns], expr)
     scales[: JAW.stop - JAW.start] = jaw_rad
-    share = counted.to(local) / counted.sum().clamp(min=1)
-    return MeanExpression((share[:, None] * local[:, columns]).sum(0) / scales, columns, share, scales)
+    share = counted.to(per_frame) / counted.sum().clamp(min=1)
+    return MeanExpression((share[:, None] * per_frame[:, columns]).sum(0) / scales, columns, share, scales)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from vhap.config.track import LossWeightConfig
-from vhap.fit.landmarks.block_band import BlockBand
+from vhap.fit.block_band import BlockBand
+from vhap.geometry.robust import Cauchy
 
 N_MOTION = 18
 """Unknowns of a frame before its expression: rotation, translation, neck, jaw (3 each) and both eyes (6)."""
@@ -32,11 +33,13 @@ class MotionPrior:
     blink: float = 0.3
     robust: float = 2.0
 
-    def scales(self, local: Tensor, expr_names: tuple[str, ...]) -> Tensor:
+    def scales(self, per_frame: Tensor, expr_names: tuple[str, ...]) -> Tensor:
         """(P,) in the order of PER_FRAME."""
         values = [self.rotation_rad] * 3 + [self.translation_m] * 3 + [self.neck_rad] * 3 + [self.jaw_rad] * 3
         blinks = [self.blink if "blink" in name.lower() else self.expr for name in expr_names]
-        return local.new_tensor(values + [self.eyes_rad] * 6 + (blinks or [self.expr] * (local.shape[1] - N_MOTION)))
+        return per_frame.new_tensor(
+            values + [self.eyes_rad] * 6 + (blinks or [self.expr] * (per_frame.shape[1] - N_MOTION))
+        )
 
 
 @dataclass(frozen=True)
@@ -94,17 +97,17 @@ def motion_prior(spreads: Spreads) -> MotionPrior:
     )
 
 
-def motion_of(prior: MotionPrior, local: Tensor, timesteps: Tensor, expr_names: tuple[str, ...]) -> Motion:
-    """The prior at the unknowns local (B, P) of frames timesteps (B,), ascending. A frame counts where its neighbours
-    are one timestep away on both sides."""
-    scales = prior.scales(local, expr_names)
+def motion_of(prior: MotionPrior, per_frame: Tensor, timesteps: Tensor, expr_names: tuple[str, ...]) -> Motion:
+    """The prior at the unknowns per_frame (B, P) of frames timesteps (B,), ascending. A frame counts where its
+    neighbours are one timestep away on both sides."""
+    scales = prior.scales(per_frame, expr_names)
     consecutive = torch.diff(timesteps) == 1
-    middle = (torch.nonzero(consecutive[:-1] & consecutive[1:]).flatten() + 1).to(local.device)
-    residual = (local[middle] - (local[middle - 1] + local[middle + 1]) / 2) / scales
-    squared = (residual / prior.robust).square()
-    precision = 1 / (1 + squared) / scales**2
+    middle = (torch.nonzero(consecutive[:-1] & consecutive[1:]).flatten() + 1).to(per_frame.device)
+    residual = (per_frame[middle] - (per_frame[middle - 1] + per_frame[middle + 1]) / 2) / scales
+    loss, squared = Cauchy(prior.robust), residual.square()
+    precision = loss.weight(squared) / scales**2
     pull = precision * residual * scales
-    zeros = torch.zeros_like(local)
+    zeros = torch.zeros_like(per_frame)
     around = (middle, middle - 1, middle + 1)
     own, gradient = zeros.clone(), zeros.clone()
     for frames, share in zip(around, (1.0, -0.5, -0.5)):
@@ -115,7 +118,7 @@ def motion_of(prior: MotionPrior, local: Tensor, timesteps: Tensor, expr_names: 
         next_frame=zeros.index_add(0, middle - 1, -precision / 2).index_add(0, middle, -precision / 2),
         after_next=zeros.index_add(0, middle - 1, precision / 4),
         gradient=gradient,
-        cost=zeros[:, 0].index_add(0, middle, (prior.robust**2 * torch.log1p(squared)).sum(1)),
+        cost=zeros[:, 0].index_add(0, middle, loss.cost(squared).sum(1)),
     )
 
 
@@ -133,7 +136,7 @@ def factored_chain(blocks: Tensor, motion: Motion, extra: Tensor) -> BlockBand:
     return BlockBand.of(whole, motion.next_frame, motion.after_next)
 
 
-def no_motion(local: Tensor) -> Motion:
+def no_motion(per_frame: Tensor) -> Motion:
     """Of frames (B, P) that do not know each other."""
-    zeros = torch.zeros_like(local)
+    zeros = torch.zeros_like(per_frame)
     return Motion(zeros, zeros, zeros, zeros, zeros[:, 0])

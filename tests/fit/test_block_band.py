@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vhap.fit.landmarks.block_band import COLUMNS, BlockBand
+from vhap.fit.block_band import COLUMNS, BlockBand
 from vhap.util.threads import get_threads, set_threads
 
 WIDTH = 5

@@ -10,7 +10,7 @@ from torch import Tensor
 from tracked_heads import builtin_head, frame_batch, scene, still_params
 
 from vhap.fit.params import TrackParams
-from vhap.fit.photometric.outlines import (
+from vhap.fit.residuals.outlines import (
     EDGE,
     FURTHEST_PX,
     Outline,

@@ -13,7 +13,7 @@ from tracked_heads import in_double, moving_params, scene
 
 from vhap.fit.params import N_CAMERA, TrackParams, as_vectors, from_vectors
 from vhap.fit.photometric.posed_heads import PosedHead
-from vhap.fit.photometric.surface_derivatives import picture_gradient, surface_derivatives
+from vhap.fit.residuals.surface_derivatives import picture_gradient, surface_derivatives
 from vhap.fit.scene import N_LIGHT
 from vhap.geometry.meshes import vertex_normals
 from vhap.head.model import HeadModel, pose
