@@ -27,16 +27,16 @@ class Joint:
     inner: Tensor
     other: Tensor
 
-    def times(self, place: int, rows: Tensor) -> Tensor:
-        """E (2 P, 2 P) of one place times rows (2 P, K)."""
+    def times(self, index: int, rows: Tensor) -> Tensor:
+        """E (2 P, 2 P) of one index times rows (2 P, K)."""
         first, second = rows.chunk(2)
-        across, inner, other = (part[place, :, None] for part in (self.across, self.inner, self.other))
+        across, inner, other = (part[index, :, None] for part in (self.across, self.inner, self.other))
         return torch.cat([torch.addcmul(across * first, inner, second), other * second])
 
-    def transposed_times(self, place: int, rows: Tensor) -> Tensor:
-        """E^T of one place times rows (2 P, K)."""
+    def transposed_times(self, index: int, rows: Tensor) -> Tensor:
+        """E^T of one index times rows (2 P, K)."""
         first, second = rows.chunk(2)
-        across, inner, other = (part[place, :, None] for part in (self.across, self.inner, self.other))
+        across, inner, other = (part[index, :, None] for part in (self.across, self.inner, self.other))
         return torch.cat([across * first, torch.addcmul(inner * first, other, second)])
 
 
@@ -74,12 +74,12 @@ class BlockBand:
         factors[:, first, second].diagonal(dim1=1, dim2=2).copy_(joined[::2])
         factors[:, second, first].diagonal(dim1=1, dim2=2).copy_(joined[::2])
         joint = Joint(across=across[:-2:2], inner=joined[1:-1:2], other=across[1:-1:2])
-        for place in range(pairs):
-            if place:
+        for index in range(pairs):
+            if index:
                 # E is diagonals only: E A^-1 E^T costs a third of what products of whole blocks do.
-                inverse = torch.cholesky_inverse(factors[place - 1])
-                factors[place] -= joint.times(place - 1, joint.times(place - 1, inverse).mT)
-            factors[place] = torch.linalg.cholesky(factors[place])
+                inverse = torch.cholesky_inverse(factors[index - 1])
+                factors[index] -= joint.times(index - 1, joint.times(index - 1, inverse).mT)
+            factors[index] = torch.linalg.cholesky(factors[index])
         return cls(factors, joint, frames)
 
     def solve(self, right: Tensor) -> Tensor:
@@ -97,11 +97,11 @@ class BlockBand:
 
         def undo(columns: slice) -> None:
             part = solved[..., columns]
-            for place, (factor, rows) in enumerate(zip(self.factors, part)):
-                if place:
-                    before = torch.linalg.solve_triangular(self.factors[place - 1].mT, part[place - 1], upper=True)
-                    rows = rows - self.joint.times(place - 1, before)
-                part[place] = torch.linalg.solve_triangular(factor, rows, upper=False)
+            for index, (factor, rows) in enumerate(zip(self.factors, part)):
+                if index:
+                    before = torch.linalg.solve_triangular(self.factors[index - 1].mT, part[index - 1], upper=True)
+                    rows = rows - self.joint.times(index - 1, before)
+                part[index] = torch.linalg.solve_triangular(factor, rows, upper=False)
 
         # By the number of columns alone, so that the bits do not depend on the number of threads.
         split = [slice(first, first + COLUMNS) for first in range(0, count, COLUMNS)]
@@ -113,10 +113,10 @@ class BlockBand:
         """(N, 2 P, K) with the transposed factor undone."""
         done = torch.empty_like(solved)
         last = len(solved) - 1
-        for place in range(last, -1, -1):
-            part = solved[place]
-            if place < last:
-                after = self.joint.transposed_times(place, done[place + 1])
-                part = part - torch.linalg.solve_triangular(self.factors[place], after, upper=False)
-            done[place] = torch.linalg.solve_triangular(self.factors[place].mT, part, upper=True)
+        for index in range(last, -1, -1):
+            part = solved[index]
+            if index < last:
+                after = self.joint.transposed_times(index, done[index + 1])
+                part = part - torch.linalg.solve_triangular(self.factors[index], after, upper=False)
+            done[index] = torch.linalg.solve_triangular(self.factors[index].mT, part, upper=True)
         return done

@@ -353,10 +353,10 @@ class Tracker:
         """The light in closed form, from pictures of these rows as the head stands. known_albedo: the texture is that
         of the person, so that light alone explains the pictures."""
         scene = self.scene
-        places = [(row, camera) for row in frames for camera in range(len(self.capture.camera_ids))]
-        chosen = (places[index] for index in even_choice(len(places), MOST_PICTURES))
+        pictures = [(row, camera) for row in frames for camera in range(len(self.capture.camera_ids))]
+        chosen = (pictures[index] for index in even_choice(len(pictures), MOST_PICTURES))
         albedo = scene.albedo(self.params.residual_texture) if known_albedo else None
-        shown = (self._posed(*place) for place in chosen)
+        shown = (self._posed(*picture) for picture in chosen)
         light = light_of_pictures(scene.head, scene.backend, scene.topology, shown, albedo)
         self.params = replace(self.params, lights=light.lights.to(self.params.lights))
         for callback in self.callbacks:

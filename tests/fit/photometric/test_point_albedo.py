@@ -83,7 +83,7 @@ def test_one_picture_that_differs_changes_little():
 def test_the_base_texture_counts_as_one_picture(pictures):
     """Where its standard deviation is a picture's: with n pictures the albedo is off by 1 / (n + 1) of the way."""
     base, way = torch.full((COUNT,), 0.5), 0.05 * (2 * (torch.arange(COUNT) % 2) - 1)
-    prior = replace(PRIOR, colour=0.5, paint=0.5, tint=1e-3)
+    prior = replace(PRIOR, colour=0.5, base=0.5, colour_offset=1e-3)
     seen = [view_of(base + way, torch.ones(COUNT)) for _ in range(pictures)]
     found = fit_albedo(points_of(base), seen, prior)
     torch.testing.assert_close(

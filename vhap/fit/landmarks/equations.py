@@ -9,7 +9,7 @@ from torch.nn.functional import pad
 from vhap.fit.normal_equations import NormalEquations, empty_equations
 from vhap.fit.params import N_CAMERA
 from vhap.fit.residuals.landmark_problem import LandmarkProblem
-from vhap.fit.residuals.landmarks import LandmarkRows, Place, landmark_rows
+from vhap.fit.residuals.landmarks import LandmarkRows, LinearisationPoint, landmark_rows
 from vhap.fit.residuals.motion import N_MOTION
 from vhap.fit.residuals.priors import frame_priors, shared_priors
 from vhap.fit.residuals.teeth_gaps import TeethGaps
@@ -39,11 +39,11 @@ def normal_equations(
     """
     n_shared = len(shared) if with_shared else 0
     sums = empty_equations(len(per_frame), per_frame.shape[1], n_shared, per_frame.device)
-    place = Place.of(problem, shared, per_frame)
+    point = LinearisationPoint.of(problem, shared, per_frame)
 
     @torch.no_grad()
     def add(frames: slice) -> tuple[Tensor, Tensor]:
-        rows = landmark_rows(problem.part(frames), place.rows(frames), sigma[frames], with_shared)
+        rows = landmark_rows(problem.part(frames), point.rows(frames), sigma[frames], with_shared)
         return _add_rows(sums, frames, rows)
 
     size = max(1, CHUNK_PICTURES // problem.weight.shape[1])

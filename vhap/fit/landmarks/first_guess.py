@@ -46,9 +46,9 @@ def pose_from_landmarks(problem: LandmarkProblem, params: TrackParams) -> tuple[
     found = torch.zeros(problem.weight.shape[:2], dtype=torch.bool)
     rotation, translation = params.rotation.clone(), params.translation.clone()
 
-    def solve(place: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | None:
-        kept = seen[place]
-        return _solve_pnp(points[kept], detected_px[place][kept], cameras[place[1]][0])
+    def solve(picture: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | None:
+        kept = seen[picture]
+        return _solve_pnp(points[kept], detected_px[picture][kept], cameras[picture[1]][0])
 
     every = in_threads(solve, [(frame, camera) for frame in range(seen.shape[0]) for camera in range(seen.shape[1])])
     for frame in range(params.n_timesteps):
@@ -58,9 +58,9 @@ def pose_from_landmarks(problem: LandmarkProblem, params: TrackParams) -> tuple[
             if solved is None:
                 continue
             matrix = T_world_camera[:3, :3] @ solved[0]
-            place = T_world_camera[:3, :3] @ solved[1] + T_world_camera[:3, 3]
+            position = T_world_camera[:3, :3] @ solved[1] + T_world_camera[:3, 3]
             turn = matrix_to_axis_angle(torch.from_numpy(matrix))
-            candidates.append(torch.cat([turn, torch.from_numpy(place + matrix @ root - root)]))
+            candidates.append(torch.cat([turn, torch.from_numpy(position + matrix @ root - root)]))
             found[frame, index] = True
         if candidates:
             best = _best_pose(problem, params, frame, torch.stack(candidates).to(rotation))
@@ -150,13 +150,13 @@ def choose_more(problem: LandmarkProblem, chosen: list[int], found: Tensor, coun
     mean = (pixels * seen).sum(-2, keepdim=True) / seen.sum(-2, keepdim=True).clamp(min=1)
     centred = (pixels - mean) * seen
     spread = (centred / centred.square().mean((-1, -2), keepdim=True).sqrt().clamp(min=1e-6)).flatten(1)
-    places = torch.nonzero(torch.isin(candidates, candidates.new_tensor(chosen))).flatten().tolist() or [0]
-    distance = torch.cdist(spread, spread[places]).amin(1)
-    while len(places) < min(count, len(candidates)):
-        distance[places] = -1
-        places.append(int(distance.argmax()))
-        distance = torch.minimum(distance, torch.cdist(spread, spread[places[-1]][None]).squeeze(1))
-    return sorted(int(candidates[index]) for index in places)
+    picked = torch.nonzero(torch.isin(candidates, candidates.new_tensor(chosen))).flatten().tolist() or [0]
+    distance = torch.cdist(spread, spread[picked]).amin(1)
+    while len(picked) < min(count, len(candidates)):
+        distance[picked] = -1
+        picked.append(int(distance.argmax()))
+        distance = torch.minimum(distance, torch.cdist(spread, spread[picked[-1]][None]).squeeze(1))
+    return sorted(int(candidates[index]) for index in picked)
 
 
 @dataclass(frozen=True)
@@ -214,8 +214,8 @@ def solve_person(
     other frames' own unknowns stay. found: (B,) bool, frames to choose from."""
     rows = frames_of_person(problem, params, found)
     solved = solve_landmarks(problem.select(rows), params.rows(rows), True, iterations, True, names)
-    place = rows.to(params.rotation.device)
-    own = {name: getattr(params, name).index_copy(0, place, getattr(solved, name)) for name in PER_FRAME}
+    index = rows.to(params.rotation.device)
+    own = {name: getattr(params, name).index_copy(0, index, getattr(solved, name)) for name in PER_FRAME}
     return replace(params, **own, **{name: getattr(solved, name) for name in (*CAMERA, "shape")})
 
 

@@ -78,16 +78,16 @@ def equations_of(task: Task, now: State, names: Sequence[str]) -> System:
     heads = posed_heads(task.problem.scene.head, now.params.rows(task.rows))
 
     @torch.no_grad()
-    def rows_at(place: tuple[int, int]) -> tuple[Rows, Rows | None]:
-        seen, posed = now.views[place], heads[place[0]]
-        picture = task.pictures[place[0]][place[1]]
+    def rows_at(index: tuple[int, int]) -> tuple[Rows, Rows | None]:
+        seen, posed = now.views[index], heads[index[0]]
+        picture = task.pictures[index[0]][index[1]]
         points = Rows.of(*point_equations(task, now, posed, picture, seen, with_shared))
         if seen.outline is None:
             return points, None
         return points, Rows.of(*_outline_equations(task.problem, posed, picture, seen.outline, with_shared))
 
-    places = list(now.views)
-    for (frame, camera), (points, outline) in zip(places, for_each(rows_at, places, per_frame.device)):
+    indices = list(now.views)
+    for (frame, camera), (points, outline) in zip(indices, for_each(rows_at, indices, per_frame.device)):
         index, by_albedo = now.views[frame, camera].index, points.by_albedo
         points.add_to(sums, frame)
         if with_shared:

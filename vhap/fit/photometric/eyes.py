@@ -113,8 +113,8 @@ def follow_eyes(problem: PhotometricProblem, params: TrackParams, rows: Tensor) 
     balls, direction = eyeballs_of(head, ours.head(), surface, axes)
 
     @torch.no_grad()
-    def seen(place: tuple[int, Tensor]) -> list[EyePixels]:
-        index, row = place
+    def seen(frame: tuple[int, Tensor]) -> list[EyePixels]:
+        index, row = frame
         return pixels_of(problem.scene, params.rows(row), balls, index, problem.pictures.load(row))
 
     shown = for_each(seen, list(enumerate(rows.split(1))), params.rotation.device)
@@ -221,8 +221,8 @@ def thinned(pixels: EyePixels, most: int) -> EyePixels:
     count = torch.bincount(pixels.view, minlength=pixels.n_views)
     stride = (count / most).ceil().clamp(min=1).long()
     first = count.cumsum(0) - count
-    place = torch.arange(len(pixels.view), device=pixels.view.device) - first[pixels.view]
-    chosen = torch.nonzero(place % stride[pixels.view] == 0).flatten()
+    rank = torch.arange(len(pixels.view), device=pixels.view.device) - first[pixels.view]
+    chosen = torch.nonzero(rank % stride[pixels.view] == 0).flatten()
     few = pixels.select(chosen)
     return replace(few, counts=few.counts * stride[few.view])
 

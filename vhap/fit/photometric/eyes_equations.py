@@ -55,10 +55,10 @@ class EyeState:
 
 @dataclass(frozen=True)
 class Hit:
-    """Where rays meet eyeballs, in the axes of the turned eye. place (n, 3); by_gaze (n, 2, 3): its derivatives, the
-    last axis that of the place; valid (n,)."""
+    """Where rays meet eyeballs, in the axes of the turned eye. position (n, 3); by_gaze (n, 2, 3): its derivatives, the
+    last axis that of the position; valid (n,)."""
 
-    place: Tensor
+    position: Tensor
     by_gaze: Tensor
     valid: Tensor
 
@@ -76,26 +76,26 @@ def meet(pixels: EyePixels, balls: Eyeballs, roll: Tensor, state: EyeState, slop
     for _ in range(INTERSECTION_ROUNDS):
         inside = radius.square() - beyond
         way = -along - inside.clamp(min=0).sqrt()
-        place = origin + way[:, None] * ray
-        spot = chart_spot(place)
+        position = origin + way[:, None] * ray
+        spot = chart_spot(position)
         radius = spot.read(balls.radius, pixels.eye)[:, 0]
-    valid = (inside > 0) & (place[:, 2] > 0)
+    valid = (inside > 0) & (position[:, 2] > 0)
     if not slopes:
-        return Hit(place, place.new_zeros(0, 2, 3), valid)
+        return Hit(position, position.new_zeros(0, 2, 3), valid)
     # A point that stays on the surface as it is moved slides along its ray.
-    normal = F.normalize(place, dim=-1) - spot.slopes(balls.radius, pixels.eye)[:, 0]
+    normal = F.normalize(position, dim=-1) - spot.slopes(balls.radius, pixels.eye)[:, 0]
     facing = (normal * ray).sum(-1).clamp(max=-0.05)
     slide = torch.eye(3).to(ray) - normal[:, :, None] * (ray / facing[:, None])[:, None]
     still = pixels.origin + way[:, None] * pixels.ray
     turns = axis_angle_derivatives(vectors)[..., :2, :, :][where]
     moves = (still[:, None, None] @ turns)[:, :, 0]
-    return Hit(place, moves @ slide, valid)
+    return Hit(position, moves @ slide, valid)
 
 
 @dataclass(frozen=True)
 class ChartSpot:
-    """Where n places lie in a chart: their distance (n, 1), direction (n, 3) and spot (n, 2), the cell's column and row
-    (n,) and the part of it (n, 1) that lies before each."""
+    """Where n positions lie in a chart: their distance (n, 1), direction (n, 3) and spot (n, 2), the cell's column and
+    row (n,) and the part of it (n, 1) that lies before each."""
 
     distance: Tensor
     outward: Tensor
@@ -115,7 +115,7 @@ class ChartSpot:
         return (1 - y) * ((1 - x) * near + x * right) + y * ((1 - x) * below + x * across)
 
     def slopes(self, values: Tensor, eye: Tensor) -> Tensor:
-        """(n, C, 3) derivatives of what is read by the place."""
+        """(n, C, 3) derivatives of what is read by the position."""
         near, right, below, across = self._corners(values, eye)
         by_x = (1 - self.y) * (right - near) + self.y * (across - below)
         by_y = (1 - self.x) * (below - near) + self.x * (across - right)
@@ -126,10 +126,10 @@ class ChartSpot:
         return (sideways - along) / self.distance[..., None]
 
 
-def chart_spot(place: Tensor) -> ChartSpot:
-    """Of places (n, 3)."""
-    distance = place.norm(dim=-1, keepdim=True)
-    outward = place / distance
+def chart_spot(position: Tensor) -> ChartSpot:
+    """Of positions (n, 3)."""
+    distance = position.norm(dim=-1, keepdim=True)
+    outward = position / distance
     spot = chart(outward)
     position = ((spot + CHART_REACH) * CELLS_PER_UNIT).clamp(0, CHART_SIZE - 1 - 1e-3)
     cell = position.floor().long()
@@ -137,10 +137,10 @@ def chart_spot(place: Tensor) -> ChartSpot:
     return ChartSpot(distance, outward, spot, column, row, x, y)
 
 
-def angle_at(axis: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
-    """Angles (n,) of places (n, 3) to axes (n, 3), and their derivatives (n, 3) by the place."""
-    distance = place.norm(dim=-1, keepdim=True)
-    outward = place / distance
+def angle_at(axis: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+    """Angles (n,) of positions (n, 3) to axes (n, 3), and their derivatives (n, 3) by the position."""
+    distance = position.norm(dim=-1, keepdim=True)
+    outward = position / distance
     cosine = (outward * axis).sum(-1, keepdim=True).clamp(-1 + 1e-7, 1 - 1e-7)
     sine = (1 - cosine.square()).sqrt().clamp(min=LEAST_SINE)
     return torch.acos(cosine)[:, 0], -(axis - outward * cosine) / (sine * distance)
@@ -179,9 +179,9 @@ def _differences(
     pixels: EyePixels, balls: Eyeballs, roll: Tensor, profile: Profile, state: EyeState, slopes: bool
 ) -> Differences:
     hit = meet(pixels, balls, roll, state, slopes)
-    angle, by_place = angle_at(balls.axis[pixels.eye], hit.place)
+    angle, by_position = angle_at(balls.axis[pixels.eye], hit.position)
     albedo, by_angle = profile.at(angle)
-    spot = chart_spot(hit.place)
+    spot = chart_spot(hit.position)
     detail = spot.read(balls.detail, pixels.eye)
     basis = torch.cat([torch.ones_like(pixels.across[:, :1]), pixels.across], -1)
     brightness = 1 + (basis * state.gain[pixels.view]).sum(-1)
@@ -189,7 +189,7 @@ def _differences(
     by_gaze, by_gain = lit.new_zeros(0, 3, 2), lit.new_zeros(0, 3, N_GAIN)
     if slopes:
         detail_slope = spot.slopes(balls.detail, pixels.eye)
-        by_albedo = (detail * by_angle)[..., None] * by_place[:, None]
+        by_albedo = (detail * by_angle)[..., None] * by_position[:, None]
         by_gaze = (lit[..., None] * (by_albedo + albedo[..., None] * detail_slope)) @ hit.by_gaze.transpose(1, 2)
         by_gain = (pixels.shading * detail * albedo)[..., None] * basis[:, None]
     return Differences(

@@ -56,7 +56,7 @@ class Eyeballs:
 class EyePixels:
     """N pixels of W views (one eye in one picture). view, frame, eye (N,); colour, shading (N, 3); ray (N, 3) unit
     directions and origin (N, 3) the camera's centre, in the axes of the resting eye about its joint; across (N, 2):
-    place in the view, from about -1 to 1; counts (N,): so many pixels each stands for; n_views: W."""
+    position in the view, from about -1 to 1; counts (N,): so many pixels each stands for; n_views: W."""
 
     view: Tensor
     frame: Tensor
@@ -152,9 +152,9 @@ def chart(direction: Tensor) -> Tensor:
 def charts(direction: Tensor, value: Tensor, eye: Tensor) -> Tensor:
     """(2, CHART_SIZE, CHART_SIZE, C) of both eyes, rows by y: values (n, C) in directions (n, 3), smoothed by a
     Gaussian, and by a wider one where there are none near."""
-    place = chart(direction)
+    position = chart(direction)
     step = 2 * CHART_REACH / (CHART_SIZE - 1)
-    cell = ((place + CHART_REACH) / step).round().long()
+    cell = ((position + CHART_REACH) / step).round().long()
     inside = ((cell >= 0) & (cell < CHART_SIZE)).all(-1)
     cell, eye, found = cell[inside], eye[inside], torch.cat([value[inside], torch.ones_like(value[inside, :1])], -1)
     sums = value.new_zeros(2 * CHART_SIZE**2, found.shape[1])
@@ -237,11 +237,11 @@ def _one_eye(
 
 def _box(camera: Camera, joint: Tensor, radius: float) -> tuple[int, int, int, int] | None:
     """Left, top, width, height of an eyeball's window in the picture; None where it lies outside."""
-    place, depth = camera.project(joint[None])
+    middle, depth = camera.project(joint[None])
     if float(depth[0]) < 2 * radius:
         return None
     reach = float(camera.fx.maximum(camera.fy) / depth[0]) * radius + LID_PX + 1
-    x, y = place[0].tolist()
+    x, y = middle[0].tolist()
     left, right = max(0, int(x - reach)), min(camera.width, int(x + reach) + 1)
     top, bottom = max(0, int(y - reach)), min(camera.height, int(y + reach) + 1)
     return (left, top, right - left, bottom - top) if right - left > 2 and bottom - top > 2 else None

@@ -56,8 +56,8 @@ class LengthUnknowns:
         `turned`."""
         column, value = self.row_of[vertex].cpu(), (slope * moves[vertex]).sum(-1).cpu().double()
         kept = column >= 0
-        place = (line.cpu()[kept].numpy(), column[kept].numpy())
-        return csr_array((value[kept].numpy(), place), shape=(count, len(self.vertices)))
+        entries = (line.cpu()[kept].numpy(), column[kept].numpy())
+        return csr_array((value[kept].numpy(), entries), shape=(count, len(self.vertices)))
 
     def turned(self, by: Tensor) -> Tensor:
         """(V, 3): by what the head's vertices move with their lengths where skinning turns displacements by (V, 3, 3);

@@ -94,13 +94,13 @@ def solve_offsets(
 def _equations(offsets: OffsetTask, now: State, x: Numbers) -> tuple[csc_array, Numbers]:
     """Normal equations (H + 3 R) of a step from x, the albedo eliminated."""
     task, unknowns = offsets.task, offsets.unknowns
-    places = list(now.views)
+    indices = list(now.views)
     heads = posed_frames(task.problem.scene.head, now.params.rows(task.rows))
 
     @torch.no_grad()
-    def rows_of(place: tuple[int, int]) -> list[_Rows]:
-        posed = heads[place[0]]
-        picture, seen = task.pictures[place[0]][place[1]], now.views[place]
+    def rows_of(index: tuple[int, int]) -> list[_Rows]:
+        posed = heads[index[0]]
+        picture, seen = task.pictures[index[0]][index[1]], now.views[index]
         moves = unknowns.turned(posed.turned)
         outline = [] if seen.outline is None else [_outline_rows(task, posed, picture, seen.outline, unknowns, moves)]
         return [_point_rows(task, now, posed, picture, seen, unknowns, moves), *outline]
@@ -108,7 +108,7 @@ def _equations(offsets: OffsetTask, now: State, x: Numbers) -> tuple[csc_array, 
     count = len(unknowns.vertices)
     normal, right = csr_array((count, count)), np.zeros(count)
     crossed, sure = csr_array((count, len(task.points.grey))), now.albedo.prior_precision.cpu().double().numpy()
-    for found in for_each(rows_of, places, task.points.grey.device):
+    for found in for_each(rows_of, indices, task.points.grey.device):
         for rows in found:
             weighted = (diags_array(rows.weight) @ rows.by_length).T
             normal, right = normal + weighted @ rows.by_length, right - weighted @ rows.residual

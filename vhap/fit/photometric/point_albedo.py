@@ -24,14 +24,15 @@ pictures in which the head was found."""
 
 @dataclass(frozen=True)
 class PointPrior:
-    """Standard deviations of grey values. colour: a picture's against albedo times shading, at most; paint: a person's
-    skin against the base texture, tint: the same, of a sixteenth of the texture's side; light: the coefficients of the
-    light against those at the start. robust: in standard deviations, from which difference on one counts less (Cauchy).
+    """Standard deviations of grey values. colour: a picture's against albedo times shading, at most; base: a person's
+    skin against the base texture, colour_offset: the same, of a sixteenth of the texture's side; light: the
+    coefficients of the light against those at the start. robust: in standard deviations, from which difference on one
+    counts less (Cauchy).
     count: points on the surface; correlation: so many of them count as one, and as many of outlines."""
 
     colour: float = 0.05
-    paint: float = 0.1
-    tint: float = 0.3
+    base: float = 0.1
+    colour_offset: float = 0.3
     light: float = 0.3
     robust: float = 3.0
     count: int = 4000
@@ -63,8 +64,8 @@ def fit_albedo(
 ) -> PointAlbedo:
     """Least squares, reweighted a few times.
 
-    known: the albedo of the same points by other pictures; else the base texture is expected, tinted in large patches,
-    and counts as one picture does.
+    known: the albedo of the same points by other pictures; else the base texture is expected, with a colour offset
+    of each large patch, and counts as one picture does.
     """
     right, sure = _gather(points, views, prior, None)
     value = torch.where(sure > 0, right / sure.clamp(min=1e-9), points.grey) if known is None else known.value
@@ -92,7 +93,7 @@ def with_noise_level(
 def outlier_frames(views: Mapping[tuple[int, int], View], value: Tensor, found: Sequence[bool]) -> set[int]:
     """Frames without any landmark (found: False) whose pictures are far from the albedo value (M,): the head has left
     them, and must not be drawn to what they show. views: by frame and camera."""
-    off = {place: float(_difference(seen, value).abs().median()) for place, seen in views.items()}
+    off = {index: float(_difference(seen, value).abs().median()) for index, seen in views.items()}
     usual = sorted(length for (frame, _), length in off.items() if found[frame])
     limit = max(OUTLIER, OUTLIER_TIMES * usual[len(usual) // 2] if usual else 0.0)
     return {frame for (frame, _), length in off.items() if not found[frame] and length > limit}
@@ -135,20 +136,22 @@ def _near_fixed(known: PointAlbedo, value: Tensor) -> _Expected:
 def _near_base_texture(
     points: SurfacePoints, views: Sequence[View], prior: PointPrior, value: Tensor, right: Tensor, sure: Tensor
 ) -> _Expected:
-    """The base texture plus the tint of each patch, which itself is the one that costs least."""
+    """The base texture plus a colour offset of each patch, which itself is the one that costs least."""
     patch, empty = patches(points.uv), points.grey.new_zeros(CELLS * CELLS)
     share = sum(seen.counts.points / len(seen.index) for seen in views) / max(1, len(views))
 
-    def held_by(tint: Tensor) -> Tensor:
-        deviation = (value - points.grey - tint[patch]) / prior.paint
-        return share / prior.paint**2 * BASE_LOSS.weight(deviation.square())
+    def held_by(offset: Tensor) -> Tensor:
+        deviation = (value - points.grey - offset[patch]) / prior.base
+        return share / prior.base**2 * BASE_LOSS.weight(deviation.square())
 
-    tint = empty
+    offset = empty
     for _ in range(2):
-        held = held_by(tint)
+        held = held_by(offset)
         both = held * sure / (held + sure)
         wish = torch.where(sure > 0, right / sure.clamp(min=1e-9) - points.grey, 0.0)
-        tint = empty.index_add(0, patch, both * wish) / (empty.index_add(0, patch, both) + share / prior.tint**2)
-    deviation = (value - points.grey - tint[patch]) / prior.paint
-    cost = BASE_LOSS.cost(deviation.square()).sum() + (tint / prior.tint).square().sum()
-    return _Expected(points.grey + tint[patch], held_by(tint), share * cost)
+        offset = empty.index_add(0, patch, both * wish) / (
+            empty.index_add(0, patch, both) + share / prior.colour_offset**2
+        )
+    deviation = (value - points.grey - offset[patch]) / prior.base
+    cost = BASE_LOSS.cost(deviation.square()).sum() + (offset / prior.colour_offset).square().sum()
+    return _Expected(points.grey + offset[patch], held_by(offset), share * cost)

@@ -34,7 +34,7 @@ MOST_PICTURES, FEWEST_VIEWS = 64, 3
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Place = tuple[int, int]
+ViewIndex = tuple[int, int]
 """A picture: which of a task's frames, which of that frame's pictures."""
 
 
@@ -91,7 +91,7 @@ class Task:
     points: SurfacePoints
     known: PointAlbedo | None
     start: TrackParams
-    shown: dict[Place, Shown]
+    shown: dict[ViewIndex, Shown]
 
     def landmarks(self) -> tuple[LandmarkProblem, Tensor]:
         """Those of the frames, and their standard deviations (B, C)."""
@@ -117,7 +117,7 @@ class State:
     """The unknowns of all frames, what each picture shows with them, and what that costs."""
 
     params: TrackParams
-    views: dict[Place, View]
+    views: dict[ViewIndex, View]
     albedo: PointAlbedo
     cost: float
 
@@ -152,34 +152,34 @@ def _views(problem: PhotometricProblem, rows: Tensor) -> list[list[int]]:
     return [sorted({int((view + start) * count / each) for view in range(each)}) for start in starts]
 
 
-def shown_in(task: Task) -> dict[Place, Shown]:
+def shown_in(task: Task) -> dict[ViewIndex, Shown]:
     """What pictures show as the heads stand at the start; without those that show next to nothing."""
     problem = task.problem
     count = problem.outlines.count if problem.outline_share > 0 else 0
     posed = posed_frames(problem.scene.head, task.start.rows(task.rows))
 
     @torch.no_grad()
-    def find(place: Place) -> Shown | None:
-        frame, camera = place
+    def find(index: ViewIndex) -> Shown | None:
+        frame, camera = index
         picture = task.pictures[frame][camera]
         return find_shown(problem.scene, posed[frame], picture, task.points, count, problem.fixed_outline)
 
-    places = [(frame, camera) for frame, shown in enumerate(task.pictures) for camera in range(len(shown))]
-    found = zip(places, for_each(find, places, task.points.grey.device))
-    return {place: shown for place, shown in found if shown is not None}
+    indices = [(frame, camera) for frame, shown in enumerate(task.pictures) for camera in range(len(shown))]
+    found = zip(indices, for_each(find, indices, task.points.grey.device))
+    return {index: shown for index, shown in found if shown is not None}
 
 
-def views_of(task: Task, params: TrackParams) -> dict[Place, View]:
+def views_of(task: Task, params: TrackParams) -> dict[ViewIndex, View]:
     scene = task.problem.scene
     posed = posed_frames(scene.head, params.rows(task.rows))
 
     @torch.no_grad()
-    def see(place: Place) -> View:
-        frame, camera = place
-        return look_at(scene, posed[frame], task.pictures[frame][camera], task.points, task.shown[place])
+    def see(index: ViewIndex) -> View:
+        frame, camera = index
+        return look_at(scene, posed[frame], task.pictures[frame][camera], task.points, task.shown[index])
 
-    places = list(task.shown)
-    return dict(zip(places, for_each(see, places, task.points.grey.device)))
+    indices = list(task.shown)
+    return dict(zip(indices, for_each(see, indices, task.points.grey.device)))
 
 
 def evaluate(task: Task, params: TrackParams) -> State:

@@ -29,9 +29,9 @@ def correlation_at(task: Task, now: State) -> float:
     and Zeger 1986). The median over the coefficients, at least 5. It grows with the number of pictures whose residuals
     go together. now: near a minimum of the task.
     """
-    n_shared, place = N_CAMERA + len(now.params.shape) + N_LIGHT, patches(task.points.uv)
-    score, through = (torch.zeros(len(place), n_shared, device=place.device) for _ in range(2))
-    right, sure = torch.zeros(n_shared, device=place.device), now.albedo.prior_precision.clone()
+    n_shared, patch = N_CAMERA + len(now.params.shape) + N_LIGHT, patches(task.points.uv)
+    score, through = (torch.zeros(len(patch), n_shared, device=patch.device) for _ in range(2))
+    right, sure = torch.zeros(n_shared, device=patch.device), now.albedo.prior_precision.clone()
     heads = posed_heads(task.problem.scene.head, now.params.rows(task.rows))
 
     @torch.no_grad()
@@ -43,8 +43,8 @@ def correlation_at(task: Task, now: State) -> float:
         known = weight * by_albedo.square()
         return weighted * residual[:, None], weighted * by_albedo[:, None], known, (by_shared * weighted).sum(0)
 
-    places = list(now.views)
-    for at, (scores, mixed, known, squares) in zip(places, for_each(rows_at, places, place.device)):
+    indices = list(now.views)
+    for at, (scores, mixed, known, squares) in zip(indices, for_each(rows_at, indices, patch.device)):
         index = now.views[at].index
         score.index_add_(0, index, scores)
         through.index_add_(0, index, mixed)
@@ -52,7 +52,7 @@ def correlation_at(task: Task, now: State) -> float:
         right += squares
     identity = slice(N_CAMERA, n_shared - N_LIGHT)
     known = (right - (through.square() / sure[:, None]).sum(0))[identity]
-    together = score.new_zeros(int(place.max()) + 1, n_shared).index_add(0, place, score)
+    together = score.new_zeros(int(patch.max()) + 1, n_shared).index_add(0, patch, score)
     variance = together.square().sum(0)[identity]
     return max(FEWEST, task.problem.prior.correlation * float(_median_ratio(variance, known)))
 

@@ -2,7 +2,7 @@
 
 A texture agrees with whatever pose it was taken from: where it stands still it holds the head there, and where it moves
 after the head both slide together. Here pictures are compared with each other: the albedo of each point is the one that
-explains all pictures of it best, at every place of the head (variable projection, Golub and Pereyra 1973; the Schur
+explains all pictures of it best, wherever the head stands (variable projection, Golub and Pereyra 1973; the Schur
 complement of the points in bundle adjustment, Triggs et al. 2000).
 """
 
@@ -168,14 +168,14 @@ def open_task(
     first = views_of(task, params)
     if albedo is not None:
         outliers = outlier_frames(first, albedo.value, task.landmarks_found())
-        task = replace(task, shown={place: shown for place, shown in task.shown.items() if place[0] not in outliers})
-        first = {place: seen for place, seen in first.items() if place[0] not in outliers}
+        task = replace(task, shown={index: shown for index, shown in task.shown.items() if index[0] not in outliers})
+        first = {index: seen for index, seen in first.items() if index[0] not in outliers}
     if not first:
         return None
     prior = with_noise_level(points, list(first.values()), problem.prior, albedo)
     shown = {
-        place: each.counting(each.counts.shared_by(problem.prior.correlation, problem.photo_share))
-        for place, each in task.shown.items()
+        index: each.counting(each.counts.shared_by(problem.prior.correlation, problem.photo_share))
+        for index, each in task.shown.items()
     }
     return replace(task, problem=replace(problem, prior=prior), shown=shown)
 

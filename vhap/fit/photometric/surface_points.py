@@ -73,7 +73,7 @@ class View:
     """The n points that one picture shows.
 
     index (n,): which; counts: how much; value (n,): the picture's grey; shading (n,); slope (n, 2): the picture's by x
-    and y; surface (n, 3) places and normals (n, 3), interpolated; outline: the head's, where there is a matte.
+    and y; surface (n, 3) positions and normals (n, 3), interpolated; outline: the head's, where there is a matte.
     """
 
     index: Tensor
@@ -144,8 +144,8 @@ def _grey_at(albedo: Tensor, uv: Tensor) -> Tensor:
     """(M,) of a texture (1, R, R, 3), smoothed over GREY_TEXELS of its side, at uv (M, 2)."""
     grey = (albedo @ albedo.new_tensor(GREY))[:, None]
     small = F.adaptive_avg_pool2d(grey, min(grey.shape[-1], GREY_TEXELS))
-    place = torch.stack([2 * uv[:, 0] - 1, 1 - 2 * uv[:, 1]], -1)
-    return F.grid_sample(small, place[None, None], "bilinear", "border", align_corners=False)[0, 0, 0]
+    grid = torch.stack([2 * uv[:, 0] - 1, 1 - 2 * uv[:, 1]], -1)
+    return F.grid_sample(small, grid[None, None], "bilinear", "border", align_corners=False)[0, 0, 0]
 
 
 def camera_of(scene: Scene, params: TrackParams, picture: GreyPicture) -> Camera:

@@ -14,10 +14,10 @@ REACH = Reach(border_px=BORDER_PX, hidden_uv=0.01, jump_uv=0.04)
 apart only look like neighbours, as a lid and the eye."""
 
 
-def visible_points(scene: Scene, drawn: Drawn, inside: Tensor, place: Tensor, uv: Tensor) -> Tensor:
-    """Indices (n,) of the points at place (M, 2) px, uv (M, 2), that one picture shows: in the picture, not near a
+def visible_points(scene: Scene, drawn: Drawn, inside: Tensor, px: Tensor, uv: Tensor) -> Tensor:
+    """Indices (n,) of the points at px (M, 2) px, uv (M, 2), that one picture shows: in the picture, not near a
     border, where the pixel shows the same part of the surface, and does not jump, as from a lid to the eye.
 
     inside (H, W) bool: the matte.
     """
-    return find_visible(place, uv, drawn, inside, scene.head.uvs, REACH).nonzero().flatten()
+    return find_visible(px, uv, drawn, inside, scene.head.uvs, REACH).nonzero().flatten()

@@ -27,7 +27,7 @@ class LandmarkRows:
 
 
 @dataclass(frozen=True)
-class Place:
+class LinearisationPoint:
     """Where rows are made: at unknowns of all frames. points: of the person; yaw_rad (B, C): the head's, seen from the
     cameras (C,)."""
 
@@ -38,7 +38,7 @@ class Place:
     yaw_rad: Tensor
 
     @classmethod
-    def of(cls, problem: LandmarkProblem, shared: Tensor, per_frame: Tensor) -> Place:
+    def of(cls, problem: LandmarkProblem, shared: Tensor, per_frame: Tensor) -> LinearisationPoint:
         """shared (Q,), per_frame (B, P)."""
         params, cameras = head_params(shared, per_frame), problem.cameras(shared)
         return cls(
@@ -49,7 +49,7 @@ class Place:
             yaw_rad=yaw_of(params, cameras),
         )
 
-    def rows(self, frames: slice) -> Place:
+    def rows(self, frames: slice) -> LinearisationPoint:
         return replace(
             self,
             motion=self.motion.rows(frames),
@@ -58,10 +58,12 @@ class Place:
         )
 
 
-def landmark_rows(problem: LandmarkProblem, place: Place, sigma: Tensor, shared: bool = True) -> LandmarkRows:
-    """Of the problem's frames, which place has too. sigma (B, C) px; shared: by shared unknowns too."""
-    cameras, derivatives = place.cameras, place.derivatives
-    posed = PosedLandmarks.of(place.points, place.motion, place.yaw_rad)
+def landmark_rows(
+    problem: LandmarkProblem, point: LinearisationPoint, sigma: Tensor, shared: bool = True
+) -> LandmarkRows:
+    """Of the problem's frames, which point has too. sigma (B, C) px; shared: by shared unknowns too."""
+    cameras, derivatives = point.cameras, point.derivatives
+    posed = PosedLandmarks.of(point.points, point.motion, point.yaw_rad)
     world = posed.world(len(cameras.fx))
     projected = cameras.project(world)[0]
     value = problem.in_deviations(projected - problem.detected_px, sigma)

@@ -44,10 +44,10 @@ class MotionPrior:
 
 @dataclass(frozen=True)
 class Motion:
-    """The motion prior about one place of the unknowns, for B frames with P unknowns each.
+    """The motion prior about one value of the unknowns, for B frames with P unknowns each.
 
     own, next_frame, after_next (B, P): half its second derivatives by a frame's unknown alone, and mixed with the same
-    unknown of the frames that stand one and two places behind it; gradient (B, P): half the first derivative; cost
+    unknown of the frames that stand one and two frames behind it; gradient (B, P): half the first derivative; cost
     (B,): of each frame against its neighbours.
     """
 

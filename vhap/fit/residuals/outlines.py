@@ -63,8 +63,8 @@ class Outline:
         """The same points of the surface, which now are at px (n, 2)."""
         height, width = matte.distance.shape
         planes = torch.cat([matte.distance[None], matte.slope.permute(2, 0, 1)])[None]
-        place = 2 * px / px.new_tensor([width, height]) - 1
-        found = F.grid_sample(planes, place[None, None], "bilinear", "border", align_corners=False)[0, :, 0]
+        grid = 2 * px / px.new_tensor([width, height]) - 1
+        found = F.grid_sample(planes, grid[None, None], "bilinear", "border", align_corners=False)[0, :, 0]
         return replace(self, distance=found[0] + self.inset, slope=found[1:].T)
 
 

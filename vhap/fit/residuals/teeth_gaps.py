@@ -73,15 +73,15 @@ def find_teeth_gaps(head: HeadModel) -> TeethGaps | None:
     teeth = teeth[depth > depth.max() - FRONT_M]
     teeth = teeth[:: -(-len(teeth) // MOST)]
     low, high = head.template[teeth].amin(0), head.template[teeth].amax(0)
-    place, normals = head.template[face], normalize(vertex_normals(head.template[None], head.faces)[0, face], dim=-1)
-    around = ((place[:, :2] > low[:2] - AROUND_M) & (place[:, :2] < high[:2] + AROUND_M)).all(-1)
+    position, normals = head.template[face], normalize(vertex_normals(head.template[None], head.faces)[0, face], dim=-1)
+    around = ((position[:, :2] > low[:2] - AROUND_M) & (position[:, :2] < high[:2] + AROUND_M)).all(-1)
     outer = around & (normals[:, 2] > 0) & ~torch.isin(face, inside)
     if not bool(outer.any()):
         return None
-    wanted = torch.full((len(teeth),), LEAST_M).to(place)
+    wanted = torch.full((len(teeth),), LEAST_M).to(position)
     gaps = TeethGaps(_patch(head, teeth), _patch(head, face[outer]), normals[outer], wanted)
-    expressions = torch.cat([torch.zeros(1, head.n_expr), torch.eye(head.n_expr)]).to(place)
-    usual = torch.stack([gaps.shortfall(place.new_zeros(head.n_shape), one)[0] for one in expressions])
+    expressions = torch.cat([torch.zeros(1, head.n_expr), torch.eye(head.n_expr)]).to(position)
+    usual = torch.stack([gaps.shortfall(position.new_zeros(head.n_shape), one)[0] for one in expressions])
     return replace(gaps, least=wanted - SPREAD_M * usual.amax(0))
 
 

@@ -48,18 +48,18 @@ class RigFit:
 
 @dataclass(frozen=True)
 class HeadPoses:
-    """The template's landmarks on triangulated ones: given = scale * rotation[t] @ template + place[t].
+    """The template's landmarks on triangulated ones: given = scale * rotation[t] @ template + translation[t].
 
-    scale: units per metre; rotation (T, 3, 3); place (T, 3).
+    scale: units per metre; rotation (T, 3, 3); translation (T, 3).
     """
 
     scale: float
     rotation: Tensor
-    place: Tensor
+    translation: Tensor
 
     def points(self, template: Tensor) -> Tensor:
         """(L, 3) -> (T, L, 3)."""
-        return self.scale * template @ self.rotation.mT + self.place[:, None]
+        return self.scale * template @ self.rotation.mT + self.translation[:, None]
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ def fit_rig(
 
     head: `landmark_head` of the set `name`; points_px (T, C, L, 2) in the set's order; weight (T, C, L), 0 where
     nothing was detected; camera: leading axis C, in any unit. The tracked world is metric; the mean head pose is
-    upright in it and looks towards +z, and the mean place of the root joint is the template's. keep_axes: the world
-    keeps axes and origin and becomes metric only. None: no two cameras see the head at the same time, or too few
+    upright in it and looks towards +z, and the mean position of the root joint is the template's. keep_axes: the
+    world keeps axes and origin and becomes metric only. None: no two cameras see the head at the same time, or too few
     points can be triangulated. The unit is that of the head's template: a larger head makes a larger unit.
     """
     observations = collect_observations(head, name, points_px, weight)
@@ -218,8 +218,8 @@ def fit_poses(template: Tensor, points: Tensor, valid: Tensor) -> HeadPoses:
         error = (target - scale * source @ rotation.mT).norm(dim=-1)
         median = error[valid].median()
         weight = counted * GemanMcClure(max(2 * float(median), 1e-12)).weight(error.square())
-    place = target_mean - scale * (rotation @ source_mean[..., None]).squeeze(-1)
-    return HeadPoses(float(scale), rotation, place)
+    translation = target_mean - scale * (rotation @ source_mean[..., None]).squeeze(-1)
+    return HeadPoses(float(scale), rotation, translation)
 
 
 def nearest_rotation(matrix: Tensor) -> Tensor:
@@ -235,7 +235,7 @@ def _tracked_from_given(poses: HeadPoses, root: Tensor, keep_axes: bool) -> Tens
         T_tracked_given[:3, :3] /= poses.scale
         return T_tracked_given
     turn = nearest_rotation(poses.rotation.sum(0)).mT / poses.scale
-    places = poses.place + poses.scale * poses.rotation @ root
+    roots = poses.translation + poses.scale * poses.rotation @ root
     T_tracked_given[:3, :3] = turn
-    T_tracked_given[:3, 3] = root - turn @ places.quantile(0.5, dim=0)
+    T_tracked_given[:3, 3] = root - turn @ roots.quantile(0.5, dim=0)
     return T_tracked_given
