@@ -11,7 +11,7 @@ from tracked_heads import builtin_head, in_double
 from vhap.fit.landmarks.equations import normal_equations
 from vhap.fit.residuals.landmark_points import yaw_of
 from vhap.fit.residuals.landmark_problem import LandmarkProblem, head_params
-from vhap.fit.residuals.landmarks import Place, landmark_rows
+from vhap.fit.residuals.landmarks import LinearisationPoint, landmark_rows
 from vhap.geometry.cameras import Camera, camera_from_focal
 from vhap.geometry.rotations import axis_angle_to_matrix
 from vhap.head.landmark_files import vertex_landmarks
@@ -118,8 +118,8 @@ def joined(one: Tensor, other: Tensor) -> Tensor:
 def test_rows_are_those_of_automatic_differentiation(kind, name, cameras):
     problem, common, local = problem_of(kind, name, cameras)
     sigma = problem.sigma_px()
-    place = Place.of(problem, common, local)
-    rows, own = (landmark_rows(problem, place, sigma, shared) for shared in (True, False))
+    point = LinearisationPoint.of(problem, common, local)
+    rows, own = (landmark_rows(problem, point, sigma, shared) for shared in (True, False))
     torch.testing.assert_close(problem.project(common, local), slow_landmarks(problem, common, local))
     for frame in range(FRAMES):
         one = problem.select(torch.tensor([frame]))
