@@ -225,6 +225,6 @@ def test_offsets_stay_as_they_are_and_landmarks_lie_on_them():
     assert error_px(params, right) < 0.3 * before
 
 
-@pytest.mark.parametrize(("face_px", "factor"), [(0.0, 1), (319.0, 1), (320.0, 2), (700.0, 4)])
+@pytest.mark.parametrize(("face_px", "factor"), [(0.0, 1), (639.0, 1), (640.0, 2), (1400.0, 4)])
 def test_pictures_are_shrunk_while_faces_stay_large_enough(face_px, factor):
     assert fine_factor(face_px) == factor

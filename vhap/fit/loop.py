@@ -61,13 +61,13 @@ class Scale:
 
 @dataclass(frozen=True)
 class Window:
-    """Frames rows that are solved with those after them, around, and tied to those before. new: not all of them have
-    been solved together, so that small pictures are looked at first."""
+    """Frames rows that are solved with those after them, around, and tied to those before. far: some have neither
+    landmarks nor been solved together, so that small pictures are looked at first."""
 
     rows: Tensor
     around: Tensor
     before: range
-    new: bool
+    far: bool
 
 
 @dataclass
@@ -238,7 +238,8 @@ class Tracker:
             first, last = int(rows[0]), int(rows[-1])
             around = torch.arange(first, min(last + 1 + LOOK_AHEAD, count))
             before = range(max(self.first_row, first - TIED), first)
-            found.append(Window(rows, around, before, new=not bool(torch.isin(rows, self.together).all())))
+            placed = self.frames_found[rows] | torch.isin(rows, self.together)
+            found.append(Window(rows, around, before, far=not bool(placed.all())))
         return found
 
     def _advance_window(self, stage: Stage) -> bool:
@@ -246,7 +247,7 @@ class Tracker:
         windows, index = self.windows(), self.progress.done
         if index == 0:
             self._bring_others(stage, self.together)
-            self._know_albedo(stage, coarse=any(window.new for window in windows))
+            self._know_albedo(stage, coarse=any(window.far for window in windows))
         window, total = windows[index], stage.rounds * len(windows)
         rows, around, before = window.rows, window.around, window.before
         names = [name for name in self._names(stage) if name in PER_FRAME]
@@ -256,7 +257,7 @@ class Tracker:
 
         solved = self.params
         for name in ("coarse", "fine"):
-            if name in self.known and (window.new or name == "fine"):
+            if name in self.known and (window.far or name == "fine"):
                 problem = self._photometric_problem(stage, name)
                 solved = solve_jointly(problem, solved, around, names, stage.rounds, self.known[name], before, report)
         for name in names:

@@ -21,7 +21,7 @@ LAST_RESULT = 30
 """Number of a finished run's result, which scripts of other trackers name by their epochs."""
 JOINT_ROUNDS, REFINING_ROUNDS, SURFACE_ROUNDS = 20, 3, 4
 COARSE_SIDE = 192
-FINE_FACE_PX = 160
+FINE_FACE_PX = 320
 """What more pixels bring is in doc/benchmarks.md."""
 
 PLACE: tuple[ParamGroup, ...] = ("cam", "pose", "shape", "joints", "expr")

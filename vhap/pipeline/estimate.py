@@ -106,7 +106,7 @@ def _windows_seconds(tracker: Tracker, trial: Tracker, stage: Stage) -> float:
     beginning, one_round = _measured(trial, stage)
     told, windows, seconds = _pictures(tracker, tracker.together), tracker.windows(), 0.0
     for small in (False, True):
-        own = sum(_pictures(tracker, window.around) for window in windows if window.new or not small)
+        own = sum(_pictures(tracker, window.around) for window in windows if window.far or not small)
         seconds += ((told + own) / 2 * beginning + own * stage.rounds * one_round) if own else 0.0
     return seconds / _pictures(trial, trial.together)
 

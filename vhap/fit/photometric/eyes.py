@@ -46,7 +46,8 @@ from vhap.fit.residuals.motion import Motion, motion_of, solve_chain
 
 GAZE_COLUMNS = (12, 13, 15, 16)
 """Pitch and yaw of both eyes among a frame's unknowns (PER_FRAME)."""
-GRID_RAD, GRID_STEPS = 0.52, 13
+GRID_RAD, GRID_STEPS = 0.52, 7
+"""Ten degrees apart: an iris has thirty of radius."""
 GRID_PIXELS, AT_ONCE = 40, 100_000
 ROUNDS, STEPS = 4, 2
 FIRST_IRIS = {"ibug": 68, "mediapipe": 468}
@@ -186,18 +187,32 @@ def noise_level(found: Differences, prior: EyePrior) -> float:
 
 
 def search(task: EyeProblem, state: EyeState, profile: Profile) -> EyeState:
-    """Each frame's best of a grid of directions, both eyes alike, and of where it stands."""
+    """Each frame's best of a grid of directions, both eyes alike, and of where it stands; then of those around it."""
     coarse = replace(task, pixels=thinned(task.pixels, GRID_PIXELS))
-    steps = torch.linspace(-GRID_RAD, GRID_RAD, GRID_STEPS).to(state.gaze)
-    grid = torch.stack(torch.meshgrid(steps, steps, indexing="ij"), -1).flatten(0, 1)
     best, cost = state.gaze, _frame_cost(coarse, state.gaze, profile)
-    for directions in grid.split(max(1, AT_ONCE // len(coarse.pixels.view))):
-        many, gaze = repeated(coarse, len(directions)), directions[:, None, None].expand(-1, *state.gaze.shape)
-        values, which = _frame_cost(many, gaze.flatten(0, 1), profile).view(len(directions), -1).min(0)
-        better = values < cost
-        best = torch.where(better[:, None, None], directions[which][:, None], best)
-        cost = torch.where(better, values, cost)
+    best, cost = _best_of(coarse, torch.zeros_like(best), _grid(GRID_RAD, GRID_STEPS).to(best), profile, best, cost)
+    finer = GRID_RAD / (GRID_STEPS - 1)
+    best, _ = _best_of(coarse, best, _grid(finer, 3).to(best), profile, best, cost)
     return replace(state, gaze=best)
+
+
+def _grid(reach: float, steps: int) -> Tensor:
+    """(steps^2, 2) from -reach to reach on both axes."""
+    along = torch.linspace(-reach, reach, steps)
+    return torch.stack(torch.meshgrid(along, along, indexing="ij"), -1).flatten(0, 1)
+
+
+def _best_of(
+    task: EyeProblem, middle: Tensor, turns: Tensor, profile: Profile, best: Tensor, cost: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Gaze (T, 2, 2) and cost (T,): of middle (T, 2, 2) turned by turns (N, 2), where one is better than best."""
+    for some in turns.split(max(1, AT_ONCE // len(task.pixels.view))):
+        gaze = middle + some[:, None, None]
+        values, which = _frame_cost(repeated(task, len(some)), gaze.flatten(0, 1), profile).view(len(some), -1).min(0)
+        better = values < cost
+        best = torch.where(better[:, None, None], gaze[which, torch.arange(len(which))], best)
+        cost = torch.where(better, values, cost)
+    return best, cost
 
 
 def repeated(task: EyeProblem, count: int) -> EyeProblem:
