@@ -140,7 +140,7 @@ def test_what_is_given_twice_or_of_another_kind_is_refused(film: Path, run: Path
         ("tgt_folder once", lambda: api.export(run, target, tgt_folder=tmp_path)),
         ("list of them", lambda: api.combine("anna", target)),
         ("found both", lambda: api.export(ExportConfig(run, target), tmp_path)),
-        ("expected the folder of a recording", lambda: api.track(film.with_name("fi"), kind="video")),
+        ("expected a video or the folder of a recording", lambda: api.track(film.with_name("fi"), kind="video")),
         ("n_expr", lambda: api.load_head("builtin", n_expr=-1)),
         ("expected known options at w", lambda: api.track(film, w=ModelConfig())),
     ):

@@ -51,7 +51,7 @@ def test_defaults_are_those_that_users_know():
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (REQUIRED[2:], "root"),
+        (["--exp.output-folder", "out", "--data.fx"], "fx"),
         ([*REQUIRED, "--batch-size", "many"], "many"),
         ([*REQUIRED, "--render.backend", "opengl"], "opengl"),
         ([*REQUIRED, "--no-such-option", "1"], "no-such-option"),

@@ -107,7 +107,7 @@ def track(
     notes: Sequence[str] = (),
     **options: Any,
 ) -> Path:
-    """Fits a head to every frame of a sequence's folder, and makes the page of the run.
+    """Fits a head to every frame of a video or of a sequence's folder, and makes the page of the run.
 
     kind: what the folder holds; auto decides between a video, a calibrated rig (multiview) and a static avatar
     (single_frame). With `nersemble` and `nersemble_v2` it is the dataset's folder, and `subject` and `sequence` are
@@ -214,8 +214,9 @@ def open_capture(source: StrPath, *, kind: Kind = "auto", **options: Any) -> Cap
     config, lines = _of_recording(DATA, Path(source), kind, {"use_landmark": False, **options})
     for line in lines:
         get_logger().warning(line)
-    from vhap.pipeline import captures
+    from vhap.pipeline import captures, video_source
 
+    config = video_source.with_folder(config)
     return captures.complete_capture(config) if config.use_landmark else captures.read_capture(config)
 
 
@@ -304,8 +305,10 @@ def _of_recording(
 def _where(folder: Path, kind: Kind, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that name the recording."""
     folder = folder.absolute()
+    if kind == "video" and folder.is_file():
+        return {"video": folder}
     if not folder.is_dir():
-        raise InputError(f"expected the folder of a recording at {folder}, found none; preprocess the video first")
+        raise InputError(f"expected a video or the folder of a recording at {folder}, found none; correct the path")
     if kind.startswith("nersemble"):
         if "sequence" not in options:
             raise InputError("expected `subject` and `sequence` for a NeRSemble recording, found none; name them")
@@ -318,6 +321,8 @@ def _kind(folder: Path, kind: Kind) -> Kind:
         return kind
     if kind != "auto":
         raise InputError(f"expected a kind of recording out of auto, {', '.join(DATA)}, found {kind!r}; choose one")
+    if folder.is_file():
+        return "video"
     from vhap.data.recording_kind import recording_kind
 
     return recording_kind(folder)

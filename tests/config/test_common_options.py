@@ -100,7 +100,8 @@ def test_values_and_defaults_stand_in_the_help(monkeypatch):
     assert all(len(line) <= 60 for line in text.splitlines() if not re.match(r"  --|usage|--help-all", line))
     words = " ".join(text.split())
     for part in (
-        "--data.root-folder PATH folder that holds the sequences (required)",
+        "--data.video PATH video to track",
+        "--data.root-folder PATH folder that holds the sequences (default: .)",
         "--model.head auto|flame|ict|builtin|file head model",
         "--model.occluded NAME ... regions",
         "--batch-size N consecutive timesteps solved together (default: 16)",

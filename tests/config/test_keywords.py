@@ -107,7 +107,7 @@ def test_numbers_of_numpy_are_numbers() -> None:
         ({**PLACE, "n_expr": 0}, ("model.n_expr", "found 0")),
         ({**PLACE, "n_expr": "many"}, ("model.n_expr", "'many'")),
         ({**PLACE, "w": {"landmarks": 1}}, ("of w", "'landmarks'", "try landmark")),
-        ({"root_folder": "root"}, ("sequence",)),
+        ({**PLACE, "target_fps": 0}, ("data.target_fps", "found 0")),
     ],
 )
 def test_a_wrong_option_is_one_line(options: dict, words: tuple[str, ...]) -> None:

@@ -15,6 +15,7 @@ from vhap.config.translate import Known, options_of
 
 COMMON = {
     "Recording": {
+        "data.video": "video to track, in place of a sequence's folder",
         "data.root_folder": "folder that holds the sequences",
         "data.subject": "number of the participant",
         "data.sequence": "name of the sequence's folder, or the beginning of it",

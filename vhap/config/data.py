@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vhap.config.ranges import CalibrationPixels, Downsampling, FocalPixels, PrincipalPoint, Scale, Workers
+from vhap.config.preprocess import MattingMethod
+from vhap.config.ranges import (
+    CalibrationPixels,
+    Downsampling,
+    FocalPixels,
+    FramesASecond,
+    PrincipalPoint,
+    Scale,
+    Workers,
+)
 
 LandmarkSource = Literal["mediapipe", "face-alignment", "star", "both"]
 BackgroundColor = Literal["white", "black"]
@@ -42,8 +51,18 @@ class RecordingConfig:
 
 @dataclass(frozen=True)
 class DataConfig(RecordingConfig):
-    """One camera: a folder of pictures made from a video, or of a user's own."""
+    """One camera: a video, or a folder of pictures made from one, or of a user's own."""
 
+    root_folder: Path = Path()
+    """Folder that holds the sequences."""
+    sequence: str = ""
+    """Name of the sequence's folder, or a prefix that only one folder has."""
+    video: Path | None = None
+    """Video to track, in place of a sequence: pictures, alpha maps and landmarks are made once, in the cache folder."""
+    target_fps: FramesASecond = 25.0
+    """Pictures taken from each second of data.video, at most as many as it has."""
+    matting_method: MattingMethod = "auto"
+    """What tells the person from the background in data.video, as in preprocessing; none does without alpha maps."""
     calibrated: bool = False
     """The focal length is known and stays as given by fx; giving fx implies it."""
     fx: FocalPixels | None = None

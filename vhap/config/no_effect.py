@@ -12,7 +12,7 @@ from vhap.config.track import TrackConfig
 
 Trait = Literal[
     "landmarks only", "with pictures", "no offset", "no static offset", "no dynamic offset",
-    "not FLAME", "not ICT-FaceKit",
+    "not FLAME", "not ICT-FaceKit", "no video",
 ]  # fmt: skip
 
 
@@ -26,6 +26,7 @@ class NoEffect:
 
 
 NO_EFFECT = (
+    NoEffect(("data.target_fps", "data.matting_method"), "they are of --data.video", ("no video",)),
     NoEffect(("model.add_teeth",), "the head has teeth of its own", ("not FLAME",)),
     NoEffect(("model.flame_model_path",), "see --model.head", ("not FLAME",)),
     NoEffect(("model.ict_facekit_path",), "see --model.head", ("not ICT-FaceKit",)),
@@ -88,6 +89,7 @@ def traits_of(config: TrackConfig) -> set[Trait]:
         "no dynamic offset": not dynamic,
         "not FLAME": model.head != "flame",
         "not ICT-FaceKit": model.head != "ict",
+        "no video": getattr(config.data, "video", None) is None,
     }
     return {trait for trait, held in holds.items() if held}
 

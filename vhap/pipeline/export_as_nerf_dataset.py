@@ -22,6 +22,7 @@ from vhap.pipeline.captures import CaptureConfig, read_capture
 from vhap.pipeline.export_lost_frames import without_lost_frames
 from vhap.pipeline.export_relightable import RELIGHTABLE, check_relightable, export_relightable
 from vhap.pipeline.heads import configured_head
+from vhap.pipeline.open_run import require_recording
 from vhap.render.backend import get_backend
 from vhap.util.errors import InputError
 from vhap.util.lock import folder_lock
@@ -35,6 +36,7 @@ def run(config: ExportConfig) -> Path:
     folder = newest_run(config.src_folder)
     file = result_path(folder, config.epoch)
     tracked = load_config(folder / "config.yml", TrackConfig)
+    require_recording(tracked, folder)
     head = configured_head(tracked.model)
     if config.layout != "nerf":
         check_relightable(config, tracked, head)

@@ -18,6 +18,7 @@ from vhap.head.model import HeadModel
 from vhap.pipeline.captures import read_capture
 from vhap.pipeline.heads import configured_head, open_head
 from vhap.pipeline.run_folder import is_interrupted
+from vhap.pipeline.video_source import with_folder
 from vhap.render.backend import get_backend
 from vhap.render.topology import build_topology
 from vhap.util.errors import InputError
@@ -52,9 +53,12 @@ def open_run(
 
 def require_recording(config: TrackConfig, folder: Path) -> None:
     """InputError where what a run shows is no longer there. The name that it was tracked by may be the beginning of
-    another recording's, which would be taken for it."""
+    another recording's, which would be taken for it. Pictures of a video are made again."""
     data = config.data
     if isinstance(data, DataConfig | MultiviewDataConfig) and not (data.root_folder / data.sequence).is_dir():
+        if isinstance(data, DataConfig) and data.video is not None:
+            with_folder(data)
+            return
         raise InputError(
             f"expected the recording of {folder} at {data.root_folder / data.sequence}, found none; put it back, or "
             "track again"

@@ -64,6 +64,7 @@ from vhap.pipeline.start_values import (
     with_texture_of,
 )
 from vhap.pipeline.track_checks import check_options, lines_of_occlusion
+from vhap.pipeline.video_source import with_video
 from vhap.render.backend import get_backend
 from vhap.render.shading import uniform_lights
 from vhap.render.topology import build_topology
@@ -83,7 +84,7 @@ def run(config: TrackConfig, lines: Sequence[str] = ()) -> Path:
     """
     check_options(config)
     asked = config
-    config = spelt_out(config)
+    config = spelt_out(with_video(config))
     device = choose_device(config.device)
     capture = open_capture(config)
     count = len(capture.timestep_ids)
@@ -135,6 +136,7 @@ def run_once(config: TrackConfig, changed_ns: int = 0) -> Path:
     """As `run`; a run with the same options that is finished is returned as it is. changed_ns: when the pictures were
     last changed; a run that began before does not count."""
     check_options(config)
+    config = with_video(config)
     return finished_run(spelt_out(config), changed_ns) or run(config)
 
 

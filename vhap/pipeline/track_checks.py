@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from vhap.config.data import DataConfig
 from vhap.config.ranges import check_ranges
 from vhap.config.track import TrackConfig
+from vhap.data.video_folders import is_folder_of
 from vhap.fit.light_file import read_light
 from vhap.util.errors import InputError, shown
 
@@ -11,6 +13,7 @@ from vhap.util.errors import InputError, shown
 def check_options(config: TrackConfig) -> None:
     """InputError where a number is out of its range, or where landmarks are switched off."""
     check_ranges(config)
+    _check_source(config)
     output = str(config.exp.output_folder)
     if not _is_utf8(output):
         raise InputError(
@@ -48,6 +51,22 @@ def lines_of_occlusion(asked: TrackConfig, config: TrackConfig) -> list[str]:
     if "hair" in added and len(added) > 1:
         reason += ", no static offset"
     return [f"model.occluded is {' '.join(config.model.occluded)} ({reason}): not aligned by texture or outline"]
+
+
+def _check_source(config: TrackConfig) -> None:
+    """InputError where the options name no recording, or two."""
+    data = config.data
+    if not isinstance(data, DataConfig) or (data.video is None) != (data.sequence == ""):
+        return
+    if data.video is None:
+        raise InputError(
+            "expected --data.video, or --data.root_folder and --data.sequence, found none of them; name what to track"
+        )
+    if not is_folder_of(data.video, data.root_folder / data.sequence):
+        raise InputError(
+            f"expected --data.video or --data.sequence, found both ({data.video}, {data.sequence}); leave one of them "
+            "out"
+        )
 
 
 def _is_utf8(name: str) -> bool:
