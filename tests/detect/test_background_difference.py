@@ -1,7 +1,5 @@
 """Matting by a clean plate: alpha known exactly, scenes and cameras changed between plate and picture."""
 
-import sys
-
 import cv2
 import numpy as np
 import pytest
@@ -17,11 +15,6 @@ from vhap.synthetic.background import make_background, smooth_noise
 from vhap.util.errors import InputError
 
 HEIGHT, WIDTH = 160, 120
-
-
-@pytest.fixture(scope="module", autouse=True)
-def pymatting():
-    pytest.importorskip("pymatting")
 
 
 @pytest.fixture(scope="module")
@@ -161,10 +154,3 @@ def test_plate_that_is_missing_or_of_another_shape(tmp_path):
     write_picture(tmp_path / "plate.png", np.zeros((10, 40, 3), np.uint8))
     with pytest.raises(InputError, match="40x10"):
         BackgroundDifference(tmp_path / "plate.png").alpha(np.zeros((20, 20, 3), np.uint8))
-
-
-def test_missing_pymatting_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pymatting", None)
-    with pytest.raises(InputError, match="pip install") as caught:
-        make_matting("background_difference", None, tmp_path)
-    assert "\n" not in str(caught.value)

@@ -76,3 +76,18 @@ def one_torch_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """As `one_torch_thread`, and OpenCV on one thread as well: for pictures beside each other (`in_threads`), each of
+    which then has the same bits on any machine. OpenCV's optical flow cuts a picture into as many stripes."""
+    import cv2
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with one_torch_thread():
+            yield
+    finally:
+        cv2.setNumThreads(before)
