@@ -27,8 +27,15 @@ def test_threads_wait_for_the_one_that_makes():
 def test_only_the_latest_are_kept():
     made = []
     values = MadeOnce(lambda key: made.append(key) or key, 2)
-    assert [values(key) for key in (1, 2, 1, 3, 2, 1)] == [1, 2, 1, 3, 2, 1]
-    assert made == [1, 2, 3, 1]
+    assert [values(key) for key in (1, 2, 1, 3, 1, 2)] == [1, 2, 1, 3, 1, 2]
+    assert made == [1, 2, 3, 2]
+
+
+def test_what_is_taken_is_not_kept():
+    made = []
+    values = MadeOnce(lambda key: made.append(key) or key, 2)
+    assert [values(1), values.take(1), values.take(1)] == [1, 1, 1]
+    assert made == [1, 1]
 
 
 def test_what_failed_is_tried_again():

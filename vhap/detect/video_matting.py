@@ -69,14 +69,14 @@ class OpenClip:
     def __init__(self, clip: Clip, networks: tuple[SelfieSegmentation, ...]) -> None:
         self.clip = clip
         self.networks = networks
-        ahead = VideoMatting.reach + get_threads()
-        self._read = MadeOnce(clip.read, ahead)
-        self._recall = MadeOnce(self._look, VideoMatting.reach + ahead)
+        # A picture is looked at for those before it, then waits until it is matted itself.
+        self._read = MadeOnce(clip.read, VideoMatting.reach + get_threads() + 1)
+        self._recall = MadeOnce(self._look, 4 * VideoMatting.reach + get_threads())
 
     def alpha(self, index: int) -> np.ndarray:
         """(H, W) uint8, 255 where the person is."""
         small = self._of_person(fused_at(index, len(self.clip), self._recall), index)
-        picture = self._read(index)
+        picture = self._read.take(index)
         size = picture.shape[0], picture.shape[1]
         face = self.clip.box_px(index, size)
         region = None if face is None else close_region(face, size)

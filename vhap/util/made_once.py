@@ -12,8 +12,8 @@ Made = TypeVar("Made")
 
 
 class MadeOnce(Generic[Key, Made]):
-    """make(key), the `count` that were made last kept. A thread that asks for what another one is making waits for it;
-    what fails raises in all of them, and is tried again when it is next asked for."""
+    """make(key), kept for the `count` keys that were asked for last. A thread that asks for what another one is making
+    waits for it; what fails raises in all of them, and is tried again when it is next asked for."""
 
     def __init__(self, make: Callable[[Key], Made], count: int) -> None:
         self._make, self._count = make, count
@@ -22,7 +22,7 @@ class MadeOnce(Generic[Key, Made]):
 
     def __call__(self, key: Key) -> Made:
         with self._lock:
-            kept = self._kept.get(key)
+            kept = self._kept.pop(key, None)
             future: Future[Made] = Future() if kept is None else kept
             self._kept[key] = future
             if len(self._kept) > self._count:
@@ -30,6 +30,13 @@ class MadeOnce(Generic[Key, Made]):
         if kept is None:
             self._fill(future, key)
         return future.result()
+
+    def take(self, key: Key) -> Made:
+        """The same, and not kept any longer."""
+        made = self(key)
+        with self._lock:
+            self._kept.pop(key, None)
+        return made
 
     def _fill(self, future: Future[Made], key: Key) -> None:
         try:
