@@ -17,6 +17,8 @@ SHARE_SIGMA = 0.05
 """Standard deviation of a measured share at which its weight has halved."""
 MODEL_RADIUS_PX, MODEL_EPSILON = 2, 1e-4
 """Of the linear functions of colour, in px of the limited size and in squares of [0, 1]."""
+NEAR_PX = 3
+"""Side of the surroundings, in px of the limited size, whose least and largest alpha bound what colours make of it."""
 CONSTANT = 1e-3
 """Less than a grey value: where alpha differs by no more, colours have no say."""
 TILE_PX = 256
@@ -42,8 +44,9 @@ def enlarged(alpha: np.ndarray, seen: np.ndarray, picture: np.ndarray) -> np.nda
         return _as_bytes(alpha)
     coefficients = np.dstack(linear_model(seen, alpha, MODEL_RADIUS_PX, MODEL_EPSILON))
     coefficients[..., :3] /= 255
-    reach = np.ones((4 * MODEL_RADIUS_PX + 3,) * 2, np.uint8)
-    lowest, highest = cv2.erode(alpha, reach), cv2.dilate(alpha, reach)
+    wide, close = (np.ones((side, side), np.uint8) for side in (4 * MODEL_RADIUS_PX + 3, NEAR_PX))
+    lowest, highest = cv2.erode(alpha, wide), cv2.dilate(alpha, wide)
+    bounds = np.dstack([cv2.erode(alpha, close), cv2.dilate(alpha, close)])
     found = np.empty(size, np.uint8)
     for top in range(0, size[0], TILE_PX):
         for left in range(0, size[1], TILE_PX):
@@ -57,7 +60,9 @@ def enlarged(alpha: np.ndarray, seen: np.ndarray, picture: np.ndarray) -> np.nda
                 found[tile] = round(255 * most)
                 continue
             local = _enlarged_part(coefficients, tile, size)
-            found[tile] = _as_bytes(np.einsum("ijk,ijk->ij", local[..., :3], picture[tile]) + local[..., 3])
+            value = np.einsum("ijk,ijk->ij", local[..., :3], picture[tile]) + local[..., 3]
+            least_there, most_there = cv2.split(_enlarged_part(bounds, tile, size))
+            found[tile] = _as_bytes(np.minimum(np.maximum(value, least_there), most_there))
     return found
 
 
