@@ -233,7 +233,7 @@ def test_automatic_mattes_replace_those_of_former_defaults(film, tmp_path, recor
 
 def test_flow_leads_to_where_things_have_gone():
     first, second = (filmed(index).astype(np.float32) / 255 for index in (0, 2))
-    flow = flow_between(*(cv2.cvtColor(filmed(index), cv2.COLOR_RGB2GRAY) for index in (0, 2)))
+    flow = flow_between(*(view_of(np.full(SIZE, 0.5, np.float32), filmed(index)) for index in (0, 2)))
     row, column = centre(0)
     np.testing.assert_allclose(flow[row, column], [4, 2], atol=0.5)
     difference = np.abs(warped(second, flow) - first)[true_alpha(0) == 1].mean()

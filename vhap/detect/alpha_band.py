@@ -21,7 +21,7 @@ NEAR_PX = 3
 """Side of the surroundings, in px of the limited size, whose least and largest alpha bound what colours make of it."""
 CONSTANT = 1e-3
 """Less than a grey value: where alpha differs by no more, colours have no say."""
-TILE_PX = 256
+TILE_PX = 128
 
 
 def refine(picture: np.ndarray, plate: np.ndarray, person: np.ndarray, radius_px: int, noise: float) -> np.ndarray:
@@ -59,8 +59,9 @@ def enlarged(alpha: np.ndarray, seen: np.ndarray, picture: np.ndarray) -> np.nda
             if most - least < CONSTANT:
                 found[tile] = round(255 * most)
                 continue
-            local = _enlarged_part(coefficients, tile, size)
-            value = np.einsum("ijk,ijk->ij", local[..., :3], picture[tile]) + local[..., 3]
+            terms = _enlarged_part(coefficients, tile, size)
+            terms[..., :3] *= picture[tile]
+            value = cv2.transform(terms, np.ones((1, 4)))
             least_there, most_there = cv2.split(_enlarged_part(bounds, tile, size))
             found[tile] = _as_bytes(np.minimum(np.maximum(value, least_there), most_there))
     return found

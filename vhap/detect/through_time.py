@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -19,8 +20,8 @@ SURE = 0.98
 
 
 class View(NamedTuple):
-    """What a picture says, at the size at which motion is sought. layers: (H, W, 4) float32, its colours in [0, 1] and
-    the log odds of the person; grey: (H, W) uint8."""
+    """What a picture says. layers: (H, W, 4) float32, its colours in [0, 1] and the log odds of the person; grey:
+    (H / 2, W / 2) uint8, in which motion is sought."""
 
     layers: np.ndarray
     grey: np.ndarray
@@ -29,7 +30,9 @@ class View(NamedTuple):
 def view_of(probability: np.ndarray, picture: np.ndarray) -> View:
     """probability: (H, W) float32 of the person; picture: (H, W, 3) uint8 RGB."""
     layers = np.dstack([picture.astype(np.float32) / 255, log_odds(probability)])
-    return View(layers.astype(np.float32), cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))
+    height, width = (max(1, side // 2) for side in picture.shape[:2])
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    return View(layers.astype(np.float32), cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA))
 
 
 def fused(view: View, others: Sequence[tuple[View, np.ndarray]]) -> np.ndarray:
@@ -37,13 +40,14 @@ def fused(view: View, others: Sequence[tuple[View, np.ndarray]]) -> np.ndarray:
 
     others: of each neighbour its view, and the flow (H, W, 2) px that leads from here to there.
     """
-    odds, weights = view.layers[..., 3].copy(), np.ones(view.grey.shape, np.float32)
+    odds, weights = cv2.extractChannel(view.layers, 3), np.ones(view.layers.shape[:2], np.float32)
     for there, flow in others:
         layers = warped(there.layers, flow)
-        difference = layers - view.layers
-        apart = cv2.blur(cv2.transform(difference * difference, OF_COLOURS), (5, 5))
-        trust = cv2.exp(apart)
-        odds += trust * layers[..., 3]
+        odds_there = cv2.extractChannel(layers, 3)
+        layers -= view.layers
+        layers *= layers
+        trust = cv2.exp(cv2.blur(cv2.transform(layers, OF_COLOURS), (5, 5)))
+        odds += trust * odds_there
         weights += trust
     return 1 / (1 + cv2.exp(-odds / weights))
 
@@ -55,17 +59,24 @@ def log_odds(probability: np.ndarray) -> np.ndarray:
 
 def warped(values: np.ndarray, flow: np.ndarray) -> np.ndarray:
     """Values at the places where a flow (H, W, 2) px leads."""
-    height, width = flow.shape[:2]
-    columns = np.arange(width, dtype=np.float32) + flow[..., 0]
-    rows = np.arange(height, dtype=np.float32)[:, None] + flow[..., 1]
-    return cv2.remap(values, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    places = flow + _pixels(flow.shape[0], flow.shape[1])
+    return cv2.remap(values, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def flow_between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """(H, W, 2) float32 px from a picture to another, both (H, W) uint8, by DIS."""
-    empty: np.ndarray = np.zeros((*first.shape, 2), np.float32)
+@functools.lru_cache(2)
+def _pixels(height: int, width: int) -> np.ndarray:
+    """(H, W, 2) float32 column and row of each pixel."""
+    return np.dstack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)))
+
+
+def flow_between(first: View, second: View) -> np.ndarray:
+    """(H, W, 2) float32 px of the layers, from a picture to another, by DIS."""
+    height, width = first.layers.shape[:2]
+    empty: np.ndarray = np.zeros((*first.grey.shape, 2), np.float32)
     # DIS needs a few pixels of picture at its coarsest level.
-    return empty if min(first.shape) < 16 else _flow().calc(first, second, empty)
+    flow = empty if min(first.grey.shape) < 16 else _flow().calc(first.grey, second.grey, empty)
+    flow *= np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
+    return cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 _of_thread = threading.local()
@@ -82,4 +93,4 @@ def fused_at(index: int, count: int, recall: Callable[[int], View]) -> np.ndarra
     """The fused probability (H, W) of one of `count` pictures. recall: index of a picture -> its view."""
     view = recall(index)
     others = [recall(index + offset) for offset in OFFSETS if 0 <= index + offset < count]
-    return fused(view, [(there, flow_between(view.grey, there.grey)) for there in others])
+    return fused(view, [(there, flow_between(view, there)) for there in others])
