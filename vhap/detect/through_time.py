@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import threading
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -15,13 +16,15 @@ OFFSETS = (-4, -2, -1, 1, 2, 4)
 SAME_COLOR = 0.08
 """Difference of colours, in [0, 1], after motion is taken out, at which a neighbour's say has fallen to 60 %."""
 OF_COLOURS = np.array([[1, 1, 1, 0]]) / (-2 * SAME_COLOR**2)
+LEAST_FLOW_DIAGONAL_PX = 256
+"""Motion is sought at half the size, unless that is smaller than this."""
 SURE = 0.98
 """Probabilities are cut here and at 1 minus this, so that no single picture decides."""
 
 
 class View(NamedTuple):
     """What a picture says. layers: (H, W, 4) float32, its colours in [0, 1] and the log odds of the person; grey:
-    (H / 2, W / 2) uint8, in which motion is sought."""
+    (h, w) uint8, half as large or a little more, in which motion is sought."""
 
     layers: np.ndarray
     grey: np.ndarray
@@ -30,7 +33,8 @@ class View(NamedTuple):
 def view_of(probability: np.ndarray, picture: np.ndarray) -> View:
     """probability: (H, W) float32 of the person; picture: (H, W, 3) uint8 RGB."""
     layers = np.dstack([picture.astype(np.float32) / 255, log_odds(probability)])
-    height, width = (max(1, side // 2) for side in picture.shape[:2])
+    factor = float(np.clip(LEAST_FLOW_DIAGONAL_PX / math.hypot(*picture.shape[:2]), 0.5, 1))
+    height, width = (max(1, round(factor * side)) for side in picture.shape[:2])
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     return View(layers.astype(np.float32), cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA))
 
@@ -60,7 +64,7 @@ def log_odds(probability: np.ndarray) -> np.ndarray:
 def warped(values: np.ndarray, flow: np.ndarray) -> np.ndarray:
     """Values at the places where a flow (H, W, 2) px leads."""
     places = flow + _pixels(flow.shape[0], flow.shape[1])
-    return cv2.remap(values, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.remap(values, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # pyright: ignore
 
 
 @functools.lru_cache(2)
