@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from vhap.data.pictures import write_picture
-from vhap.detect.alpha_band import refine
 from vhap.detect.background_difference import BackgroundDifference, clean_up
 from vhap.detect.clean_plate import CleanPlate
 from vhap.detect.graph_cut import cut_out
@@ -139,13 +138,6 @@ def test_parts_and_holes():
     gap = whole.copy()
     gap[20:30, 20:30] = False
     np.testing.assert_array_equal(clean_up(gap), gap)
-
-
-def test_tiles_do_not_show(monkeypatch, person, plate, truth):
-    given = [values.astype(np.float32) for values in (filmed(person, plate, truth), plate)]
-    whole = refine(*given, truth > 0.5, 3, 1 / 255)
-    monkeypatch.setattr("vhap.detect.alpha_band.TILE_PX", 32)
-    np.testing.assert_allclose(refine(*given, truth > 0.5, 3, 1 / 255), whole, atol=2e-3)
 
 
 def test_plate_that_is_missing_or_of_another_shape(tmp_path):

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vhap.detect import matting_laplacian
+from vhap.detect import alpha_band, matting_laplacian
 from vhap.detect.alpha_band import enlarged
 from vhap.detect.matting_laplacian import EPSILON, closed_form
 
@@ -89,6 +89,16 @@ def test_alpha_of_a_smaller_copy_is_carried_on_by_the_colours(size):
     assert np.abs(found / 255 - alpha)[rim].mean() < 0.6 * np.abs(plain - alpha)[rim].mean()
     far = cv2.dilate(rim.astype(np.uint8), np.ones((41, 41), np.uint8)) == 0
     np.testing.assert_array_equal(found[far], 255 * alpha[far])
+
+
+def test_tiles_do_not_show(monkeypatch):
+    picture, alpha, _, _ = scene((300, 520))
+    small, seen = (cv2.resize(values, (130, 75), interpolation=cv2.INTER_AREA) for values in (alpha, picture))
+    found = []
+    for side in (1000, 33):
+        monkeypatch.setattr(alpha_band, "TILE_PX", side)
+        found.append(enlarged(small, seen, (255 * picture.clip(0, 1) + 0.5).astype(np.uint8)).astype(int))
+    assert np.abs(found[0] - found[1]).max() <= 2
 
 
 def test_a_copy_of_the_same_size_is_the_alpha_itself():

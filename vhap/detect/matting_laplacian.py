@@ -48,14 +48,14 @@ def _band_equations(
     is_inside, pixels = padded[0].ravel() > 0, np.flatnonzero(padded[1])
     number = np.full(is_inside.size, -1, np.int32)
     number[pixels] = np.arange(len(pixels), dtype=np.int32)
-    ties = _ties(_with_border(picture, cv2.BORDER_REPLICATE), padded[1])
+    rank, ties = _ties(_with_border(picture, cv2.BORDER_REPLICATE), padded[1])
     columns = np.empty((len(pixels), 25), np.int32)
     values = np.empty((len(pixels), 25), np.float32)
     pull = np.zeros(len(pixels), np.float32)
     for place, ((down, right), tie) in enumerate(_both_ways(ties)):
         step = down * width + right
         # A tie is noted at the first of its two pixels.
-        value = tie[pixels] if step >= 0 else tie[pixels + step]
+        value = tie[rank[pixels + min(step, 0)]]
         other = number[pixels + step]
         pull -= value * is_inside[pixels + step]
         values[:, place] = np.where(other >= 0, value, 0)
@@ -77,9 +77,9 @@ def _both_ways(
             yield (-down, -right), tie
 
 
-def _ties(picture: np.ndarray, unknown: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
-    """Elements of the Laplacian by the step (down, right) from a pixel to another, (H * W,) float32 each at the first
-    pixel, of the windows within the picture less BORDER_PX that hold an unknown pixel."""
+def _ties(picture: np.ndarray, unknown: np.ndarray) -> tuple[np.ndarray, dict[tuple[int, int], np.ndarray]]:
+    """Elements of the Laplacian by the step (down, right) from a pixel to another, of the windows within the picture
+    less BORDER_PX that hold an unknown pixel: float32 each, at the rank (H * W,) of the first pixel, 0 at rank 0."""
     height, width = unknown.shape
     centres = cv2.dilate(unknown, np.ones((3, 3), np.uint8))
     edge = BORDER_PX + 1
@@ -87,6 +87,10 @@ def _ties(picture: np.ndarray, unknown: np.ndarray) -> dict[tuple[int, int], np.
     kept[edge : height - edge, edge : width - edge] = centres[edge : height - edge, edge : width - edge]
     middle = np.flatnonzero(kept)
     pixels = [middle + down * width + right for down, right in WINDOW]
+    within = np.flatnonzero(cv2.dilate(kept, np.ones((3, 3), np.uint8)))
+    rank = np.zeros(height * width, np.int32)
+    rank[within] = np.arange(1, len(within) + 1, dtype=np.int32)
+    ranks = [rank[at] for at in pixels]
     planes = [np.ascontiguousarray(plane.ravel()) for plane in cv2.split(picture)]
     colours = np.stack([[plane[at] for plane in planes] for at in pixels])
     colours -= colours.mean(0)
@@ -96,9 +100,9 @@ def _ties(picture: np.ndarray, unknown: np.ndarray) -> dict[tuple[int, int], np.
         for second, (to_row, to_column) in enumerate(WINDOW[first:], first):
             alike = -(1 + np.einsum("cn,cn->n", colours[first], turned[second])) / len(WINDOW)
             step = to_row - row, to_column - column
-            tie = ties.setdefault(step, np.zeros(height * width, np.float32))
-            tie[pixels[first]] += alike + 1 if first == second else alike
-    return ties
+            tie = ties.setdefault(step, np.zeros(len(within) + 1, np.float32))
+            tie[ranks[first]] += alike + 1 if first == second else alike
+    return rank, ties
 
 
 def _inverse_covariances(colours: np.ndarray) -> np.ndarray:
