@@ -231,6 +231,26 @@ def test_automatic_mattes_replace_those_of_former_defaults(film, tmp_path, recor
     assert (read_alpha(tmp_path / "alpha_maps" / "000000.png") == 77).all() == kept
 
 
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (8, 300)])
+def test_pictures_of_a_few_pixels(tmp_path, size):
+    for index in range(3):
+        picture = np.random.default_rng(index).integers(0, 256, (*size, 3), np.uint8)
+        write_picture(tmp_path / f"{index}.png", picture)
+    files = list(list_pictures(tmp_path).values())
+
+    class Sure:
+        def __init__(self, value):
+            self.value = value
+
+        def probability(self, picture):
+            return np.full(picture.shape[:2], self.value, np.float32)
+
+    for value, expected in ((0, 0), (1, 255)):
+        opened = OpenClip(Clip(files), (Sure(value), Sure(value)))
+        assert [np.unique(opened.alpha(index)).tolist() for index in range(3)] == [[expected]] * 3
+        assert opened.alpha(0).shape == size
+
+
 def test_flow_leads_to_where_things_have_gone():
     first, second = (filmed(index).astype(np.float32) / 255 for index in (0, 2))
     flow = flow_between(*(view_of(np.full(SIZE, 0.5, np.float32), filmed(index)) for index in (0, 2)))

@@ -165,11 +165,11 @@ def matte_pictures(
         if name in wanted:
             made.write(folder / f"{name}.png", origins[name], partial(write_picture, picture=alpha))
 
-    with one_thread_each():
-        if matting.is_recurrent:
-            for name in progress(list(pictures)[: list(pictures).index(missing[-1]) + 1], "matting"):
-                matte(name)
-        else:
+    if matting.is_recurrent:
+        for name in progress(list(pictures)[: list(pictures).index(missing[-1]) + 1], "matting"):
+            matte(name)
+    else:
+        with one_thread_each():
             for _ in progress(in_threads(matte, missing), "matting", len(missing)):
                 pass
     get_logger().info("alpha maps of %d pictures in %s", len(missing), folder)
