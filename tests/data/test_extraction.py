@@ -1,3 +1,4 @@
+import errno
 import json
 from fractions import Fraction
 from pathlib import Path
@@ -9,6 +10,7 @@ from vhap.data import extraction
 from vhap.data.extraction import downsample_pictures, extract_pictures
 from vhap.data.pictures import list_pictures, read_rgb, write_picture
 from vhap.data.video import read_frames
+from vhap.util import threads
 from vhap.util.errors import InputError
 
 
@@ -78,6 +80,30 @@ def test_killed_in_the_middle_leaves_nothing_that_looks_complete(video, tmp_path
     assert not (tmp_path / "clip" / "images").exists()
     extract_pictures(video, tmp_path / "clip", 25)
     assert files(tmp_path / "clip") == files(tmp_path / "whole")
+
+
+def test_pictures_do_not_depend_on_the_threads(video, tmp_path, monkeypatch):
+    found = []
+    for count in (1, 5):
+        monkeypatch.setattr(threads, "_threads", count)
+        folder = tmp_path / f"{count}"
+        extract_pictures(video, folder, 25, (2, 8))
+        found.append(files(folder))
+        (folder / "images_2" / "000004.jpg").unlink()
+        extract_pictures(video, folder, 25, (2, 4, 8))
+        assert len(list_pictures(folder / "images_4")) == 10
+    assert found[0] == found[1]
+    assert len(found[0]) == 31
+
+
+def test_a_disk_that_is_full_while_coding_is_one_line(video, tmp_path, monkeypatch):
+    def full(path, picture):
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(extraction, "write_picture", full)
+    with pytest.raises(InputError, match="disk full"):
+        extract_pictures(video, tmp_path / "clip", 25)
+    assert not (tmp_path / "clip").exists()
 
 
 def test_truncated_video_leaves_nothing(make_video, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -247,3 +248,20 @@ def test_origin_is_read_back(folder):
     origin = Origin(made.sources(list_pictures(folder / "images"))["000000"], {"method": "a"})
     made.write(target, origin, lambda path: path.write_bytes(b"content"))
     assert Provenance(folder).origins({"000000": target}) == {"000000": origin}
+
+
+def test_threads_that_write_at_the_same_time_leave_whole_lines(folder):
+    made = Provenance(folder)
+
+    def write(index: int) -> None:
+        made.write(
+            folder / "alpha_maps" / f"{index:06d}.png", Origin("x y", {"n": f"{index}"}), partial(paint_one, index)
+        )
+
+    def paint_one(index: int, path: Path) -> None:
+        write_picture(path, np.full((8, 12), index, np.uint8))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(list(pool.map(write, range(60)))) == 60
+    found = Provenance(folder).origins(list_pictures(folder / "alpha_maps"))
+    assert {name: origin.options for name, origin in found.items()} == {f"{i:06d}": {"n": f"{i}"} for i in range(60)}

@@ -1,13 +1,10 @@
 """Matting by a clean plate: alpha known exactly, scenes and cameras changed between plate and picture."""
 
-import sys
-
 import cv2
 import numpy as np
 import pytest
 
 from vhap.data.pictures import write_picture
-from vhap.detect.alpha_band import refine
 from vhap.detect.background_difference import BackgroundDifference, clean_up
 from vhap.detect.clean_plate import CleanPlate
 from vhap.detect.graph_cut import cut_out
@@ -17,11 +14,6 @@ from vhap.synthetic.background import make_background, smooth_noise
 from vhap.util.errors import InputError
 
 HEIGHT, WIDTH = 160, 120
-
-
-@pytest.fixture(scope="module", autouse=True)
-def pymatting():
-    pytest.importorskip("pymatting")
 
 
 @pytest.fixture(scope="module")
@@ -148,23 +140,9 @@ def test_parts_and_holes():
     np.testing.assert_array_equal(clean_up(gap), gap)
 
 
-def test_tiles_do_not_show(monkeypatch, person, plate, truth):
-    given = [values.astype(np.float32) for values in (filmed(person, plate, truth), plate)]
-    whole = refine(*given, truth > 0.5, 3, 1 / 255)
-    monkeypatch.setattr("vhap.detect.alpha_band.TILE_PX", 32)
-    np.testing.assert_allclose(refine(*given, truth > 0.5, 3, 1 / 255), whole, atol=2e-3)
-
-
 def test_plate_that_is_missing_or_of_another_shape(tmp_path):
     with pytest.raises(InputError, match="empty scene"):
         make_matting("background_difference", None, tmp_path / "BACKGROUND")
     write_picture(tmp_path / "plate.png", np.zeros((10, 40, 3), np.uint8))
     with pytest.raises(InputError, match="40x10"):
         BackgroundDifference(tmp_path / "plate.png").alpha(np.zeros((20, 20, 3), np.uint8))
-
-
-def test_missing_pymatting_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pymatting", None)
-    with pytest.raises(InputError, match="pip install") as caught:
-        make_matting("background_difference", None, tmp_path)
-    assert "\n" not in str(caught.value)

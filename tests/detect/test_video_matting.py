@@ -10,11 +10,10 @@ from vhap.data.pictures import list_pictures, read_alpha, write_picture
 from vhap.data.provenance import Provenance
 from vhap.detect.clip import Clip
 from vhap.detect.matting import matte_pictures, matting_options
-from vhap.detect.through_time import flow_between, fused, warped
+from vhap.detect.through_time import flow_between, fused, view_of, warped
 from vhap.detect.tracked_faces import TrackedFaces
-from vhap.detect.video_matting import OpenClip, drawn, has_closed_form, matted
+from vhap.detect.video_matting import OpenClip, matted
 
-pytest.importorskip("pymatting")
 SIZE, COUNT, BAND_PX = (150, 190), 8, 5
 ISLAND = (slice(20, 50), slice(8, 36))
 
@@ -68,7 +67,7 @@ class Matting:
         self.networks = (Network(), Network())
 
     def open(self, clip):
-        return OpenClip(clip, self.networks, True)
+        return OpenClip(clip, self.networks)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +105,7 @@ def test_half_the_error_and_flicker_of_the_network_and_no_islands(film):
     found = [opened.alpha(index) for index in range(COUNT)]
     raw = raw_maps()
     assert 0 < sum(alpha[ISLAND].mean() > 200 for alpha in raw) < COUNT, "the stand-in's island comes and goes"
-    assert max(alpha[ISLAND].max() for alpha in found) == 0
+    assert max(alpha[ISLAND].max() for alpha in found) <= 2
     (error, flicker), (error_before, flicker_before) = measured(found), measured(raw)
     assert error < 0.5 * error_before
     assert flicker < 0.5 * flicker_before
@@ -123,7 +122,7 @@ def test_islands_that_all_pictures_have_go_where_the_face_is_known(film):
 
     files = list(list_pictures(folder / "images").values())
     for known, expected in ((points, False), (None, True)):
-        alpha = OpenClip(Clip(files, known), (Sure(), Sure()), True).alpha(3)
+        alpha = OpenClip(Clip(files, known), (Sure(), Sure())).alpha(3)
         assert bool(alpha[ISLAND].any()) == expected
 
 
@@ -139,8 +138,8 @@ def test_a_seen_face_has_no_holes_and_an_unseen_one_is_not_made_up(film, rows):
             mask[hidden] = 0
             return mask
 
-    opened = OpenClip(Clip(files, points), (Holed(), Holed()), True)
-    opened._recall = lambda index: (Holed().probability(filmed(index)), filmed(index) / np.float32(255))
+    opened = OpenClip(Clip(files, points), (Holed(), Holed()))
+    opened._recall = lambda index: view_of(Holed().probability(filmed(index)), filmed(index))
     row, column = centre(3)
     assert opened.alpha(3)[row, column] == (255 if rows else 0)
     assert opened.alpha(3).any() == bool(rows)
@@ -159,8 +158,8 @@ def test_one_network_alone_is_heard_near_the_face_only(film):
             mask = super().probability(picture)
             return cv2.erode(mask, np.ones((31, 31), np.uint8))
 
-    opened = OpenClip(Clip(files, points), (Network(), Cautious()), True)
-    probability, _ = opened._look(3)
+    opened = OpenClip(Clip(files, points), (Network(), Cautious()))
+    probability = 1 / (1 + np.exp(-opened._look(3).layers[..., 3]))
     assert 0.2 < probability[beside] < 0.8
     assert probability[away] < 0.05
 
@@ -232,27 +231,29 @@ def test_automatic_mattes_replace_those_of_former_defaults(film, tmp_path, recor
     assert (read_alpha(tmp_path / "alpha_maps" / "000000.png") == 77).all() == kept
 
 
-def test_the_record_says_how_the_band_was_matted(tmp_path, monkeypatch):
-    assert matting_options("auto", None, tmp_path)["band"] == "closed form"
-    assert matting_options("mediapipe", None, tmp_path) == {"method": "mediapipe", "pictures": "single"}
-    monkeypatch.setitem(__import__("sys").modules, "pymatting", None)
-    assert not has_closed_form()
-    assert matting_options("auto", None, tmp_path)["band"] == "guided filter"
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (8, 300)])
+def test_pictures_of_a_few_pixels(tmp_path, size):
+    for index in range(3):
+        picture = np.random.default_rng(index).integers(0, 256, (*size, 3), np.uint8)
+        write_picture(tmp_path / f"{index}.png", picture)
+    files = list(list_pictures(tmp_path).values())
 
+    class Sure:
+        def __init__(self, value):
+            self.value = value
 
-def test_mattes_by_pymatting_stay_where_it_is_missing_and_replace_others_where_it_is_not(film, tmp_path):
-    folder, _ = film
-    pictures = dict(list(list_pictures(folder / "images").items())[:2])
+        def probability(self, picture):
+            return np.full(picture.shape[:2], self.value, np.float32)
 
-    def run(band):
-        return matte_pictures(pictures, tmp_path / "alpha_maps", Matting(), tmp_path, {"band": band})
-
-    assert [run(band) for band in ("guided filter", "closed form", "guided filter")] == [2, 2, 0]
+    for value, expected in ((0, 0), (1, 255)):
+        opened = OpenClip(Clip(files), (Sure(value), Sure(value)))
+        assert [np.unique(opened.alpha(index)).tolist() for index in range(3)] == [[expected]] * 3
+        assert opened.alpha(0).shape == size
 
 
 def test_flow_leads_to_where_things_have_gone():
     first, second = (filmed(index).astype(np.float32) / 255 for index in (0, 2))
-    flow = flow_between(first, second)
+    flow = flow_between(*(view_of(np.full(SIZE, 0.5, np.float32), filmed(index)) for index in (0, 2)))
     row, column = centre(0)
     np.testing.assert_allclose(flow[row, column], [4, 2], atol=0.5)
     difference = np.abs(warped(second, flow) - first)[true_alpha(0) == 1].mean()
@@ -260,10 +261,10 @@ def test_flow_leads_to_where_things_have_gone():
 
 
 def test_neighbours_of_another_scene_have_no_say():
-    picture, other = np.full((40, 50, 3), 0.2, np.float32), np.full((40, 50, 3), 0.9, np.float32)
+    picture, other = np.full((40, 50, 3), 51, np.uint8), np.full((40, 50, 3), 230, np.uint8)
     mine, theirs, still = np.full((40, 50), 0.9, np.float32), np.zeros((40, 50)), np.zeros((40, 50, 2), np.float32)
-    np.testing.assert_allclose(fused(mine, picture, [(theirs, other, still)] * 4), 0.9, atol=1e-3)
-    assert fused(mine, picture, [(theirs, picture, still)] * 4).max() < 0.1
+    np.testing.assert_allclose(fused(view_of(mine, picture), [(view_of(theirs, other), still)] * 4), 0.9, atol=1e-3)
+    assert fused(view_of(mine, picture), [(view_of(theirs, picture), still)] * 4).max() < 0.1
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
@@ -272,8 +273,7 @@ def test_nothing_or_everything_is_the_person(share):
     np.testing.assert_array_equal(matted(picture, np.full(SIZE, share, np.float32), 4), share)
 
 
-def test_without_pymatting_the_outline_still_follows_the_picture():
+def test_the_band_is_matted_by_colours():
     picture, truth = filmed(0).astype(np.float32) / 255, true_alpha(0)
     wide = cv2.GaussianBlur(cv2.dilate(truth, np.ones((5, 5))), (0, 0), 1.5)
-    assert np.abs(drawn(picture, wide, 5) - truth).mean() < 0.7 * np.abs(wide - truth).mean()
     assert np.abs(matted(picture, wide, 5) - truth).mean() < 0.5 * np.abs(wide - truth).mean()

@@ -56,6 +56,9 @@ COMMANDS: dict[str, Callable[[Path], object]] = {
     "preprocess": lambda root: preprocess_video.run(
         PreprocessConfig(root / "clip.mp4", matting_method="mediapipe", landmark_source="none", downsample_scales=(2,))
     ),
+    "preprocess through time": lambda root: preprocess_video.run(
+        PreprocessConfig(root / "clip.mp4", downsample_scales=(2,), landmark_detector_njobs=1)
+    ),
     "preprocess a rig": lambda root: preprocess_video.run(
         PreprocessConfig(root / "rig", matting_method="none", landmark_source="none", image_format="png")
     ),

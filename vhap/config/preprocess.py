@@ -40,8 +40,8 @@ class PreprocessConfig:
     """What tells the person from the background. input: the alpha channel of the video or of the pictures in images/.
     auto: input where there is one that is not opaque everywhere, else background_difference for several cameras that
     all have a picture of the empty scene, else mediapipe_video; none writes no alpha maps. mediapipe_video: MediaPipe's
-    networks fused over neighbouring pictures along their motion, and closed-form matting at the outline (pymatting);
-    mediapipe: one network on each picture by itself, quicker and coarser."""
+    networks fused over neighbouring pictures along their motion, and closed-form matting at the outline; mediapipe: one
+    network on each picture by itself, coarser."""
     matting_weights: Path | None = None
     """Weights of robust_video_matting or background_matting_v2; by default the environment, then the cache folder."""
     allow_unknown_weights: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import logging
 import os
 import re
@@ -24,6 +25,7 @@ from vhap.util.errors import InputError, shown
 from vhap.util.files import make_folder, read_json, write_json
 from vhap.util.log import get_logger
 from vhap.util.progress import progress
+from vhap.util.threads import each_in_threads
 
 RECORD = "extraction.json"
 UNFINISHED = ".extracting"
@@ -122,11 +124,14 @@ def downsample_folder(source: Path, target: Path, scale: int, sequence: Path) ->
         get_logger().info("%d of %d pictures changed since %s was made of them", len(stale), len(there), target)
     names = [name for name in images if name not in there or name in stale]
     sources = made.sources({name: images[name] for name in names})
-    for name in progress(names, f"downsampling by {scale}"):
+
+    def make(name: str) -> None:
         small, path = downsample(read_rgb(images[name]), scale), target / images[name].name
         if name in stale and there[name] != path:
             there[name].unlink()
         made.write(path, Origin(sources[name]), partial(write_picture, picture=small))
+
+    each_in_threads(make, progress(names, f"downsampling by {scale}"))
 
 
 def downsample(picture: np.ndarray, scale: int) -> np.ndarray:
@@ -209,12 +214,8 @@ def decode_into(
     is_new = not folder.exists()
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        count = 0
-        for count, frame in enumerate(progress(read_frames(video, fps), f"extracting {video.name}"), 1):
-            name = f"{prefix}{count - 1:06d}.{suffix}"
-            write_picture(unfinished / "images" / below / name, frame)
-            for scale in scales:
-                write_picture(unfinished / f"images_{scale}" / below / name, downsample(frame, scale))
+        frames = progress(read_frames(video, fps), f"extracting {video.name}")
+        count = _write_frames(frames, unfinished, beginning, scales, suffix)
         own = [name for name in list_pictures(folder / "images" / below) if name.startswith(prefix)]
         surplus = [name for name in own if int(name.removeprefix(prefix)) >= count]
         if surplus:
@@ -235,6 +236,23 @@ def decode_into(
                 f"expected room for the pictures in {folder}, found the disk full; free some space"
             ) from error
         raise
+
+
+def _write_frames(
+    frames: Iterable[np.ndarray], folder: Path, beginning: str, scales: tuple[int, ...], suffix: str
+) -> int:
+    """Writes images[_N]/<beginning>%06d.<suffix> on all cores; returns the number of frames."""
+    count = itertools.count()
+
+    def write(numbered: tuple[np.ndarray, int]) -> None:
+        frame, index = numbered
+        name = f"{beginning}{index:06d}.{suffix}"
+        write_picture(folder / "images" / name, frame)
+        for scale in scales:
+            write_picture(folder / f"images_{scale}" / name, downsample(frame, scale))
+
+    each_in_threads(write, zip(frames, count))
+    return next(count)
 
 
 def _remember_copies(folder: Path, unfinished: Path) -> None:

@@ -18,6 +18,7 @@ from vhap.util.errors import InputError
 from vhap.util.log import get_logger
 from vhap.util.optional import import_or_explain
 from vhap.util.progress import progress
+from vhap.util.threads import each_in_threads
 
 OPAQUE = 250
 """From here on, of 255: lossy codecs do not keep 255 exactly."""
@@ -127,12 +128,16 @@ def write_alpha_maps(
         return 0
     maps = _maps(video, fps) if video and fps else _of_pictures(pictures, done)
     sources = made.sources(pictures)
-    count = 0
-    for name, alpha in zip(pictures, progress(maps, "alpha maps", len(pictures))):
-        count += 1
+    came: list[str] = []
+
+    def write(named: tuple[str, np.ndarray]) -> None:
+        name, alpha = named
+        came.append(name)
         if name not in done:
             made.write(folder / f"{name}.png", Origin(sources[name], options), partial(write_picture, picture=alpha))
-    if count < len(pictures):
+
+    each_in_threads(write, zip(pictures, progress(maps, "alpha maps", len(pictures))))
+    if (count := len(came)) < len(pictures):
         raise InputError(
             f"expected an alpha map of each of {len(pictures)} pictures from "
             f"{video.path if isinstance(video, AlphaVideo) else video}, found {count}; restore the video, and remove "

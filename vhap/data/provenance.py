@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -44,12 +45,13 @@ class Origin:
 
 
 class Provenance:
-    """The record of one sequence folder, read once."""
+    """The record of one sequence folder, read once. Threads may write files at the same time."""
 
     def __init__(self, sequence: Path) -> None:
         self.sequence = sequence
         self._lines: dict[tuple[str, str], Origin] | None = None
         self._digests: dict[str, tuple[Stamp, str]] | None = None
+        self._lock = threading.Lock()
 
     def sources(self, pictures: Mapping[str, Path]) -> dict[str, str]:
         """Name -> path in the sequence folder and digest of the content, in one text."""
@@ -80,14 +82,15 @@ class Provenance:
     def remember(self, target: Path, digest: str, origin: Origin) -> None:
         """Adds the line of a file with content of this digest that is about to take its place at target."""
         name = self._relative(target)
-        if self._recorded().get((name, digest)) == origin:
-            return
         line = {"file": name, "digest": digest, "source": origin.source, "options": dict(origin.options)}
-        # The line break before it keeps a line apart from one that a full disk or a kill has cut short.
-        make_folder(self.sequence)
-        with open(self.sequence / RECORD, "ab", buffering=0) as file:
-            file.write(f"\n{json.dumps(line)}\n".encode())
-        self._recorded()[name, digest] = origin
+        with self._lock:
+            if self._recorded().get((name, digest)) == origin:
+                return
+            # The line break before it keeps a line apart from one that a full disk or a kill has cut short.
+            make_folder(self.sequence)
+            with open(self.sequence / RECORD, "ab", buffering=0) as file:
+                file.write(f"\n{json.dumps(line)}\n".encode())
+            self._recorded()[name, digest] = origin
 
     def origins(self, files: Mapping[str, Path]) -> dict[str, Origin]:
         """By name, those of files that are ours as they stand."""

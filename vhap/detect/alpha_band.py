@@ -1,17 +1,26 @@
-"""Alpha in the band around an outline: closed-form matting (Levin et al. 2008) by pymatting."""
+"""Alpha in the band around an outline: closed-form matting at a limited size, carried on to the pictures' own size.
+
+The linear function of the colour that alpha is nearby at the limited size makes alpha of the colours at the full one.
+"""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
-from scipy import sparse
 
-EPSILON = 1e-5
-"""Of the matting Laplacian, in squares of [0, 1]."""
+from vhap.detect.guided_filter import linear_model
+from vhap.detect.matting_laplacian import closed_form
+
 DATA_WEIGHT = 0.3
 """Of the mixing share measured from colours, where it is certain."""
 SHARE_SIGMA = 0.05
 """Standard deviation of a measured share at which its weight has halved."""
+MODEL_RADIUS_PX, MODEL_EPSILON = 2, 1e-4
+"""Of the linear functions of colour, in px of the limited size and in squares of [0, 1]."""
+NEAR_PX = 3
+"""Side of the surroundings, in px of the limited size, whose least and largest alpha bound what colours make of it."""
+CONSTANT = 1e-3
+"""Less than a grey value: where alpha differs by no more, colours have no say."""
 TILE_PX = 128
 
 
@@ -22,29 +31,56 @@ def refine(picture: np.ndarray, plate: np.ndarray, person: np.ndarray, radius_px
     inside = cv2.erode(mask, disc(radius_px)) > 0
     unknown = (cv2.dilate(mask, disc(radius_px)) > 0) & ~inside
     share, certainty = mixing_share(picture, plate, mask, radius_px, noise)
-    return solve(picture, inside, unknown, share, DATA_WEIGHT * certainty)
+    return closed_form(picture, inside, unknown, share, DATA_WEIGHT * certainty)
 
 
-def solve(
-    picture: np.ndarray, inside: np.ndarray, unknown: np.ndarray, expected: np.ndarray, weight: np.ndarray
-) -> np.ndarray:
-    """(H, W) float32 alpha in [0, 1]: 1 inside, 0 outside, and where unknown what picture and expectation agree on.
+def enlarged(alpha: np.ndarray, seen: np.ndarray, picture: np.ndarray) -> np.ndarray:
+    """(H, W) uint8 alpha of a picture (H, W, 3) uint8, from that of a smaller copy.
 
-    picture: (H, W, 3) float32 in [0, 1]; inside, unknown: (H, W) bool, apart; expected: (H, W) alpha in [0, 1], which
-    counts by weight, (H, W), 1 and more for certain.
+    alpha: (h, w) float32 in [0, 1]; seen: the copy, (h, w, 3) float32 in [0, 1].
     """
-    from pymatting import cg, ichol
+    size = picture.shape[0], picture.shape[1]
+    if alpha.shape == size:
+        return _as_bytes(alpha)
+    coefficients = np.dstack(linear_model(seen, alpha, MODEL_RADIUS_PX, MODEL_EPSILON))
+    coefficients[..., :3] /= 255
+    wide, close = (np.ones((side, side), np.uint8) for side in (4 * MODEL_RADIUS_PX + 3, NEAR_PX))
+    lowest, highest = cv2.erode(alpha, wide), cv2.dilate(alpha, wide)
+    bounds = np.dstack([cv2.erode(alpha, close), cv2.dilate(alpha, close)])
+    found = np.empty(size, np.uint8)
+    for top in range(0, size[0], TILE_PX):
+        for left in range(0, size[1], TILE_PX):
+            tile = slice(top, min(top + TILE_PX, size[0])), slice(left, min(left + TILE_PX, size[1]))
+            below = tuple(
+                slice(part.start * small // full, -(-part.stop * small // full))
+                for part, small, full in zip(tile, alpha.shape, size)
+            )
+            least, most = float(lowest[below].min()), float(highest[below].max())
+            if most - least < CONSTANT:
+                found[tile] = round(255 * most)
+                continue
+            terms = _enlarged_part(coefficients, tile, size)
+            terms[..., :3] *= picture[tile]
+            value = cv2.transform(terms, np.ones((1, 4)))
+            least_there, most_there = cv2.split(_enlarged_part(bounds, tile, size))
+            found[tile] = _as_bytes(np.minimum(np.maximum(value, least_there), most_there))
+    return found
 
-    alpha = inside.astype(np.float64)
-    if unknown.any():
-        trust, guess = (values[unknown].astype(np.float64) for values in (weight, expected))
-        laplacian = _band_laplacian(picture, unknown)
-        within = laplacian[:, np.flatnonzero(unknown)]
-        system = ((within + within.T) / 2 + sparse.diags(trust)).tocsc()
-        right = trust * guess - laplacian @ alpha.ravel()
-        found = cg(system.tocsr(), right, x0=guess, M=ichol(system), rtol=1e-4, maxiter=500)
-        alpha[unknown] = np.clip(found, 0, 1)
-    return alpha.astype(np.float32)
+
+def _enlarged_part(values: np.ndarray, tile: tuple[slice, slice], size: tuple[int, int]) -> np.ndarray:
+    """A tile of (h, w, C) float32 values at a larger size (height, width)."""
+    (rows, columns), (down, across) = tile, (small / full for small, full in zip(values.shape, size))
+    back = [
+        [across, 0, across * (columns.start + 0.5) - 0.5],
+        [0, down, down * (rows.start + 0.5) - 0.5],
+    ]
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    target = columns.stop - columns.start, rows.stop - rows.start
+    return cv2.warpAffine(values, np.array(back), target, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _as_bytes(alpha: np.ndarray) -> np.ndarray:
+    return (255 * np.clip(alpha, 0, 1) + 0.5).astype(np.uint8)
 
 
 def mixing_share(
@@ -69,32 +105,6 @@ def mixing_share(
     # 1e-4: colours of a pixel blurred by JPEG, beyond the noise of flat areas.
     share_variance = (2 * noise**2 + variance * share**2 + 1e-4) / contrast
     return share, (amount > 1e-3) / (1 + share_variance / SHARE_SIGMA**2)
-
-
-def _band_laplacian(picture: np.ndarray, unknown: np.ndarray) -> sparse.csr_matrix:
-    """Rows of the matting Laplacian for the unknown pixels, (N, H * W); by tiles, since pymatting sets aside 25 numbers
-    for every pixel it is shown."""
-    from pymatting import cf_laplacian
-
-    height, width = unknown.shape
-    row_of = np.cumsum(unknown.ravel()) - 1
-    pixels = np.arange(height * width).reshape(height, width)
-    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    for top in range(0, height, TILE_PX):
-        for left in range(0, width, TILE_PX):
-            own = np.zeros_like(unknown)
-            tile = slice(top, top + TILE_PX), slice(left, left + TILE_PX)
-            own[tile] = unknown[tile]
-            if not own[tile].any():
-                continue
-            # Windows of 3 x 3 tie a pixel to those two further on.
-            wide = slice(max(0, top - 2), top + TILE_PX + 2), slice(max(0, left - 2), left + TILE_PX + 2)
-            part = cf_laplacian(picture[wide].astype(np.float64), EPSILON, 1, ~unknown[wide]).tocoo()
-            rows, columns = pixels[wide].ravel()[part.row], pixels[wide].ravel()[part.col]
-            kept = own.ravel()[rows] & (part.data != 0)
-            parts.append((row_of[rows[kept]], columns[kept], part.data[kept]))
-    rows, columns, values = (np.concatenate(column) for column in zip(*parts))
-    return sparse.csr_matrix((values, (rows, columns)), (int(unknown.sum()), height * width))
 
 
 def disc(radius_px: int) -> np.ndarray:

@@ -16,6 +16,15 @@ def guided_filter(guide: np.ndarray, values: np.ndarray, radius_px: int, epsilon
     radius_px: windows have the side 2 * radius_px + 1. epsilon > 0: variance of the guide's colours, in squares of its
     unit, up to which a window has no edge.
     """
+    *slopes, offset = linear_model(guide, values, radius_px, epsilon)
+    return sum(slope * plane for slope, plane in zip(slopes, cv2.split(guide))) + offset
+
+
+def linear_model(guide: np.ndarray, values: np.ndarray, radius_px: int, epsilon: float) -> list[np.ndarray]:
+    """Three slopes and an offset, (H, W) float32 each: what `guided_filter` multiplies colours with, and adds.
+
+    They change slowly, so that those of a smaller guide serve a larger one (He, Sun: Fast Guided Filter, 2015).
+    """
     planes = cv2.split(guide)
     means, mean = [_mean(plane, radius_px) for plane in planes], _mean(values, radius_px)
     covariances = [
@@ -33,7 +42,7 @@ def guided_filter(guide: np.ndarray, values: np.ndarray, radius_px: int, epsilon
     slopes = [sum(minor * along for minor, along in zip(row, covariances)) / determinant for row in rows]
     offset = mean - sum(slope * own_mean for slope, own_mean in zip(slopes, means))
     # A pixel lies in many windows: the mean of their functions counts.
-    return sum(_mean(slope, radius_px) * plane for slope, plane in zip(slopes, planes)) + _mean(offset, radius_px)
+    return [_mean(coefficient, radius_px) for coefficient in (*slopes, offset)]
 
 
 def _mean(plane: np.ndarray, radius_px: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -22,10 +22,10 @@ from vhap.detect.weights import ANOTHER_MATTING
 from vhap.util.log import get_logger
 from vhap.util.optional import import_or_explain
 from vhap.util.progress import progress
+from vhap.util.threads import in_threads, one_thread_each
 
 NEED_BACKGROUND = ("background_difference", "background_matting_v2")
 """Methods that need a picture of the empty scene."""
-CLOSED_FORM = "closed form"
 SINGLE = "single"
 """Says of maps by mediapipe that this method was chosen. Those without it may be of the time when it was the default,
 and do not stand in for those of today's."""
@@ -95,7 +95,6 @@ def make_matting(
         return RobustVideoMatting(weights, device, allow_unknown_weights, _without_weights(background_folder))
     if method == "background_difference":
         import_or_explain("cv2")
-        require_pymatting()
         from vhap.detect.background_difference import BackgroundDifference
 
         return BackgroundDifference(background_folder)
@@ -113,11 +112,6 @@ def _without_weights(background_folder: Path) -> str:
     return "take --matting_method background_difference, which needs no weights" if has_plate else ANOTHER_MATTING
 
 
-def require_pymatting() -> None:
-    """InputError where pymatting is missing."""
-    import_or_explain("pymatting", "pip install pymatting")
-
-
 def matting_options(method: MattingMethod, weights: Path | None, background: Path) -> dict[str, str]:
     """What decides alpha maps beside the pictures, for the record. background: picture of the empty scene, or the
     folder with one."""
@@ -125,9 +119,9 @@ def matting_options(method: MattingMethod, weights: Path | None, background: Pat
     if options["method"] == "mediapipe":
         options["pictures"] = SINGLE
     if options["method"] == "mediapipe_video":
-        from vhap.detect.video_matting import VERSION, has_closed_form
+        from vhap.detect.video_matting import VERSION
 
-        options |= {"version": VERSION, "band": CLOSED_FORM if has_closed_form() else "guided filter"}
+        options["version"] = VERSION
     if method in NEED_BACKGROUND:
         options["background"] = content_digest(find_background(background))
     if weights is not None:
@@ -151,8 +145,9 @@ def matte_pictures(
     parent of folder. options: what decides the maps beside the pictures, the method among it. keep_methods: maps that
     another method made of these pictures are kept, but for those of a former default. faces: of these pictures, in
     their order: the maps hold the person with these faces alone, and what touches that person; None: whatever the
-    method finds. A recurrent network sees the pictures from the first on, also those whose maps are there, so that a
-    pass completed later gives what a single run gives.
+    method finds. Pictures are matted on all cores, and maps appear in any order. A recurrent network sees one after the
+    other from the first on, also those whose maps are there, so that a pass completed later gives what a single run
+    gives.
     """
     made = Provenance(sequence or folder.parent)
     decisive = {**(options or {}), **(faces.options if faces else {})}
@@ -161,8 +156,22 @@ def matte_pictures(
     missing = [name for name in pictures if name not in done]
     if not missing:
         return 0
-    for name, alpha in _alphas(matting, pictures, missing, faces.points if faces else None):
-        made.write(folder / f"{name}.png", origins[name], partial(write_picture, picture=alpha))
+    alpha_of = _alpha_of(matting, pictures, faces.points if faces else None)
+    wanted = set(missing)
+
+    def matte(name: str) -> None:
+        # A recurrent network is shown pictures whose maps are there.
+        alpha = alpha_of(name)
+        if name in wanted:
+            made.write(folder / f"{name}.png", origins[name], partial(write_picture, picture=alpha))
+
+    if matting.is_recurrent:
+        for name in progress(list(pictures)[: list(pictures).index(missing[-1]) + 1], "matting"):
+            matte(name)
+    else:
+        with one_thread_each():
+            for _ in progress(in_threads(matte, missing), "matting", len(missing)):
+                pass
     get_logger().info("alpha maps of %d pictures in %s", len(missing), folder)
     return len(missing)
 
@@ -177,26 +186,18 @@ def _person_alpha(matting: Matting, picture: np.ndarray, face: np.ndarray | None
     return keep_person(matting.alpha_around(picture, box) if around else matting.alpha(picture), box)
 
 
-def _alphas(
-    matting: Matting | MattingThroughTime, pictures: dict[str, Path], missing: list[str], points: np.ndarray | None
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Name and alpha (H, W) uint8 of the pictures that miss one, in order. points: of the face in each picture."""
-    names = list(pictures)
+def _alpha_of(
+    matting: Matting | MattingThroughTime, pictures: dict[str, Path], points: np.ndarray | None
+) -> Callable[[str], np.ndarray]:
+    """What makes the alpha (H, W) uint8 of a picture by its name. points: of the face in each picture."""
+    index_of = {name: index for index, name in enumerate(pictures)}
     if isinstance(matting, MattingThroughTime):
         opened = matting.open(Clip(list(pictures.values()), points))
-        index_of = {name: index for index, name in enumerate(names)}
-        for name in progress(missing, "matting"):
-            yield name, opened.alpha(index_of[name])
-        return
+        return lambda name: opened.alpha(index_of[name])
     boxes = None if points is None else boxes_through_time(points)
-    wanted = set(missing)
-    first = 0 if matting.is_recurrent else names.index(missing[0])
-    for index in progress(range(first, names.index(missing[-1]) + 1), "matting"):
-        if names[index] not in wanted and not matting.is_recurrent:
-            continue
-        alpha = _person_alpha(matting, read_rgb(pictures[names[index]]), None if boxes is None else boxes[index])
-        if names[index] in wanted:
-            yield names[index], alpha
+    return lambda name: _person_alpha(
+        matting, read_rgb(pictures[name]), None if boxes is None else boxes[index_of[name]]
+    )
 
 
 def _origins(
@@ -236,9 +237,6 @@ def _finished(
         found = options[name]
         if keep_methods and _is_chosen(origin.options, found):
             options[name] = {key: found[key] for key in found if key == PERSON}
-        elif origin.options.get("band") == CLOSED_FORM and "band" in found:
-            # Made where pymatting was installed: no reason to make it worse.
-            options[name] = {**found, "band": CLOSED_FORM}
     if stale := made.stale(there, pictures, options):
         get_logger().info(
             "%d of %d alpha maps in %s were made of other pictures or with other options (%s): matting again",

@@ -1,12 +1,12 @@
 """Mattes of a whole video without weights: MediaPipe's two networks through time, closed-form matting at the outline.
 
 What the networks agree on is brought together along the motion, what does not hang together with the person's face is
-left out, and the band around the outline is matted at the pictures' own size.
+left out, and the band around the outline is matted at about the size at which the networks look, then carried on to the
+pictures' own size.
 """
 
 from __future__ import annotations
 
-import functools
 import math
 
 import cv2
@@ -14,22 +14,24 @@ import numpy as np
 
 from vhap.data.agreement import LEAST_COVER, detected_points
 from vhap.data.pictures import shrink
-from vhap.detect.alpha_band import solve
+from vhap.detect.alpha_band import enlarged
 from vhap.detect.clip import Clip
-from vhap.detect.mediapipe_matting import HIGH, LOW, guided, without_specks_of
+from vhap.detect.matting_laplacian import closed_form
+from vhap.detect.mediapipe_matting import without_specks_of
 from vhap.detect.networks.selfie import SelfieSegmentation
-from vhap.detect.through_time import OFFSETS, fused_at
+from vhap.detect.through_time import OFFSETS, View, fused_at, view_of
 from vhap.detect.tracked_person import SMALL, Region, close_region, keep_person, region_around, speck_share
-from vhap.util.errors import InputError
-from vhap.util.log import get_logger
-from vhap.util.optional import import_or_explain
+from vhap.util.made_once import MadeOnce
+from vhap.util.threads import get_threads
 
-VERSION = "1"
+VERSION = "2"
 """Of this method, in the record of mattes: another one's mattes are made again."""
 WORK_DIAGONAL_PX, LARGEST_WORK_DIAGONAL_PX = 512, 1024
 """Diagonal at which networks and flow look (the networks see 256 x 256 pixels); up to twice that for small faces."""
 BAND_SHARE = 1 / 140
 """Half the width of the band that is matted, in diagonals of what the networks looked at: 2.5 of their pixels."""
+LARGEST_BAND_PX = 4
+"""Half the width of the band at the size at which it is matted; larger pictures were no better, and slower."""
 DOUBTFUL_REACH = 3
 """Where the networks are in doubt the band is up to so many times as wide."""
 CERTAIN = 0.8
@@ -44,13 +46,10 @@ NEAR_FACE = 0.2
 away, where lamps and other people are, both have to see the person."""
 HEARD = 0.5
 """Share that the more generous network has at the face's border."""
-GUIDE_REACH = 1.6
-"""Radius of the guided filter that takes the place of closed-form matting, in half widths of the band."""
 
 
 class VideoMatting:
-    """MediaPipe's general and landscape networks. is_closed_form: whether pymatting is there to matte the outline with;
-    else a guided filter draws it to the picture's edges, with less detail in hair."""
+    """MediaPipe's general and landscape networks."""
 
     is_recurrent = False
     reach = max(OFFSETS)
@@ -58,60 +57,61 @@ class VideoMatting:
 
     def __init__(self) -> None:
         self.networks = SelfieSegmentation("general"), SelfieSegmentation("landscape")
-        self.is_closed_form = has_closed_form()
-        if not self.is_closed_form:
-            _warn_once()
 
     def open(self, clip: Clip) -> OpenClip:
         """The maps of one video; its `alpha` may be asked for any picture, in order it looks at each one once."""
-        return OpenClip(clip, self.networks, self.is_closed_form)
-
-
-@functools.cache
-def _warn_once() -> None:
-    """Not for every camera of a rig."""
-    get_logger().warning(
-        "mattes without closed-form matting, hair will be coarse: pymatting is missing; pip install pymatting"
-    )
-
-
-def has_closed_form() -> bool:
-    """Whether pymatting is installed."""
-    try:
-        import_or_explain("pymatting", "")
-    except InputError:
-        return False
-    return True
+        return OpenClip(clip, self.networks)
 
 
 class OpenClip:
-    """A video in work. Results do not depend on the order in which they are asked for."""
+    """A video in work. Results do not depend on the order in which they are asked for, nor on the thread."""
 
-    def __init__(self, clip: Clip, networks: tuple[SelfieSegmentation, ...], is_closed_form: bool) -> None:
+    def __init__(self, clip: Clip, networks: tuple[SelfieSegmentation, ...]) -> None:
         self.clip = clip
         self.networks = networks
-        self.is_closed_form = is_closed_form
-        self._recall = functools.lru_cache(2 * VideoMatting.reach + 1)(self._look)
+        # A picture is looked at for those before it, then waits until it is matted itself.
+        self._read = MadeOnce(clip.read, VideoMatting.reach + get_threads() + 1)
+        self._recall = MadeOnce(self._look, 4 * VideoMatting.reach + get_threads())
 
     def alpha(self, index: int) -> np.ndarray:
         """(H, W) uint8, 255 where the person is."""
-        picture = self.clip.read(index)
+        small = self._of_person(fused_at(index, len(self.clip), self._recall), index)
+        picture = self._read.take(index)
         size = picture.shape[0], picture.shape[1]
         face = self.clip.box_px(index, size)
-        small = fused_at(index, len(self.clip), self._recall)
-        small = self._of_person(small, index)
-        probability = cv2.resize(small, size[::-1], interpolation=cv2.INTER_LINEAR)
         region = None if face is None else close_region(face, size)
         looked_at = size if region is None else (_length(region.rows), _length(region.columns))
-        radius = max(2, round(BAND_SHARE * math.hypot(*looked_at)))
-        seen = picture.astype(np.float32) / 255
-        alpha = matted(seen, probability, radius) if self.is_closed_form else drawn(seen, probability, radius)
-        found = (alpha * 255 + 0.5).astype(np.uint8)
-        return found if face is None else keep_person(found, face)
+        radius_px = max(2.0, BAND_SHARE * math.hypot(*looked_at))
+        found = np.zeros(size, np.uint8)
+        near = _extent(small, size, DOUBTFUL_REACH * radius_px)
+        if near is not None:
+            found[near] = self._matted_part(picture[near], near, small, size, radius_px, face)
+        return found
 
-    def _look(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Probability (H, W) and picture (H, W, 3) in [0, 1] at the size at which motion is sought, float32."""
-        picture = self.clip.read(index)
+    def _matted_part(
+        self,
+        picture: np.ndarray,
+        near: tuple[slice, slice],
+        small: np.ndarray,
+        size: tuple[int, int],
+        radius_px: float,
+        face: np.ndarray | None,
+    ) -> np.ndarray:
+        """(h, w) uint8 alpha of a part of a picture of a size, (height, width). small: probability of the whole."""
+        factor = min(1.0, LARGEST_BAND_PX / radius_px)
+        height, width = (max(1, round(factor * side)) for side in picture.shape[:2])
+        seen = shrink(picture, (height, width)).astype(np.float32) / 255
+        alpha = matted(seen, _part_of(small, size, near, (height, width)), max(2, round(factor * radius_px)))
+        if face is not None:
+            scale = np.tile([width / picture.shape[1], height / picture.shape[0]], 2)
+            local = (face - np.tile([near[1].start, near[0].start], 2)) * scale
+            kept = keep_person((255 * alpha + 0.5).astype(np.uint8), local)
+            alpha = np.where(kept > 0, alpha, 0).astype(np.float32)
+        return enlarged(alpha, seen, picture)
+
+    def _look(self, index: int) -> View:
+        """The picture with the person's probability, at the size at which motion is sought."""
+        picture = self._read(index)
         size = picture.shape[0], picture.shape[1]
         face = self.clip.box_px(index, size)
         work = self._work_size(size)
@@ -126,7 +126,7 @@ class OpenClip:
             ]
         near_face = self._near_face(index, work)
         probability = HEARD * near_face * np.maximum(*maps) + (1 - HEARD * near_face) * np.minimum(*maps)
-        return probability.astype(np.float32), small.astype(np.float32) / 255
+        return view_of(probability.astype(np.float32), small)
 
     def _of_person(self, probability: np.ndarray, index: int) -> np.ndarray:
         """Without specks, and without what does not touch the part with the face. A face that is seen has no holes."""
@@ -175,19 +175,40 @@ def matted(picture: np.ndarray, probability: np.ndarray, radius_px: int) -> np.n
     """
     person = probability > 0.5
     mask = person.astype(np.uint8)
+    if not person.any() or person.all():
+        return mask.astype(np.float32)
     away = np.where(person, *(cv2.distanceTransform(side, cv2.DIST_L2, 5) for side in (mask, 1 - mask)))
     doubtful = (probability < CERTAIN) & (probability > 1 - CERTAIN)
     unknown = (away <= radius_px) | (doubtful & (away <= DOUBTFUL_REACH * radius_px))
-    if not person.any() or person.all():
-        return mask.astype(np.float32)
-    return solve(picture, person & ~unknown, unknown, probability, np.full(mask.shape, TRUST))
+    return closed_form(picture, person & ~unknown, unknown, probability, TRUST)
 
 
-def drawn(picture: np.ndarray, probability: np.ndarray, radius_px: int) -> np.ndarray:
-    """The same by a guided filter, without pymatting."""
-    person = (probability > 0.5).astype(np.float32)
-    smooth = guided(picture, person, round(GUIDE_REACH * radius_px))
-    return np.clip((smooth - LOW) / (HIGH - LOW), 0, 1)
+def _extent(probability: np.ndarray, size: tuple[int, int], margin_px: float) -> tuple[slice, slice] | None:
+    """Rows and columns of a picture (height, width) with the person and a margin; None: nobody. probability: (h, w)."""
+    person = probability > 0.5
+    slices = []
+    for axis, length in ((1, size[0]), (0, size[1])):
+        there = np.flatnonzero(person.any(axis))
+        if not len(there):
+            return None
+        scale = length / person.shape[1 - axis]
+        first, last = (there[0] - 1) * scale - margin_px, (there[-1] + 2) * scale + margin_px
+        slices.append(slice(max(0, math.floor(first)), min(length, math.ceil(last))))
+    return slices[0], slices[1]
+
+
+def _part_of(
+    values: np.ndarray, size: tuple[int, int], near: tuple[slice, slice], target: tuple[int, int]
+) -> np.ndarray:
+    """A map (h, w) of a whole picture (height, width) in rows and columns of it, at a target size."""
+    rows: list[list[float]] = []
+    for axis in (1, 0):
+        to_map = values.shape[axis] / size[axis]
+        scale = _length(near[axis]) / target[axis] * to_map
+        rows.append([scale, 0, 0.5 * scale + near[axis].start * to_map - 0.5])
+    rows[1] = [0, rows[1][0], rows[1][2]]
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(values, np.array(rows), target[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _regions(face: np.ndarray | None, size: tuple[int, int]) -> list[Region]:

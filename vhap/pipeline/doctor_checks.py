@@ -60,7 +60,6 @@ REQUIRED = {
 """Distributions that every run needs, and the modules they bring."""
 
 OPTIONAL = {
-    "pymatting": ("pymatting", "finer mattes are missing; pip install 'vhap[matting]'"),
     "face-alignment": ("face_alignment", "--landmark_source face-alignment is missing; pip install "
                                          "'vhap[face-alignment]'"),
     "star": ("star", "--landmark_source star is missing; pip install git+https://github.com/ShenhanQian/STAR"),

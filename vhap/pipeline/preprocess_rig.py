@@ -27,7 +27,6 @@ from vhap.detect.matting import (
     make_matting,
     matte_pictures,
     matting_options,
-    require_pymatting,
 )
 from vhap.detect.person import PERSON, person_options
 from vhap.detect.tracked_faces import TrackedFaces, faces_of_rig
@@ -140,20 +139,14 @@ def _chosen_method(config: PreprocessConfig, folder: Path, cameras: Iterable[str
     if not plates:
         return "mediapipe_video"
     missing = [camera for camera in cameras if camera not in plates]
-    reason = f"no picture of the empty scene of {some_names(missing)}" if missing else _reason_against_pymatting()
-    if reason:
-        get_logger().info("matting by mediapipe_video, though %s has clean plates: %s", plates_folder, reason)
+    if missing:
+        get_logger().info(
+            "matting by mediapipe_video, though %s has clean plates: no picture of the empty scene of %s",
+            plates_folder, some_names(missing),
+        )  # fmt: skip
         return "mediapipe_video"
     get_logger().info("matting by background_difference with the clean plates in %s", plates_folder)
     return "background_difference"
-
-
-def _reason_against_pymatting() -> str | None:
-    try:
-        require_pymatting()
-    except InputError as error:
-        return str(error)
-    return None
 
 
 def _sources(videos: Mapping[str, Path], recording: RigRecording | None) -> Mapping[str, AlphaSource]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -64,6 +65,27 @@ def in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterato
         yield from pool.map(work, items[1:])
 
 
+def each_in_threads(work: Callable[[Item], object], items: Iterable[Item]) -> None:
+    """Work on every item, whose number need not be known; at most two a thread are in memory. What work raises is
+    raised here when all threads have ended."""
+    if _threads == 1:
+        for item in items:
+            work(item)
+        return
+    waiting: deque[Future[object]] = deque()
+    with ThreadPoolExecutor(_threads, thread_name_prefix="vhap-work") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) == 2 * _threads:
+                    waiting.popleft().result()
+            while waiting:
+                waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
 @contextmanager
 def one_torch_thread() -> Iterator[None]:
     """Torch works on one thread within, and on as many as before afterwards: its sums on several threads have other
@@ -76,3 +98,18 @@ def one_torch_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """As `one_torch_thread`, and OpenCV on one thread as well: for pictures beside each other (`in_threads`), each of
+    which then has the same bits on any machine. OpenCV's optical flow cuts a picture into as many stripes."""
+    import cv2
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with one_torch_thread():
+            yield
+    finally:
+        cv2.setNumThreads(before)

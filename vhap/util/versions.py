@@ -9,7 +9,7 @@ OPENCV_WHEELS = ("opencv-python", "opencv-contrib-python", "opencv-python-headle
 """All of them are the module cv2, any of them will do; two of them in one environment write over each other."""
 PACKAGES = (
     *("vhap", "torch", "warp-lang", "numpy", "scipy", *OPENCV_WHEELS, "imageio-ffmpeg"),
-    *("trimesh", "tyro", "tensorboard", "face-alignment", "pymatting", "nvdiffrast"),
+    *("trimesh", "tyro", "tensorboard", "face-alignment", "nvdiffrast"),
 )
 UNKNOWN = "0+unknown"
 
