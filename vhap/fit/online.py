@@ -1,0 +1,197 @@
+"""Frames solved one after the other as they come, the identity held: a window of frames that lean on each other.
+
+Landmarks of a frame become normal equations once, where the frame was when it came (twice or three times while it is
+the newest). A window of such blocks, joined by the motion prior, is a banded system of a few milliseconds: frames that
+came before are smoothed by those that follow without being looked at again (a fixed-lag smoother; Moore 1973). Frames
+that leave the window stay as they are, and those after them lean on the last two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vhap.fit.landmarks.first_guess import pose_from_landmarks
+from vhap.fit.landmarks.motion import Motion, factored_chain, motion_of
+from vhap.fit.landmarks.problem import LandmarkProblem
+from vhap.fit.landmarks.solver import frame_costs, normal_equations
+from vhap.fit.params import TrackParams, as_vectors, from_vectors
+
+LEAST_WINDOW, TIED = 4, 2
+"""Frames that may still move, however small the lag is; those before them on which they lean."""
+ROUNDS, FIRST_ROUNDS = 2, 6
+"""Times that the newest frame is looked at: where the one before is known, and where it is not."""
+HALVINGS = 3
+DAMPING = 1e-4
+ROTATION, POSE = slice(0, 3), slice(0, 6)
+
+
+@dataclass(frozen=True)
+class FrameEquations:
+    """What one frame says of its own unknowns about `at` (P,): curvature (P, P) and right-hand side (P,), in double."""
+
+    at: Tensor
+    curvature: Tensor
+    right: Tensor
+
+    def right_at(self, place: Tensor) -> Tensor:
+        """(P,) the right-hand side at other unknowns (P,)."""
+        return self.right - self.curvature @ (place - self.at).double()
+
+
+@dataclass(frozen=True)
+class OnlineFrame:
+    """One frame of the window. time_s: when it was taken; local (P,): its unknowns as they are known now; tag: what the
+    caller wants to have back with it."""
+
+    time_s: float
+    local: Tensor
+    equations: FrameEquations
+    tag: Any
+
+
+Due = tuple[TrackParams | None, Any]
+"""A frame that is given out: its unknowns, None where its landmarks are no head's, and its tag."""
+Refine = Callable[[TrackParams, LandmarkProblem], FrameEquations | None]
+"""Equations of a frame by its picture too, about the given unknowns; None where the picture says nothing."""
+
+
+class OnlineSolver:
+    """Follows one person whose identity and camera are known.
+
+    problem: the person's landmarks, of any frames, whose points are replaced by each frame's; params: one frame, whose
+    shared tensors are the person's. lag: so many frames a frame waits for those after it before it is given out.
+    gap_s: a longer time without a frame and the next one is a new beginning.
+    """
+
+    def __init__(self, problem: LandmarkProblem, params: TrackParams, lag: int, gap_s: float = 0.2) -> None:
+        self.problem, self.params, self.lag, self.gap_s = problem, params.rows(torch.tensor([0])), lag, gap_s
+        self.common = as_vectors(self.params)[0]
+        self.window: list[OnlineFrame] = []
+        self.tied: list[Tensor] = []
+        self.waiting = 0
+
+    def of_frame(self, pixels: Tensor, weight: Tensor) -> LandmarkProblem:
+        """The problem of one frame: landmarks (L, 2) px and their weights (L,)."""
+        return replace(
+            self.problem, detected_px=pixels[None, None], weight=weight[None, None], timesteps=torch.zeros(1).long()
+        )
+
+    def predicted(self, time_s: float) -> Tensor | None:
+        """(1, P) unknowns of a frame at a time, as the last two move on; None where none went before."""
+        last = self.window[-1:]
+        if not last or time_s - last[0].time_s > self.gap_s:
+            return None
+        if len(self.window) < 2:
+            return last[0].local[None].clone()
+        before, now = self.window[-2:]
+        share = min(2.0, (time_s - now.time_s) / max(1e-6, now.time_s - before.time_s))
+        guess = now.local.clone()
+        guess[POSE] += share * (now.local - before.local)[POSE]
+        return guess[None]
+
+    @torch.no_grad()
+    def add(
+        self, time_s: float, pixels: Tensor, weight: Tensor, tag: Any = None, refine: Refine | None = None
+    ) -> list[Due]:
+        """One more frame: landmarks (L, 2) px, weights (L,). Returns the frames that have waited long enough, with
+        their tags, in order."""
+        problem = self.of_frame(pixels, weight)
+        start = self.predicted(time_s)
+        done: list[Due] = []
+        if start is None:
+            done = self.flush()
+            placed, found = pose_from_landmarks(problem, self._neutral())
+            if not bool(found.any()):
+                return [*done, (None, tag)]
+            start = as_vectors(placed)[1]
+        self._join(problem, start, time_s, tag, FIRST_ROUNDS if not self.window else ROUNDS)
+        if refine is not None:
+            seen = refine(self._params_of(self.window[-1].local), problem)
+            if seen is not None:
+                self.window[-1] = replace(self.window[-1], equations=seen)
+                self._move()
+        self.waiting += 1
+        return done + self._due()
+
+    def flush(self) -> list[Due]:
+        """The frames that still wait, as the head was lost or nothing more comes; the next one is a new beginning."""
+        rest = self.window[len(self.window) - self.waiting :] if self.waiting else []
+        self.window, self.tied, self.waiting = [], [], 0
+        return [(self._params_of(frame.local), frame.tag) for frame in rest]
+
+    def change(self, problem: LandmarkProblem, params: TrackParams) -> list[Due]:
+        """Another estimate of the person: as `flush`, and what follows is solved with it."""
+        rest = self.flush()
+        self.problem, self.params = problem, params.rows(torch.tensor([0]))
+        self.common = as_vectors(self.params)[0]
+        return rest
+
+    def newest(self) -> TrackParams | None:
+        """The last frame as it is known now."""
+        return self._params_of(self.window[-1].local) if self.window else None
+
+    def _neutral(self) -> TrackParams:
+        names = ("rotation", "translation", "neck_pose", "jaw_pose", "eyes_pose", "expr")
+        return replace(self.params, **{name: torch.zeros_like(getattr(self.params, name)) for name in names})
+
+    def _params_of(self, local: Tensor) -> TrackParams:
+        return from_vectors(self.params, self.common, local[None])
+
+    def _join(self, problem: LandmarkProblem, start: Tensor, time_s: float, tag: Any, rounds: int) -> None:
+        """Adds a frame to the window and solves it there, the newest one looked at anew in every round."""
+        sigma, anchor = problem.sigma_px(), start.clone()
+        self.window.append(OnlineFrame(time_s, start[0], self._equations(problem, start, sigma, anchor), tag))
+        cost = frame_costs(problem, self.common, start, sigma, anchor)
+        for index in range(rounds):
+            begun = [frame.local for frame in self.window]
+            self._move()
+            for _ in range(HALVINGS):
+                here = self.window[-1].local[None]
+                moved = frame_costs(problem, self.common, here, sigma, anchor)
+                if bool(moved <= cost) or len(self.window) > 1:
+                    break
+                self.window = [
+                    replace(frame, local=(frame.local + old) / 2) for frame, old in zip(self.window, begun, strict=True)
+                ]
+            gain, cost = float((cost - moved) / cost), moved
+            if index + 1 == rounds or abs(gain) < 1e-3:
+                break
+            equations = self._equations(problem, self.window[-1].local[None], sigma, anchor)
+            self.window[-1] = replace(self.window[-1], equations=equations)
+
+    def _equations(self, problem: LandmarkProblem, local: Tensor, sigma: Tensor, anchor: Tensor) -> FrameEquations:
+        sums = normal_equations(problem, self.common, local, sigma, anchor, shared=False)
+        return FrameEquations(local[0], sums.local[0], sums.right_local[0])
+
+    def _move(self) -> None:
+        """One step of all frames of the window."""
+        motion = self._motion()
+        blocks = torch.stack([frame.equations.curvature for frame in self.window])
+        right = torch.stack([frame.equations.right_at(frame.local) for frame in self.window])
+        band = factored_chain(blocks, motion, DAMPING * blocks.diagonal(dim1=1, dim2=2))
+        step = band.solve((right - motion.gradient)[..., None])[..., 0].float()
+        self.window = [replace(frame, local=frame.local + own) for frame, own in zip(self.window, step, strict=True)]
+
+    def _motion(self) -> Motion:
+        """The motion prior of the window's frames, tied to those before."""
+        local = torch.stack([*self.tied, *(frame.local for frame in self.window)])
+        times, names = torch.arange(len(local)), self.problem.head.expr_names
+        motion = motion_of(self.problem.prior.motion, local, times, names)
+        return motion.rows(torch.arange(len(self.tied), len(local)))
+
+    def _due(self) -> list[Due]:
+        """Frames that have waited for `lag` others; what the window no longer needs is tied."""
+        done = []
+        while self.waiting > self.lag:
+            frame = self.window[len(self.window) - self.waiting]
+            done.append((self._params_of(frame.local), frame.tag))
+            self.waiting -= 1
+        while len(self.window) > max(LEAST_WINDOW, self.lag + 1):
+            self.tied = [*self.tied, self.window[0].local][-TIED:]
+            self.window = self.window[1:]
+        return done

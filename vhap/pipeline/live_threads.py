@@ -1,0 +1,279 @@
+"""The threads of a live run, each with one torch thread: frames come in, faces are found, heads are solved, results
+go out. A fifth one estimates the person again, behind the others.
+
+    source -> taken -> [find faces] -> faces -> [solve heads] -> solved -> [give out]
+               newest wins            waits                     waits
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vhap.fit.online import Due, OnlineSolver
+from vhap.fit.online_keys import KeyFrames
+from vhap.fit.online_person import FollowedPerson, ImprovedPerson, Improvement, Studio
+from vhap.fit.params import TrackParams
+from vhap.pipeline.live_handover import Handover
+from vhap.pipeline.live_person import Kept, compressed
+from vhap.pipeline.live_results import LiveResult, Sink
+from vhap.pipeline.live_sources import LiveFrame, Source
+from vhap.util.log import get_logger
+from vhap.util.threads import one_torch_thread
+
+WAITING_RESULTS = 8
+OLD = 1.5
+"""A live frame that is older than so many frames when it is to be solved is solved by its landmarks alone."""
+KEY_STEP = 2
+"""Every so manieth frame may become a key frame."""
+FIRST_S, GROWTH, FEWEST = 1.0, 2.0, 6
+"""The person is estimated after so many seconds of frames, then after times that grow by this factor, where there are
+that many key frames."""
+BEHIND_NICE = 10
+
+
+class Face(Protocol):
+    """points (478, 3) px; confidence (478,) in [0, 1]."""
+
+    @property
+    def points(self) -> np.ndarray: ...
+    @property
+    def confidence(self) -> np.ndarray: ...
+
+
+class Follower(Protocol):
+    def follow(self, picture: np.ndarray, time_s: float, predicted: np.ndarray | None) -> Face | None: ...
+
+
+@dataclass(frozen=True)
+class FoundFace:
+    frame: LiveFrame
+    face: Face | None
+    seconds: float
+
+
+@dataclass
+class Timing:
+    """Seconds of every frame: until it was given out, and of single parts."""
+
+    latency: list[float] = field(default_factory=list)
+    detection: list[float] = field(default_factory=list)
+    solving: list[float] = field(default_factory=list)
+    lost: int = 0
+    with_pictures: int = 0
+    given_out: int = 0
+
+
+@dataclass
+class Person:
+    """The newest estimate, which one thread makes and another takes. fresh: not taken yet."""
+
+    followed: FollowedPerson
+    improved: ImprovedPerson | None = None
+    version: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def better(self, followed: FollowedPerson, improved: ImprovedPerson) -> None:
+        with self.lock:
+            self.followed, self.improved, self.version = followed, improved, self.version + 1
+
+    def newest(self) -> tuple[FollowedPerson, int]:
+        with self.lock:
+            return self.followed, self.version
+
+
+class LiveRun:
+    """All threads of a run. run() returns when the source has ended, or after `stop`; what went wrong is in `failure`.
+
+    improvement: how the person becomes better, None where everything is known; on_better(improved): called then.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        follower: Follower,
+        person: FollowedPerson,
+        studio: Studio,
+        lag: int,
+        pictures: bool,
+        sinks: Sequence[Sink],
+        improvement: Improvement | None,
+        on_better: Callable[[ImprovedPerson], None] = lambda improved: None,
+    ) -> None:
+        self.source, self.follower, self.studio = source, follower, studio
+        self.pictures, self.sinks = pictures, sinks
+        self.improvement, self.on_better = improvement, on_better
+        self.person, self.keys, self.timing = Person(person), KeyFrames(), Timing()
+        self.solver = OnlineSolver(person.problem, person.params, lag)
+        self.taken: Handover[LiveFrame] = Handover(1, newest_wins=source.is_live)
+        self.faces: Handover[FoundFace] = Handover(1)
+        self.solved: Handover[LiveResult] = Handover(WAITING_RESULTS)
+        self.stopped, self.ended = threading.Event(), threading.Event()
+        self.failure: BaseException | None = None
+        self.captured, self.seconds, self._changes = 0, 0.0, 0
+        self._threads = [
+            threading.Thread(target=self._guarded, args=(work, after), name=f"vhap-live-{name}", daemon=True)
+            for name, work, after in (
+                ("source", self._take, self.taken.close),
+                ("faces", self._find, self.faces.close),
+                ("heads", self._solve, self.solved.close),
+                ("results", self._give_out, self.ended.set),
+                ("person", self._improve, lambda: None),
+            )
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """No more frames are taken; those on their way are given out."""
+        self.stopped.set()
+
+    def wait(self) -> None:
+        """Until all threads have ended."""
+        for thread in self._threads:
+            thread.join()
+
+    def _guarded(self, work: Callable[[], None], after: Callable[[], None]) -> None:
+        try:
+            with one_torch_thread():
+                work()
+        except BaseException as error:
+            self.failure = self.failure or error
+            self.stopped.set()
+            for handover in (self.taken, self.faces, self.solved):
+                handover.close()
+        finally:
+            after()
+
+    def _take(self) -> None:
+        for frame in self.source.frames(self.stopped):
+            self.captured, self.seconds = frame.number + 1, frame.time_s
+            if not self.taken.put(frame):
+                return
+
+    def _find(self) -> None:
+        while (frame := self.taken.get()) is not None:
+            begun = time.perf_counter()
+            face = self.follower.follow(frame.picture, frame.time_s, None)
+            seconds = time.perf_counter() - begun
+            self.timing.detection.append(seconds)
+            if not self.faces.put(FoundFace(frame, face, seconds)):
+                return
+
+    def _solve(self) -> None:
+        before: Tensor | None = None
+        followed, version = self.person.newest()
+        while (found := self.faces.get()) is not None:
+            begun = time.perf_counter()
+            newest, newest_version = self.person.newest()
+            if newest_version != version:
+                self._put(self.solver.change(newest.problem, newest.params), followed, version)
+                followed, version = newest, newest_version
+            if found.face is None:
+                before = None
+                self._put(self.solver.flush(), followed, version)
+                self.solved.put(LiveResult(found.frame, None, followed, version))
+                continue
+            points = torch.from_numpy(np.column_stack([found.face.points[:, :2], found.face.confidence])).float()
+            self._put(self._solved(found.frame, points, followed), followed, version)
+            if found.frame.number % KEY_STEP == 0 and self.improvement is not None:
+                self.keys.offer(found.frame.number, found.frame.time_s, points, before, partial(_kept, found.frame))
+            before = points
+            self.timing.solving.append(time.perf_counter() - begun)
+        self._put(self.solver.flush(), followed, version)
+
+    def _solved(self, frame: LiveFrame, points: Tensor, person: FollowedPerson) -> list[Due]:
+        """One frame more; the frames that are due."""
+        looks = person.pictures if self.pictures else None
+        if looks is not None and self.source.is_live:
+            late = time.perf_counter() - frame.taken_s > OLD / float(self.source.fps)
+            looks = None if late else looks
+        seen = [False]
+
+        def refine(params: TrackParams, problem):
+            assert looks is not None
+            made = looks.equations(torch.from_numpy(frame.picture), params, problem)
+            seen[0] = made is not None
+            return made
+
+        chosen = points[person.ids]
+        weight = chosen[:, 2] * person.share
+        return self.solver.add(
+            frame.time_s, chosen[:, :2].contiguous(), weight, (frame, seen), refine if looks is not None else None
+        )
+
+    def _put(self, due: list[Due], person: FollowedPerson, version: int) -> None:
+        for params, tag in due:
+            frame, seen = tag
+            self.solved.put(LiveResult(frame, params, person, version, seen[0]))
+
+    def _give_out(self) -> None:
+        timing = self.timing
+        try:
+            while (result := self.solved.get()) is not None:
+                for sink in self.sinks:
+                    sink.write(result)
+                timing.latency.append(time.perf_counter() - result.frame.taken_s)
+                timing.given_out += 1
+                timing.lost += not result.found
+                timing.with_pictures += result.pictures
+        finally:
+            for sink in self.sinks:
+                sink.close()
+
+    def _improve(self) -> None:
+        """At times that grow, as long as the run goes on and new frames have come."""
+        if self.improvement is None:
+            return
+        _nice()
+        due = FIRST_S
+        while not self.ended.wait(0.05):
+            if self.seconds < due or len(self.keys) < FEWEST or not self.has_new_frames:
+                continue
+            self.improve()
+            due = max(GROWTH * due, self.seconds)
+
+    @property
+    def has_new_frames(self) -> bool:
+        """Whether there are key frames that the person has not been estimated from."""
+        return self.keys.changes != self._changes
+
+    def improve(self) -> None:
+        """The person by the key frames as they are now."""
+        assert self.improvement is not None
+        begun, self._changes = time.perf_counter(), self.keys.changes
+        frames = self.keys.frames()
+        improved = self.improvement.of(self.person.newest()[0].person, frames)
+        if improved is None:
+            return
+        followed = FollowedPerson.of(improved.person, self.studio, self.pictures)
+        self.person.better(followed, improved)
+        self.on_better(improved)
+        get_logger().info(
+            "person estimated from %d frames in %.1f s, focal length %.2f",
+            len(frames), time.perf_counter() - begun, float(improved.person.focal_length),
+        )  # fmt: skip
+
+
+def _kept(frame: LiveFrame) -> Kept:
+    return compressed(frame.picture)
+
+
+def _nice() -> None:
+    """This thread comes after the others, where the system can tell threads apart."""
+    if hasattr(os, "setpriority"):
+        try:
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BEHIND_NICE)
+        except OSError:
+            return
