@@ -23,9 +23,10 @@ from vhap.fit.params import TrackParams, as_vectors, from_vectors
 
 LEAST_WINDOW, TIED = 4, 2
 """Frames that may still move, however small the lag is; those before them on which they lean."""
-ROUNDS, FIRST_ROUNDS = 2, 6
-"""Times that the newest frame is looked at: where the one before is known, and where it is not."""
-HALVINGS = 3
+ROUNDS, BESIDE_PICTURE, FIRST_ROUNDS = 2, 1, 8
+"""Times that the newest frame's landmarks are looked at: where the frame before is known, the same where its picture is
+looked at after that, and where it is not known."""
+HALVINGS, LEAST_GAIN = 3, 1e-3
 DAMPING = 1e-4
 ROTATION, POSE = slice(0, 3), slice(0, 6)
 
@@ -94,7 +95,7 @@ class OnlineSolver:
         guess[POSE] += share * (now.local - before.local)[POSE]
         return guess[None]
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def add(
         self, time_s: float, pixels: Tensor, weight: Tensor, tag: Any = None, refine: Refine | None = None
     ) -> list[Due]:
@@ -109,7 +110,7 @@ class OnlineSolver:
             if not bool(found.any()):
                 return [*done, (None, tag)]
             start = as_vectors(placed)[1]
-        self._join(problem, start, time_s, tag, FIRST_ROUNDS if not self.window else ROUNDS)
+        self._join(problem, start, time_s, tag, ROUNDS if refine is None else BESIDE_PICTURE)
         if refine is not None:
             seen = refine(self._params_of(self.window[-1].local), problem)
             if seen is not None:
@@ -145,24 +146,28 @@ class OnlineSolver:
     def _join(self, problem: LandmarkProblem, start: Tensor, time_s: float, tag: Any, rounds: int) -> None:
         """Adds a frame to the window and solves it there, the newest one looked at anew in every round."""
         sigma, anchor = problem.sigma_px(), start.clone()
+        is_first = not self.window
         self.window.append(OnlineFrame(time_s, start[0], self._equations(problem, start, sigma, anchor), tag))
-        cost = frame_costs(problem, self.common, start, sigma, anchor)
-        for index in range(rounds):
-            begun = [frame.local for frame in self.window]
+        for index in range(FIRST_ROUNDS if is_first else rounds):
+            if index:
+                equations = self._equations(problem, self.window[-1].local[None], sigma, anchor)
+                self.window[-1] = replace(self.window[-1], equations=equations)
+            begun = self.window[-1].local
             self._move()
-            for _ in range(HALVINGS):
-                here = self.window[-1].local[None]
-                moved = frame_costs(problem, self.common, here, sigma, anchor)
-                if bool(moved <= cost) or len(self.window) > 1:
-                    break
-                self.window = [
-                    replace(frame, local=(frame.local + old) / 2) for frame, old in zip(self.window, begun, strict=True)
-                ]
-            gain, cost = float((cost - moved) / cost), moved
-            if index + 1 == rounds or abs(gain) < 1e-3:
+            if is_first and not self._settled(problem, begun, sigma, anchor):
                 break
-            equations = self._equations(problem, self.window[-1].local[None], sigma, anchor)
-            self.window[-1] = replace(self.window[-1], equations=equations)
+
+    def _settled(self, problem: LandmarkProblem, begun: Tensor, sigma: Tensor, anchor: Tensor) -> bool:
+        """Makes the step of a frame that stands alone shorter until it gains something; whether more are worth it."""
+        cost = frame_costs(problem, self.common, begun[None], sigma, anchor)
+        for _ in range(HALVINGS):
+            here = self.window[-1].local
+            moved = frame_costs(problem, self.common, here[None], sigma, anchor)
+            if bool(moved < cost):
+                return float(cost - moved) > LEAST_GAIN * float(cost)
+            self.window[-1] = replace(self.window[-1], local=(here + begun) / 2)
+        self.window[-1] = replace(self.window[-1], local=begun)
+        return False
 
     def _equations(self, problem: LandmarkProblem, local: Tensor, sigma: Tensor, anchor: Tensor) -> FrameEquations:
         sums = normal_equations(problem, self.common, local, sigma, anchor, shared=False)

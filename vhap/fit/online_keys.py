@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-MOST = 40
-LEAST_STEP = 0.02
+MOST = 24
+LEAST_STEP = 0.01
 """Mean distance of two frames' landmarks, in the landmarks' own spread, below which they show the same."""
 
 

@@ -26,6 +26,8 @@ from vhap.fit.scene import Scene
 from vhap.fit.stages import fine_factor
 
 MOST_POINTS = 1500
+AROUND = 0.4
+"""How far beside the landmarks a picture is looked at, in their extent: forehead, ears and neck lie there."""
 MEDIAN_OF_NORMAL = 1.4826
 """Standard deviations of a normal distribution are so many times the median of its absolute values."""
 
@@ -58,7 +60,7 @@ class OnlinePictures:
         nothing of the head there."""
         factor = fine_factor(float(landmarks.extent_px().max()))
         scene = self.scenes.setdefault(factor, self.scene.shrunk(factor))
-        grey = grey_pictures(frame_batch(picture).shrunk(factor), [0])[0]
+        grey = _grey_around(picture, landmarks, factor, scene.size)
         posed = PosedHead.of(scene.head, params)
         seen = self._view(scene, posed, grey)
         if seen is None:
@@ -85,6 +87,23 @@ class OnlinePictures:
             return None
         counting = shown.counting(shown.counts.shared_by(self.correlation))
         return look_at(scene, posed, grey, self.points, counting)
+
+
+def _grey_around(picture: Tensor, landmarks: LandmarkProblem, factor: int, size: tuple[int, int]) -> GreyPicture:
+    """The picture shrunk to size (height, width), of which only what lies around the landmarks is looked at: the rest
+    counts as beside the matte."""
+    height, width = picture.shape[:2]
+    seen = landmarks.detected_px[0, 0][landmarks.weight[0, 0] > 0]
+    margin = AROUND * float(landmarks.extent_px())
+    low, high = seen.amin(0) - margin, seen.amax(0) + margin
+    x0, y0 = (int(max(0.0, value)) // factor for value in low.tolist())
+    x1, y1 = (-(-int(min(side, max(1.0, value))) // factor) for side, value in zip((width, height), high.tolist()))
+    x0, y0 = min(x0, x1 - 1), min(y0, y1 - 1)
+    part = picture[y0 * factor : y1 * factor, x0 * factor : x1 * factor]
+    found = grey_pictures(frame_batch(part).shrunk(factor), [0])[0]
+    planes, inside = torch.zeros(1, 3, *size), torch.zeros(size, dtype=torch.bool)
+    planes[:, :, y0:y1, x0:x1], inside[y0:y1, x0:x1] = found.planes, found.inside
+    return GreyPicture(planes, inside, None, found.cameras)
 
 
 def frame_batch(picture: Tensor) -> FrameBatch:

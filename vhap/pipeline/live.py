@@ -16,10 +16,9 @@ import torch
 
 from vhap.config.live import LiveConfig
 from vhap.config.loading import save_config
-from vhap.config.track import ModelConfig
 from vhap.data.run_order import new_run_folder
 from vhap.fit.online import OnlineSolver
-from vhap.fit.online_person import FollowedPerson, Improvement, OnlinePerson, Studio
+from vhap.fit.online_person import FollowedPerson, OnlinePerson, Studio
 from vhap.pipeline.live_person import known_person, model_of, new_person, save_person
 from vhap.pipeline.live_results import (
     CsvSink,
@@ -32,6 +31,7 @@ from vhap.pipeline.live_results import (
 )
 from vhap.pipeline.live_sources import Source, VideoSource, open_camera
 from vhap.pipeline.live_threads import Follower, LiveRun
+from vhap.pipeline.live_worker import PersonWorker, WorkOrder
 from vhap.render.backend import get_backend
 from vhap.render.topology import build_topology
 from vhap.util.errors import InputError
@@ -69,6 +69,7 @@ def run(config: LiveConfig, source: Source | None = None, follower: Follower | N
         followed = FollowedPerson.of(person, studio, config.pictures)
         follower = follower or open_follower()
         warm_up(follower, followed, size)
+        worker = worker_of(config, identity_known, person, studio)
         live = LiveRun(
             source=source,
             follower=follower,
@@ -77,13 +78,17 @@ def run(config: LiveConfig, source: Source | None = None, follower: Follower | N
             lag=config.lag,
             pictures=config.pictures,
             sinks=sinks,
-            improvement=improvement_of(config, identity_known, person, studio),
+            worker=worker,
             on_better=lambda improved: save_person(folder, model, improved, size),
         )
         live.start()
-        how = watch(live, overlay if config.window else None)
-        live.wait()
-        finish(live, folder, config, model, size, how)
+        try:
+            how = watch(live, overlay if config.window else None)
+            live.wait()
+            finish(live, folder, config, how)
+        finally:
+            if worker is not None:
+                worker.close()
     if live.failure is not None:
         raise live.failure
     return folder
@@ -140,13 +145,11 @@ def open_sinks(
     return sinks + ([overlay] if config.overlay or config.window else []), overlay
 
 
-def improvement_of(
-    config: LiveConfig, identity_known: bool, person: OnlinePerson, studio: Studio
-) -> Improvement | None:
-    """What of the person is estimated while frames come: everything of a new one, the albedo of a known one without."""
+def worker_of(config: LiveConfig, identity_known: bool, person: OnlinePerson, studio: Studio) -> PersonWorker | None:
+    """What estimates the person while frames come: everything of a new one, the albedo of a known one without."""
     if identity_known and (person.known is not None or not config.pictures):
         return None
-    return Improvement(studio, identity_known, config.pictures)
+    return PersonWorker(WorkOrder(person, studio.size, studio.known_focal, identity_known, config.pictures))
 
 
 @contextmanager
@@ -166,7 +169,8 @@ def warm_up(follower: Follower, person: FollowedPerson, size: tuple[int, int]) -
     """Everything once, on an empty picture, before the first frame: networks and kernels are loaded when they are first
     used."""
     empty = np.zeros((*size, 3), np.uint8)
-    follower.follow(empty, -1.0, None)
+    square = np.stack(np.meshgrid(*(np.linspace(side / 4, side / 2, 22) for side in size[::-1])), -1).reshape(-1, 2)
+    follower.follow(empty, -1.0, square[:478])
     solver = OnlineSolver(person.problem, person.params, lag=0)
     pixels = solver.problem.project(solver.common, torch.cat([*_own(person)], -1))[0, 0]
     looks = person.pictures
@@ -218,14 +222,12 @@ def stopping_on_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def finish(
-    live: LiveRun, folder: Path, config: LiveConfig, model: ModelConfig, size: tuple[int, int], how: str
-) -> None:
+def finish(live: LiveRun, folder: Path, config: LiveConfig, how: str) -> None:
     """Saves the person and what was measured, and says so."""
     log = get_logger()
-    if live.improvement is not None and live.has_new_frames:
-        log.info("estimating the person once more")
-        live.improve()
+    if live.worker is not None and live.lacks_an_estimate:
+        log.info("estimating the person")
+        live.improve(at_end=True)
     if live.person.improved is None:
         save_config(folder / "live.yml", config)
     found = summary(live, how)

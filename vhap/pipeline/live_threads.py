@@ -1,5 +1,5 @@
 """The threads of a live run, each with one torch thread: frames come in, faces are found, heads are solved, results
-go out. A fifth one estimates the person again, behind the others.
+go out. A fifth one waits for the process that estimates the person again (live_worker.py).
 
     source -> taken -> [find faces] -> faces -> [solve heads] -> solved -> [give out]
                newest wins            waits                     waits
@@ -7,7 +7,6 @@ go out. A fifth one estimates the person again, behind the others.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,8 +19,8 @@ import torch
 from torch import Tensor
 
 from vhap.fit.online import Due, OnlineSolver
-from vhap.fit.online_keys import KeyFrames
-from vhap.fit.online_person import FollowedPerson, ImprovedPerson, Improvement, Studio
+from vhap.fit.online_keys import KeyFrame, KeyFrames
+from vhap.fit.online_person import FollowedPerson, ImprovedPerson, OnlinePerson, Studio
 from vhap.fit.params import TrackParams
 from vhap.pipeline.live_handover import Handover
 from vhap.pipeline.live_person import Kept, compressed
@@ -35,10 +34,11 @@ OLD = 1.5
 """A live frame that is older than so many frames when it is to be solved is solved by its landmarks alone."""
 KEY_STEP = 2
 """Every so manieth frame may become a key frame."""
-FIRST_S, GROWTH, FEWEST = 1.0, 2.0, 6
+FIRST_S, GROWTH, FEWEST = 0.5, 2.0, 4
 """The person is estimated after so many seconds of frames, then after times that grow by this factor, where there are
 that many key frames."""
-BEHIND_NICE = 10
+PICTURES_S = 2.5
+"""Before that landmarks alone say who it is: so few frames differ too little for pictures."""
 
 
 class Face(Protocol):
@@ -48,6 +48,12 @@ class Face(Protocol):
     def points(self) -> np.ndarray: ...
     @property
     def confidence(self) -> np.ndarray: ...
+
+
+class Worker(Protocol):
+    def improve(
+        self, person: OnlinePerson, frames: Sequence[KeyFrame], with_pictures: bool = ...
+    ) -> ImprovedPerson | None: ...
 
 
 class Follower(Protocol):
@@ -94,7 +100,7 @@ class Person:
 class LiveRun:
     """All threads of a run. run() returns when the source has ended, or after `stop`; what went wrong is in `failure`.
 
-    improvement: how the person becomes better, None where everything is known; on_better(improved): called then.
+    worker: estimates the person again, None where everything is known; on_better(improved): called then.
     """
 
     def __init__(
@@ -106,12 +112,12 @@ class LiveRun:
         lag: int,
         pictures: bool,
         sinks: Sequence[Sink],
-        improvement: Improvement | None,
+        worker: Worker | None,
         on_better: Callable[[ImprovedPerson], None] = lambda improved: None,
     ) -> None:
         self.source, self.follower, self.studio = source, follower, studio
         self.pictures, self.sinks = pictures, sinks
-        self.improvement, self.on_better = improvement, on_better
+        self.worker, self.on_better = worker, on_better
         self.person, self.keys, self.timing = Person(person), KeyFrames(), Timing()
         self.solver = OnlineSolver(person.problem, person.params, lag)
         self.taken: Handover[LiveFrame] = Handover(1, newest_wins=source.is_live)
@@ -187,7 +193,7 @@ class LiveRun:
                 continue
             points = torch.from_numpy(np.column_stack([found.face.points[:, :2], found.face.confidence])).float()
             self._put(self._solved(found.frame, points, followed), followed, version)
-            if found.frame.number % KEY_STEP == 0 and self.improvement is not None:
+            if found.frame.number % KEY_STEP == 0 and self.worker is not None:
                 self.keys.offer(found.frame.number, found.frame.time_s, points, before, partial(_kept, found.frame))
             before = points
             self.timing.solving.append(time.perf_counter() - begun)
@@ -234,9 +240,8 @@ class LiveRun:
 
     def _improve(self) -> None:
         """At times that grow, as long as the run goes on and new frames have come."""
-        if self.improvement is None:
+        if self.worker is None:
             return
-        _nice()
         due = FIRST_S
         while not self.ended.wait(0.05):
             if self.seconds < due or len(self.keys) < FEWEST or not self.has_new_frames:
@@ -249,12 +254,20 @@ class LiveRun:
         """Whether there are key frames that the person has not been estimated from."""
         return self.keys.changes != self._changes
 
-    def improve(self) -> None:
-        """The person by the key frames as they are now."""
-        assert self.improvement is not None
+    @property
+    def lacks_an_estimate(self) -> bool:
+        """Whether the run has ended before the person was estimated by all that it is to be estimated by."""
+        improved = self.person.improved
+        by_pictures = improved is not None and improved.person.known is not None
+        return self.has_new_frames and (improved is None or (self.pictures and not by_pictures))
+
+    def improve(self, at_end: bool = False) -> None:
+        """The person by the key frames as they are now. at_end: there will be no more."""
+        assert self.worker is not None
         begun, self._changes = time.perf_counter(), self.keys.changes
         frames = self.keys.frames()
-        improved = self.improvement.of(self.person.newest()[0].person, frames)
+        by_pictures = self.pictures and (at_end or self.seconds >= PICTURES_S)
+        improved = self.worker.improve(self.person.newest()[0].person, frames, by_pictures)
         if improved is None:
             return
         followed = FollowedPerson.of(improved.person, self.studio, self.pictures)
@@ -268,12 +281,3 @@ class LiveRun:
 
 def _kept(frame: LiveFrame) -> Kept:
     return compressed(frame.picture)
-
-
-def _nice() -> None:
-    """This thread comes after the others, where the system can tell threads apart."""
-    if hasattr(os, "setpriority"):
-        try:
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BEHIND_NICE)
-        except OSError:
-            return
