@@ -23,9 +23,9 @@ from vhap.fit.params import TrackParams, as_vectors, from_vectors
 
 LEAST_WINDOW, TIED = 4, 2
 """Frames that may still move, however small the lag is; those before them on which they lean."""
-ROUNDS, BESIDE_PICTURE, FIRST_ROUNDS = 2, 1, 8
+ROUNDS, BESIDE_PICTURE, FIRST_ROUNDS, PICTURE_ROUNDS = 2, 1, 8, 2
 """Times that the newest frame's landmarks are looked at: where the frame before is known, the same where its picture is
-looked at after that, and where it is not known."""
+looked at after that, and where no frame before is known; times that its picture is."""
 HALVINGS, LEAST_GAIN = 3, 1e-3
 DAMPING = 1e-4
 ROTATION, POSE = slice(0, 3), slice(0, 6)
@@ -57,8 +57,10 @@ class OnlineFrame:
 
 Due = tuple[TrackParams | None, Any]
 """A frame that is given out: its unknowns, None where its landmarks are no head's, and its tag."""
-Refine = Callable[[TrackParams, LandmarkProblem], FrameEquations | None]
-"""Equations of a frame by its picture too, about the given unknowns; None where the picture says nothing."""
+Look = Callable[[TrackParams], FrameEquations | None]
+"""Equations of a frame by its picture and its landmarks, about given unknowns; None where the picture says nothing."""
+Looking = Callable[[LandmarkProblem], Look]
+"""A look at the frame with those landmarks."""
 
 
 class OnlineSolver:
@@ -97,7 +99,7 @@ class OnlineSolver:
 
     @torch.inference_mode()
     def add(
-        self, time_s: float, pixels: Tensor, weight: Tensor, tag: Any = None, refine: Refine | None = None
+        self, time_s: float, pixels: Tensor, weight: Tensor, tag: Any = None, looking: Looking | None = None
     ) -> list[Due]:
         """One more frame: landmarks (L, 2) px, weights (L,). Returns the frames that have waited long enough, with
         their tags, in order."""
@@ -110,12 +112,10 @@ class OnlineSolver:
             if not bool(found.any()):
                 return [*done, (None, tag)]
             start = as_vectors(placed)[1]
-        self._join(problem, start, time_s, tag, ROUNDS if refine is None else BESIDE_PICTURE)
-        if refine is not None:
-            seen = refine(self._params_of(self.window[-1].local), problem)
-            if seen is not None:
-                self.window[-1] = replace(self.window[-1], equations=seen)
-                self._move()
+        self._join(problem, start, time_s, tag, ROUNDS if looking is None else BESIDE_PICTURE)
+        if looking is not None:
+            self._look(looking(problem))
+        self._move()
         self.waiting += 1
         return done + self._due()
 
@@ -153,9 +153,18 @@ class OnlineSolver:
                 equations = self._equations(problem, self.window[-1].local[None], sigma, anchor)
                 self.window[-1] = replace(self.window[-1], equations=equations)
             begun = self.window[-1].local
-            self._move()
+            self._move_newest()
             if is_first and not self._settled(problem, begun, sigma, anchor):
                 break
+
+    def _look(self, look: Look) -> None:
+        """Moves the newest frame by its picture."""
+        for _ in range(PICTURE_ROUNDS):
+            seen = look(self._params_of(self.window[-1].local))
+            if seen is None:
+                return
+            self.window[-1] = replace(self.window[-1], equations=seen)
+            self._move_newest()
 
     def _settled(self, problem: LandmarkProblem, begun: Tensor, sigma: Tensor, anchor: Tensor) -> bool:
         """Makes the step of a frame that stands alone shorter until it gains something; whether more are worth it."""
@@ -175,19 +184,30 @@ class OnlineSolver:
 
     def _move(self) -> None:
         """One step of all frames of the window."""
-        motion = self._motion()
+        motion = self._motion_of(self.tied, [frame.local for frame in self.window])
         blocks = torch.stack([frame.equations.curvature for frame in self.window])
         right = torch.stack([frame.equations.right_at(frame.local) for frame in self.window])
         band = factored_chain(blocks, motion, DAMPING * blocks.diagonal(dim1=1, dim2=2))
         step = band.solve((right - motion.gradient)[..., None])[..., 0].float()
         self.window = [replace(frame, local=frame.local + own) for frame, own in zip(self.window, step, strict=True)]
 
-    def _motion(self) -> Motion:
-        """The motion prior of the window's frames, tied to those before."""
-        local = torch.stack([*self.tied, *(frame.local for frame in self.window)])
+    def _move_newest(self) -> None:
+        """One step of the newest frame, the others held."""
+        *held, newest = self.window
+        before = [*self.tied, *(frame.local for frame in held)][-TIED:]
+        motion = self._motion_of(before, [newest.local])
+        equations = newest.equations
+        curvature = equations.curvature + torch.diag(motion.own[0].double() + DAMPING * equations.curvature.diagonal())
+        right = equations.right_at(newest.local) - motion.gradient[0]
+        step = torch.cholesky_solve(right[:, None], torch.linalg.cholesky(curvature))[:, 0].float()
+        self.window[-1] = replace(newest, local=newest.local + step)
+
+    def _motion_of(self, before: list[Tensor], frames: list[Tensor]) -> Motion:
+        """The motion prior of frames that follow each other, tied to those before."""
+        local = torch.stack([*before, *frames])
         times, names = torch.arange(len(local)), self.problem.head.expr_names
         motion = motion_of(self.problem.prior.motion, local, times, names)
-        return motion.rows(torch.arange(len(self.tied), len(local)))
+        return motion.rows(torch.arange(len(before), len(local)))
 
     def _due(self) -> list[Due]:
         """Frames that have waited for `lag` others; what the window no longer needs is tied."""

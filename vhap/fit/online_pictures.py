@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,17 +19,18 @@ from vhap.fit.landmarks.solver import normal_equations
 from vhap.fit.landmarks.teeth_gaps import TeethGaps
 from vhap.fit.online import FrameEquations
 from vhap.fit.params import TrackParams, as_vectors
-from vhap.fit.photometric.pictures import GreyPicture, grey_pictures
+from vhap.fit.photometric.pictures import GreyPicture, grey_planes
 from vhap.fit.photometric.point_albedo import HIDDEN, LEAST_COLOUR, PointPrior, difference_weight
 from vhap.fit.photometric.posed_heads import PosedHead
 from vhap.fit.photometric.problem import FixedAlbedo
-from vhap.fit.photometric.surface_points import View, find_shown, look_at, point_derivatives, select
+from vhap.fit.photometric.surface_points import Shown, find_shown, look_at, point_derivatives, select
 from vhap.fit.scene import Scene
 from vhap.fit.stages import fine_factor
 
 MOST_POINTS = 1500
 AROUND = 0.4
 """How far beside the landmarks a picture is looked at, in their extent: forehead, ears and neck lie there."""
+BINOMIAL = np.array([0.25, 0.5, 0.25], np.float32)
 MEDIAN_OF_NORMAL = 1.4826
 """Standard deviations of a normal distribution are so many times the median of its absolute values."""
 
@@ -54,56 +57,85 @@ class OnlinePictures:
         self.albedo, self.precision = albedo.value[every], (albedo.prior_precision + albedo.precision)[every]
         self.correlation = max(1.0, self.prior.correlation / step)
 
-    @torch.no_grad()
-    def equations(self, picture: Tensor, params: TrackParams, landmarks: LandmarkProblem) -> FrameEquations | None:
-        """Of one frame: picture (H, W, 3) uint8 of the scene's size, params: its unknowns. None where the picture shows
-        nothing of the head there."""
+    def look(self, picture: np.ndarray, landmarks: LandmarkProblem) -> FrameLook:
+        """At one frame: picture (H, W, 3) uint8 RGB of the scene's size, and its landmarks."""
         factor = fine_factor(float(landmarks.extent_px().max()))
         scene = self.scenes.setdefault(factor, self.scene.shrunk(factor))
-        grey = _grey_around(picture, landmarks, factor, scene.size)
-        posed = PosedHead.of(scene.head, params)
-        seen = self._view(scene, posed, grey)
-        if seen is None:
-            return None
-        difference = seen.shading * self.albedo[seen.index] - seen.value
-        spread = HIDDEN * MEDIAN_OF_NORMAL * float(difference.abs().median())
-        prior = replace(self.prior, colour=min(self.prior.colour, max(LEAST_COLOUR, spread)))
-        _, by_own = point_derivatives(
-            scene, posed, grey, self.points, seen, self.albedo[seen.index], False, prior.colour
-        )
-        residual, weight = difference_weight(seen, self.albedo, prior)
+        return FrameLook(self, scene, _grey_around(picture, landmarks, factor, scene.size), landmarks)
+
+
+@dataclass
+class FrameLook:
+    """One frame's picture, looked at as often as the head moves. Which points it shows, and the landmarks' equations,
+    stay as they were at first: the head moves a little only."""
+
+    pictures: OnlinePictures
+    scene: Scene
+    grey: GreyPicture
+    landmarks: LandmarkProblem
+    shown: Shown | None = None
+    of_landmarks: FrameEquations | None = None
+
+    @torch.inference_mode()
+    def equations(self, params: TrackParams) -> FrameEquations | None:
+        """About the unknowns of one frame; None where the picture shows nothing of the head there."""
+        known, posed = self.pictures, PosedHead.of(self.scene.head, params)
+        if self.shown is None:
+            found = find_shown(self.scene, posed, self.grey, known.points)
+            if found is None:
+                return None
+            self.shown = found.counting(found.counts.shared_by(known.correlation))
+        seen = look_at(self.scene, posed, self.grey, known.points, self.shown)
+        albedo = known.albedo[seen.index]
+        spread = HIDDEN * MEDIAN_OF_NORMAL * float((seen.shading * albedo - seen.value).abs().median())
+        prior = replace(known.prior, colour=min(known.prior.colour, max(LEAST_COLOUR, spread)))
+        _, by_own = point_derivatives(self.scene, posed, self.grey, known.points, seen, albedo, False, prior.colour)
+        residual, weight = difference_weight(seen, known.albedo, prior)
+        # The albedo is eliminated: a point that is not well known counts less.
         by_albedo = seen.shading / prior.colour
-        weight = weight / (1 + weight * by_albedo.square() / self.precision[seen.index])
+        weight = weight / (1 + weight * by_albedo.square() / known.precision[seen.index])
         weighted = by_own * weight[:, None]
-        chosen = replace(landmarks.trusted(self.beside_pixels).with_pairs(), teeth=self.teeth)
-        common, local = as_vectors(params)
-        sums = normal_equations(chosen, common, local, chosen.sigma_px(beside_pixels=True), local, shared=False)
-        curvature = sums.local[0] + (weighted.mT @ by_own).double()
-        return FrameEquations(local[0], curvature, sums.right_local[0] - (weighted.mT @ residual).double())
+        local = as_vectors(params)[1]
+        landmarks = self._landmarks(params)
+        curvature = landmarks.curvature + (weighted.mT @ by_own).double()
+        right = landmarks.right_at(local[0]) - (weighted.mT @ residual).double()
+        return FrameEquations(local[0], curvature, right)
 
-    def _view(self, scene: Scene, posed: PosedHead, grey: GreyPicture) -> View | None:
-        shown = find_shown(scene, posed, grey, self.points)
-        if shown is None:
-            return None
-        counting = shown.counting(shown.counts.shared_by(self.correlation))
-        return look_at(scene, posed, grey, self.points, counting)
+    def _landmarks(self, params: TrackParams) -> FrameEquations:
+        """Those of landmarks beside pictures, of pairs and teeth, and of the priors."""
+        if self.of_landmarks is None:
+            chosen = self.landmarks.trusted(self.pictures.beside_pixels).with_pairs()
+            chosen = replace(chosen, teeth=self.pictures.teeth)
+            common, local = as_vectors(params)
+            sigma = chosen.sigma_px(beside_pixels=True)
+            sums = normal_equations(chosen, common, local, sigma, local, shared=False)
+            self.of_landmarks = FrameEquations(local[0], sums.local[0], sums.right_local[0])
+        return self.of_landmarks
 
 
-def _grey_around(picture: Tensor, landmarks: LandmarkProblem, factor: int, size: tuple[int, int]) -> GreyPicture:
-    """The picture shrunk to size (height, width), of which only what lies around the landmarks is looked at: the rest
+def _grey_around(picture: np.ndarray, landmarks: LandmarkProblem, factor: int, size: tuple[int, int]) -> GreyPicture:
+    """The picture shrunk to size (height, width), as `grey_pictures` makes it, but only around the landmarks: the rest
     counts as beside the matte."""
     height, width = picture.shape[:2]
     seen = landmarks.detected_px[0, 0][landmarks.weight[0, 0] > 0]
     margin = AROUND * float(landmarks.extent_px())
-    low, high = seen.amin(0) - margin, seen.amax(0) + margin
-    x0, y0 = (int(max(0.0, value)) // factor for value in low.tolist())
-    x1, y1 = (-(-int(min(side, max(1.0, value))) // factor) for side, value in zip((width, height), high.tolist()))
-    x0, y0 = min(x0, x1 - 1), min(y0, y1 - 1)
+    low, high = (seen.amin(0) - margin).tolist(), (seen.amax(0) + margin).tolist()
+    (x0, x1), (y0, y1) = (_range(one, other, side, factor) for one, other, side in zip(low, high, (width, height)))
     part = picture[y0 * factor : y1 * factor, x0 * factor : x1 * factor]
-    found = grey_pictures(frame_batch(part).shrunk(factor), [0])[0]
+    grey = cv2.cvtColor(part.astype(np.float32) / 255, cv2.COLOR_RGB2GRAY)
+    if factor > 1:
+        grey = cv2.resize(grey, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
+    smooth = cv2.sepFilter2D(grey, -1, BINOMIAL, BINOMIAL, borderType=cv2.BORDER_REPLICATE)
     planes, inside = torch.zeros(1, 3, *size), torch.zeros(size, dtype=torch.bool)
-    planes[:, :, y0:y1, x0:x1], inside[y0:y1, x0:x1] = found.planes, found.inside
-    return GreyPicture(planes, inside, None, found.cameras)
+    planes[:, :, y0:y1, x0:x1], inside[y0:y1, x0:x1] = grey_planes(torch.from_numpy(smooth)), True
+    return GreyPicture(planes, inside, None, torch.zeros(1, dtype=torch.long))
+
+
+def _range(low: float, high: float, side: int, factor: int) -> tuple[int, int]:
+    """First and behind the last of the shrunk pixels from low to high, px of a picture's side; one at least."""
+    last = -(-side // factor)
+    first = min(max(0, int(low) // factor), last - 1)
+    return first, max(first + 1, min(last, -(-int(high) // factor)))
 
 
 def frame_batch(picture: Tensor) -> FrameBatch:

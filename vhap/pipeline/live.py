@@ -174,11 +174,9 @@ def warm_up(follower: Follower, person: FollowedPerson, size: tuple[int, int]) -
     solver = OnlineSolver(person.problem, person.params, lag=0)
     pixels = solver.problem.project(solver.common, torch.cat([*_own(person)], -1))[0, 0]
     looks = person.pictures
-    refine = (
-        None if looks is None else lambda params, problem: looks.equations(torch.from_numpy(empty), params, problem)
-    )
+    look = None if looks is None else lambda problem: looks.look(empty, problem).equations
     for index in range(2):
-        solver.add(index / 25, pixels, torch.ones(len(pixels)), None, refine)
+        solver.add(index / 25, pixels, torch.ones(len(pixels)), None, look)
 
 
 def _own(person: FollowedPerson) -> Iterator[torch.Tensor]:

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vhap.fit.online import Due, OnlineSolver
+from vhap.fit.landmarks.problem import LandmarkProblem
+from vhap.fit.online import Due, Look, OnlineSolver
 from vhap.fit.online_keys import KeyFrame, KeyFrames
 from vhap.fit.online_person import FollowedPerson, ImprovedPerson, OnlinePerson, Studio
-from vhap.fit.params import TrackParams
 from vhap.pipeline.live_handover import Handover
 from vhap.pipeline.live_person import Kept, compressed
 from vhap.pipeline.live_results import LiveResult, Sink
@@ -207,16 +207,15 @@ class LiveRun:
             looks = None if late else looks
         seen = [False]
 
-        def refine(params: TrackParams, problem):
+        def look(problem: LandmarkProblem) -> Look:
             assert looks is not None
-            made = looks.equations(torch.from_numpy(frame.picture), params, problem)
-            seen[0] = made is not None
-            return made
+            seen[0] = True
+            return looks.look(frame.picture, problem).equations
 
         chosen = points[person.ids]
         weight = chosen[:, 2] * person.share
         return self.solver.add(
-            frame.time_s, chosen[:, :2].contiguous(), weight, (frame, seen), refine if looks is not None else None
+            frame.time_s, chosen[:, :2].contiguous(), weight, (frame, seen), None if looks is None else look
         )
 
     def _put(self, due: list[Due], person: FollowedPerson, version: int) -> None:
