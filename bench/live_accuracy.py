@@ -4,9 +4,9 @@
     python bench/live_accuracy.py --run RUN --truth TRUTH --output OUT --pace 25 --lag 3
 
 RUN: of `vhap track` on a film with truth. The film is played forwards and backwards, so that a new person has time to
-be estimated. Three live runs: with RUN's person, with a new one, and with that one again. Errors are those of the last pass, after one
-similarity a pass, as `vhap evaluate-tracking` counts them. Without --pace every frame is taken; with it also the times
-count, on an otherwise idle machine.
+be estimated. Three live runs: with RUN's person, with a new one, and with that one again. Errors are those of the last
+pass, after one similarity, as `vhap evaluate-tracking` counts them. Without --pace every frame is taken; with it the
+times count too, on an otherwise idle machine.
 """
 
 from __future__ import annotations
