@@ -9,12 +9,12 @@ for the face again.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from vhap.detect.face_places import FacePlace, face_centre, face_size, is_same_place, place_of, turn_between
+from vhap.detect.face_places import FacePlace, SeenFace, face_centre, face_size, is_same_place, place_of, turn_between
+from vhap.detect.following import faces_through
 from vhap.detect.networks.face_detector import FaceDetector
 from vhap.detect.networks.faces import LEAST_SCORE, Faces
 from vhap.detect.networks.regions import Region, crop
@@ -27,6 +27,7 @@ CROP_VIEWS = ((-5.0, 0.96), (5.0, 1.08))
 """Roll in degrees and side of two crops more, beside that which the face is found in; their points are averaged."""
 VIEWS: dict[int, tuple[tuple[float, float], ...]] = {1: ((0.0, 1.0),), 2: CROP_VIEWS, 3: ((0.0, 1.0), *CROP_VIEWS)}
 """The crops of a face whose place is known, by their number."""
+USED_VIEWS = 1
 MOST_OFF, MOST_GROWN, MOST_TURNED_RAD = 0.12, 1.15, 0.2
 """Crops that were made further from the face they show than that are made again: sizes of the face, ratio of sizes,
 angle."""
@@ -35,18 +36,12 @@ LOOKS = 3
 TILE_SHARE = 0.6
 
 
-@dataclass(frozen=True)
-class SeenFace:
-    """points: (478, 3) px. score: of the mesh, in [0, 1]."""
-
-    points: np.ndarray
-    score: float
-
-
 class MediapipeLandmarks:
     """No state between pictures: threads may share it."""
 
-    def __init__(self) -> None:
+    def __init__(self, views: int = USED_VIEWS) -> None:
+        """views: crops of each face whose points are averaged, 1 to 3."""
+        self.views = views
         self._faces = Faces()
         # The mesh's own detector finds faces larger than about a tenth of the picture; this one sees smaller ones.
         self._finder = FaceDetector("full")
@@ -58,12 +53,11 @@ class MediapipeLandmarks:
 
     def faces(self, picture: np.ndarray) -> list[np.ndarray]:
         """(H, W, 3) uint8 RGB -> (478, 3) px for each face; z like x, smaller towards the camera."""
-        return self.faces_of([picture])[0]
+        return self._refined(picture, self.rough_faces(picture))
 
-    def faces_of(self, pictures: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
-        """The faces of each of several pictures, which are quicker together."""
-        found = self._faces.find(pictures, MAX_FACES)
-        return self._refined(pictures, [faces or self._small_faces(each) for faces, each in zip(found, pictures)])
+    def faces_through(self, pictures: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
+        """The faces of each of a run of a video's pictures: the detector runs on some of them."""
+        return faces_through(self, pictures, self.views)
 
     def rough_faces(self, picture: np.ndarray, thorough: bool = True) -> list[np.ndarray]:
         """(H, W, 3) uint8 RGB -> (478, 3) px for each face, seen in one crop. thorough: whether a picture that shows
@@ -110,7 +104,7 @@ class MediapipeLandmarks:
         for side in (1.6, 2.2, 3.0):
             (found,) = self._in_squares(picture, [_square(centre, side * size, roll)])
             if found is not None and np.linalg.norm(face_centre(found) - centre) < size:
-                return self._refined([picture], [[found]])[0][0]
+                return self._refined(picture, [found])[0]
         return None
 
     def confidence(self, points: np.ndarray) -> np.ndarray:
@@ -142,25 +136,10 @@ class MediapipeLandmarks:
         found = self._faces.find(crops, 1)
         return [_placed(faces[0], square) if faces else None for faces, square in zip(found, squares)]
 
-    def _refined(self, pictures: Sequence[np.ndarray], faces: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
-        """The mean of each face's points with what its crops show, all in one batch."""
-        owners = [index for index, of_one in enumerate(faces) for _ in of_one for _ in CROP_VIEWS]
-        regions = [region for of_one in faces for points in of_one for region in _views(points)]
-        found, scores = self._faces.mesh.points([pictures[index] for index in owners], regions)
-        seen = iter(zip(found, scores))
-        return [[_mean(points, [next(seen) for _ in CROP_VIEWS]) for points in of_one] for of_one in faces]
-
-
-def _views(points: np.ndarray) -> list[Region]:
-    """The crops in which a face is looked at again."""
-    place = place_of(points)
-    return [place.crop(math.radians(turn), share) for turn, share in CROP_VIEWS]
-
-
-def _mean(points: np.ndarray, seen: list[tuple[np.ndarray, float]]) -> np.ndarray:
-    """With those of the same face that the mesh is sure of."""
-    agreeing = [other for other, score in seen if score > LEAST_SCORE and is_same_place(other, points)]
-    return np.mean([points, *agreeing], axis=0)
+    def _refined(self, picture: np.ndarray, faces: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Each face looked at where its points are; the points themselves where it is not seen there."""
+        seen = self.look(picture, [place_of(points) for points in faces], self.views) if faces else []
+        return [points if face is None else face.points for points, face in zip(faces, seen)]
 
 
 def _square(centre: np.ndarray, side: float, roll: float) -> Region:
