@@ -17,11 +17,16 @@ import warp as wp
 
 from vhap.util.quiet_warp import start_quietly
 
-start_quietly()
-wp.set_module_options({"enable_backward": False})
-
 LANES = 16
 """Floats of a vector: channels come in multiples of it."""
+WIDEST = "-mprefer-vector-width=512"
+
+start_quietly()
+wp.set_module_options({"enable_backward": False})
+if hasattr(wp.config, "cpu_compiler_flags"):
+    # Compilers take half of a processor's widest vectors unless told; here every sum is of whole ones.
+    wp.set_module_options({"cpu_compiler_flags": f"{wp.config.cpu_compiler_flags or '-march=native'} {WIDEST}"})
+
 
 
 class Step(enum.IntEnum):
@@ -134,22 +139,38 @@ DEPTHWISE = (
 const float* w = weights.data + WEIGHT;
 const float* bias = weights.data + BIAS;
 const float* slope = weights.data + SLOPE;
-for (int row = 0; row < ROWS; ++row) for (int column = 0; column < COLUMNS; ++column) {
-    const int top = row * STRIDE_Y - TOP, left = column * STRIDE_X - LEFT;
-    const int first_i = top < 0 ? -top : 0, first_j = left < 0 ? -left : 0;
-    const int end_i = top + HEIGHT > SOURCE_ROWS ? SOURCE_ROWS - top : HEIGHT;
-    const int end_j = left + WIDTH > SOURCE_COLUMNS ? SOURCE_COLUMNS - left : WIDTH;
-    const int line = SOURCE_COLUMNS * SOURCE_PITCH;
-    const float* p = x + top * line + left * SOURCE_PITCH;
-    const bool whole = HEIGHT == 3 && WIDTH == 3 && first_i == 0 && first_j == 0 && end_i == 3 && end_j == 3;
+const int line = SOURCE_COLUMNS * SOURCE_PITCH, across = STRIDE_X * SOURCE_PITCH;
+for (int row = 0; row < ROWS; ++row) {
+    const int top = row * STRIDE_Y - TOP;
+    const int first_i = top < 0 ? -top : 0, end_i = top + HEIGHT > SOURCE_ROWS ? SOURCE_ROWS - top : HEIGHT;
+    const bool whole = HEIGHT == 3 && WIDTH == 3 && first_i == 0 && end_i == 3;
+    // Columns whose windows lie inside.
+    const int first = whole ? (LEFT + STRIDE_X - 1) / STRIDE_X : COLUMNS;
+    const int last = whole ? (SOURCE_COLUMNS - 3 + LEFT) / STRIDE_X : -1;
     for (int c = 0; c < CHANNELS; c += 16) {
-        vec sum = CONST_VEC(bias + c);
-        if (whole) {
-            _Pragma("unroll") for (int i = 0; i < 3; ++i) _Pragma("unroll") for (int j = 0; j < 3; ++j)
-                sum += CONST_VEC(p + i * line + j * SOURCE_PITCH + c) * CONST_VEC(w + (3 * i + j) * CHANNELS + c);
-        } else for (int i = first_i; i < end_i; ++i) for (int j = first_j; j < end_j; ++j)
-            sum += CONST_VEC(p + i * line + j * SOURCE_PITCH + c) * CONST_VEC(w + (i * WIDTH + j) * CHANNELS + c);
-        FINISHED(sum, row * COLUMNS + column, c)
+        const vec base = CONST_VEC(bias + c);
+        vec k[9];
+        if (whole) _Pragma("unroll") for (int n = 0; n < 9; ++n) k[n] = CONST_VEC(w + n * CHANNELS + c);
+        for (int column = 0; column < COLUMNS; ++column) {
+            const float* p = x + top * line + column * across - LEFT * SOURCE_PITCH + c;
+            vec sum = base;
+            if (column >= first && column <= last) {
+                vec more = CONST_VEC(p) * k[0];
+                _Pragma("unroll") for (int i = 0; i < 3; ++i) _Pragma("unroll") for (int j = 0; j < 3; ++j) {
+                    if (i == 0 && j == 0) continue;
+                    const vec value = CONST_VEC(p + i * line + j * SOURCE_PITCH);
+                    if ((3 * i + j) % 2) sum += value * k[3 * i + j]; else more += value * k[3 * i + j];
+                }
+                sum += more;
+            } else {
+                const int left = column * STRIDE_X - LEFT;
+                const int first_j = left < 0 ? -left : 0;
+                const int end_j = left + WIDTH > SOURCE_COLUMNS ? SOURCE_COLUMNS - left : WIDTH;
+                for (int i = first_i; i < end_i; ++i) for (int j = first_j; j < end_j; ++j)
+                    sum += CONST_VEC(p + i * line + j * SOURCE_PITCH) * CONST_VEC(w + (i * WIDTH + j) * CHANNELS + c);
+            }
+            FINISHED(sum, row * COLUMNS + column, c)
+        }
     }
 }
 """
@@ -178,12 +199,16 @@ BORDER = (
     BEGIN
     + """
 // Here a pixel of the target has as many floats as the source's, or more that are 0.
-for (int row = 0; row < ROWS; ++row) for (int column = 0; column < COLUMNS; ++column) {
-    const int from_row = row - TOP, from_column = column - LEFT;
-    const bool inside = from_row >= 0 && from_row < SOURCE_ROWS && from_column >= 0 && from_column < SOURCE_COLUMNS;
-    const float* p = x + (from_row * SOURCE_COLUMNS + from_column) * SOURCE_PITCH;
-    float* q = y + (row * COLUMNS + column) * CHANNELS;
-    for (int c = 0; c < CHANNELS; ++c) q[c] = inside && c < SOURCE_PITCH ? p[c] : 0.0f;
+const int first = TOP, end = TOP + SOURCE_ROWS, line = COLUMNS * CHANNELS, source_line = SOURCE_COLUMNS * SOURCE_PITCH;
+for (int row = 0; row < ROWS; ++row) {
+    float* q = y + row * line;
+    for (int n = 0; n < line; ++n) q[n] = 0.0f;
+    if (row < first || row >= end) continue;
+    const float* p = x + (row - first) * source_line;
+    q += LEFT * CHANNELS;
+    if (CHANNELS == SOURCE_PITCH) for (int n = 0; n < source_line; ++n) q[n] = p[n];
+    else for (int column = 0; column < SOURCE_COLUMNS; ++column) for (int c = 0; c < SOURCE_PITCH; ++c)
+        q[column * CHANNELS + c] = p[column * SOURCE_PITCH + c];
 }
 """
     + END
