@@ -85,8 +85,8 @@ class Motion:
 
 def place_of(points: np.ndarray) -> FacePlace:
     """Of (478, 2 or 3) points, px."""
-    x, y = face_centre(points)
-    return FacePlace(float(x), float(y), face_size(points), _roll(points))
+    (left, top), (right, bottom) = points[:, :2].min(0).tolist(), points[:, :2].max(0).tolist()
+    return FacePlace((left + right) / 2, (top + bottom) / 2, max(right - left, bottom - top), _roll(points))
 
 
 def face_centre(points: np.ndarray) -> np.ndarray:

@@ -90,8 +90,9 @@ class MediapipeLandmarks:
         found: list[SeenFace | None] = []
         for start in range(0, len(regions), views):
             sure = [index for index in range(start, start + views) if scores[index] > LEAST_SCORE]
-            same = [points[index] for index in sure if is_same_place(points[index], points[sure[0]])]
-            found.append(SeenFace(np.mean(same, axis=0), scores[sure[0]]) if sure else None)
+            same = [points[index] for index in sure[1:] if is_same_place(points[index], points[sure[0]])]
+            mean = np.mean([points[sure[0]], *same], axis=0) if sure else None
+            found.append(None if mean is None else SeenFace(mean, scores[sure[0]]))
         return found
 
     def face_near(self, picture: np.ndarray, points: np.ndarray) -> np.ndarray | None:

@@ -28,7 +28,6 @@ if hasattr(wp.config, "cpu_compiler_flags"):
     wp.set_module_options({"cpu_compiler_flags": f"{wp.config.cpu_compiler_flags or '-march=native'} {WIDEST}"})
 
 
-
 class Step(enum.IntEnum):
     CONVOLUTION = 0
     DEPTHWISE = 1

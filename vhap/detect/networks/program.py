@@ -20,9 +20,10 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Place:
-    """A tensor among a picture's floats: where it begins, floats from pixel to pixel, and its shape."""
+    """A tensor among a picture's floats: where it begins, its pixels, floats from one to the next, and its shape."""
 
     start: int
+    pixels: int
     pitch: int
     shape: tuple[int, ...]
 
@@ -348,11 +349,11 @@ class _Writer:
                 if ends[number] == index and number not in kept_made:
                     memory.give(starts[number])
         places = {
-            number: Place(starts[made], pitch[made], self.graph.shapes[number])
+            number: Place(starts[made], math.prod(self.shapes[made][:2]), pitch[made], self.graph.shapes[number])
             for number in kept
             if (made := self.flat.get(number, number)) in starts
         }
-        entry = Place(starts[source], pitch[source], self.graph.shapes[source])
+        entry = Place(starts[source], math.prod(self.shapes[source][:2]), pitch[source], self.graph.shapes[source])
         return Program(steps, np.concatenate(self.weights), memory.size, entry, places, tuple(left))
 
 

@@ -44,8 +44,6 @@ class ProgramRunner:
 
 def _values(memory: np.ndarray, place: Place) -> np.ndarray:
     """A copy of a tensor's values without the floats that fill its vectors."""
-    batch, count, channels = len(memory), math.prod(place.shape[1:]), place.shape[-1]
-    if count <= place.pitch:
-        return memory[:, place.start : place.start + count].reshape(batch, *place.shape[1:]).copy()
-    pixels = memory[:, place.start : place.start + count // channels * place.pitch]
-    return pixels.reshape(batch, -1, place.pitch)[..., :channels].reshape(batch, *place.shape[1:]).copy()
+    batch, count = len(memory), math.prod(place.shape[1:])
+    pixels = memory[:, place.start : place.start + place.pixels * place.pitch].reshape(batch, place.pixels, place.pitch)
+    return pixels[..., : count // place.pixels].reshape(batch, *place.shape[1:]).copy()
