@@ -4,7 +4,9 @@ right in."""
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -39,10 +41,52 @@ class FacePlace:
         return Region(x, y, side, side, self.roll + turn_rad)
 
 
+@dataclass(frozen=True)
+class SeenFace:
+    """points: (478, 3) px, z like x, smaller towards the camera. score: of the mesh, in [0, 1], how sure it is that a
+    face is there."""
+
+    points: np.ndarray
+    score: float
+
+
+class FaceSeer(Protocol):
+    """What finds faces in (H, W, 3) uint8 RGB, and looks at them where they are expected: `MediapipeLandmarks`."""
+
+    def look(self, picture: np.ndarray, places: Sequence[FacePlace], views: int = ...) -> list[SeenFace | None]:
+        """The face at each place, or None where there is none. views: crops whose points are averaged."""
+        ...
+
+    def rough_faces(self, picture: np.ndarray, thorough: bool = ...) -> list[np.ndarray]:
+        """(478, 3) px for each face that the detector finds. thorough: whether small ones are searched for too."""
+        ...
+
+
+class Motion:
+    """Places of a face through time, and where it is next if it goes on as it did between the last two."""
+
+    def __init__(self, place: FacePlace, time: float) -> None:
+        self.place, self.time = place, time
+        self._speeds = (0.0, 0.0, 0.0, 0.0)
+
+    def at(self, time: float) -> FacePlace:
+        x, y, growth, turn = ((time - self.time) * speed for speed in self._speeds)
+        place = self.place
+        return FacePlace(place.x + x, place.y + y, place.size * math.exp(growth), place.roll + turn)
+
+    def move(self, place: FacePlace, time: float) -> None:
+        """Where it is at a later time."""
+        before, elapsed = self.place, time - self.time
+        changes = (place.x - before.x, place.y - before.y, math.log(place.size / before.size))
+        if elapsed > 0:
+            self._speeds = tuple(change / elapsed for change in (*changes, turn_between(before.roll, place.roll)))
+        self.place, self.time = place, time
+
+
 def place_of(points: np.ndarray) -> FacePlace:
     """Of (478, 2 or 3) points, px."""
-    x, y = face_centre(points)
-    return FacePlace(float(x), float(y), face_size(points), _roll(points))
+    (left, top), (right, bottom) = points[:, :2].min(0).tolist(), points[:, :2].max(0).tolist()
+    return FacePlace((left + right) / 2, (top + bottom) / 2, max(right - left, bottom - top), _roll(points))
 
 
 def face_centre(points: np.ndarray) -> np.ndarray:

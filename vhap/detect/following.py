@@ -1,6 +1,6 @@
-"""One face through the pictures of a video as they come.
+"""Faces through the pictures of a video: one as they come, or all of a run of pictures.
 
-As in MediaPipe's tracking mode, the mesh looks where the face is expected, and the detector runs only where no face is
+As in MediaPipe's tracking mode, the mesh looks where a face is expected, and the detector runs only where none is
 followed. A crop that turns out to be beside the face is made again on the same picture, so that points depend little
 on what was expected.
 """
@@ -8,13 +8,12 @@ on what was expected.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
-from vhap.detect.face_places import FacePlace, place_of, turn_between
-from vhap.detect.mediapipe_landmarks import MediapipeLandmarks, SeenFace
+from vhap.detect.face_places import FacePlace, FaceSeer, Motion, SeenFace, is_same_place, place_of
 from vhap.detect.visibility import visibility
 
 LONGEST_STEP_S = 0.25
@@ -24,6 +23,8 @@ NEAR, NEAR_PER_S, MOST_GROWTH = 0.6, 1.0, 1.5
 the ratio of sizes up to which a face counts as the same."""
 LONG_LOST_S = 2.0
 """After that any face counts."""
+SEARCH_EVERY, MOST_FOLLOWED = 16, 4
+"""Pictures of a run from one search for further faces to the next, and faces that are followed at once."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,6 @@ class FollowedFace:
     searched: bool
 
 
-class FaceSeer(Protocol):
-    """What finds faces, and looks at them: `MediapipeLandmarks`."""
-
-    def look(self, picture: np.ndarray, places: list[FacePlace], views: int = ...) -> list[SeenFace | None]: ...
-
-    def rough_faces(self, picture: np.ndarray, thorough: bool = ...) -> list[np.ndarray]: ...
-
-
 class FaceFollower:
     """Follows one face through the pictures of a video: the mesh looks where the face was predicted, the detector only
     where none is followed. It keeps its state: one instance a video, used by one thread at a time."""
@@ -57,14 +50,17 @@ class FaceFollower:
         if not 1 <= views <= 3 or not search_every_s >= 0:
             raise ValueError(f"expected 1 to 3 views and no negative seconds, found {views} and {search_every_s}")
         self.views, self.search_every_s = views, search_every_s
-        self._seer: FaceSeer = seer or MediapipeLandmarks()
+        if seer is None:
+            from vhap.detect.mediapipe_landmarks import MediapipeLandmarks
+
+            seer = MediapipeLandmarks()
+        self._seer: FaceSeer = seer
         self.reset()
 
     def reset(self) -> None:
         """Forgets the face: the next picture is searched, and any face counts."""
-        self._place: FacePlace | None = None
-        self._velocity = (0.0, 0.0, 0.0, 0.0)
-        self._seen_s = self._searched_s = -math.inf
+        self._motion: Motion | None = None
+        self._searched_s = -math.inf
         self._is_lost = True
 
     def follow(
@@ -75,14 +71,14 @@ class FaceFollower:
         picture: (H, W, 3) uint8 RGB. time_s: of the picture, in seconds from any start. predicted: where a tracker
         expects the face, as (478, 2) px or its place; without it the last motion is continued.
         """
-        if self._searched_s > time_s or self._seen_s > time_s:
+        if self._motion is not None and time_s < self._motion.time:
             # The video was wound back.
-            self._velocity, self._searched_s, self._seen_s = (0.0,) * 4, -math.inf, time_s
+            self._motion, self._searched_s = Motion(self._motion.place, time_s), -math.inf
         for expected in self._expected(time_s, predicted):
             (seen,) = self._seer.look(picture, [expected], self.views)
             if seen is not None:
                 return self._kept(seen, time_s, searched=False)
-        is_due = not self._is_lost or time_s - self._searched_s >= self.search_every_s
+        is_due = not self._is_lost or not 0 <= time_s - self._searched_s < self.search_every_s
         self._is_lost = True
         if not is_due:
             return None
@@ -95,23 +91,17 @@ class FaceFollower:
         places = []
         if predicted is not None:
             places.append(predicted if isinstance(predicted, FacePlace) else place_of(predicted))
-        if self._place is not None and not self._is_lost:
-            step = min(time_s - self._seen_s, LONGEST_STEP_S)
-            x, y, size, roll = (step * speed for speed in self._velocity)
-            place = self._place
-            places.append(FacePlace(place.x + x, place.y + y, place.size * math.exp(size), place.roll + roll))
+        if self._motion is not None and not self._is_lost:
+            places.append(self._motion.at(min(time_s, self._motion.time + LONGEST_STEP_S)))
         return [place for place in places if place.size > 1 and all(map(math.isfinite, vars(place).values()))]
 
     def _kept(self, seen: SeenFace, time_s: float, searched: bool) -> FollowedFace:
-        place, before = place_of(seen.points), self._place
-        elapsed = time_s - self._seen_s
-        if before is None or self._is_lost or not 0 < elapsed <= LONGEST_STEP_S:
-            self._velocity = (0.0,) * 4
+        place = place_of(seen.points)
+        if self._motion is None or self._is_lost or time_s - self._motion.time > LONGEST_STEP_S:
+            self._motion = Motion(place, time_s)
         else:
-            moved = (place.x - before.x, place.y - before.y)
-            growth, turned = math.log(place.size / before.size), turn_between(before.roll, place.roll)
-            self._velocity = tuple(value / elapsed for value in (*moved, growth, turned))
-        self._place, self._seen_s, self._is_lost = place, time_s, False
+            self._motion.move(place, time_s)
+        self._is_lost = False
         return FollowedFace(seen.points, seen.score, visibility(seen.points), searched)
 
     def _searched(self, picture: np.ndarray, time_s: float) -> SeenFace | None:
@@ -121,8 +111,9 @@ class FaceFollower:
 
     def _chosen(self, faces: list[FacePlace], shape: tuple[int, ...], time_s: float) -> FacePlace | None:
         """The face that was lost; where there was none, or long ago, the largest and most central one."""
-        lost_s, last = time_s - self._seen_s, self._place
-        if last is not None and lost_s < LONG_LOST_S:
+        motion = self._motion
+        if motion is not None and time_s - motion.time < LONG_LOST_S:
+            last, lost_s = motion.place, time_s - motion.time
             reach = (NEAR + NEAR_PER_S * lost_s) * last.size
             same = [face for face in faces if max(face.size / last.size, last.size / face.size) <= MOST_GROWTH]
             nearest = min(same, key=last.distance, default=None)
@@ -131,3 +122,38 @@ class FaceFollower:
         middle = FacePlace(width / 2, height / 2, 0.0)
         diagonal = math.hypot(width, height)
         return max(faces, key=lambda face: face.size * (1 - face.distance(middle) / diagonal), default=None)
+
+
+def faces_through(seer: FaceSeer, pictures: Iterable[np.ndarray], views: int) -> Iterator[list[np.ndarray]]:
+    """All faces (478, 3) px of each of a run of pictures, (H, W, 3) uint8 RGB.
+
+    The first picture and every SEARCH_EVERY-th one are searched for faces that are not followed yet; so is one in which
+    a face is lost, and every one while there is none.
+    """
+    followed: list[Motion] = []
+    for time, picture in enumerate(pictures):
+        seen = seer.look(picture, [motion.at(time) for motion in followed], views) if followed else []
+        moved: list[Motion] = []
+        faces: list[np.ndarray] = []
+        for motion, face in zip(followed, seen):
+            if face is not None and not any(is_same_place(face.points, other) for other in faces):
+                motion.move(place_of(face.points), time)
+                moved.append(motion)
+                faces.append(face.points)
+        if time % SEARCH_EVERY == 0 or len(moved) < len(followed) or not moved:
+            found = _further_faces(seer, picture, faces, views)
+            moved += [Motion(place_of(points), time) for points in found]
+            faces += found
+        followed = moved
+        yield faces
+
+
+def _further_faces(seer: FaceSeer, picture: np.ndarray, known: list[np.ndarray], views: int) -> list[np.ndarray]:
+    """Those of a picture that are not among the known ones."""
+    rough = [
+        points
+        for points in seer.rough_faces(picture, thorough=not known)
+        if not any(is_same_place(points, other) for other in known)
+    ][: MOST_FOLLOWED - len(known)]
+    seen = seer.look(picture, [place_of(points) for points in rough], views) if rough else []
+    return [points if face is None else face.points for points, face in zip(rough, seen)]

@@ -1,20 +1,18 @@
-"""MediaPipe's face mesh: 478 points of every face in a picture, each picture on its own.
+"""MediaPipe's face mesh: 478 points of every face in a picture, or in those of a video one after the other.
 
-MediaPipe's tracking mode carries state from frame to frame, so that a pass which is completed later would differ from
-one in a single run. Here every picture is searched afresh, and each face is looked at again in two crops more. The mean
-of the three jitters a quarter less than the first alone, and as little as that of four crops which are each searched
-for the face again.
+Each face is looked at in several crops around where it is, and their points are averaged: crops turned and scaled
+differently have different errors. In a video the crops are made where the face is expected (`following.py`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from vhap.detect.face_places import FacePlace, face_centre, face_size, is_same_place, place_of, turn_between
+from vhap.detect.face_places import FacePlace, SeenFace, face_centre, face_size, is_same_place, place_of, turn_between
+from vhap.detect.following import faces_through
 from vhap.detect.networks.face_detector import FaceDetector
 from vhap.detect.networks.faces import LEAST_SCORE, Faces
 from vhap.detect.networks.regions import Region, crop
@@ -27,26 +25,25 @@ CROP_VIEWS = ((-5.0, 0.96), (5.0, 1.08))
 """Roll in degrees and side of two crops more, beside that which the face is found in; their points are averaged."""
 VIEWS: dict[int, tuple[tuple[float, float], ...]] = {1: ((0.0, 1.0),), 2: CROP_VIEWS, 3: ((0.0, 1.0), *CROP_VIEWS)}
 """The crops of a face whose place is known, by their number."""
+USED_VIEWS = 3
+"""Of the pass over a recording. On films with truth points of one crop jitter 1.5 to 1.8 times as much as those of
+three, and those of two up to 1.2 times."""
 MOST_OFF, MOST_GROWN, MOST_TURNED_RAD = 0.12, 1.15, 0.2
 """Crops that were made further from the face they show than that are made again: sizes of the face, ratio of sizes,
 angle."""
 LOOKS = 3
-"""On one picture; a face that the last one still shows elsewhere is not the one that was expected."""
+"""On one picture; a face that the last one still shows beside its crop is not followed."""
+MOST_FAR = 0.6
+"""Sizes of the face from where it was expected; further away is another one."""
 TILE_SHARE = 0.6
-
-
-@dataclass(frozen=True)
-class SeenFace:
-    """points: (478, 3) px. score: of the mesh, in [0, 1]."""
-
-    points: np.ndarray
-    score: float
 
 
 class MediapipeLandmarks:
     """No state between pictures: threads may share it."""
 
-    def __init__(self) -> None:
+    def __init__(self, views: int = USED_VIEWS) -> None:
+        """views: crops of each face whose points are averaged, 1 to 3."""
+        self.views = views
         self._faces = Faces()
         # The mesh's own detector finds faces larger than about a tenth of the picture; this one sees smaller ones.
         self._finder = FaceDetector("full")
@@ -58,12 +55,11 @@ class MediapipeLandmarks:
 
     def faces(self, picture: np.ndarray) -> list[np.ndarray]:
         """(H, W, 3) uint8 RGB -> (478, 3) px for each face; z like x, smaller towards the camera."""
-        return self.faces_of([picture])[0]
+        return self._refined(picture, self.rough_faces(picture))
 
-    def faces_of(self, pictures: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
-        """The faces of each of several pictures, which are quicker together."""
-        found = self._faces.find(pictures, MAX_FACES)
-        return self._refined(pictures, [faces or self._small_faces(each) for faces, each in zip(found, pictures)])
+    def faces_through(self, pictures: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
+        """The faces of each of a run of a video's pictures: the detector runs on some of them."""
+        return faces_through(self, pictures, self.views)
 
     def rough_faces(self, picture: np.ndarray, thorough: bool = True) -> list[np.ndarray]:
         """(H, W, 3) uint8 RGB -> (478, 3) px for each face, seen in one crop. thorough: whether a picture that shows
@@ -81,6 +77,8 @@ class MediapipeLandmarks:
                 if face is None:
                     continue
                 shown = place_of(face.points)
+                if places[index].distance(shown) > MOST_FAR * shown.size:
+                    continue
                 if _is_beside(place, shown):
                     again[index] = shown
                 else:
@@ -96,8 +94,9 @@ class MediapipeLandmarks:
         found: list[SeenFace | None] = []
         for start in range(0, len(regions), views):
             sure = [index for index in range(start, start + views) if scores[index] > LEAST_SCORE]
-            same = [points[index] for index in sure if is_same_place(points[index], points[sure[0]])]
-            found.append(SeenFace(np.mean(same, axis=0), scores[sure[0]]) if sure else None)
+            same = [points[index] for index in sure[1:] if is_same_place(points[index], points[sure[0]])]
+            mean = np.mean([points[sure[0]], *same], axis=0) if sure else None
+            found.append(None if mean is None else SeenFace(mean, scores[sure[0]]))
         return found
 
     def face_near(self, picture: np.ndarray, points: np.ndarray) -> np.ndarray | None:
@@ -110,7 +109,7 @@ class MediapipeLandmarks:
         for side in (1.6, 2.2, 3.0):
             (found,) = self._in_squares(picture, [_square(centre, side * size, roll)])
             if found is not None and np.linalg.norm(face_centre(found) - centre) < size:
-                return self._refined([picture], [[found]])[0][0]
+                return self._refined(picture, [found])[0]
         return None
 
     def confidence(self, points: np.ndarray) -> np.ndarray:
@@ -142,25 +141,10 @@ class MediapipeLandmarks:
         found = self._faces.find(crops, 1)
         return [_placed(faces[0], square) if faces else None for faces, square in zip(found, squares)]
 
-    def _refined(self, pictures: Sequence[np.ndarray], faces: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
-        """The mean of each face's points with what its crops show, all in one batch."""
-        owners = [index for index, of_one in enumerate(faces) for _ in of_one for _ in CROP_VIEWS]
-        regions = [region for of_one in faces for points in of_one for region in _views(points)]
-        found, scores = self._faces.mesh.points([pictures[index] for index in owners], regions)
-        seen = iter(zip(found, scores))
-        return [[_mean(points, [next(seen) for _ in CROP_VIEWS]) for points in of_one] for of_one in faces]
-
-
-def _views(points: np.ndarray) -> list[Region]:
-    """The crops in which a face is looked at again."""
-    place = place_of(points)
-    return [place.crop(math.radians(turn), share) for turn, share in CROP_VIEWS]
-
-
-def _mean(points: np.ndarray, seen: list[tuple[np.ndarray, float]]) -> np.ndarray:
-    """With those of the same face that the mesh is sure of."""
-    agreeing = [other for other, score in seen if score > LEAST_SCORE and is_same_place(other, points)]
-    return np.mean([points, *agreeing], axis=0)
+    def _refined(self, picture: np.ndarray, faces: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Each face looked at where its points are; the points themselves where it is not seen there."""
+        seen = self.look(picture, [place_of(points) for points in faces], self.views) if faces else []
+        return [points if face is None else face.points for points, face in zip(faces, seen)]
 
 
 def _square(centre: np.ndarray, side: float, roll: float) -> Region:
