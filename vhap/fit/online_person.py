@@ -25,7 +25,8 @@ from vhap.head.model import HeadModel, landmark_head
 from vhap.render.types import Backend, Topology
 
 LANDMARK_SET = "mediapipe"
-COARSE_ROUNDS, FINE_ROUNDS = 6, 6
+COARSE_ROUNDS, FINE_ROUNDS = 20, 20
+"""At most: they end where a round gains next to nothing."""
 MOVES_NOTHING = ("hair", "boundary", "neck")
 OUTSIDE_SKIN = (*MOVES_NOTHING, "lip_inside", "teeth", "eyeballs")
 """Regions whose texture does not move a vertex: of every frame, and while the identity is sought."""
@@ -150,7 +151,8 @@ class Improvement:
         problem, rows = _landmarks_of(person, self.studio.size, frames)
         params = initial_params(person.head, len(problem.weight), 1, person.lights)
         params = replace(params, shape=person.shape, focal_length=person.focal_length.clone())
-        if self.known_identity:
+        # What pictures have told of a person is a better start than what landmarks do.
+        if self.known_identity or person.known is not None:
             beside = person.beside_pixels
             params, seen = pose_from_landmarks(problem, params)
             params = solve_landmarks(problem, params, False, smooth=False)
@@ -190,13 +192,14 @@ class Improvement:
         offset = None if person.offset is None else person.offset
         params = replace(params, static_offset=offset)
         names = (*self.names, "lights")
-        correlation, known = person.correlation, None
-        for factor, rounds in ((max(fine, coarse_factor(self.studio.size)), COARSE_ROUNDS), (fine, FINE_ROUNDS)):
+        correlation = person.correlation
+        coarse = max(fine, coarse_factor(self.studio.size))
+        passes = [] if person.known is not None else [(coarse, COARSE_ROUNDS)]
+        for factor, rounds in (*passes, (fine, FINE_ROUNDS)):
             whole = self._problem(person, frames, problem, factor, correlation, OUTSIDE_SKIN)
             params, correlation = solve_identity(whole, params, rows, names, rounds)
-            if factor == fine:
-                whole = self._problem(person, frames, problem, factor, correlation, MOVES_NOTHING)
-                known = observed_albedo(whole, params, rows)
+        whole = self._problem(person, frames, problem, fine, correlation, MOVES_NOTHING)
+        known = observed_albedo(whole, params, rows)
         improved = replace(
             person,
             shape=params.shape,

@@ -26,6 +26,7 @@ from vhap.pipeline.live_handover import Handover
 from vhap.pipeline.live_person import Kept, compressed
 from vhap.pipeline.live_results import LiveResult, Sink
 from vhap.pipeline.live_sources import LiveFrame, Source
+from vhap.util.choice import even_choice
 from vhap.util.log import get_logger
 from vhap.util.threads import one_torch_thread
 
@@ -37,8 +38,9 @@ KEY_STEP = 2
 FIRST_S, GROWTH, FEWEST = 0.5, 2.0, 4
 """The person is estimated after so many seconds of frames, then after times that grow by this factor, where there are
 that many key frames."""
-PICTURES_S = 2.5
-"""Before that landmarks alone say who it is: so few frames differ too little for pictures."""
+PICTURES_S, FIRST_BY_PICTURES = 2.0, 8
+"""Before that landmarks alone say who it is: so few frames differ too little for pictures. The first time that pictures
+do it is by so many of them."""
 
 
 class Face(Protocol):
@@ -48,6 +50,10 @@ class Face(Protocol):
     def points(self) -> np.ndarray: ...
     @property
     def confidence(self) -> np.ndarray: ...
+
+
+BY_SOME = -1
+"""In place of the count of changes: the person has been estimated by some key frames only."""
 
 
 class Worker(Protocol):
@@ -257,16 +263,22 @@ class LiveRun:
     def lacks_an_estimate(self) -> bool:
         """Whether the run has ended before the person was estimated by all that it is to be estimated by."""
         improved = self.person.improved
-        by_pictures = improved is not None and improved.person.known is not None
+        by_pictures = improved is not None and improved.person.known is not None and self._changes != BY_SOME
         return self.has_new_frames and (improved is None or (self.pictures and not by_pictures))
 
     def improve(self, at_end: bool = False) -> None:
         """The person by the key frames as they are now. at_end: there will be no more."""
         assert self.worker is not None
         begun, self._changes = time.perf_counter(), self.keys.changes
-        frames = self.keys.frames()
         by_pictures = self.pictures and (at_end or self.seconds >= PICTURES_S)
-        improved = self.worker.improve(self.person.newest()[0].person, frames, by_pictures)
+        frames = self.keys.frames()
+        current = self.person.newest()[0].person
+        if by_pictures and current.known is None and not at_end:
+            # A first estimate soon: by some of them.
+            chosen = even_choice(len(frames), FIRST_BY_PICTURES)
+            self._changes = self._changes if len(chosen) == len(frames) else BY_SOME
+            frames = [frames[index] for index in chosen]
+        improved = self.worker.improve(current, frames, by_pictures)
         if improved is None:
             return
         followed = FollowedPerson.of(improved.person, self.studio, self.pictures)
