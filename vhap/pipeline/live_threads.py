@@ -31,7 +31,7 @@ from vhap.util.log import get_logger
 from vhap.util.threads import one_torch_thread
 
 WAITING_RESULTS = 8
-OLD = 1.5
+OLD = 1.0
 """A live frame that is older than so many frames when it is to be solved is solved by its landmarks alone."""
 KEY_STEP = 2
 """Every so manieth frame may become a key frame."""
