@@ -17,15 +17,69 @@ from vhap.head.load import load_head
 from vhap.head.model import zero_params
 
 # EARFaceBlendShape of Unreal's plugin, as public readers of these packets list it.
-UNREAL = """EyeBlinkLeft EyeLookDownLeft EyeLookInLeft EyeLookOutLeft EyeLookUpLeft EyeSquintLeft EyeWideLeft
-EyeBlinkRight EyeLookDownRight EyeLookInRight EyeLookOutRight EyeLookUpRight EyeSquintRight EyeWideRight
-JawForward JawLeft JawRight JawOpen MouthClose MouthFunnel MouthPucker MouthLeft MouthRight
-MouthSmileLeft MouthSmileRight MouthFrownLeft MouthFrownRight MouthDimpleLeft MouthDimpleRight
-MouthStretchLeft MouthStretchRight MouthRollLower MouthRollUpper MouthShrugLower MouthShrugUpper
-MouthPressLeft MouthPressRight MouthLowerDownLeft MouthLowerDownRight MouthUpperUpLeft MouthUpperUpRight
-BrowDownLeft BrowDownRight BrowInnerUp BrowOuterUpLeft BrowOuterUpRight CheekPuff CheekSquintLeft CheekSquintRight
-NoseSneerLeft NoseSneerRight TongueOut HeadYaw HeadPitch HeadRoll LeftEyeYaw LeftEyePitch LeftEyeRoll
-RightEyeYaw RightEyePitch RightEyeRoll""".split()
+UNREAL = [
+    "EyeBlinkLeft",
+    "EyeLookDownLeft",
+    "EyeLookInLeft",
+    "EyeLookOutLeft",
+    "EyeLookUpLeft",
+    "EyeSquintLeft",
+    "EyeWideLeft",
+    "EyeBlinkRight",
+    "EyeLookDownRight",
+    "EyeLookInRight",
+    "EyeLookOutRight",
+    "EyeLookUpRight",
+    "EyeSquintRight",
+    "EyeWideRight",
+    "JawForward",
+    "JawLeft",
+    "JawRight",
+    "JawOpen",
+    "MouthClose",
+    "MouthFunnel",
+    "MouthPucker",
+    "MouthLeft",
+    "MouthRight",
+    "MouthSmileLeft",
+    "MouthSmileRight",
+    "MouthFrownLeft",
+    "MouthFrownRight",
+    "MouthDimpleLeft",
+    "MouthDimpleRight",
+    "MouthStretchLeft",
+    "MouthStretchRight",
+    "MouthRollLower",
+    "MouthRollUpper",
+    "MouthShrugLower",
+    "MouthShrugUpper",
+    "MouthPressLeft",
+    "MouthPressRight",
+    "MouthLowerDownLeft",
+    "MouthLowerDownRight",
+    "MouthUpperUpLeft",
+    "MouthUpperUpRight",
+    "BrowDownLeft",
+    "BrowDownRight",
+    "BrowInnerUp",
+    "BrowOuterUpLeft",
+    "BrowOuterUpRight",
+    "CheekPuff",
+    "CheekSquintLeft",
+    "CheekSquintRight",
+    "NoseSneerLeft",
+    "NoseSneerRight",
+    "TongueOut",
+    "HeadYaw",
+    "HeadPitch",
+    "HeadRoll",
+    "LeftEyeYaw",
+    "LeftEyePitch",
+    "LeftEyeRoll",
+    "RightEyeYaw",
+    "RightEyePitch",
+    "RightEyeRoll",
+]
 
 
 class Reader:
@@ -60,7 +114,9 @@ def read(data: bytes) -> dict[str, Any]:
 def test_a_packet_holds_every_curve_under_its_name():
     curves = np.arange(61) / 100
     found = read(packet("D" * 36, "Anna Ω", 3.25, Fraction(30000, 1001), curves))
-    assert found["version"] == 6 and found["device"] == "D" * 36 and found["subject"] == "Anna Ω"
+    assert found["version"] == 6
+    assert found["device"] == "D" * 36
+    assert found["subject"] == "Anna Ω"
     assert found["rate"] == (30000, 1001)
     assert found["frame"] + found["part"] == pytest.approx(3.25 * 30000 / 1001, abs=1e-5)
     assert found["curves"] == pytest.approx(dict(zip(COLUMNS, curves)), abs=1e-6)
@@ -70,7 +126,8 @@ def test_a_packet_holds_every_curve_under_its_name():
 
 def test_a_packet_without_a_head_ends_after_the_rate():
     found = read(packet("device", "subject", 0.0, Fraction(25), None))
-    assert "curves" not in found and found["rate"] == (25, 1)
+    assert "curves" not in found
+    assert found["rate"] == (25, 1)
 
 
 def test_frames_are_counted_anew_after_a_day():
@@ -87,9 +144,12 @@ def test_curves_are_the_heads_own_coefficients_and_angles():
     params = replace(params, expr=expr, rotation=torch.tensor([[0.0, 0.3, 0.0]]), neck_pose=torch.tensor([[0, 0.1, 0]]))
     found = dict(zip(COLUMNS, frame_curves(head.expr_names, params)))
     assert len(found) == len(ARKIT) + len(ANGLES) == 61
-    assert found["EyeBlinkLeft"] == 1 and found["EyeBlinkRight"] == 0
-    assert found["HeadYaw"] == pytest.approx(0.4, abs=1e-5) and found["HeadPitch"] == pytest.approx(0, abs=1e-5)
+    assert found["EyeBlinkLeft"] == 1
+    assert found["EyeBlinkRight"] == 0
+    assert found["HeadYaw"] == pytest.approx(0.4, abs=1e-5)
+    assert found["HeadPitch"] == pytest.approx(0, abs=1e-5)
 
 
 def test_heads_without_arkits_names_have_no_curves():
-    assert not has_curves(()) and not has_curves(("one", "two"))
+    assert not has_curves(())
+    assert not has_curves(("one", "two"))

@@ -46,7 +46,8 @@ def test_every_frame_is_given_out_in_order_after_its_lag(lag: int):
     done += follow.flush()
     assert [tag for _, tag in done] == list(range(FRAMES))
     errors = [error_mm(found, truth, tag) for found, tag in done if found is not None]
-    assert len(errors) == FRAMES and sum(errors) / FRAMES < 2.5
+    assert len(errors) == FRAMES
+    assert sum(errors) / FRAMES < 2.5
 
 
 def test_a_lag_smooths_noise():
@@ -72,7 +73,8 @@ def test_after_a_gap_the_head_is_found_anew():
     done = follow.add(2.0, pixels[20], weight, 20)
     assert [tag for _, tag in done] == [0, 1]
     last = follow.newest()
-    assert last is not None and error_mm(last, truth, 20) < 4
+    assert last is not None
+    assert error_mm(last, truth, 20) < 4
 
 
 def test_landmarks_that_are_no_heads_are_given_out_as_such():
@@ -87,4 +89,6 @@ def test_key_frames_are_those_that_differ_most():
         keys.offer(number, number / 25, each, None, lambda: lambda: torch.zeros(1, 1, 3))
     kept = [frame.number for frame in keys.frames()]
     # Of those that are all like the first one, none.
-    assert len(kept) == 4 and max(kept) < 20 and kept == sorted(kept)
+    assert len(kept) == 4
+    assert max(kept) < 20
+    assert kept == sorted(kept)

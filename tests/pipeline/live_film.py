@@ -34,7 +34,7 @@ def marked_head() -> HeadModel:
     faces = faces_of_region(head, "face").nonzero()[:, 0]
     chosen = faces[torch.linspace(0, len(faces) - 1, POINTS).long()]
     points = LandmarkSet(chosen, torch.full((POINTS, 3), 1 / 3), torch.arange(POINTS))
-    return replace(head, landmarks={"mediapipe": points, "ibug": head.landmarks["ibug"]})
+    return replace(head, name="marked", landmarks={"mediapipe": points, "ibug": head.landmarks["ibug"]})
 
 
 def head_file(folder: Path) -> Path:
@@ -89,8 +89,8 @@ class KnowingFollower:
 
 @dataclass
 class FilmSource:
-    """The film's frames, `passes` times; live: as a camera films them. breaks_at: the error raised there; stop_at: calls
-    `stop` there."""
+    """The film's frames, `passes` times; is_live: as a camera films them. breaks_at: where `error` is raised. given: the
+    numbers of frames that were given so far."""
 
     film: Film
     passes: int = 1
@@ -127,6 +127,7 @@ class Device:
     def read(self) -> tuple[bool, np.ndarray | None]:
         if self.row >= len(self.film.pictures):
             return False, None
+        time.sleep(0.04)
         self.row += 1
         return True, np.ascontiguousarray(self.film.pictures[self.row - 1][..., ::-1])
 

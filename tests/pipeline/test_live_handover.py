@@ -10,7 +10,8 @@ from vhap.pipeline.live_handover import Handover
 def test_the_newest_wins_and_the_others_are_counted():
     handover: Handover[int] = Handover(1, newest_wins=True)
     assert all(handover.put(number) for number in (1, 2, 3, 4))
-    assert handover.get() == 4 and handover.dropped == 3
+    assert handover.get() == 4
+    assert handover.dropped == 3
 
 
 def test_without_room_it_waits_for_who_takes():
@@ -20,7 +21,8 @@ def test_without_room_it_waits_for_who_takes():
     giver.start()
     taken = [handover.get() for _ in range(50)]
     giver.join()
-    assert taken == list(range(50)) and handover.dropped == 0
+    assert taken == list(range(50))
+    assert handover.dropped == 0
 
 
 def test_what_is_there_when_it_is_closed_can_be_taken():
@@ -28,7 +30,8 @@ def test_what_is_there_when_it_is_closed_can_be_taken():
     assert handover.put(7)
     handover.close()
     assert not handover.put(8)
-    assert handover.get() == 7 and handover.get() is None
+    assert handover.get() == 7
+    assert handover.get() is None
 
 
 def test_closing_wakes_who_waits():

@@ -194,7 +194,7 @@ def watch(live: LiveRun, overlay: OverlaySink | None) -> str:
             if overlay is not None and not _shown(overlay):
                 live.stop()
                 return "window closed"
-    return "ended"
+    return "the end of the source" if live.failure is None else "an error"
 
 
 def _shown(overlay: OverlaySink) -> bool:

@@ -133,13 +133,13 @@ class LiveRun:
         self.failure: BaseException | None = None
         self.captured, self.seconds, self._changes = 0, 0.0, 0
         self._threads = [
-            threading.Thread(target=self._guarded, args=(work, after), name=f"vhap-live-{name}", daemon=True)
-            for name, work, after in (
-                ("source", self._take, self.taken.close),
-                ("faces", self._find, self.faces.close),
-                ("heads", self._solve, self.solved.close),
-                ("results", self._give_out, self.ended.set),
-                ("person", self._improve, lambda: None),
+            threading.Thread(target=self._guarded, args=(work, before, after), name=f"vhap-live-{name}", daemon=True)
+            for name, work, before, after in (
+                ("source", self._take, None, self.taken),
+                ("faces", self._find, self.taken, self.faces),
+                ("heads", self._solve, self.faces, self.solved),
+                ("results", self._give_out, self.solved, None),
+                ("person", self._improve, None, None),
             )
         ]
 
@@ -156,17 +156,20 @@ class LiveRun:
         for thread in self._threads:
             thread.join()
 
-    def _guarded(self, work: Callable[[], None], after: Callable[[], None]) -> None:
+    def _guarded(self, work: Callable[[], None], before: Handover | None, after: Handover | None) -> None:
+        """One thread, which takes from `before` and hands to `after`. Where it fails the source stops, and what is
+        behind it goes on with what it has got."""
         try:
             with one_torch_thread():
                 work()
         except BaseException as error:
             self.failure = self.failure or error
             self.stopped.set()
-            for handover in (self.taken, self.faces, self.solved):
-                handover.close()
+            if before is not None:
+                before.close()
         finally:
-            after()
+            if after is not None:
+                after.close()
 
     def _take(self) -> None:
         for frame in self.source.frames(self.stopped):
@@ -242,6 +245,7 @@ class LiveRun:
         finally:
             for sink in self.sinks:
                 sink.close()
+            self.ended.set()
 
     def _improve(self) -> None:
         """At times that grow, as long as the run goes on and new frames have come."""
