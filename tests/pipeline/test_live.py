@@ -12,6 +12,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -112,6 +113,14 @@ def test_a_saved_person_starts_again_and_fits_the_pictures(finished: Path, taken
         errors = face_errors_mm(lines, taken)
         assert sum(errors) / len(errors) < 3
         assert lines[0]["shape"] == pytest.approx(person.shape.tolist(), abs=1e-5)
+
+
+def test_in_another_light_landmarks_alone_count(finished: Path, taken: Film, tmp_path: Path):
+    dim = replace(taken, pictures=(0.5 * taken.pictures).astype(np.uint8))
+    run(options(tmp_path, person=finished / "out"), FilmSource(dim), KnowingFollower(dim))
+    lines = lines_of(tmp_path)
+    assert not any(line["pictures"] for line in lines)
+    assert sum(face_errors_mm(lines, taken)) / len(lines) < 3
 
 
 def test_the_saved_folder_opens_as_a_run(finished: Path):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 MOST = 24
-LEAST_STEP = 0.01
+LEAST_STEP = 0.006
 """Mean distance of two frames' landmarks, in the landmarks' own spread, below which they show the same."""
 
 

@@ -194,7 +194,8 @@ class Improvement:
         names = (*self.names, "lights")
         correlation = person.correlation
         coarse = max(fine, coarse_factor(self.studio.size))
-        passes = [] if person.known is not None else [(coarse, COARSE_ROUNDS)]
+        begun = person.known is not None and not self.known_identity
+        passes = [] if begun else [(coarse, COARSE_ROUNDS)]
         for factor, rounds in (*passes, (fine, FINE_ROUNDS)):
             whole = self._problem(person, frames, problem, factor, correlation, OUTSIDE_SKIN)
             params, correlation = solve_identity(whole, params, rows, names, rounds)

@@ -28,6 +28,9 @@ from vhap.fit.scene import Scene
 from vhap.fit.stages import fine_factor
 
 MOST_POINTS = 1500
+OTHER_LIGHT = 0.06
+"""Grey values by which a picture differs from the head in its albedo at more than half of the points where the light is
+another one than that of the albedo (in its own light 0.01)."""
 AROUND = 0.4
 """How far beside the landmarks a picture is looked at, in their extent: forehead, ears and neck lie there."""
 BINOMIAL = np.array([0.25, 0.5, 0.25], np.float32)
@@ -78,7 +81,7 @@ class FrameLook:
 
     @torch.inference_mode()
     def equations(self, params: TrackParams) -> FrameEquations | None:
-        """About the unknowns of one frame; None where the picture shows nothing of the head there."""
+        """About the unknowns of a frame; None where the picture shows nothing of the head, or in another light."""
         known, posed = self.pictures, PosedHead.of(self.scene.head, params)
         if self.shown is None:
             found = find_shown(self.scene, posed, self.grey, known.points)
@@ -87,7 +90,10 @@ class FrameLook:
             self.shown = found.counting(found.counts.shared_by(known.correlation))
         seen = look_at(self.scene, posed, self.grey, known.points, self.shown)
         albedo = known.albedo[seen.index]
-        spread = HIDDEN * MEDIAN_OF_NORMAL * float((seen.shading * albedo - seen.value).abs().median())
+        typical = float((seen.shading * albedo - seen.value).abs().median())
+        if typical > OTHER_LIGHT:
+            return None
+        spread = HIDDEN * MEDIAN_OF_NORMAL * typical
         prior = replace(known.prior, colour=min(known.prior.colour, max(LEAST_COLOUR, spread)))
         _, by_own = point_derivatives(self.scene, posed, self.grey, known.points, seen, albedo, False, prior.colour)
         residual, weight = difference_weight(seen, known.albedo, prior)

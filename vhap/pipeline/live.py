@@ -146,10 +146,13 @@ def open_sinks(
 
 
 def worker_of(config: LiveConfig, identity_known: bool, person: OnlinePerson, studio: Studio) -> PersonWorker | None:
-    """What estimates the person while frames come: everything of a new one, the albedo of a known one without."""
-    if identity_known and (person.known is not None or not config.pictures):
+    """What estimates the person while frames come: everything of a new one; of a known one the albedo, where it is not
+    known or of another light."""
+    if identity_known and not config.pictures:
         return None
-    return PersonWorker(WorkOrder(person, studio.size, studio.known_focal, identity_known, config.pictures))
+    return PersonWorker(
+        WorkOrder(person, studio.size, studio.known_focal, identity_known, config.pictures), not identity_known
+    )
 
 
 @contextmanager

@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from vhap.fit.landmarks.problem import LandmarkProblem
-from vhap.fit.online import Due, Look, OnlineSolver
+from vhap.fit.online import Due, FrameEquations, Look, OnlineSolver
 from vhap.fit.online_keys import KeyFrame, KeyFrames
 from vhap.fit.online_person import FollowedPerson, ImprovedPerson, OnlinePerson, Studio
+from vhap.fit.params import TrackParams
 from vhap.pipeline.live_handover import Handover
 from vhap.pipeline.live_person import Kept, compressed
 from vhap.pipeline.live_results import LiveResult, Sink
@@ -52,11 +53,16 @@ class Face(Protocol):
     def confidence(self) -> np.ndarray: ...
 
 
+UNLIKE = 25
+"""So many frames on end that are not as the known albedo has them: the light is another one."""
 BY_SOME = -1
 """In place of the count of changes: the person has been estimated by some key frames only."""
 
 
 class Worker(Protocol):
+    @property
+    def known_identity(self) -> bool: ...
+
     def improve(
         self, person: OnlinePerson, frames: Sequence[KeyFrame], with_pictures: bool = ...
     ) -> ImprovedPerson | None: ...
@@ -131,7 +137,7 @@ class LiveRun:
         self.solved: Handover[LiveResult] = Handover(WAITING_RESULTS)
         self.stopped, self.ended = threading.Event(), threading.Event()
         self.failure: BaseException | None = None
-        self.captured, self.seconds, self._changes = 0, 0.0, 0
+        self.captured, self.seconds, self._changes, self.unlike = 0, 0.0, 0, 0
         self._threads = [
             threading.Thread(target=self._guarded, args=(work, before, after), name=f"vhap-live-{name}", daemon=True)
             for name, work, before, after in (
@@ -218,14 +224,22 @@ class LiveRun:
 
         def look(problem: LandmarkProblem) -> Look:
             assert looks is not None
-            seen[0] = True
-            return looks.look(frame.picture, problem).equations
+            at_frame = looks.look(frame.picture, problem)
+
+            def equations(of: TrackParams) -> FrameEquations | None:
+                made = at_frame.equations(of)
+                seen[0] = made is not None
+                return made
+
+            return equations
 
         chosen = points[person.ids]
         weight = chosen[:, 2] * person.share
-        return self.solver.add(
-            frame.time_s, chosen[:, :2].contiguous(), weight, (frame, seen), None if looks is None else look
-        )
+        looking = None if looks is None else look
+        due = self.solver.add(frame.time_s, chosen[:, :2].contiguous(), weight, (frame, seen), looking)
+        if looks is not None:
+            self.unlike = 0 if seen[0] else self.unlike + 1
+        return due
 
     def _put(self, due: list[Due], person: FollowedPerson, version: int) -> None:
         for params, tag in due:
@@ -253,7 +267,7 @@ class LiveRun:
             return
         due = FIRST_S
         while not self.ended.wait(0.05):
-            if self.seconds < due or len(self.keys) < FEWEST or not self.has_new_frames:
+            if self.seconds < due or len(self.keys) < FEWEST or not self.has_new_frames or self.is_known:
                 continue
             self.improve()
             due = max(GROWTH * due, self.seconds)
@@ -266,9 +280,17 @@ class LiveRun:
     @property
     def lacks_an_estimate(self) -> bool:
         """Whether the run has ended before the person was estimated by all that it is to be estimated by."""
+        if self.is_known:
+            return False
         improved = self.person.improved
         by_pictures = improved is not None and improved.person.known is not None and self._changes != BY_SOME
         return self.has_new_frames and (improved is None or (self.pictures and not by_pictures))
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the person is known from an earlier run, in a light like today's, so that nothing is to be done."""
+        identity = self.worker is not None and self.worker.known_identity
+        return identity and self.person.newest()[0].person.known is not None and self.unlike < UNLIKE
 
     def improve(self, at_end: bool = False) -> None:
         """The person by the key frames as they are now. at_end: there will be no more."""
@@ -286,6 +308,7 @@ class LiveRun:
         if improved is None:
             return
         followed = FollowedPerson.of(improved.person, self.studio, self.pictures)
+        self.unlike = 0
         self.person.better(followed, improved)
         self.on_better(improved)
         get_logger().info(

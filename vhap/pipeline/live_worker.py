@@ -49,33 +49,37 @@ class WorkOrder:
 class PersonWorker:
     """The process, from the parent's side. One thread at a time."""
 
-    def __init__(self, order: WorkOrder) -> None:
-        self.order = order
+    def __init__(self, order: WorkOrder, at_once: bool = False) -> None:
+        """at_once: start the process now, else when it is first needed."""
+        self.order, self.known_identity = order, order.known_identity
+        self.process = self._started() if at_once else None
+
+    def _started(self) -> subprocess.Popen[bytes]:
         path = os.pathsep.join([str(Path(vhap.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
         # Ctrl-C in a terminal reaches every process of its group: this one ends with its input.
-        self.process = subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "vhap.pipeline.live_worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": path.rstrip(os.pathsep)},
             start_new_session=True,
         )
-        _send(self._input, order)
-
-    @property
-    def _input(self) -> IO[bytes]:
-        assert self.process.stdin is not None
-        return self.process.stdin
+        assert process.stdin is not None
+        _send(process.stdin, self.order)
+        return process
 
     def improve(
         self, person: OnlinePerson, frames: Sequence[KeyFrame], with_pictures: bool = True
     ) -> ImprovedPerson | None:
         """As `Improvement.of`; with_pictures: False leaves the pictures out this time. None too where the process has
         ended."""
-        assert self.process.stdout is not None
+        self.process = self.process or self._started()
+        requests, answers = self.process.stdin, self.process.stdout
+        assert requests is not None
+        assert answers is not None
         try:
-            _send(self._input, (_without_head(person), list(frames), with_pictures))
-            answer = _receive(self.process.stdout)
+            _send(requests, (_without_head(person), list(frames), with_pictures))
+            answer = _receive(answers)
         except OSError:
             return None
         if answer is None:
@@ -85,6 +89,8 @@ class PersonWorker:
 
     def close(self) -> None:
         """Ends the process, whatever it is doing."""
+        if self.process is None:
+            return
         for stream in (self.process.stdin, self.process.stdout):
             if stream is not None:
                 try:
