@@ -134,7 +134,8 @@ def _offline(scene: RunScene) -> dict[int, Any]:
 
 
 def _last_pass(scene: RunScene, film: PlayedFilm, lines: list[dict[str, Any]], person: Path | None) -> dict[int, Any]:
-    """Row -> vertices (V, 3) of the frames that were given out in the last pass."""
+    """Row -> vertices (V, 3) of the frames that were given out in the last pass, by the estimate of the person that most
+    of them have: another one stands at another distance."""
     import torch
 
     from vhap.head.model import HeadParams, pose
@@ -142,9 +143,11 @@ def _last_pass(scene: RunScene, film: PlayedFilm, lines: list[dict[str, Any]], p
 
     offset = None if person is None else known_person(person)[0].offset
     shape, posed, first = None, {}, len(film.rows) - scene.n_rows
+    versions = [line["person"] for line in lines if line["found"] and line["frame"] >= first]
+    version = max(set(versions), key=versions.count)
     for line in lines:
         shape = torch.tensor(line["shape"]) if "shape" in line else shape
-        if line["frame"] < first or not line["found"]:
+        if line["frame"] < first or line.get("person") != version:
             continue
         names = ("rotation", "translation", "neck_pose", "jaw_pose", "eyes_pose", "expr")
         own = {name: torch.tensor(line[name]) for name in names}

@@ -99,10 +99,16 @@ class OnlineSolver:
 
     @torch.inference_mode()
     def add(
-        self, time_s: float, pixels: Tensor, weight: Tensor, tag: Any = None, looking: Looking | None = None
+        self,
+        time_s: float,
+        pixels: Tensor,
+        weight: Tensor,
+        tag: Any = None,
+        looking: Looking | None = None,
+        looks: int = PICTURE_ROUNDS,
     ) -> list[Due]:
-        """One more frame: landmarks (L, 2) px, weights (L,). Returns the frames that have waited long enough, with
-        their tags, in order."""
+        """One more frame: landmarks (L, 2) px, weights (L,); looking: how its picture is looked at, `looks` times.
+        Returns the frames that have waited long enough, with their tags, in order."""
         problem = self.of_frame(pixels, weight)
         start = self.predicted(time_s)
         done: list[Due] = []
@@ -114,7 +120,7 @@ class OnlineSolver:
             start = as_vectors(placed)[1]
         self._join(problem, start, time_s, tag, ROUNDS if looking is None else BESIDE_PICTURE)
         if looking is not None:
-            self._look(looking(problem))
+            self._look(looking(problem), looks)
         self._move()
         self.waiting += 1
         return done + self._due()
@@ -157,9 +163,9 @@ class OnlineSolver:
             if is_first and not self._settled(problem, begun, sigma, anchor):
                 break
 
-    def _look(self, look: Look) -> None:
+    def _look(self, look: Look, looks: int) -> None:
         """Moves the newest frame by its picture."""
-        for _ in range(PICTURE_ROUNDS):
+        for _ in range(looks):
             seen = look(self._params_of(self.window[-1].local))
             if seen is None:
                 return

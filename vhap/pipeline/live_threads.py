@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from vhap.fit.landmarks.problem import LandmarkProblem
-from vhap.fit.online import Due, FrameEquations, Look, OnlineSolver
+from vhap.fit.online import PICTURE_ROUNDS, Due, FrameEquations, Look, OnlineSolver
 from vhap.fit.online_keys import KeyFrame, KeyFrames
 from vhap.fit.online_person import FollowedPerson, ImprovedPerson, OnlinePerson, Studio
 from vhap.fit.params import TrackParams
@@ -32,8 +32,9 @@ from vhap.util.log import get_logger
 from vhap.util.threads import one_torch_thread
 
 WAITING_RESULTS = 8
-OLD = 1.0
-"""A live frame that is older than so many frames when it is to be solved is solved by its landmarks alone."""
+OLD, TOO_OLD = 1.0, 2.0
+"""Ages of a live frame when it is to be solved, in times between frames: beyond the first its picture is looked at once
+only, beyond the second it is solved by its landmarks alone."""
 KEY_STEP = 2
 """Every so manieth frame may become a key frame."""
 FIRST_S, GROWTH, FEWEST = 0.5, 2.0, 4
@@ -216,10 +217,11 @@ class LiveRun:
 
     def _solved(self, frame: LiveFrame, points: Tensor, person: FollowedPerson) -> list[Due]:
         """One frame more; the frames that are due."""
-        looks = person.pictures if self.pictures else None
+        looks, times = person.pictures if self.pictures else None, PICTURE_ROUNDS
         if looks is not None and self.source.is_live:
-            late = time.perf_counter() - frame.taken_s > OLD / float(self.source.fps)
-            looks = None if late else looks
+            age = (time.perf_counter() - frame.taken_s) * float(self.source.fps)
+            times = 1 if age > OLD else PICTURE_ROUNDS
+            looks = None if age > TOO_OLD else looks
         seen = [False]
 
         def look(problem: LandmarkProblem) -> Look:
@@ -236,7 +238,8 @@ class LiveRun:
         chosen = points[person.ids]
         weight = chosen[:, 2] * person.share
         looking = None if looks is None else look
-        due = self.solver.add(frame.time_s, chosen[:, :2].contiguous(), weight, (frame, seen), looking)
+        pixels = chosen[:, :2].contiguous()
+        due = self.solver.add(frame.time_s, pixels, weight, (frame, seen), looking, times)
         if looks is not None:
             self.unlike = 0 if seen[0] else self.unlike + 1
         return due
