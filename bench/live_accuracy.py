@@ -134,8 +134,8 @@ def _offline(scene: RunScene) -> dict[int, Any]:
 
 
 def _last_pass(scene: RunScene, film: PlayedFilm, lines: list[dict[str, Any]], person: Path | None) -> dict[int, Any]:
-    """Row -> vertices (V, 3) of the frames that were given out in the last pass, by the estimate of the person that most
-    of them have: another one stands at another distance."""
+    """Row -> vertices (V, 3) of the frames that were given out in the last pass, by the estimate of the person that
+    most of them have: another one stands at another distance."""
     import torch
 
     from vhap.head.model import HeadParams, pose

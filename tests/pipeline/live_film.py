@@ -89,8 +89,8 @@ class KnowingFollower:
 
 @dataclass
 class FilmSource:
-    """The film's frames, `passes` times; is_live: as a camera films them. breaks_at: where `error` is raised; given: frames
-    that were given so far."""
+    """The film's frames, `passes` times; is_live: as a camera films them. breaks_at: where `error` is raised; given:
+    frames that were given so far."""
 
     film: Film
     passes: int = 1
