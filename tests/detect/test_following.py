@@ -52,7 +52,7 @@ class Seer:
 
     def rough_faces(self, picture: np.ndarray, thorough: bool = True) -> list[np.ndarray]:
         self.searches += 1
-        return [points + [1, -1, 0] for points in faces_in(picture)]
+        return [points + np.array([1, -1, 0]) for points in faces_in(picture)]
 
 
 @pytest.fixture
@@ -224,7 +224,7 @@ class Crops:
         wanted = place_of(face(*self.at)).crop()
         off = [np.array([region.x - wanted.x, region.y - wanted.y]) for region in regions]
         sees = [np.linalg.norm(step) < SIZE for step in off]
-        return [face(*self.at) + [*0.1 * step, 0] for step in off], [0.9 if seen else 0.1 for seen in sees]
+        return [face(*self.at) + np.append(0.1 * step, 0) for step in off], [0.9 if seen else 0.1 for seen in sees]
 
 
 @pytest.mark.parametrize(("step", "looks"), [(0.0, 1), (0.05, 1), (0.3, 2), (0.55, 2), (0.8, 1), (1.5, 1)])

@@ -109,6 +109,14 @@ def test_further_channels_and_borders() -> None:
     check(made.network(deeper, spread(made, wider, 24, (3, 3), Padding="valid"), convolved(made, entry, 3, 8, (3, 3))))
 
 
+@pytest.mark.parametrize("size", [(8, 10), (16, 5), (3, 7), (4, 5)])
+def test_other_sizes(size: tuple[int, int]) -> None:
+    made = Made(4, 5, 3)
+    first = convolved(made, 0, 3, 24, (1, 1))
+    options = {"AlignCorners": False, "HalfPixelCenters": True, "size": list(size)}
+    check(made.network(made.add("RESIZE_BILINEAR", first, **options)), 2)
+
+
 def test_crops_by_points() -> None:
     made = Made(12, 12, 3)
     features = convolved(made, 0, 3, 32, (1, 1))
@@ -149,19 +157,21 @@ def test_published_networks(name: str) -> None:
     x = torch.from_numpy(RANDOM.random(size=(2, *network.graph.shapes[network.graph.inputs[0]][1:]), dtype=np.float32))
     with torch.inference_mode():
         together, expected = network(x), network.in_torch(x)
+    assert len(together) == len(network.graph.outputs)
     for found, values in zip(together, expected, strict=True):
         np.testing.assert_allclose(found, values, atol=2e-5 * float(values.abs().max()))
     if program_of(network.graph) is None:
         return
     with ThreadPoolExecutor(3) as pool:
         alone = list(pool.map(lambda index: network(x[index % 2 : index % 2 + 1]), range(6)))
+    assert len(alone) == 6
     for index, outputs in enumerate(alone):
         for found, values in zip(outputs, together, strict=True):
             assert torch.equal(found[0], values[index % 2]), "the same bits in any batch and any thread"
 
 
 def test_graphs_of_faces_run_in_one_piece() -> None:
-    for name in ("face_landmark_with_attention.tflite", "face_detection_short_range.tflite"):
+    for name in list(FILES)[:3]:
         try:
             path = find_network(name)
         except InputError:

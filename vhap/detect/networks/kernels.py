@@ -37,6 +37,7 @@ class Step(enum.IntEnum):
     CROP_MATRIX = 5
     CROP = 6
     MOVE_POINTS = 7
+    RESIZE = 8
 
 
 class Field(enum.IntEnum):
@@ -296,6 +297,30 @@ for (int n = 0; n < CHANNELS / 2; ++n) {
     + END
 )
 
+RESIZE = (
+    BEGIN
+    + """
+// Pixel centres at half integers; what lies beyond the outermost ones is as they are.
+const float down = (float)SOURCE_ROWS / ROWS, along = (float)SOURCE_COLUMNS / COLUMNS;
+for (int row = 0; row < ROWS; ++row) {
+    const float v = (row + 0.5f) * down - 0.5f, py = v > 0.0f ? v : 0.0f;
+    const int y0 = (int)py, y1 = y0 + 1 < SOURCE_ROWS ? y0 + 1 : y0;
+    for (int column = 0; column < COLUMNS; ++column) {
+        const float u = (column + 0.5f) * along - 0.5f, px = u > 0.0f ? u : 0.0f;
+        const int x0 = (int)px, x1 = x0 + 1 < SOURCE_COLUMNS ? x0 + 1 : x0;
+        const float *above = x + y0 * SOURCE_COLUMNS * SOURCE_PITCH, *below = x + y1 * SOURCE_COLUMNS * SOURCE_PITCH;
+        for (int c = 0; c < CHANNELS; c += 16) {
+            const vec a = CONST_VEC(above + x0 * SOURCE_PITCH + c), b = CONST_VEC(above + x1 * SOURCE_PITCH + c);
+            const vec d = CONST_VEC(below + x0 * SOURCE_PITCH + c), e = CONST_VEC(below + x1 * SOURCE_PITCH + c);
+            const vec upper = a + (px - x0) * (b - a), lower = d + (px - x0) * (e - d);
+            VEC(y + (row * COLUMNS + column) * CHANNELS + c) = upper + (py - y0) * (lower - upper);
+        }
+    }
+}
+"""
+    + END
+)
+
 
 @wp.func_native(CONVOLUTION)
 def convolution(
@@ -345,6 +370,12 @@ def move_points(
 ): ...
 
 
+@wp.func_native(RESIZE)
+def resize(
+    program: wp.array(dtype=int), at: int, weights: wp.array(dtype=float), memory: wp.array(dtype=float), start: int
+): ...
+
+
 @wp.kernel
 def run_program(
     program: wp.array(dtype=int),
@@ -374,3 +405,5 @@ def run_program(
             crop(program, at, weights, memory, start)
         elif kind == wp.static(int(Step.MOVE_POINTS)):
             move_points(program, at, weights, memory, start)
+        elif kind == wp.static(int(Step.RESIZE)):
+            resize(program, at, weights, memory, start)

@@ -89,6 +89,7 @@ class _Writer:
             "PRELU": self._prelu,
             "RELU": self._relu,
             "RESHAPE": self._reshape,
+            "RESIZE_BILINEAR": self._resize,
             "Landmarks2TransformMatrix v2": self._crop_matrix,
             "TransformTensorBilinear v2": self._crop,
             "TransformLandmarks v2": self._move_points,
@@ -168,6 +169,13 @@ class _Writer:
         shape = _as_shape(self.graph.shapes[operator.output])
         fields = {"TOP": paddings[1][0], "LEFT": paddings[2][0]}
         self._step("BORDER", source, operator.output, shape, fields)
+        return True
+
+    def _resize(self, operator: Operator) -> bool:
+        (source,), options = operator.inputs, operator.options
+        if source in self.flat or options["AlignCorners"] or not options["HalfPixelCenters"]:
+            return False
+        self._step("RESIZE", source, operator.output, _as_shape(self.graph.shapes[operator.output]), {})
         return True
 
     def _bordered(self, source: int, amounts: tuple[tuple[int, int], tuple[int, int]]) -> int:
