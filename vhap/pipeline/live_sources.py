@@ -15,6 +15,7 @@ import numpy as np
 
 from vhap.data.video import probe_video, read_frames
 from vhap.util.errors import InputError
+from vhap.util.quiet_stderr import stderr_without
 
 SILENCE_S = 2.0
 """A camera that gives no frame for so long is gone."""
@@ -87,8 +88,9 @@ class CameraSource:
 
 def open_camera(index: int) -> CameraSource:
     """InputError where it cannot be opened or gives no picture."""
-    device = cv2.VideoCapture(index)
-    picture = device.read()[1] if device.isOpened() else None
+    with stderr_without("VIDEOIO", "[ WARN", "[ERROR"):
+        device = cv2.VideoCapture(index)
+        picture = device.read()[1] if device.isOpened() else None
     if picture is None:
         device.release()
         raise InputError(
