@@ -32,7 +32,7 @@ from vhap.util.log import get_logger
 from vhap.util.threads import one_torch_thread
 
 WAITING_RESULTS = 8
-OLD, TOO_OLD = 1.0, 2.0
+OLD, TOO_OLD = 0.6, 1.5
 """Ages of a live frame when it is to be solved, in times between frames: beyond the first its picture is looked at once
 only, beyond the second it is solved by its landmarks alone."""
 KEY_STEP = 2
