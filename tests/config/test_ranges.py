@@ -19,6 +19,7 @@ from vhap.config.doctor import DoctorConfig
 from vhap.config.evaluate import EvaluateConfig
 from vhap.config.export import CombineConfig, ExportConfig, MeshExportConfig
 from vhap.config.fetch_models import FetchModelsConfig
+from vhap.config.live import LiveConfig
 from vhap.config.loading import load_config, save_config
 from vhap.config.nersemble import DownloadConfig, ListConfig
 from vhap.config.preprocess import PreprocessConfig
@@ -57,6 +58,7 @@ REQUIRED = {
     ExportConfig: ("--src_folder", "a", "--tgt_folder", "b"),
     MeshExportConfig: ("--src_folder", "a", "--tgt_folder", "b"),
     CombineConfig: ("--src_folders", "a", "--tgt_folder", "b"),
+    LiveConfig: (),
     SyntheticConfig: ("--output", "o"),
     EvaluateConfig: ("--run", "r"),
     ReportConfig: ("--run", "r"),

@@ -69,20 +69,42 @@ def test_threads_do_not_matter(tmp_path, pictures):
     assert one.read_bytes() == three.read_bytes()
 
 
-def test_a_detector_of_several_pictures_gets_them_together_and_on_one_thread_of_torch(tmp_path, pictures, monkeypatch):
-    together = []
+class Following(BlobDetector):
+    """Each picture's third values tell how many it has seen of the run before this one."""
 
-    class Batches(BlobDetector):
-        def faces_of(self, pictures):
-            together.append((len(pictures), torch.get_num_threads()))
-            return [self.faces(picture) for picture in pictures]
+    together: list[tuple[list[int], int]] = []  # noqa: RUF012
 
-    monkeypatch.setattr(landmark_pass, "BATCH", 3)
+    def faces_through(self, pictures):
+        self.together.append(([], torch.get_num_threads()))
+        for count, picture in enumerate(pictures):
+            self.together[-1][0].append(int(picture[0, 0, 1]))
+            if picture[0, 0, 1] == self.dies_at:
+                raise KeyboardInterrupt
+            yield [face * [1, 1, 0] + [0, 0, count / 10] for face in self.faces(picture)]
+
+    dies_at = -1
+
+
+def test_a_detector_that_follows_gets_the_pictures_of_a_chunk_on_one_thread_of_torch(tmp_path, pictures, monkeypatch):
+    monkeypatch.setattr(Following, "together", [])
     before = torch.get_num_threads()
-    batches = run(tmp_path, pictures, "batches", Batches)
-    assert together == [(3, 1), (1, 1)] * 3, "of each chunk of four"
+    found = load_landmarks(run(tmp_path, pictures, "following", Following))
+    assert Following.together == [([0, 1, 2, 3], 1), ([4, 5, 6, 7], 1), ([8, 9, 10, 11], 1)]
     assert torch.get_num_threads() == before
-    assert batches.read_bytes() == run(tmp_path, pictures, "one").read_bytes()
+    np.testing.assert_allclose(found.points[:5, 0, 2], [0, 0.1, 0.2, 0.3, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("dies_at", range(12))
+def test_a_following_pass_has_the_same_bits_wherever_it_was_killed_and_by_any_number_of_jobs(
+    tmp_path, pictures, monkeypatch, dies_at
+):
+    monkeypatch.setattr(Following, "together", [])
+    whole = run(tmp_path, pictures, "whole", Following)
+    monkeypatch.setattr(Following, "dies_at", dies_at)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, pictures, "resumed", Following, jobs=1 + dies_at % 3)
+    monkeypatch.setattr(Following, "dies_at", -1)
+    assert run(tmp_path, pictures, "resumed", Following, jobs=3 - dies_at % 3).read_bytes() == whole.read_bytes()
 
 
 def test_completed_pass_equals_uninterrupted(tmp_path, pictures):

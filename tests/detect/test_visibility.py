@@ -18,7 +18,9 @@ def face(monkeypatch):
     mesh = np.column_stack([100 * np.sin(angle), 8.0 * row, -100 * np.cos(angle)])
     distance = np.linalg.norm(mesh[:, None] - mesh[None], axis=-1)
     nearest = np.argsort(distance, axis=1)[:, 1:9]
-    monkeypatch.setattr(module, "_neighbours", lambda: (nearest, np.ones((468, 8))))
+    joined = np.zeros((468, 468))
+    np.put_along_axis(joined, nearest, 1.0, axis=1)
+    monkeypatch.setattr(module, "_neighbours", lambda: (joined, joined.sum(1)))
     monkeypatch.setattr(module, "CHEEKS_AT_EARS", (12, 455))
     return np.vstack([mesh, np.zeros((10, 3))])
 
@@ -50,3 +52,14 @@ def test_ibug_points_are_distinct_points_of_the_detector():
     assert MEDIAPIPE_OF_IBUG.max() < 478
     points = np.random.default_rng(0).normal(size=(3, 478, 2))
     assert ibug_from_mediapipe(points).shape == (3, 70, 2)
+
+
+def test_directions_of_least_spread_are_eigenvectors():
+    generator = np.random.default_rng(0)
+    rays = generator.normal(size=(200, 6, 3)) * [5.0, 1.0, 0.2] @ np.linalg.qr(generator.normal(size=(200, 3, 3)))[0]
+    matrices = rays.transpose(0, 2, 1) @ rays
+    found = module.least_directions(matrices)
+    expected = np.linalg.eigh(matrices)[1][:, :, 0]
+    np.testing.assert_allclose(np.abs((found * expected).sum(1)), 1, atol=1e-9)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1)
+    assert np.isfinite(module.least_directions(np.zeros((2, 3, 3)))).all()

@@ -37,7 +37,7 @@ from vhap.util.log import get_logger
 from vhap.util.paths import cache_folder
 from vhap.util.schema import REAL, WHOLE, ArrayRule, check_arrays
 
-EMBEDDING_VERSION = 6
+EMBEDDING_VERSION = 7
 VIEWS_DEG = ((0, 0), (-15, 0), (15, 0), (-30, 0), (30, 0), (0, 12), (0, -12), (-20, -10), (20, -10))
 """Yaw and pitch of the camera around the face."""
 PICTURE_SIZE = 640

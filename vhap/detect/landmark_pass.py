@@ -1,14 +1,15 @@
 """One landmark detector over all pictures of a recording, in chunks that survive an interruption.
 
-Each picture is searched on its own and chunk files hold every face found, so that a pass completed later
-gives exactly what a single run gives; which face is the person is settled afterwards, from all of them.
+A chunk is always of the same pictures and knows nothing of the others, and chunk files hold every face found, so that
+a pass completed later gives exactly what a single run gives, by any number of detectors; which face is the person is
+settled afterwards, from all of them.
 """
 
 from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,8 +30,8 @@ from vhap.util.progress import progress
 from vhap.util.schema import REAL, TEXT, WHOLE, ArrayRule, check_arrays
 from vhap.util.threads import one_torch_thread
 
-CHUNK, BATCH = 64, 4
-"""Pictures of a file of a chunk, and pictures that are looked at together: more would be no quicker."""
+CHUNK = 32
+"""Pictures of a file of a chunk, through which faces are followed."""
 MOST_FACES = 10_000
 """In a picture."""
 
@@ -52,11 +53,11 @@ class FaceDetector(Protocol):
 
 
 @runtime_checkable
-class BatchDetector(Protocol):
-    """A detector that is quicker on several pictures at a time."""
+class FollowingDetector(Protocol):
+    """A detector that is quicker on the pictures of a video one after the other."""
 
-    def faces_of(self, pictures: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
-        """`FaceDetector.faces` of each."""
+    def faces_through(self, pictures: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
+        """`FaceDetector.faces` of each, followed from one to the next; nothing of an earlier run is known."""
         ...
 
 
@@ -180,10 +181,10 @@ def _read_part(path: Path) -> dict[str, np.ndarray]:
 
 
 def _faces_of(detector: FaceDetector, files: list[Path]) -> list[list[np.ndarray]]:
-    if not isinstance(detector, BatchDetector):
-        return [detector.faces(read_rgb(file)) for file in files]
-    parts = [files[start : start + BATCH] for start in range(0, len(files), BATCH)]
-    return [faces for part in parts for faces in detector.faces_of([read_rgb(file) for file in part])]
+    pictures = (read_rgb(file) for file in files)
+    if isinstance(detector, FollowingDetector):
+        return list(detector.faces_through(pictures))
+    return [detector.faces(picture) for picture in pictures]
 
 
 class _PerThread:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 import numpy as np
+from scipy import sparse
 
 from vhap.detect.mesh_edges import mesh_edges
 
@@ -36,28 +37,46 @@ def visibility(points: np.ndarray) -> np.ndarray:
 
 def _outward_normals(mesh: np.ndarray) -> np.ndarray:
     """(468, 3) unit normals: the direction in which a point's neighbours spread least, away from the head's centre."""
-    neighbours, counted = _neighbours()
-    rays = (mesh[neighbours] - mesh[:, None]) * counted[..., None]
-    _, vectors = np.linalg.eigh(np.einsum("nki,nkj->nij", rays, rays))
-    normals = vectors[:, :, 0]
+    joined, counts = _neighbours()
+    places = mesh - mesh.mean(0)
+    products = (places[:, :, None] * places[:, None, :]).reshape(-1, 9)
+    summed = joined @ places
+    # The sum of (n - p) (n - p)' over the neighbours n of each point p.
+    across = places[:, :, None] * (summed - 0.5 * counts[:, None] * places)[:, None, :]
+    normals = least_directions((joined @ products).reshape(-1, 3, 3) - across - across.transpose(0, 2, 1))
     centre = mesh[list(CHEEKS_AT_EARS)].mean(0)
-    inwards = np.einsum("ni,ni->n", normals, mesh - centre) < 0
+    inwards = ((mesh - centre) * normals).sum(1) < 0
     normals = np.where(inwards[:, None], -normals, normals)
     # Lips and lids fold; what is wanted is how the surface around a point is turned, not the fold.
     for _ in range(SMOOTHING_ROUNDS):
-        normals = normals + (normals[neighbours] * counted[..., None]).sum(1)
-        normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+        normals = normals + joined @ normals
+        normals /= np.sqrt((normals**2).sum(1))[:, None]
     return normals
 
 
+def least_directions(matrices: np.ndarray) -> np.ndarray:
+    """Unit eigenvectors (N, 3) of symmetric matrices (N, 3, 3), of their smallest eigenvalues; in closed form, which is
+    ten times as quick as LAPACK's way for thousands of small matrices."""
+    mean = np.trace(matrices, axis1=1, axis2=2)[:, None, None] / 3
+    rest = matrices - mean * np.eye(3)
+    spread = np.maximum(np.sqrt((rest**2).sum((1, 2)) / 6), 1e-300)
+    row, column, third = (rest[:, index] / spread[:, None] for index in range(3))
+    angle = np.arccos(np.clip((row * np.cross(column, third)).sum(1) / 2, -1, 1)) / 3
+    least = 2 * spread * np.cos(angle + 2 * np.pi / 3)
+    row, column, third = (rest[:, index] - least[:, None] * np.eye(3)[index] for index in range(3))
+    # The eigenvector is across all rows; the longest product is the surest.
+    across = np.stack([np.cross(row, column), np.cross(column, third), np.cross(third, row)], 1)
+    squares = (across**2).sum(2)
+    longest = squares.argmax(1)
+    each = np.arange(len(matrices))
+    return across[each, longest] / np.sqrt(np.maximum(squares[each, longest], 1e-300))[:, None]
+
+
 @functools.cache
-def _neighbours() -> tuple[np.ndarray, np.ndarray]:
-    """(468, K) indices of the points joined to each, and (468, K) 1 where there is one."""
-    joined: list[set[int]] = [set() for _ in range(MESH_COUNT)]
-    for a, b in mesh_edges():
-        joined[a].add(b)
-        joined[b].add(a)
-    widest = max(map(len, joined))
-    indices = np.array([sorted(near) + [0] * (widest - len(near)) for near in joined])
-    counted = np.array([[1.0] * len(near) + [0.0] * (widest - len(near)) for near in joined])
-    return indices, counted
+def _neighbours() -> tuple[sparse.csr_array, np.ndarray]:
+    """(468, 468), 1 where two points are joined; and how many each one is joined to (468,)."""
+    ends = np.array([[a, b] for a, b in mesh_edges()])
+    rows, columns = np.concatenate([ends, ends[:, ::-1]]).T
+    joined = sparse.coo_array((np.ones(len(rows)), (rows, columns)), shape=(MESH_COUNT, MESH_COUNT)).tocsr()
+    joined.data[:] = 1
+    return joined, np.asarray(joined.sum(1)).ravel()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
 from vhap.detect.networks.operators import OPERATORS
+from vhap.detect.networks.program import program_of
 from vhap.detect.networks.tflite_file import Graph, read_graph
 from vhap.util.errors import InputError, shown
+
+if TYPE_CHECKING:
+    from vhap.detect.networks.program_runner import ProgramRunner
 
 
 class Network(nn.Module):
@@ -23,27 +27,54 @@ class Network(nn.Module):
         for number, values in graph.constants.items():
             self.register_buffer(self._names[number], torch.from_numpy(values.copy()))
         self._ends = _last_uses(graph)
+        self._runner: ProgramRunner | None = None
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        # Not by get_buffer, which takes a millisecond for all of them.
-        buffers = cast(dict[str, Tensor], self._buffers)
-        values = {number: buffers[name] for number, name in self._names.items()}
+        if self._runner is None or x.device.type != "cpu":
+            return self.in_torch(x)
+        values = self._constants() | self._runner.run(x)
+        for operator in self._runner.program.left:
+            values[operator.output] = OPERATORS[operator.kind](
+                [values[number] for number in operator.inputs], operator.options
+            )
+        return tuple(values[number] for number in self.graph.outputs)
+
+    def in_torch(self, x: Tensor, shapes: dict[int, tuple[int, ...]] | None = None) -> tuple[Tensor, ...]:
+        """The same operator by operator, on any device. shapes: is filled with those of all tensors."""
+        values = self._constants()
         values[self.graph.inputs[0]] = x
         for operator, ended in zip(self.graph.operators, self._ends):
             inputs = [values[number] for number in operator.inputs]
             values[operator.output] = OPERATORS[operator.kind](inputs, operator.options)
+            if shapes is not None:
+                shapes[operator.output] = tuple(values[operator.output].shape)
             for number in ended:
                 del values[number]
         return tuple(values[number] for number in self.graph.outputs)
+
+    def make_program(self) -> None:
+        """From now on a CPU runs what it can in one piece, which checks nothing: only for graphs that torch has run,
+        and whose tensors have the shapes that they declare."""
+        program = program_of(self.graph)
+        if program is not None:
+            from vhap.detect.networks.program_runner import ProgramRunner
+
+            self._runner = ProgramRunner(program)
+
+    def _constants(self) -> dict[int, Tensor]:
+        # Not by get_buffer, which takes a millisecond for all of them.
+        buffers = cast(dict[str, Tensor], self._buffers)
+        return {number: buffers[name] for number, name in self._names.items()}
 
 
 def load_network(content: bytes, path: str | Path, device: str | torch.device = "cpu") -> Network:
     """A network from the bytes of a file, tried once; InputError for a file that holds none that runs here."""
     graph = read_graph(content, path)
     network = Network(graph).eval().requires_grad_(False)
+    shapes: dict[int, tuple[int, ...]] = {}
     try:
         with torch.inference_mode():
-            found = network(torch.zeros(graph.shapes[graph.inputs[0]]))
+            found = network.in_torch(torch.zeros(graph.shapes[graph.inputs[0]]), shapes)
     except (RuntimeError, ValueError, IndexError, KeyError, TypeError) as error:
         raise InputError(
             f"expected a network in {path} whose operators fit together, found others ({shown(str(error))}); get the "
@@ -55,6 +86,8 @@ def load_network(content: bytes, path: str | Path, device: str | torch.device = 
             f"expected outputs of shapes {shown(declared)} from the network in {path}, found "
             f"{shown([tuple(values.shape) for values in found])}; get the published file again"
         )
+    if torch.device(device).type == "cpu" and all(graph.shapes[number] == shape for number, shape in shapes.items()):
+        network.make_program()
     return network.to(device)
 
 

@@ -207,7 +207,7 @@ def _convolved(x: Tensor, weight: Tensor, bias: Tensor, options: Options, groups
     """x: (B, H, W, C), weight: (O, C / groups, h, w)."""
     stride = options["StrideH"], options["StrideW"]
     dilation = options["DilationHFactor"], options["DilationWFactor"]
-    (top, bottom), (left, right) = amounts = _borders(x, (weight.shape[2], weight.shape[3]), options)
+    (top, bottom), (left, right) = amounts = borders(x.shape, (weight.shape[2], weight.shape[3]), options)
     within = (top, left) if top == bottom and left == right else (0, 0)
     if within != (top, left) or within != (bottom, right):
         x = _bordered(x, amounts)
@@ -219,13 +219,14 @@ def _window(options: Options) -> tuple[tuple[int, int], tuple[int, int]]:
     return (options["FilterHeight"], options["FilterWidth"]), (options["StrideH"], options["StrideW"])
 
 
-def _borders(x: Tensor, size: tuple[int, int], options: Options) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Rows above and below, columns on the left and right, that "same" means: the odd one below and on the right."""
+def borders(shape: Sequence[int], size: tuple[int, int], options: Options) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Rows above and below, columns on the left and right, that "same" means for a tensor (B, H, W, C): the odd one
+    below and on the right."""
     if options["Padding"] == "valid":
         return (0, 0), (0, 0)
     return (
-        _spare(x.shape[1], size[0], options["StrideH"], options.get("DilationHFactor", 1)),
-        _spare(x.shape[2], size[1], options["StrideW"], options.get("DilationWFactor", 1)),
+        _spare(shape[1], size[0], options["StrideH"], options.get("DilationHFactor", 1)),
+        _spare(shape[2], size[1], options["StrideW"], options.get("DilationWFactor", 1)),
     )
 
 
@@ -241,7 +242,7 @@ def _bordered(x: Tensor, amounts: tuple[tuple[int, int], tuple[int, int]], value
 
 
 def _padded(x: Tensor, size: tuple[int, int], options: Options, value: float = 0.0) -> Tensor:
-    amounts = _borders(x, size, options)
+    amounts = borders(x.shape, size, options)
     return _bordered(x, amounts, value) if amounts != ((0, 0), (0, 0)) else x
 
 

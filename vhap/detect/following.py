@@ -1,0 +1,159 @@
+"""Faces through the pictures of a video: one as they come, or all of a run of pictures.
+
+As in MediaPipe's tracking mode, the mesh looks where a face is expected, and the detector runs only where none is
+followed. A crop that turns out to be beside the face is made again on the same picture, so that points depend little
+on what was expected.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from vhap.detect.face_places import FacePlace, FaceSeer, Motion, SeenFace, is_same_place, place_of
+from vhap.detect.visibility import visibility
+
+LONGEST_STEP_S = 0.25
+"""A motion is not continued for longer than that."""
+NEAR, NEAR_PER_S, MOST_GROWTH = 0.6, 1.0, 1.5
+"""How far, in its sizes, a lost face is searched for from where it was seen last, how much that grows in a second, and
+the ratio of sizes up to which a face counts as the same."""
+LONG_LOST_S = 2.0
+"""After that any face counts."""
+SEARCH_EVERY, MOST_FOLLOWED = 16, 4
+"""Pictures of a run from one search for further faces to the next, and faces that are followed at once."""
+
+
+@dataclass(frozen=True)
+class FollowedFace:
+    """points: (478, 3) px, z like x, smaller towards the camera. score: of the mesh, in [0, 1], how sure it is that a
+    face is there. confidence: (478,) in [0, 1], how far each point is turned to the camera. searched: whether the
+    detector ran on this picture."""
+
+    points: np.ndarray
+    score: float
+    confidence: np.ndarray
+    searched: bool
+
+
+class FaceFollower:
+    """Follows one face through the pictures of a video: the mesh looks where the face was predicted, the detector only
+    where none is followed. It keeps its state: one instance a video, used by one thread at a time."""
+
+    def __init__(self, *, views: int = 1, search_every_s: float = 0.3, seer: FaceSeer | None = None) -> None:
+        """views: crops of each picture whose points are averaged, 1 to 3. search_every_s: while no face is found, the
+        detector runs again after so many seconds of the video, >= 0. seer: None opens MediaPipe's networks (InputError
+        where they are missing)."""
+        if not 1 <= views <= 3 or not search_every_s >= 0:
+            raise ValueError(f"expected 1 to 3 views and no negative seconds, found {views} and {search_every_s}")
+        self.views, self.search_every_s = views, search_every_s
+        if seer is None:
+            from vhap.detect.mediapipe_landmarks import MediapipeLandmarks
+
+            seer = MediapipeLandmarks()
+        self._seer: FaceSeer = seer
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets the face: the next picture is searched, and any face counts."""
+        self._motion: Motion | None = None
+        self._searched_s = -math.inf
+        self._is_lost = True
+
+    def follow(
+        self, picture: np.ndarray, time_s: float, predicted: np.ndarray | FacePlace | None = None
+    ) -> FollowedFace | None:
+        """The face in the video's next picture, or None where it is not found.
+
+        picture: (H, W, 3) uint8 RGB. time_s: of the picture, in seconds from any start. predicted: where a tracker
+        expects the face, as (478, 2) px or its place; without it the last motion is continued.
+        """
+        if self._motion is not None and time_s < self._motion.time:
+            # The video was wound back.
+            self._motion, self._searched_s = Motion(self._motion.place, time_s), -math.inf
+        for expected in self._expected(time_s, predicted):
+            (seen,) = self._seer.look(picture, [expected], self.views)
+            if seen is not None:
+                return self._kept(seen, time_s, searched=False)
+        is_due = not self._is_lost or not 0 <= time_s - self._searched_s < self.search_every_s
+        self._is_lost = True
+        if not is_due:
+            return None
+        self._searched_s = time_s
+        seen = self._searched(picture, time_s)
+        return None if seen is None else self._kept(seen, time_s, searched=True)
+
+    def _expected(self, time_s: float, predicted: np.ndarray | FacePlace | None) -> list[FacePlace]:
+        """Where to look, the likeliest place first."""
+        places = []
+        if predicted is not None:
+            places.append(predicted if isinstance(predicted, FacePlace) else place_of(predicted))
+        if self._motion is not None and not self._is_lost:
+            places.append(self._motion.at(min(time_s, self._motion.time + LONGEST_STEP_S)))
+        return [place for place in places if place.size > 1 and all(map(math.isfinite, vars(place).values()))]
+
+    def _kept(self, seen: SeenFace, time_s: float, searched: bool) -> FollowedFace:
+        place = place_of(seen.points)
+        if self._motion is None or self._is_lost or time_s - self._motion.time > LONGEST_STEP_S:
+            self._motion = Motion(place, time_s)
+        else:
+            self._motion.move(place, time_s)
+        self._is_lost = False
+        return FollowedFace(seen.points, seen.score, visibility(seen.points), searched)
+
+    def _searched(self, picture: np.ndarray, time_s: float) -> SeenFace | None:
+        faces = [place_of(points) for points in self._seer.rough_faces(picture, thorough=False)]
+        chosen = self._chosen(faces, picture.shape, time_s)
+        return None if chosen is None else self._seer.look(picture, [chosen], self.views)[0]
+
+    def _chosen(self, faces: list[FacePlace], shape: tuple[int, ...], time_s: float) -> FacePlace | None:
+        """The face that was lost; where there was none, or long ago, the largest and most central one."""
+        motion = self._motion
+        if motion is not None and time_s - motion.time < LONG_LOST_S:
+            last, lost_s = motion.place, time_s - motion.time
+            reach = (NEAR + NEAR_PER_S * lost_s) * last.size
+            same = [face for face in faces if max(face.size / last.size, last.size / face.size) <= MOST_GROWTH]
+            nearest = min(same, key=last.distance, default=None)
+            return nearest if nearest is not None and last.distance(nearest) <= reach else None
+        height, width = shape[:2]
+        middle = FacePlace(width / 2, height / 2, 0.0)
+        diagonal = math.hypot(width, height)
+        return max(faces, key=lambda face: face.size * (1 - face.distance(middle) / diagonal), default=None)
+
+
+def faces_through(seer: FaceSeer, pictures: Iterable[np.ndarray], views: int) -> Iterator[list[np.ndarray]]:
+    """All faces (478, 3) px of each of a run of pictures, (H, W, 3) uint8 RGB.
+
+    The first picture and every SEARCH_EVERY-th one are searched for faces that are not followed yet; so is one in which
+    a face is lost, and every one while there is none.
+    """
+    followed: list[Motion] = []
+    for time, picture in enumerate(pictures):
+        seen = seer.look(picture, [motion.at(time) for motion in followed], views) if followed else []
+        moved: list[Motion] = []
+        faces: list[np.ndarray] = []
+        for motion, face in zip(followed, seen):
+            if face is not None and not any(is_same_place(face.points, other) for other in faces):
+                motion.move(place_of(face.points), time)
+                moved.append(motion)
+                faces.append(face.points)
+        if time % SEARCH_EVERY == 0 or len(moved) < len(followed) or not moved:
+            found = _further_faces(seer, picture, faces, views)
+            moved += [Motion(place_of(points), time) for points in found]
+            faces += found
+        followed = moved
+        yield faces
+
+
+def _further_faces(seer: FaceSeer, picture: np.ndarray, known: list[np.ndarray], views: int) -> list[np.ndarray]:
+    """Those of a picture that are not among the known ones."""
+    rough = [
+        points
+        for points in seer.rough_faces(picture, thorough=not known)
+        if not any(is_same_place(points, other) for other in known)
+    ][: MOST_FOLLOWED - len(known)]
+    seen = seer.look(picture, [place_of(points) for points in rough], views) if rough else []
+    return [points if face is None else face.points for points, face in zip(rough, seen)]

@@ -1,0 +1,154 @@
+"""What one frame's picture adds to its landmarks: the same points of the surface, whose albedo is known.
+
+The equations are those of `photometric/` for one frame, at a fraction of its time: the identity is part of the head,
+every step is made once, and a known albedo is eliminated point by point, since one picture shows a point once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from vhap.data.sample import FrameBatch
+from vhap.fit.landmarks.equations import normal_equations
+from vhap.fit.online import FrameEquations
+from vhap.fit.params import TrackParams, as_vectors
+from vhap.fit.photometric.pictures import GreyPicture, grey_planes
+from vhap.fit.photometric.point_albedo import HIDDEN, LEAST_COLOUR, PointPrior, difference_weight
+from vhap.fit.photometric.posed_heads import PosedHead
+from vhap.fit.photometric.problem import FixedAlbedo
+from vhap.fit.photometric.surface_points import Shown, find_shown, look_at, point_derivatives, select
+from vhap.fit.residuals.landmark_problem import LandmarkProblem
+from vhap.fit.residuals.teeth_gaps import TeethGaps
+from vhap.fit.scene import Scene
+from vhap.fit.stages import fine_factor
+
+MOST_POINTS = 1500
+OTHER_LIGHT = 0.06
+"""Grey values by which a picture differs from the head in its albedo at more than half of the points where the light is
+another one than that of the albedo (in its own light 0.01)."""
+AROUND = 0.4
+"""How far beside the landmarks a picture is looked at, in their extent: forehead, ears and neck lie there."""
+BINOMIAL = np.array([0.25, 0.5, 0.25], np.float32)
+MEDIAN_OF_NORMAL = 1.4826
+"""Standard deviations of a normal distribution are so many times the median of its absolute values."""
+
+
+@dataclass
+class OnlinePictures:
+    """How pictures of one person are looked at. scene: of the person's own head, for pictures of full size; known:
+    points with their albedo, at the light of the params that are solved; teeth: kept behind the skin; beside_pixels:
+    see LandmarkPrior; prior: of the points."""
+
+    scene: Scene
+    known: FixedAlbedo
+    teeth: TeethGaps | None
+    beside_pixels: float
+    prior: PointPrior
+    scenes: dict[int, Scene] = field(default_factory=dict)
+    """The scene for pictures shrunk by a factor: what it derives from the head is kept."""
+
+    def __post_init__(self) -> None:
+        count = len(self.known.points.grey)
+        # By chance: points stand picture by picture, line by line, and every third one of them is no fair sample (the
+        # head stood 10 mm too near on a film with truth).
+        chosen = torch.randperm(count, generator=torch.Generator().manual_seed(0))[:MOST_POINTS]
+        every = chosen.sort().values
+        self.points = select(self.known.points, every)
+        albedo = self.known.albedo
+        self.albedo, self.precision = albedo.value[every], (albedo.prior_precision + albedo.precision)[every]
+        self.correlation = max(1.0, self.prior.correlation * len(every) / count)
+
+    def look(self, picture: np.ndarray, landmarks: LandmarkProblem) -> FrameLook:
+        """At one frame: picture (H, W, 3) uint8 RGB of the scene's size, and its landmarks."""
+        factor = fine_factor(float(landmarks.extent_px().max()))
+        scene = self.scenes.setdefault(factor, self.scene.shrunk(factor))
+        return FrameLook(self, scene, _grey_around(picture, landmarks, factor, scene.size), landmarks)
+
+
+@dataclass
+class FrameLook:
+    """One frame's picture, looked at as often as the head moves. Which points it shows, and the landmarks' equations,
+    stay as they were at first: the head moves a little only."""
+
+    pictures: OnlinePictures
+    scene: Scene
+    grey: GreyPicture
+    landmarks: LandmarkProblem
+    shown: Shown | None = None
+    of_landmarks: FrameEquations | None = None
+
+    @torch.inference_mode()
+    def equations(self, params: TrackParams) -> FrameEquations | None:
+        """About the unknowns of a frame; None where the picture shows nothing of the head, or in another light."""
+        known, posed = self.pictures, PosedHead.of(self.scene.head, params)
+        if self.shown is None:
+            found = find_shown(self.scene, posed, self.grey, known.points)
+            if found is None:
+                return None
+            self.shown = found.counting(found.counts.shared_by(known.correlation))
+        seen = look_at(self.scene, posed, self.grey, known.points, self.shown)
+        albedo = known.albedo[seen.index]
+        typical = float((seen.shading * albedo - seen.value).abs().median())
+        if typical > OTHER_LIGHT:
+            return None
+        spread = HIDDEN * MEDIAN_OF_NORMAL * typical
+        prior = replace(known.prior, colour=min(known.prior.colour, max(LEAST_COLOUR, spread)))
+        _, by_own = point_derivatives(self.scene, posed, self.grey, known.points, seen, albedo, False, prior.colour)
+        residual, weight = difference_weight(seen, known.albedo, prior)
+        # The albedo is eliminated: a point that is not well known counts less.
+        by_albedo = seen.shading / prior.colour
+        weight = weight / (1 + weight * by_albedo.square() / known.precision[seen.index])
+        weighted = by_own * weight[:, None]
+        unknowns = as_vectors(params)[1]
+        landmarks = self._landmarks(params)
+        curvature = landmarks.curvature + (weighted.mT @ by_own).double()
+        right = landmarks.right_at(unknowns[0]) - (weighted.mT @ residual).double()
+        return FrameEquations(unknowns[0], curvature, right)
+
+    def _landmarks(self, params: TrackParams) -> FrameEquations:
+        """Those of landmarks beside pictures, of pairs and teeth, and of the priors."""
+        if self.of_landmarks is None:
+            chosen = self.landmarks.trusted(self.pictures.beside_pixels).with_pairs()
+            chosen = replace(chosen, teeth=self.pictures.teeth)
+            shared, unknowns = as_vectors(params)
+            sigma = chosen.sigma_px(beside_pixels=True)
+            sums = normal_equations(chosen, shared, unknowns, sigma, unknowns, with_shared=False)
+            self.of_landmarks = FrameEquations(unknowns[0], sums.frames[0], sums.right_frames[0])
+        return self.of_landmarks
+
+
+def _grey_around(picture: np.ndarray, landmarks: LandmarkProblem, factor: int, size: tuple[int, int]) -> GreyPicture:
+    """The picture shrunk to size (height, width), as `grey_pictures` makes it, but only around the landmarks: the rest
+    counts as beside the matte."""
+    height, width = picture.shape[:2]
+    seen = landmarks.detected_px[0, 0][landmarks.weight[0, 0] > 0]
+    margin = AROUND * float(landmarks.extent_px())
+    low, high = (seen.amin(0) - margin).tolist(), (seen.amax(0) + margin).tolist()
+    (x0, x1), (y0, y1) = (_range(one, other, side, factor) for one, other, side in zip(low, high, (width, height)))
+    part = picture[y0 * factor : y1 * factor, x0 * factor : x1 * factor]
+    grey = cv2.cvtColor(part.astype(np.float32) / 255, cv2.COLOR_RGB2GRAY)
+    if factor > 1:
+        grey = cv2.resize(grey, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
+    smooth = cv2.sepFilter2D(grey, -1, BINOMIAL, BINOMIAL, borderType=cv2.BORDER_REPLICATE)
+    planes, inside = torch.zeros(1, 3, *size), torch.zeros(size, dtype=torch.bool)
+    planes[:, :, y0:y1, x0:x1], inside[y0:y1, x0:x1] = grey_planes(torch.from_numpy(smooth)), True
+    return GreyPicture(planes, inside, None, torch.zeros(1, dtype=torch.long))
+
+
+def _range(low: float, high: float, side: int, factor: int) -> tuple[int, int]:
+    """First and behind the last of the shrunk pixels from low to high, px of a picture's side; one at least."""
+    last = -(-side // factor)
+    first = min(max(0, int(low) // factor), last - 1)
+    return first, max(first + 1, min(last, -(-int(high) // factor)))
+
+
+def frame_batch(picture: Tensor) -> FrameBatch:
+    """One picture (H, W, 3) uint8 as a capture would give it, without landmarks and matte."""
+    first = torch.zeros(1, dtype=torch.long)
+    rgb = (picture.float() / 255)[None]
+    return FrameBatch(first, first, rgb, None, rgb.new_zeros(1, 0, 2), rgb.new_zeros(1, 0))

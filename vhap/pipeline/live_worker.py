@@ -1,0 +1,153 @@
+"""Estimates a live run's person in a process of its own, behind the others: in a thread it would hold Python's lock
+while frames wait for it.
+
+`python -m vhap.pipeline.live_worker` reads requests from its input and writes answers to its output, each as a length
+of 8 bytes and a pickle; both ends are this program. It ends with its input.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import struct
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import IO, Any
+
+import vhap
+from vhap.fit.online_keys import KeyFrame
+from vhap.fit.online_person import ImprovedPerson, Improvement, OnlinePerson, Studio
+from vhap.render.backend import get_backend
+from vhap.render.topology import build_topology
+from vhap.util.threads import one_torch_thread, set_threads
+
+LENGTH = struct.Struct("!Q")
+BEHIND_NICE = 10
+CLOSING_S = 2.0
+
+
+@dataclass(frozen=True)
+class WorkOrder:
+    """What stays the same in a run: person, whose head does; the rest as of Studio and Improvement."""
+
+    person: OnlinePerson
+    size: tuple[int, int]
+    known_focal: bool
+    known_identity: bool
+    with_pictures: bool
+
+    def improvement(self) -> Improvement:
+        head = self.person.head
+        topology = build_topology(head.faces, head.uv_faces)
+        studio = Studio(self.size, get_backend("auto"), topology, self.known_focal)
+        return Improvement(studio, self.known_identity, self.with_pictures)
+
+
+class PersonWorker:
+    """The process, from the parent's side. One thread at a time."""
+
+    def __init__(self, order: WorkOrder, at_once: bool = False) -> None:
+        """at_once: start the process now, else when it is first needed."""
+        self.order, self.known_identity = order, order.known_identity
+        self.process = self._started() if at_once else None
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        path = os.pathsep.join([str(Path(vhap.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+        # Ctrl-C in a terminal reaches every process of its group: this one ends with its input.
+        process = subprocess.Popen(
+            [sys.executable, "-m", "vhap.pipeline.live_worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": path.rstrip(os.pathsep)},
+            start_new_session=True,
+        )
+        assert process.stdin is not None
+        _send(process.stdin, self.order)
+        return process
+
+    def improve(
+        self, person: OnlinePerson, frames: Sequence[KeyFrame], with_pictures: bool = True
+    ) -> ImprovedPerson | None:
+        """As `Improvement.of`; with_pictures: False leaves the pictures out this time. None too where the process has
+        ended."""
+        self.process = self.process or self._started()
+        requests, answers = self.process.stdin, self.process.stdout
+        assert requests is not None
+        assert answers is not None
+        try:
+            _send(requests, (_without_head(person), list(frames), with_pictures))
+            answer = _receive(answers)
+        except OSError:
+            return None
+        if answer is None:
+            return None
+        state, params, found = answer
+        return ImprovedPerson(replace(self.order.person, **state), frames, params, found)
+
+    def close(self) -> None:
+        """Ends the process, whatever it is doing."""
+        if self.process is None:
+            return
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream is not None:
+                try:
+                    stream.close()
+                except OSError:
+                    continue
+        try:
+            self.process.wait(CLOSING_S / 10)
+        except subprocess.TimeoutExpired:
+            self.process.terminate()
+            self.process.wait(CLOSING_S)
+
+
+def _without_head(person: OnlinePerson) -> dict[str, Any]:
+    return {field.name: getattr(person, field.name) for field in fields(person) if field.name != "head"}
+
+
+def _send(stream: IO[bytes], value: Any) -> None:
+    data = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+    stream.write(LENGTH.pack(len(data)))
+    stream.write(data)
+    stream.flush()
+
+
+def _receive(stream: IO[bytes]) -> Any:
+    """None at the end."""
+    head = stream.read(LENGTH.size)
+    if len(head) < LENGTH.size:
+        return None
+    data = stream.read(LENGTH.unpack(head)[0])
+    return pickle.loads(data)
+
+
+def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
+    """Until the requests end."""
+    order = _receive(requests)
+    if order is None:
+        return
+    full = order.improvement()
+    by_landmarks = replace(full, with_pictures=False)
+    while (request := _receive(requests)) is not None:
+        state, frames, with_pictures = request
+        person = replace(order.person, **state)
+        made = (full if with_pictures else by_landmarks).of(person, frames)
+        _send(answers, None if made is None else (_without_head(made.person), made.params, made.found))
+
+
+def main() -> None:
+    if hasattr(os, "nice"):
+        os.nice(BEHIND_NICE)
+    # What libraries print must not come between the answers.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    set_threads(1)
+    with one_torch_thread():
+        serve(sys.stdin.buffer, answers)
+
+
+if __name__ == "__main__":
+    main()
