@@ -21,13 +21,13 @@ from vhap.detect.visibility import visibility
 POINT_COUNT = 478
 MAX_FACES = 4
 CROP_PX = 320
-CROP_VIEWS = ((-5.0, 0.96), (5.0, 1.08))
+CROP_VIEWS = ((-5.0, 0.96), (5.0, 1.04))
 """Roll in degrees and side of two crops more, beside that which the face is found in; their points are averaged."""
 VIEWS: dict[int, tuple[tuple[float, float], ...]] = {1: ((0.0, 1.0),), 2: CROP_VIEWS, 3: ((0.0, 1.0), *CROP_VIEWS)}
 """The crops of a face whose place is known, by their number."""
 USED_VIEWS = 3
-"""Of the pass over a recording. On films with truth points of one crop jitter 1.5 to 1.8 times as much as those of
-three, and those of two up to 1.2 times."""
+"""Of the pass over a recording. On three films with truth points of one crop jitter 1.6 to 1.7 times as much as those
+of three, and those of two 1.1 to 1.2 times."""
 MOST_OFF, MOST_GROWN, MOST_TURNED_RAD = 0.12, 1.15, 0.2
 """Crops that were made further from the face they show than that are made again: sizes of the face, ratio of sizes,
 angle."""
