@@ -63,7 +63,7 @@ def run(config: LiveConfig, source: Source | None = None, follower: Follower | N
     folder = new_run_folder(config.output_folder)
     write_json(folder / "versions.json", versions())
     sinks, overlay = open_sinks(config, source.fps, person, address)
-    with one_thread_each():
+    with kernels_on_one_thread():
         head = person.head
         studio = Studio(size, get_backend("auto"), build_topology(head.faces, head.uv_faces), config.fx is not None)
         followed = FollowedPerson.of(person, studio, config.pictures)
@@ -156,7 +156,7 @@ def worker_of(config: LiveConfig, identity_known: bool, person: OnlinePerson, st
 
 
 @contextmanager
-def one_thread_each() -> Iterator[None]:
+def kernels_on_one_thread() -> Iterator[None]:
     """Kernels on the thread that calls them: the stages of a live run are threads already."""
     before = get_threads()
     set_threads(1)
