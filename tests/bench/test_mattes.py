@@ -11,6 +11,7 @@ def disc(size=(160, 200), shift=0.0, soft=6.0):
     return np.clip((50 - np.hypot(rows - 80, columns - 100 - shift)) / soft + 0.5, 0, 1)
 
 
+@pytest.mark.slow
 def test_a_green_screen_is_keyed_and_its_spill_taken_away():
     pytest.importorskip("pymatting")
     alpha, random = disc(), np.random.default_rng(0)

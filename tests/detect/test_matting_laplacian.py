@@ -54,6 +54,7 @@ def test_as_by_the_definition(monkeypatch, weight):
     np.testing.assert_allclose(found.ravel(), expected, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_the_laplacian_is_pymattings():
     pymatting = pytest.importorskip("pymatting")
     picture, _, inside, unknown = scene()
