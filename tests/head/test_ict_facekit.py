@@ -288,3 +288,12 @@ def test_a_damaged_cache_is_converted_again(tmp_path, monkeypatch, changes):
     write_npz(cached, converted(**changes))
     assert load_ict_facekit(tmp_path)["template"].max() == 0
     assert load_ict_facekit(tmp_path).keys() == converted().keys()
+
+
+def test_another_way_of_thinning_is_another_head():
+    """Results and cached points of one mesh are not for another one of the same files."""
+    same = [ict_facekit._mesh_hash(converted()) for _ in range(2)]
+    assert len(set(same)) == 1
+    other = ict_facekit._mesh_hash(converted(vertex_ids=np.arange(1, 7)))
+    turned = ict_facekit._mesh_hash(converted(faces=np.array([[0, 1, 2], [3, 5, 4]])))
+    assert len({same[0], other, turned}) == 3

@@ -166,7 +166,7 @@ def _build(arrays: dict[str, np.ndarray]) -> HeadModel:
     weights, joints, joint_basis = _rig(template, shape_basis, parts)
     model = HeadModel(
         name="ict_facekit",
-        asset_hash=f"{arrays['asset_hash']}-{CONVERTER_VERSION}",
+        asset_hash=f"{arrays['asset_hash']}-{CONVERTER_VERSION}-{_mesh_hash(arrays)}",
         template=template,
         faces=faces,
         shape_basis=shape_basis,
@@ -186,6 +186,15 @@ def _build(arrays: dict[str, np.ndarray]) -> HeadModel:
     )
     model = complete_regions(model)
     return replace(model, base_texture=region_texture(model, TEXTURE_RESOLUTION))
+
+
+def _mesh_hash(arrays: dict[str, np.ndarray]) -> str:
+    """Of the vertices that are kept and how they are joined. Hidden parts are thinned by costs whose last bits differ
+    between versions of numpy, so that another environment may keep others."""
+    digest = hashlib.sha256()
+    for name in ("vertex_ids", "faces"):
+        digest.update(np.ascontiguousarray(arrays[name], dtype="<i8").tobytes())
+    return digest.hexdigest()[:8]
 
 
 def _check_folder(folder: Path) -> None:
