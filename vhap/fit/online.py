@@ -17,7 +17,7 @@ from torch import Tensor
 
 from vhap.fit.landmarks.equations import frame_costs, normal_equations
 from vhap.fit.landmarks.first_guess import pose_from_landmarks
-from vhap.fit.params import TrackParams, as_vectors, from_vectors
+from vhap.fit.params import PER_FRAME, TrackParams, as_vectors, from_vectors
 from vhap.fit.residuals.landmark_problem import LandmarkProblem
 from vhap.fit.residuals.motion import Motion, factored_chain, motion_of
 
@@ -39,9 +39,9 @@ class FrameEquations:
     curvature: Tensor
     right: Tensor
 
-    def right_at(self, place: Tensor) -> Tensor:
+    def right_at(self, unknowns: Tensor) -> Tensor:
         """(P,) the right-hand side at other unknowns (P,)."""
-        return self.right - self.curvature @ (place - self.at).double()
+        return self.right - self.curvature @ (unknowns - self.at).double()
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,7 @@ class OnlineSolver:
         return self._params_of(self.window[-1].unknowns) if self.window else None
 
     def _neutral(self) -> TrackParams:
-        names = ("rotation", "translation", "neck_pose", "jaw_pose", "eyes_pose", "expr")
-        return replace(self.params, **{name: torch.zeros_like(getattr(self.params, name)) for name in names})
+        return replace(self.params, **{name: torch.zeros_like(getattr(self.params, name)) for name in PER_FRAME})
 
     def _params_of(self, unknowns: Tensor) -> TrackParams:
         return from_vectors(self.params, self.shared, unknowns[None])

@@ -19,6 +19,7 @@ from vhap.config.loading import save_config
 from vhap.data.run_order import new_run_folder
 from vhap.fit.online import OnlineSolver
 from vhap.fit.online_person import FollowedPerson, OnlinePerson, Studio
+from vhap.fit.params import as_vectors
 from vhap.pipeline.live_person import known_person, model_of, new_person, save_person
 from vhap.pipeline.live_results import (
     CsvSink,
@@ -175,16 +176,11 @@ def warm_up(follower: Follower, person: FollowedPerson, size: tuple[int, int]) -
     square = np.stack(np.meshgrid(*(np.linspace(side / 4, side / 2, 22) for side in size[::-1])), -1).reshape(-1, 2)
     follower.follow(empty, -1.0, square[:478])
     solver = OnlineSolver(person.problem, person.params, lag=0)
-    pixels = solver.problem.project(solver.shared, torch.cat([*_own(person)], -1))[0, 0]
+    pixels = solver.problem.project(*as_vectors(solver.params))[0, 0]
     looks = person.pictures
     look = None if looks is None else lambda problem: looks.look(empty, problem).equations
     for index in range(2):
         solver.add(index / 25, pixels, torch.ones(len(pixels)), None, look)
-
-
-def _own(person: FollowedPerson) -> Iterator[torch.Tensor]:
-    names = ("rotation", "translation", "neck_pose", "jaw_pose", "eyes_pose", "expr")
-    return (getattr(person.params, name) for name in names)
 
 
 def watch(live: LiveRun, overlay: OverlaySink | None) -> str:
