@@ -169,9 +169,8 @@ COSTS = {
     "weigh_pixels": Cost(
         "weigh_pixels", False, lambda s: s.clip / s.views + (16 + 20) * s.points, lambda s: 60 * s.points
     ),
-    "sample_points": Cost(
-        "sample_points", False, lambda s: (8 + 20 + 48 + 16) * s.points, lambda s: (3 * 9 + 45) * s.points
-    ),
+    "sample_points": Cost("sample_points", False, lambda s: (8 + 48 + 12) * s.points, lambda s: 3 * 9 * s.points),
+    "shade_points": Cost("shade_points", False, lambda s: (12 + 4) * s.points, lambda s: 45 * s.points),
     "point_gradients": Cost("point_gradients", False, lambda s: (36 + 68) * s.points, lambda s: 130 * s.points),
     "spread_over_vertices": Cost(
         "spread_over_vertices",
@@ -191,6 +190,10 @@ COSTS = {
         False,
         lambda s: 12 * SHAPES * s.vertices + (16 * RING + 4 * SHAPES) * s.points,
         lambda s: 6 * SHAPES * RING * s.points,
+    ),
+    # Four looks into a chart of radii, one of colours, with slopes of both.
+    "eye_differences": Cost(
+        "eye_differences", False, lambda s: (24 + 84 + 4 * 16 + 48 + 12) * s.points, lambda s: 400 * s.points
     ),
 }
 """Kernel -> its cost. tests/bench/test_kernels.py holds that no kernel of vhap/render/kernels is missing."""

@@ -34,7 +34,16 @@ if TYPE_CHECKING:
     from floor import Floor
     from kernel_scene import Operation
 
-LAUNCHERS = ("rasterize", "interpolate", "texture", "light", "antialias", "surface_points", "point_derivatives")
+LAUNCHERS = (
+    "rasterize",
+    "interpolate",
+    "texture",
+    "light",
+    "antialias",
+    "surface_points",
+    "point_derivatives",
+    "eye_pixels",
+)
 """Modules vhap.render.warp_* that launch kernels."""
 TOLERANCE = 1e-3
 """Largest difference to float64 that counts as agreement."""

@@ -69,7 +69,7 @@ def main(args: Sequence[str] | None = None) -> None:
             "equations of the frames' own": lambda: equations_of(task, now, PER_FRAME),
         }
         times = {name: seconds_of(work, config.repeats) / config.pictures for name, work in works.items()}
-    shown = sum(len(view.index) for view in now.views.values()) // max(1, len(now.views))
+    shown = sum(len(view.index) for view in now.views) // config.pictures
     print(f"{config.head}, {config.pictures} pictures of {config.size} x {config.size}, {shown} points seen\n")
     print(markdown_table(["work", "ms a picture"], [[name, f"{1e3 * each:.2f}"] for name, each in times.items()]))
 

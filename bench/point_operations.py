@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
+from eye_operations import eye_operations
 from kernel_costs import JOINTS, SHAPES
 from kernel_scene import KernelScene, Operation, operations
 from torch import Tensor
@@ -25,6 +26,7 @@ from vhap.render.warp_point_derivatives import (
 )
 from vhap.render.warp_surface_points import (
     Drawn,
+    PointList,
     Reach,
     blend_rotations,
     camera_numbers,
@@ -32,6 +34,7 @@ from vhap.render.warp_surface_points import (
     find_visible,
     place_points,
     sample_points,
+    shade_points,
     skin_vertices,
     to_clip,
 )
@@ -40,8 +43,8 @@ REACH = Reach(border_px=2, hidden_uv=0.05, jump_uv=0.1)
 
 
 def every_operation(scene: KernelScene) -> list[Operation]:
-    """The renderer's six, and those on points."""
-    return [*operations(scene), *point_operations(scene)]
+    """The renderer's six, those on points, and that on eyes."""
+    return [*operations(scene), *point_operations(scene), *eye_operations(scene)]
 
 
 @dataclass(frozen=True)
@@ -77,12 +80,15 @@ class PointScene:
 
     @cached_property
     def normals(self) -> tuple[Tensor, Tensor]:
-        return fan_normals(self.vertices, self.fans)
+        return fan_normals(self.vertices[None], self.fans)
+
+    @cached_property
+    def listed(self) -> PointList:
+        none = torch.zeros(len(self.corners), dtype=torch.int32, device=self.vertices.device)
+        return PointList(self.corners, self.barycentrics, none, none[:1])
 
     def spread_of(self, by_point: Tensor, by_normal: Tensor) -> Spread:
-        return spread_over_vertices(
-            self.corners, self.barycentrics, by_point, by_normal, self.vertices, self.normals, self.fans
-        )
+        return spread_over_vertices(self.listed, by_point, by_normal, self.vertices[None], self.normals, self.fans)
 
     def random(self, *shape: int) -> Tensor:
         return torch.rand(shape, generator=torch.Generator().manual_seed(len(shape))).to(self.vertices) - 0.3
@@ -121,19 +127,19 @@ def _vertex_operations(points: PointScene, camera: Camera) -> list[Operation]:
         _operation(
             "skin_vertices",
             (points.vertices, points.random(JOINTS, 3, 4)),
-            lambda vertices, transforms: skin_vertices(vertices, weights, transforms, shift),
+            lambda vertices, transforms: skin_vertices(vertices[None], weights, transforms[None], shift[None])[0],
             lambda vertices, transforms: twins.skin_vertices(vertices, weights, transforms, shift),
         ),
         _operation(
             "blend_rotations",
             (weights, points.random(JOINTS, 3, 3)),
-            blend_rotations,
+            lambda weights, rotations: blend_rotations(weights, rotations[None])[0],
             twins.blend_rotations,
         ),
         _operation(
             "to_clip",
             (points.vertices,),
-            lambda vertices: to_clip(vertices, points.numbers, size),
+            lambda vertices: to_clip(vertices[None], points.listed.heads, points.numbers, size)[0],
             lambda vertices: camera.to_clip(vertices[None])[0],
         ),
     ]
@@ -142,16 +148,16 @@ def _vertex_operations(points: PointScene, camera: Camera) -> list[Operation]:
 def _view_operations(points: PointScene) -> list[Operation]:
     scene, fans, corners, numbers = points.scene, points.fans, points.corners, points.numbers
     faces, size, uvs = scene.topology.faces, scene.size, scene.uvs[0]
-    camera, count = twins.camera_of_numbers(numbers, size), len(corners)
+    camera, count = twins.camera_of_numbers(numbers[0], size), len(corners)
     drawn, inside = Drawn.of(scene.clip[0], scene.topology, size), torch.ones_like(scene.raster.mask[0])
     pixels, units = scene.raster.pixels[scene.points], points.normals[0]
-    share, index = points.barycentrics, torch.arange(count, device=faces.device)
+    share = points.barycentrics
     uv = (uvs[scene.topology.uv_faces[scene.raster.face_id.flatten()[pixels].long()].long()] * share[..., None]).sum(1)
-    px = place_points(corners, share, points.vertices, units, numbers).px
-    planes = points.random(1, 3, *size)
+    px = place_points(points.listed, points.vertices[None], units, numbers).px
+    planes, still, dark = points.random(1, 3, *size), points.random(count, 3), points.random(9)
 
     def placed(vertices: Tensor, units: Tensor) -> Tensor:
-        found = place_points(corners, share, vertices, units, numbers)
+        found = place_points(points.listed, vertices[None], units[None], numbers)
         return _joined((found.surface, found.normals, found.px, found.facing))
 
     def visible_by_maps(px: Tensor) -> Tensor:
@@ -166,12 +172,12 @@ def _view_operations(points: PointScene) -> list[Operation]:
         _operation(
             "fan_normals",
             (points.vertices,),
-            lambda vertices: _joined(fan_normals(vertices, fans)),
+            lambda vertices: _joined(fan_normals(vertices[None], fans)),
             lambda vertices: _joined(twins.fan_normals(vertices, faces)),
         ),
         _operation(
             "place_points",
-            (points.vertices, units),
+            (points.vertices, units[0]),
             placed,
             lambda vertices, units: _joined(twins.place_points(corners, share, vertices, units, camera)),
         ),
@@ -184,9 +190,15 @@ def _view_operations(points: PointScene) -> list[Operation]:
         _operation("weigh_pixels", (drawn.clip,), lambda clip: drawn.at(pixels)[1], weighed_by_maps),
         _operation(
             "sample_points",
-            (px, points.random(count, 3), scene.lights[:, 0].contiguous(), planes),
-            lambda px, *values: _joined(sample_points(index, px, *values)),
-            lambda *values: _joined(twins.sample_points(*values)),
+            (px, planes),
+            lambda px, planes: _joined(sample_points(px, [planes], [(0, count)])),
+            lambda px, planes: _joined(twins.sample_points(px, still, dark, planes)[:2]),
+        ),
+        _operation(
+            "shade_points",
+            (still, scene.lights[:, 0].contiguous()),
+            shade_points,
+            lambda normals, lights: twins.sample_points(px, normals, lights, planes)[2],
         ),
     ]
 
@@ -194,7 +206,7 @@ def _view_operations(points: PointScene) -> list[Operation]:
 def _derivative_operations(points: PointScene) -> list[Operation]:
     vertices, corners, share = points.vertices, points.corners, points.barycentrics
     faces, count, random = points.scene.topology.faces, len(corners), points.random
-    camera = twins.camera_of_numbers(points.numbers, points.scene.size)
+    camera = twins.camera_of_numbers(points.numbers[0], points.scene.size)
     surface = (vertices[corners.long()] * share[..., None]).sum(1)
     weights = (random(len(vertices), JOINTS) - 0.2).clamp(min=0)
     turned, basis = random(len(vertices), 3, 3), random(len(vertices), 3, SHAPES)
@@ -202,7 +214,8 @@ def _derivative_operations(points: PointScene) -> list[Operation]:
 
     def gradients(lights: Tensor, *values: Tensor) -> Tensor:
         surface, normals, slope, albedo = values
-        found = point_gradients(points.numbers, lights, surface, normals, slope, albedo, -1.0)
+        pictures = points.listed.pictures
+        found = point_gradients(points.numbers, pictures, lights, surface, normals, slope, albedo, -1.0)
         return _joined((found.by_point, found.by_normal, found.by_camera, found.by_light))
 
     def spread(by_point: Tensor, by_normal: Tensor) -> Tensor:
@@ -214,7 +227,7 @@ def _derivative_operations(points: PointScene) -> list[Operation]:
         spread = Spread(
             points.spread.begins, points.spread.counts, points.spread.vertex, points.spread.gradient.clone()
         )
-        return gather_joints(spread, canonical, weights, turned)
+        return gather_joints(spread, points.listed, canonical[None], weights, turned[None])
 
     def blended(table: Tensor) -> Tensor:
         rows = vertices.new_empty(count, padded(SHAPES))

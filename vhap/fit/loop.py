@@ -44,6 +44,8 @@ MOST_TEXTURED, LEAST_TEXTURED = 128, 24
 for each of up to three cameras."""
 KEPT_PIXELS = 20_000_000
 """Of the pictures that make a texture: more show no more, and so many are kept with what they read, half a GiB."""
+MOST_POINTS = 2000
+"""Of known albedo that place a frame: twice as many place it no better (doc/benchmarks.md)."""
 LOOK_AHEAD, TIED = 2, 2
 """Frames after a window that are solved with it, and those before that stay."""
 
@@ -258,8 +260,8 @@ class Tracker:
         solved = self.params
         for name in ("coarse", "fine"):
             if name in self.known and (window.far or name == "fine"):
-                problem = self._photometric_problem(stage, name)
-                solved = solve_jointly(problem, solved, around, names, stage.rounds, self.known[name], before, report)
+                problem, known = self._photometric_problem(stage, name), self.known[name].thinned(MOST_POINTS)
+                solved = solve_jointly(problem, solved, around, names, stage.rounds, known, before, report)
         for name in names:
             getattr(self.params, name)[rows] = getattr(solved, name)[rows]
         if index + 1 < len(windows):

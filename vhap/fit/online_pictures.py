@@ -19,9 +19,9 @@ from vhap.fit.online import FrameEquations
 from vhap.fit.params import TrackParams, as_vectors
 from vhap.fit.photometric.pictures import GreyPicture, grey_planes
 from vhap.fit.photometric.point_albedo import HIDDEN, LEAST_COLOUR, PointPrior, difference_weight
-from vhap.fit.photometric.posed_heads import PosedHead
+from vhap.fit.photometric.posed_heads import PosedHeads
 from vhap.fit.photometric.problem import FixedAlbedo
-from vhap.fit.photometric.surface_points import Shown, find_shown, look_at, point_derivatives, select
+from vhap.fit.photometric.surface_points import PictureBatch, ShownBatch, find_shown, look_at, point_derivatives
 from vhap.fit.residuals.landmark_problem import LandmarkProblem
 from vhap.fit.residuals.teeth_gaps import TeethGaps
 from vhap.fit.scene import Scene
@@ -53,15 +53,10 @@ class OnlinePictures:
     """The scene for pictures shrunk by a factor: what it derives from the head is kept."""
 
     def __post_init__(self) -> None:
-        count = len(self.known.points.grey)
-        # By chance: points stand picture by picture, line by line, and every third one of them is no fair sample (the
-        # head stood 10 mm too near on a film with truth).
-        chosen = torch.randperm(count, generator=torch.Generator().manual_seed(0))[:MOST_POINTS]
-        every = chosen.sort().values
-        self.points = select(self.known.points, every)
-        albedo = self.known.albedo
-        self.albedo, self.precision = albedo.value[every], (albedo.prior_precision + albedo.precision)[every]
-        self.correlation = max(1.0, self.prior.correlation * len(every) / count)
+        self.fewer = self.known.thinned(MOST_POINTS)
+        albedo = self.fewer.albedo
+        self.points, self.albedo = self.fewer.points, albedo.value
+        self.precision = albedo.prior_precision + albedo.precision
 
     def look(self, picture: np.ndarray, landmarks: LandmarkProblem) -> FrameLook:
         """At one frame: picture (H, W, 3) uint8 RGB of the scene's size, and its landmarks."""
@@ -79,26 +74,27 @@ class FrameLook:
     scene: Scene
     grey: GreyPicture
     landmarks: LandmarkProblem
-    shown: Shown | None = None
+    shown: ShownBatch | None = None
     of_landmarks: FrameEquations | None = None
 
     @torch.inference_mode()
     def equations(self, params: TrackParams) -> FrameEquations | None:
         """About the unknowns of a frame; None where the picture shows nothing of the head, or in another light."""
-        known, posed = self.pictures, PosedHead.of(self.scene.head, params)
+        known, batch = self.pictures, PictureBatch.of_one(PosedHeads.of(self.scene, params), self.grey)
         if self.shown is None:
-            found = find_shown(self.scene, posed, self.grey, known.points)
+            (found,) = find_shown(self.scene, batch, known.points)
             if found is None:
                 return None
-            self.shown = found.counting(found.counts.shared_by(known.correlation))
-        seen = look_at(self.scene, posed, self.grey, known.points, self.shown)
+            counting = found.counting(found.counts.shared_by(known.prior.correlation, known.fewer.each))
+            self.shown = ShownBatch.of([counting], known.points, batch.heads)
+        seen = look_at(self.scene, batch, self.shown)
         albedo = known.albedo[seen.index]
         typical = float((seen.shading * albedo - seen.value).abs().median())
         if typical > OTHER_LIGHT:
             return None
         spread = HIDDEN * MEDIAN_OF_NORMAL * typical
         prior = replace(known.prior, colour=min(known.prior.colour, max(LEAST_COLOUR, spread)))
-        _, by_own = point_derivatives(self.scene, posed, self.grey, known.points, seen, albedo, False, prior.colour)
+        _, by_own = point_derivatives(self.scene, batch, seen, albedo, False, prior.colour)
         residual, weight = difference_weight(seen, known.albedo, prior)
         # The albedo is eliminated: a point that is not well known counts less.
         by_albedo = seen.shading / prior.colour

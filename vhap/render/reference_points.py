@@ -16,11 +16,11 @@ from vhap.render.types import BESIDE_PICTURE, Raster, Topology
 
 
 def camera_of_numbers(numbers: Tensor, size: tuple[int, int]) -> Camera:
-    """The camera of (16,) numbers, with leading axis 1; size: (height, width)."""
+    """The camera of numbers (4, 4), with leading axis 1; size: (height, width)."""
     numbers = numbers.double()
     pose = torch.eye(4, dtype=torch.float64, device=numbers.device)[None].clone()
-    pose[0, :3] = numbers[4:].view(3, 4)
-    fx, fy, cx, cy = numbers[:4, None]
+    pose[0, :3] = numbers[1:]
+    fx, fy, cx, cy = numbers[0, :, None]
     return Camera(fx, fy, cx, cy, pose, *size)
 
 

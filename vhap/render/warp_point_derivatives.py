@@ -12,8 +12,8 @@ from torch import Tensor
 from vhap.geometry.fans import Fans
 from vhap.render.blocks import BLOCK
 from vhap.render.kernels import point_derivatives as kernels
-from vhap.render.warp_common import launch_ranges, vectors, wrap
-from vhap.render.warp_surface_points import fan_tables
+from vhap.render.warp_common import flat, launch_ranges, vectors, wrap
+from vhap.render.warp_surface_points import PointList, fan_tables
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ class Spread:
 
 
 def point_gradients(
-    camera: Tensor,
+    cameras: Tensor,
+    pictures: Tensor,
     lights: Tensor,
     surface: Tensor,
     normals: Tensor,
@@ -56,25 +57,26 @@ def point_gradients(
     sign: float,
 ) -> Gradients:
     """Of albedo (N,) times the shading of normals (N, 3) of any length by grey lights (9,), plus sign times what has
-    the slope (N, 2) by x and y where surface points (N, 3) are projected to; camera (16,)."""
+    the slope (N, 2) by x and y where surface points (N, 3) are projected to by the cameras (P, 4, 4) of their pictures
+    (N,) int32."""
     found = Gradients(*(surface.new_empty(len(surface), width) for width in (3, 3, 2, 9)))
-    inputs = [wrap(camera), wrap(lights), vectors(surface), vectors(normals), vectors(slope), wrap(albedo), sign]
-    inputs += [vectors(found.by_point), vectors(found.by_normal), vectors(found.by_camera)]
+    inputs = [vectors(cameras), wrap(pictures), wrap(lights), vectors(surface), vectors(normals), vectors(slope)]
+    inputs += [wrap(albedo), sign, vectors(found.by_point), vectors(found.by_normal), vectors(found.by_camera)]
     _launch(kernels.point_gradients, len(surface), [*inputs, wrap(found.by_light.view(-1))], surface)
     return found
 
 
 def spread_over_vertices(
-    corners: Tensor,
-    barycentrics: Tensor,
+    points: PointList,
     by_point: Tensor,
     by_normal: Tensor | None,
     vertices: Tensor,
     normals: tuple[Tensor, Tensor] | None,
     fans: Fans,
 ) -> Spread:
-    """corners (N, 3) int32, barycentrics (N, 3) of the points on vertices (V, 3); by_normal None where residuals do not
-    depend on normals; normals: of the vertices, as `fan_normals` gives them, None where by_normal is."""
+    """points on heads (B, V, 3); by_normal None where residuals do not depend on normals; normals: of the vertices, as
+    `fan_normals` gives them, None where by_normal is."""
+    corners = points.corners
     begins = _begins(corners, None if by_normal is None else fans)
     places = int(begins[-1])
     spread = Spread(
@@ -84,10 +86,10 @@ def spread_over_vertices(
         gradient=vertices.new_empty(places, 3),
     )
     # Without normals nothing stands in their places that is read.
-    units, lengths = (vertices, vertices[:, 0]) if normals is None else normals
-    inputs = [wrap(corners, wp.vec3i), vectors(barycentrics), vectors(by_point)]
-    inputs += [vectors(by_point if by_normal is None else by_normal), by_normal is not None]
-    inputs += [vectors(vertices), vectors(units), wrap(lengths), *fan_tables(fans), *_tables(spread)]
+    units, lengths = (vertices, vertices[..., 0]) if normals is None else normals
+    inputs = [wrap(corners, wp.vec3i), vectors(points.barycentrics), wrap(points.pictures), wrap(points.heads)]
+    inputs += [vectors(by_point), vectors(by_point if by_normal is None else by_normal), by_normal is not None]
+    inputs += [vectors(vertices), vectors(units), flat(lengths), *fan_tables(fans), vertices.shape[1], *_tables(spread)]
     _launch(kernels.spread_over_vertices, len(corners), inputs, vertices)
     return spread
 
@@ -104,20 +106,23 @@ def _tables(spread: Spread) -> list[Any]:
     return [wrap(spread.begins), wrap(spread.counts), wrap(spread.vertex), vectors(spread.gradient)]
 
 
-def gather_joints(spread: Spread, canonical: Tensor, weights: Tensor, turned: Tensor) -> Tensor:
+def gather_joints(spread: Spread, points: PointList, canonical: Tensor, weights: Tensor, turned: Tensor) -> Tensor:
     """Derivatives (N, 12 J + 4) by every joint's 3 x 4 transform, row by row, then by a translation, and a zero.
 
-    canonical (V, 3): vertices before skinning, which turns their displacements by turned (V, 3, 3); weights (V, J).
-    Afterwards spread holds derivatives by canonical vertices.
+    points: whose derivatives spread holds; canonical (B, V, 3): vertices before skinning, which turns their
+    displacements by turned (B, V, 3, 3); weights (V, J). Afterwards spread holds derivatives by canonical vertices.
     """
     joints = weights.shape[1]
     found = canonical.new_empty(len(spread.counts), 12 * joints + 4)
     assert joints == kernels.JOINTS
     inputs = [
         *_tables(spread),
+        wrap(points.pictures),
+        wrap(points.heads),
+        canonical.shape[1],
         vectors(canonical),
         vectors(weights),
-        wrap(turned, wp.mat33),
+        wrap(turned.view(-1, 3, 3), wp.mat33),
         vectors(found.view(-1, 4)),
     ]
     _launch(kernels.gather_joints, len(spread.counts), inputs, canonical)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +20,20 @@ from vhap.render.warp_rasterize import draw
 
 
 @dataclass(frozen=True)
+class PointList:
+    """N points of surfaces in P pictures of B heads. corners (N, 3) int32, barycentrics (N, 3); pictures (N,) int32,
+    ascending: which picture each is of; heads (P,) int32: which head each picture shows."""
+
+    corners: Tensor
+    barycentrics: Tensor
+    pictures: Tensor
+    heads: Tensor
+
+
+@dataclass(frozen=True)
 class Placed:
-    """M points in a picture. surface (M, 3); normals (M, 3), interpolated between unit normals; px (M, 2); facing (M,):
-    cosine of the angle under which each is seen."""
+    """N points in their pictures. surface (N, 3); normals (N, 3), interpolated between unit normals; px (N, 2); facing
+    (N,): cosine of the angle under which each is seen."""
 
     surface: Tensor
     normals: Tensor
@@ -40,8 +52,14 @@ class Drawn:
     @classmethod
     def of(cls, clip: Tensor, topology: Topology, size: tuple[int, int]) -> Drawn:
         """clip (V, 4); size: (height, width)."""
+        (drawn,) = cls.all_of(clip[None], topology, size)
+        return drawn
+
+    @classmethod
+    def all_of(cls, clip: Tensor, topology: Topology, size: tuple[int, int]) -> list[Drawn]:
+        """Into a picture each. clip (P, V, 4)."""
         clip = clip.contiguous()
-        return cls(clip, topology, draw(clip[None], topology.faces, *size)[0])
+        return [cls(each, topology, keys) for each, keys in zip(clip, draw(clip, topology.faces, *size))]
 
     @property
     def mask(self) -> Tensor:
@@ -69,49 +87,55 @@ class Reach:
 
 
 def camera_numbers(camera: Camera) -> Tensor:
-    """A camera with leading axis 1 as (16,) numbers: fx, fy, cx, cy, and the rows of its 3 x 4 pose."""
-    lens = [camera.fx, camera.fy, camera.cx, camera.cy]
-    return torch.cat([*lens, camera.T_camera_world[0, :3].flatten()]).float()
+    """Cameras with leading axis P as numbers (P, 4, 4): fx, fy, cx, cy, then the rows of the 3 x 4 pose."""
+    lens = torch.stack([camera.fx, camera.fy, camera.cx, camera.cy], -1)
+    return torch.cat([lens[:, None], camera.T_camera_world[:, :3]], 1).float().contiguous()
 
 
 def skin_vertices(canonical: Tensor, weights: Tensor, transforms: Tensor, translation: Tensor) -> Tensor:
-    """(V, 3) by weights (V, J) and the joints' transforms (J, 3, 4), then moved by translation (3,): (V, 3)."""
-    vertices = torch.empty_like(canonical)
-    inputs = [vectors(canonical), flat(weights), vectors(transforms), weights.shape[1], vectors(translation)]
-    _launch(kernels.skin_vertices, len(canonical), [*inputs, vectors(vertices)], canonical)
+    """(B, V, 3) by weights (V, J) and the joints' transforms (B, J, 3, 4), then moved by translation (B, 3)."""
+    vertices, (joints, count) = torch.empty_like(canonical), (weights.shape[1], canonical.shape[1])
+    inputs = [vectors(canonical), flat(weights), vectors(transforms), joints, count, vectors(translation)]
+    _launch(kernels.skin_vertices, canonical.numel() // 3, [*inputs, vectors(vertices)], canonical)
     return vertices
 
 
 def blend_rotations(weights: Tensor, rotations: Tensor) -> Tensor:
-    """Joints' rotations (J, 3, 3) by weights (V, J): what skinning turns displacements by (V, 3, 3)."""
-    turned = weights.new_empty(len(weights), 3, 3)
-    inputs = [flat(weights), wrap(rotations, wp.mat33), weights.shape[1], wrap(turned, wp.mat33)]
-    _launch(kernels.blend_rotations, len(weights), inputs, weights)
+    """Joints' rotations (B, J, 3, 3) by weights (V, J): what skinning turns displacements by (B, V, 3, 3)."""
+    heads, (count, joints) = len(rotations), weights.shape
+    turned = weights.new_empty(heads, count, 3, 3)
+    inputs = [flat(weights), wrap(rotations.reshape(-1, 3, 3), wp.mat33), joints, count]
+    inputs.append(wrap(turned.view(-1, 3, 3), wp.mat33))
+    _launch(kernels.blend_rotations, heads * count, inputs, weights)
     return turned
 
 
-def to_clip(vertices: Tensor, camera: Tensor, size: tuple[int, int]) -> Tensor:
-    """(V, 3) -> (V, 4), as `Camera.to_clip`; camera (16,); size: (height, width)."""
-    clip = vertices.new_empty(len(vertices), 4)
-    inputs = [vectors(vertices), wrap(camera), float(size[0]), float(size[1]), vectors(clip)]
-    _launch(kernels.to_clip, len(vertices), inputs, vertices)
+def to_clip(vertices: Tensor, heads: Tensor, cameras: Tensor, size: tuple[int, int]) -> Tensor:
+    """Of heads (B, V, 3), those that P pictures show, heads (P,) int32, by their cameras (P, 4, 4): (P, V, 4), as
+    `Camera.to_clip`; size: (height, width)."""
+    count = vertices.shape[1]
+    clip = vertices.new_empty(len(heads), count, 4)
+    inputs = [vectors(vertices), count, wrap(heads), vectors(cameras), float(size[0]), float(size[1]), vectors(clip)]
+    _launch(kernels.to_clip, len(heads) * count, inputs, vertices)
     return clip
 
 
 def fan_normals(vertices: Tensor, fans: Fans) -> tuple[Tensor, Tensor]:
-    """(V, 3) -> area-weighted unit normals (V, 3), as `vertex_normals`, and the lengths (V,) of the sums."""
-    units, lengths = torch.empty_like(vertices), vertices.new_empty(len(vertices))
-    inputs = [vectors(vertices), *fan_tables(fans), vectors(units), wrap(lengths)]
-    _launch(kernels.fan_normals, len(vertices), inputs, vertices)
+    """(B, V, 3) -> area-weighted unit normals (B, V, 3), as `vertex_normals`, and the lengths (B, V) of the sums."""
+    units, lengths, count = torch.empty_like(vertices), vertices.new_empty(vertices.shape[:2]), vertices.shape[1]
+    inputs = [vectors(vertices), *fan_tables(fans), count, vectors(units), flat(lengths)]
+    _launch(kernels.fan_normals, len(vertices) * count, inputs, vertices)
     return units, lengths
 
 
-def place_points(corners: Tensor, barycentrics: Tensor, vertices: Tensor, units: Tensor, camera: Tensor) -> Placed:
-    """corners (M, 3) int32, barycentrics (M, 3) on vertices (V, 3) with normals units (V, 3); camera (16,)."""
-    placed = Placed(*(barycentrics.new_empty(len(corners), *width) for width in ((3,), (3,), (2,), ())))
-    inputs = [wrap(corners, wp.vec3i), vectors(barycentrics), vectors(vertices), vectors(units), wrap(camera)]
+def place_points(points: PointList, vertices: Tensor, units: Tensor, cameras: Tensor) -> Placed:
+    """On vertices (B, V, 3) with normals units (B, V, 3), by cameras (P, 4, 4)."""
+    share, count = points.barycentrics, len(points.corners)
+    placed = Placed(*(share.new_empty(count, *width) for width in ((3,), (3,), (2,), ())))
+    inputs = [wrap(points.corners, wp.vec3i), vectors(share), wrap(points.pictures), wrap(points.heads)]
+    inputs += [vectors(vertices), vectors(units), vertices.shape[1], vectors(cameras)]
     inputs += [vectors(placed.surface), vectors(placed.normals), vectors(placed.px), wrap(placed.facing)]
-    _launch(kernels.place_points, len(corners), inputs, vertices)
+    _launch(kernels.place_points, count, inputs, vertices)
     return placed
 
 
@@ -129,15 +153,28 @@ def find_visible(px: Tensor, uv: Tensor, drawn: Drawn, inside: Tensor, uvs: Tens
 
 
 def sample_points(
-    index: Tensor, px: Tensor, normals: Tensor, lights: Tensor, planes: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Of the n points index (n,) out of M: value (n,) and slope (n, 2) of planes (1, 3, H, W) at px (M, 2), bilinear,
-    -1 beside the picture, and shading (n,) of normals (M, 3) by grey lights (9,)."""
-    count, (height, width) = len(index), planes.shape[2:]
-    value, slope, shading = (px.new_empty(count, *width_of) for width_of in ((), (2,), ()))
-    inputs = [wrap(index), vectors(px), vectors(normals), wrap(lights), flat(planes), height, width]
-    _launch(kernels.sample_points, count, [*inputs, wrap(value), vectors(slope), wrap(shading)], px)
-    return value, slope, shading
+    px: Tensor, planes: Sequence[Tensor], ranges: Sequence[tuple[int, int]], marks_beside: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Value (N,) and slope (N, 2) of pictures at px (N, 2), bilinear. planes: one (1, 3, H, W) for each of the ranges
+    (first, end) of points. Beside the picture -1, or what its border shows unless marks_beside."""
+    value, slope = px.new_empty(len(px)), torch.empty_like(px)
+    height, width = planes[0].shape[2:] if planes else (0, 0)
+    described, places = [flat(each) for each in planes], vectors(px)
+    ends = [wrap(value), vectors(slope)]
+    launch_ranges(
+        kernels.sample_points,
+        ranges,
+        lambda part: [places, described[part], height, width, marks_beside, *ends],
+        px.device,
+    )
+    return value, slope
+
+
+def shade_points(normals: Tensor, lights: Tensor) -> Tensor:
+    """(N,) shading of normals (N, 3) of any length by grey lights (9,)."""
+    shading = normals.new_empty(len(normals))
+    _launch(kernels.shade_points, len(normals), [vectors(normals), wrap(lights), wrap(shading)], normals)
+    return shading
 
 
 def fan_tables(fans: Fans) -> list[Any]:

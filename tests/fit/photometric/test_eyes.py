@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cache
 
 import pytest
@@ -15,9 +15,20 @@ from vhap.fit.params import TrackParams
 from vhap.fit.photometric import eyes
 from vhap.fit.photometric.eyes_albedo import Profile, fit_profile, painted_axes, surface_colours, texture_profile
 from vhap.fit.photometric.eyes_equations import EyePrior, EyeState, differences
-from vhap.fit.photometric.eyes_views import charts, eye_surface, eyeballs_of, joined, pixels_of, surface_directions
+from vhap.fit.photometric.eyes_views import (
+    CHART_REACH,
+    charts,
+    eye_surface,
+    eyeballs_of,
+    joined,
+    pixels_of,
+    surface_directions,
+)
 from vhap.fit.photometric.pictures import Pictures
 from vhap.fit.photometric.problem import PhotometricProblem
+from vhap.geometry.rotations import axis_angle_derivatives, axis_angle_to_matrix
+from vhap.render import reference_eyes as twins
+from vhap.render.warp_eye_pixels import EyeDifferences, EyeRays, EyeShapes, differences_of_eyes
 
 SIZE = (224, 224)
 FRAMES = 6
@@ -122,41 +133,87 @@ def test_head_without_eyeballs_is_left_alone():
     assert eyes.follow_eyes(problem, right, torch.arange(FRAMES)) is right
 
 
-def test_derivatives_agree_with_finite_differences():
+def uneven_eyes() -> tuple[EyeRays, EyeShapes, int]:
+    """Pixels of one frame before eyes that are neither spheres nor round in colour, and how many views these are."""
     head, right = builtin_head(), truth()
     surface = eye_surface(head)
     axes = torch.nn.functional.normalize(torch.tensor([[0.08, 0.02, 1.0], [-0.05, 0.0, 1.0]]), dim=-1)
     balls, direction = eyeballs_of(head, right.head(), surface, axes)
     x, y, _ = direction.T
     uneven = 1 + 0.05 * torch.sin(3 * x) * torch.cos(4 * y)
-    balls = replace(
-        balls,
-        radius=balls.radius * charts(direction, uneven[:, None], surface.eye),
-        detail=charts(direction, torch.stack([1 + 0.2 * x, 1 - 0.1 * y, 1 + 0.1 * x * y], -1), surface.eye),
+    radius = balls.radius * charts(direction, uneven[:, None], surface.eye)
+    detail = charts(direction, torch.stack([1 + 0.2 * x, 1 - 0.1 * y, 1 + 0.1 * x * y], -1), surface.eye)
+    rows, batch = torch.tensor([1]), frame_batch(right, SIZE)
+    pixels = joined(pixels_of(scene(SIZE), right.rows(rows), balls, 1, _rows(batch, rows)))
+    rays = EyeRays(**{f.name: getattr(pixels, f.name) for f in fields(EyeRays)})
+    angle = torch.arange(46) / 20
+    profile = torch.stack([0.5 + 0.3 * torch.sin(angle + c) for c in range(3)], -1)
+    return rays, EyeShapes(axes, radius, detail, CHART_REACH, profile, 0.05), pixels.n_views
+
+
+def some_turns() -> Tensor:
+    """(T, 2, 3) axis-angle of both eyes, in double."""
+    gaze = 0.1 * torch.randn(FRAMES, 2, 2, generator=torch.Generator().manual_seed(0)).double()
+    return torch.nn.functional.pad(gaze, (0, 1))
+
+
+def test_the_kernel_agrees_with_its_twin():
+    rays, shapes, views = uneven_eyes()
+    turns, gain = some_turns().float(), torch.full((views, 3), 0.1)
+    turn, by_turn = axis_angle_to_matrix(turns), axis_angle_derivatives(turns)[..., :2, :, :]
+    expected = twins.differences_of_eyes(rays, shapes, turn, by_turn, gain)
+    found = differences_of_eyes(rays, shapes, turn, by_turn, gain, slopes=True)
+    names = ("value", "by_gaze", "unlit", "factor", "angle")
+    for name in names:
+        right = getattr(expected, name)
+        apart = (getattr(found, name).double() - right).abs() / right.abs().max()
+        # The camera is a hundred radii away, in single precision; and a pixel on the border of a cell may be counted
+        # to its neighbour, whose slopes are others.
+        assert float(apart.flatten().quantile(0.95)) < 1e-3, name
+        assert float(apart.mean()) < 1e-3, name
+    assert len(names) == 5
+    assert torch.equal(found.valid, expected.valid)
+    assert 100 < int(found.valid.sum()) <= len(rays.view)
+    without = differences_of_eyes(rays, shapes, turn, turn, gain, slopes=False)
+    assert torch.equal(without.value, found.value)
+    assert len(without.by_gaze) == len(without.unlit) == 0
+
+
+def test_derivatives_agree_with_finite_differences():
+    (rays, shapes, views), turns = uneven_eyes(), some_turns()
+
+    def at(turns: Tensor) -> EyeDifferences:
+        by_turn = axis_angle_derivatives(turns)[..., :2, :, :]
+        return twins.differences_of_eyes(rays, shapes, axis_angle_to_matrix(turns), by_turn, torch.zeros(views, 3))
+
+    found, step = at(turns), 1e-7
+    for column in range(2):
+        moved = turns + step * torch.eye(3).double()[column]
+        _agree(found.by_gaze[..., column], found.value, at(moved).value, step)
+
+
+def test_a_views_brightness_changes_what_is_rendered():
+    """In proportion to what it shows without."""
+    right = truth()
+    surface = eye_surface(builtin_head())
+    colour, direction = (
+        surface_colours(scene(SIZE, 512).base_texture, surface),
+        surface_directions(builtin_head(), surface),
+    )
+    balls, direction = eyeballs_of(
+        builtin_head(), right.head(), surface, painted_axes(builtin_head(), surface, direction, colour)
     )
     rows, batch = torch.tensor([1]), frame_batch(right, SIZE)
     pixels = joined(pixels_of(scene(SIZE), right.rows(rows), balls, 1, _rows(batch, rows)))
-    double = replace(
-        pixels, **{name: getattr(pixels, name).double() for name in ("colour", "shading", "ray", "origin", "across")}
-    )
-    balls = replace(
-        balls, **{name: getattr(balls, name).double() for name in ("joint", "base", "axis", "radius", "detail")}
-    )
-    angle = torch.arange(46).double() / 20
-    profile = Profile(torch.stack([0.5 + 0.3 * torch.sin(angle + c) for c in range(3)], -1))
-    roll = torch.zeros(FRAMES, 2).double()
-    state = EyeState(
-        0.1 * torch.randn(FRAMES, 2, 2, generator=torch.Generator().manual_seed(0)).double(),
-        torch.full((double.n_views, 3), 0.1).double(),
-    )
-    found = differences(double, balls, roll, profile, state)
-    step = 1e-7
-    for column in range(2):
-        moved = replace(state, gaze=state.gaze + step * torch.eye(2).double()[column])
-        _agree(found.by_gaze[..., column], found.value, differences(double, balls, roll, profile, moved).value, step)
+    profile = Profile(torch.rand(46, 3, generator=torch.Generator().manual_seed(0)))
+    gaze, roll = torch.zeros(FRAMES, 2, 2), torch.zeros(FRAMES, 2)
+    gain = torch.full((pixels.n_views, 3), 0.1)
+    found = differences(pixels, balls, roll, profile, EyeState(gaze, gain))
     for column in range(3):
-        moved = replace(state, gain=state.gain + step * torch.eye(3).double()[column])
-        _agree(found.by_gain[..., column], found.value, differences(double, balls, roll, profile, moved).value, step)
+        moved = gain + torch.eye(3)[column]
+        brighter = differences(pixels, balls, roll, profile, EyeState(gaze, moved), slopes=False)
+        torch.testing.assert_close(brighter.value - found.value, found.by_gain[..., column], atol=1e-5, rtol=1e-4)
+    assert found.by_gain.shape == (len(pixels.view), 3, 3)
 
 
 def _agree(slope: Tensor, before: Tensor, after: Tensor, step: float) -> None:

@@ -16,11 +16,11 @@ from vhap.fit.params import PER_FRAME, TrackParams
 from vhap.fit.photometric import solver
 from vhap.fit.photometric.pictures import Pictures, grey_pictures
 from vhap.fit.photometric.point_albedo import PointPrior
-from vhap.fit.photometric.posed_heads import posed_frames
+from vhap.fit.photometric.posed_heads import PosedHeads
 from vhap.fit.photometric.problem import FixedAlbedo, PhotometricProblem, evaluate, most_timesteps
 from vhap.fit.photometric.residual_correlation import correlation_at
 from vhap.fit.photometric.solver import observed_albedo, open_task, solve_jointly
-from vhap.fit.photometric.surface_points import choose_points, find_shown
+from vhap.fit.photometric.surface_points import PictureBatch, choose_points, find_shown
 from vhap.fit.residuals.motion import OFF, MotionPrior
 from vhap.head.model import pose
 from vhap.render.shading import sh_basis
@@ -239,8 +239,8 @@ def test_no_step_takes_a_head_out_of_sight(seed):
     assert not torch.equal(found.translation[1], start.translation[1])
     (shown,) = grey_pictures(batch, [1])
     for params in (start, found):
-        (head,) = posed_frames(problem.scene.head, params.rows(last))
-        assert choose_points(problem.scene, [(head, shown)], 100) is not None
+        batch = PictureBatch.of_one(PosedHeads.of(problem.scene, params.rows(last)), shown)
+        assert choose_points(problem.scene, [batch], 100) is not None
 
 
 def test_a_clip_of_one_frame():
@@ -309,16 +309,15 @@ def test_turning_points_aside_does_not_make_them_count_less(monkeypatch):
     monkeypatch.setattr(solver, "evaluate", spy)
     solved(problem_of(truth), perturbed(truth), 3)
     task, first = looks[0]
-    later = [state for other, state in looks if other.shown is task.shown][-1]
-    assert later.views
-    heads = posed_frames(task.problem.scene.head, later.params)
-    for place, seen in later.views.items():
-        assert torch.equal(seen.index, first.views[place].index)
-        assert torch.equal(seen.counts.facing, first.views[place].counts.facing)
-        frame, camera = place
-        afresh = find_shown(task.problem.scene, heads[frame], task.pictures[frame][camera], task.points)
-        assert afresh is not None
-        assert (afresh.counts.facing - seen.counts.facing).abs().max() > 1e-3
+    later = [state for other, state in looks if other.batches is task.batches][-1]
+    assert later is not first
+    assert len(task.batches) == len(later.views) == 1
+    for batch, posed, seen in zip(task.batches, later.posed, later.views):
+        assert torch.equal(seen.share, first.views[0].share)
+        afresh = find_shown(task.problem.scene, batch.of(posed), task.points)
+        for one, before in zip(afresh, seen.shown.each, strict=True):
+            assert one is not None
+            assert (one.counts.facing - before.counts.facing).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("left", [True, False], ids=["the head has left", "its landmarks are missing"])

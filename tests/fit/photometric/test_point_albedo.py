@@ -16,7 +16,7 @@ from vhap.fit.photometric.point_albedo import (
     outlier_frames,
     with_noise_level,
 )
-from vhap.fit.photometric.surface_points import Counts, SurfacePoints, View
+from vhap.fit.photometric.surface_points import Counts, Shown, ShownBatch, SurfacePoints, View
 
 COUNT, PIXELS = 2000, 4000.0
 PRIOR = PointPrior()
@@ -38,15 +38,21 @@ def view_of(albedo: Tensor, shading: Tensor, noise: float = 0.0, seed: int = 2) 
     error = noise * torch.randn(len(albedo), generator=torch.Generator().manual_seed(seed))
     nothing, index = torch.zeros(len(albedo), 3), torch.arange(len(albedo))
     value = albedo * shading + error
-    counts = Counts(PIXELS, 0.0, torch.ones(len(index)))
-    return View(index, counts, value, shading, nothing[:, :2], nothing, nothing, None)
+    shown = shown_of(Shown(index, Counts(PIXELS, 0.0, torch.ones(len(index))), None))
+    return View(shown, value, shading, nothing[:, :2], nothing, nothing, None)
+
+
+def shown_of(one: Shown) -> ShownBatch:
+    """One picture's."""
+    return ShownBatch.of([one], points_of(torch.zeros(len(one.counts.facing))), torch.zeros(1, dtype=torch.int32))
 
 
 def without(seen: View, left_out: Tensor) -> View:
     """The picture without some of its points."""
     kept = torch.nonzero(~torch.isin(seen.index, left_out)).flatten()
-    names = ("index", "value", "shading", "slope", "surface", "normals")
-    return replace(seen, **{name: getattr(seen, name)[kept] for name in names})
+    names, (one,) = ("value", "shading", "slope", "surface", "normals"), seen.shown.each
+    fewer = shown_of(replace(one, index=one.index[kept]))
+    return replace(seen, shown=fewer, **{name: getattr(seen, name)[kept] for name in names})
 
 
 def shaded(albedo: Tensor, pictures: int, noise: float = 0.0) -> list[View]:
@@ -186,11 +192,11 @@ def test_only_frames_without_landmarks_that_look_otherwise_are_strange(found):
     truth = 0.2 + 0.6 * random(COUNT)
     seen = shaded(truth, 4, 0.01)
     other = replace(seen[3], value=random(COUNT, seed=20))
-    place = {(frame, 0): view for frame, view in enumerate([*seen[:3], other])}
-    assert outlier_frames(place, truth, [True, False, True, found]) == (set() if found else {3})
+    views = [([frame], view) for frame, view in enumerate([*seen[:3], other])]
+    assert outlier_frames(views, truth, [True, False, True, found]) == (set() if found else {3})
 
 
 def test_where_the_head_was_never_found_grey_levels_decide():
     truth = 0.2 + 0.6 * random(COUNT)
     near, far = (shaded(truth, 1, noise)[0] for noise in (0.02, 0.1))
-    assert outlier_frames({(0, 0): near, (1, 0): far}, truth, [False, False]) == {1}
+    assert outlier_frames([([0], near), ([1], far)], truth, [False, False]) == {1}

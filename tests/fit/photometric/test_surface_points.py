@@ -13,8 +13,11 @@ from tracked_heads import builtin_head, frame_batch, moving_params, scene, still
 
 from vhap.fit.params import CAMERA, N_CAMERA, PER_FRAME, TrackParams
 from vhap.fit.photometric.pictures import GREY, GreyPicture, grey_pictures, grey_planes
-from vhap.fit.photometric.posed_heads import PosedFrame, PosedHead, posed_frames
+from vhap.fit.photometric.posed_heads import PosedHeads
 from vhap.fit.photometric.surface_points import (
+    Counts,
+    PictureBatch,
+    ShownBatch,
     SurfacePoints,
     View,
     choose_points,
@@ -23,13 +26,13 @@ from vhap.fit.photometric.surface_points import (
     outline_derivatives,
     point_derivatives,
 )
-from vhap.fit.residuals.outlines import MatteBorder, Outline
-from vhap.fit.residuals.surface_derivatives import picture_gradient
+from vhap.fit.residuals.outlines import MatteBorder
 from vhap.fit.scene import Scene
 from vhap.geometry.cameras import Camera, camera_from_focal
 from vhap.geometry.meshes import vertex_normals
 from vhap.head.model import pose
 from vhap.render.shading import shade
+from vhap.render.warp_surface_points import PointList
 
 SIZE, TEXTURE, COUNT = (96, 96), 64, 400
 CENTRE, RADIUS = (44.0, 51.0), 30.0
@@ -57,7 +60,7 @@ def picture(grey: Tensor | None = None, inside: Tensor | None = None, camera: in
     return GreyPicture(
         planes=grey_planes(waves(pixel_centres()) if grey is None else grey),
         inside=torch.ones(SIZE, dtype=torch.bool) if inside is None else inside,
-        border=MatteBorder(distance := from_disc(pixel_centres()), picture_gradient(distance)),
+        border=MatteBorder.of(from_disc(pixel_centres())),
         cameras=torch.tensor([camera]),
     )
 
@@ -89,26 +92,37 @@ def two_cameras() -> Camera:
     return replace(camera, cx=camera.cx + torch.tensor([0.0, 3.0]), T_camera_world=place)
 
 
-def posed(stage: Scene, params: TrackParams) -> PosedFrame:
-    return posed_frames(stage.head, params)[0]
+def batch_of(stage: Scene, params: TrackParams, shown: GreyPicture) -> PictureBatch:
+    return PictureBatch.of_one(PosedHeads.of(stage, params), shown)
+
+
+def found_in(stage: Scene, params: TrackParams, shown: GreyPicture, points: SurfacePoints, outline: int = 0):
+    """What one picture shows of the points; None where that is next to nothing."""
+    (found,) = find_shown(stage, batch_of(stage, params, shown), points, outline)
+    return found
 
 
 def points_of(stage: Scene, params: TrackParams, shown: GreyPicture, count: int = COUNT) -> SurfacePoints:
-    points = choose_points(stage, [(posed(stage, params), shown)], count)
+    points = choose_points(stage, [batch_of(stage, params, shown)], count)
     assert points is not None
     return points
 
 
 def view_of(stage: Scene, params: TrackParams, shown: GreyPicture, points: SurfacePoints, outline: int = 0) -> View:
-    found = find_shown(stage, posed(stage, params), shown, points, outline)
+    found, batch = found_in(stage, params, shown, points, outline), batch_of(stage, params, shown)
     assert found is not None
-    return look_at(stage, posed(stage, params), shown, points, found)
+    return look_at(stage, batch, ShownBatch.of([found], points, batch.heads))
 
 
-def project(stage: Scene, params: TrackParams, points: SurfacePoints | Outline, camera: int = 0) -> Tensor:
+def counts_of(seen: View) -> Counts:
+    (one,) = seen.shown.each
+    return one.counts
+
+
+def project(stage: Scene, params: TrackParams, points: SurfacePoints | PointList, camera: int = 0) -> Tensor:
     """(n, 2) px."""
     vertices = pose(stage.head, params.head())[0]
-    surface = (vertices[points.corners] * points.barycentrics[..., None]).sum(1)
+    surface = (vertices[points.corners.long()] * points.barycentrics[..., None]).sum(1)
     return params.cameras(stage.given, SIZE, torch.tensor([camera])).project(surface[None])[0][0]
 
 
@@ -163,7 +177,7 @@ def test_columns_of_points_are_finite_differences(start, name):
         every = rendered(stage, there, points), waves(project(stage, there, points))
         return every[0][seen.index] * albedo - every[1][seen.index]
 
-    columns = point_derivatives(stage, PosedHead.of(stage.head, params), shown, points, seen, albedo)
+    columns = point_derivatives(stage, batch_of(stage, params, shown), seen, albedo)
     assert_derivatives(params, name, columns, difference)
     at_rest = seen.shading * albedo - seen.value
     torch.testing.assert_close(at_rest, difference(params), atol=0.01, rtol=0)
@@ -182,7 +196,7 @@ def test_columns_of_points_are_those_of_the_given_camera(name):
     assert_derivatives(
         params,
         name,
-        point_derivatives(stage, PosedHead.of(stage.head, params), shown, points, seen, albedo),
+        point_derivatives(stage, batch_of(stage, params, shown), seen, albedo),
         difference,
     )
     first = view_of(stage, params, picture(), points)
@@ -192,15 +206,15 @@ def test_columns_of_points_are_those_of_the_given_camera(name):
 @pytest.mark.parametrize("name", [name for name in UNKNOWNS if name not in ("lights", "eyes_pose")])
 def test_columns_of_outlines_are_finite_differences(name):
     stage, params, shown = scene(SIZE, TEXTURE), lit_params(), picture()
-    outline = view_of(stage, params, shown, points_of(stage, params, shown), outline=200).outline
+    seen = view_of(stage, params, shown, points_of(stage, params, shown), outline=200)
+    outline = seen.shown.outline
     assert outline is not None
 
     def distance(there: TrackParams) -> Tensor:
-        return from_disc(project(stage, there, outline))
+        return from_disc(project(stage, there, outline.points))
 
-    assert_derivatives(
-        params, name, outline_derivatives(stage, PosedHead.of(stage.head, params), shown, outline), distance, 1e-3
-    )
+    columns = outline_derivatives(stage, batch_of(stage, params, shown), seen)
+    assert_derivatives(params, name, columns, distance, 1e-3)
 
 
 def turned(yaw: float) -> TrackParams:
@@ -221,7 +235,7 @@ def behind_the_surface(stage: Scene, params: TrackParams, points: SurfacePoints)
 
 def test_points_behind_the_surface_are_not_seen():
     stage, params, shown = scene(SIZE, TEXTURE), turned(0.5), picture()
-    around = choose_points(stage, [(posed(stage, turned(yaw)), shown) for yaw in (-1.5, 0.0, 0.8, 2.5)], COUNT)
+    around = choose_points(stage, [batch_of(stage, turned(yaw), shown) for yaw in (-1.5, 0.0, 0.8, 2.5)], COUNT)
     assert around is not None
     behind = behind_the_surface(stage, params, around)
     seen = torch.zeros(len(behind), dtype=torch.bool)
@@ -229,9 +243,9 @@ def test_points_behind_the_surface_are_not_seen():
     assert (behind > 0.02).sum() > 400
     assert not (seen & (behind > 0.02)).any()
     assert (seen & (behind.abs() < 0.005)).sum() > 0.7 * (behind.abs() < 0.005).sum() > 400
-    back = choose_points(stage, [(posed(stage, turned(3.14)), shown)], COUNT)
+    back = choose_points(stage, [batch_of(stage, turned(3.14), shown)], COUNT)
     assert back is not None
-    assert find_shown(stage, posed(stage, turned(0.0)), shown, back) is None
+    assert found_in(stage, turned(0.0), shown, back) is None
 
 
 def near_params() -> TrackParams:
@@ -279,9 +293,9 @@ def test_a_head_out_of_sight_shows_nothing(place):
     stage, params, shown = scene(SIZE, TEXTURE), lit_params(), picture()
     points = points_of(stage, params, shown)
     away = replace(params, translation=params.translation + torch.tensor([place[0], 0.0, place[1]]))
-    assert find_shown(stage, posed(stage, away), shown, points) is None
-    assert choose_points(stage, [(posed(stage, away), shown)], COUNT) is None
-    both = choose_points(stage, [(posed(stage, away), shown), (posed(stage, params), shown)], COUNT)
+    assert found_in(stage, away, shown, points) is None
+    assert choose_points(stage, [batch_of(stage, away, shown)], COUNT) is None
+    both = choose_points(stage, [batch_of(stage, away, shown), batch_of(stage, params, shown)], COUNT)
     assert both is not None
     assert len(both.grey) == COUNT
 
@@ -305,28 +319,29 @@ def test_points_outside_the_matte_are_not_seen():
     place = project(stage, params, points)
     assert float(place[some.index, 0].max()) < SIZE[1] / 2 - 2
     assert float(place[every.index, 0].max()) > SIZE[1] / 2 + 10
-    assert some.counts.points < 0.7 * every.counts.points
-    assert find_shown(stage, posed(stage, params), picture(inside=torch.zeros_like(half)), points) is None
+    assert counts_of(some).points < 0.7 * counts_of(every).points
+    assert found_in(stage, params, picture(inside=torch.zeros_like(half)), points) is None
 
 
 def test_a_view_counts_as_many_as_its_points():
     stage, params, shown = scene(SIZE, TEXTURE), lit_params(), picture()
     few, many = (view_of(stage, params, shown, points_of(stage, params, shown, count)) for count in (200, 1000))
-    assert few.counts.points < many.counts.points == len(many.index)
+    assert counts_of(few).points < counts_of(many).points == len(many.index)
     for seen in (few, many):
-        assert float(seen.share.sum()) == pytest.approx(seen.counts.points, rel=1e-5)
+        assert float(seen.share.sum()) == pytest.approx(counts_of(seen).points, rel=1e-5)
 
 
 def test_what_is_seen_aslant_counts_less():
     stage, params, shown = scene(SIZE, TEXTURE), lit_params(), picture()
     seen = view_of(stage, params, shown, points_of(stage, params, shown))
-    facing = seen.counts.facing[seen.index]
+    (one,) = seen.shown.each
+    facing = one.counts.facing[seen.index]
     assert facing.min() > -0.2
     frontal, aslant = seen.share[facing > 0.9], seen.share[facing < 0.4]
     assert len(frontal)
     assert len(aslant)
     assert aslant.max() < 0.25 * frontal.min()
-    turned = replace(seen, counts=replace(seen.counts, facing=torch.ones_like(seen.counts.facing)))
+    turned = one.counting(replace(one.counts, facing=torch.ones_like(one.counts.facing)))
     torch.testing.assert_close(turned.share, torch.ones_like(turned.share))
 
 
@@ -334,11 +349,11 @@ def test_triangles_that_are_left_out_have_no_points():
     stage, params, shown = scene(SIZE, TEXTURE), lit_params(), picture()
     nose = torch.isin(stage.head.faces, stage.head.regions["nose"]).any(-1)
     with_nose = points_of(stage, params, shown)
-    without = choose_points(stage, [(posed(stage, params), shown)], COUNT, nose)
+    without = choose_points(stage, [batch_of(stage, params, shown)], COUNT, nose)
     assert without is not None
     assert torch.isin(with_nose.corners, stage.head.regions["nose"]).any(-1).sum() > 5
     assert not torch.isin(without.corners, stage.head.regions["nose"]).all(-1).any()
-    assert choose_points(stage, [(posed(stage, params), shown)], COUNT, torch.ones_like(nose)) is None
+    assert choose_points(stage, [batch_of(stage, params, shown)], COUNT, torch.ones_like(nose)) is None
 
 
 def test_pictures_of_the_head_have_the_points_colours():

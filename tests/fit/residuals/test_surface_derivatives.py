@@ -12,11 +12,12 @@ from torch.nn.functional import normalize
 from tracked_heads import in_double, moving_params, scene
 
 from vhap.fit.params import N_CAMERA, TrackParams, as_vectors, from_vectors
-from vhap.fit.photometric.posed_heads import PosedHead
+from vhap.fit.photometric.posed_heads import PosedHeads
 from vhap.fit.residuals.surface_derivatives import picture_gradient, surface_derivatives
 from vhap.fit.scene import N_LIGHT
 from vhap.geometry.meshes import vertex_normals
 from vhap.head.model import HeadModel, pose
+from vhap.render.warp_surface_points import PointList
 
 POINTS = 12
 
@@ -66,8 +67,9 @@ def test_columns_are_the_slopes_that_autograd_finds(normals, correctives):
 
     common, local = as_vectors(params)
     by_common, by_own = jacfwd(residuals, argnums=(0, 1))(common, local[0])
-    posed = PosedHead.of(stage.head, in_single(params))
-    given = [corners, barycentrics.float(), by_point.float(), by_normal.float() if normals else None]
+    posed, none = PosedHeads.of(stage, in_single(params)), torch.zeros(1, dtype=torch.int32)
+    points = PointList(corners.int(), barycentrics.float(), none.expand(POINTS).contiguous(), none)
+    given = [points, by_point.float(), by_normal.float() if normals else None]
     by_shared, own = surface_derivatives(stage, posed, *given)
     assert_near(by_shared[:, N_CAMERA:-N_LIGHT], by_common[:, N_CAMERA:])
     assert_near(own, by_own)

@@ -11,13 +11,10 @@ from torch import Tensor
 from vhap.fit.landmarks.equations import normal_equations
 from vhap.fit.normal_equations import NormalEquations, empty_equations, hold
 from vhap.fit.params import CAMERA, as_vectors
-from vhap.fit.photometric.pictures import GreyPicture
 from vhap.fit.photometric.point_albedo import difference_weight
-from vhap.fit.photometric.posed_heads import PosedHead, posed_heads
-from vhap.fit.photometric.problem import PhotometricProblem, State, Task, for_each, light_change, outline_distance
-from vhap.fit.photometric.surface_points import View, outline_derivatives, point_derivatives
+from vhap.fit.photometric.problem import State, Task, for_each, light_change, outline_distance
+from vhap.fit.photometric.surface_points import outline_derivatives, point_derivatives
 from vhap.fit.photometric.system import System
-from vhap.fit.residuals.outlines import Outline
 from vhap.fit.scene import N_LIGHT
 
 SHARED = (*CAMERA, "shape", "lights")
@@ -26,14 +23,21 @@ SHARED = (*CAMERA, "shape", "lights")
 
 @dataclass(frozen=True)
 class Rows:
-    """n residuals of a frame. shared (n, Q'), own (n, P): weighted derivatives by the first Q' shared unknowns and by
-    the frame's own; by_albedo (n,): derivatives by the points' albedo; weight (n,); of_own, coupling, of_shared,
-    right_own, right_shared: what they add to the normal equations."""
+    """N residuals. by_shared (N, Q'), by_own (N, P): derivatives by the first Q' shared unknowns, of which none may be,
+    and by the frame's own; by_albedo (N,): by the points' albedo; weight, residual (N,)."""
 
-    shared: Tensor
-    own: Tensor
+    by_shared: Tensor
+    by_own: Tensor
     by_albedo: Tensor
     weight: Tensor
+    residual: Tensor
+
+
+@dataclass(frozen=True)
+class Products:
+    """What the residuals of one picture add to the normal equations. coupling, of_shared and right_shared have no
+    columns where shared unknowns are held."""
+
     of_own: Tensor
     coupling: Tensor
     of_shared: Tensor
@@ -41,13 +45,11 @@ class Rows:
     right_shared: Tensor
 
     @classmethod
-    def of(cls, by_shared: Tensor, by_own: Tensor, by_albedo: Tensor, weight: Tensor, residual: Tensor) -> Rows:
-        shared, own = by_shared * weight[:, None], by_own * weight[:, None]
+    def of(cls, rows: Rows, part: slice) -> Products:
+        by_own, by_shared, residual = rows.by_own[part], rows.by_shared[part], rows.residual[part]
+        weight = rows.weight[part, None]
+        own, shared = by_own * weight, by_shared * weight
         return cls(
-            shared=shared,
-            own=own,
-            by_albedo=by_albedo,
-            weight=weight,
             of_own=own.T @ by_own,
             coupling=own.T @ by_shared,
             of_shared=shared.T @ by_shared,
@@ -56,12 +58,24 @@ class Rows:
         )
 
     def add_to(self, sums: NormalEquations, frame: int) -> None:
-        count = self.shared.shape[1]
-        sums.frames[frame] += self.of_own.double()
-        sums.coupling[frame, :, :count] += self.coupling.double()
-        sums.right_frames[frame] -= self.right_own.double()
-        sums.shared[:count, :count] += self.of_shared.double()
-        sums.right_shared[:count] -= self.right_shared.double()
+        count = len(self.right_shared)
+        sums.frames[frame] += self.of_own
+        sums.right_frames[frame] -= self.right_own
+        if count:
+            sums.coupling[frame, :, :count] += self.coupling
+            sums.shared[:count, :count] += self.of_shared
+            sums.right_shared[:count] -= self.right_shared
+
+
+@dataclass(frozen=True)
+class BatchRows:
+    """Of a batch's points and outlines: the former's weighted derivatives by shared (N, Q'), own unknowns (N, P) times
+    those by albedo, and precision (N,) of the albedo; and the products of each of its pictures."""
+
+    by_shared: Tensor
+    by_own: Tensor
+    precision: Tensor
+    products: list[list[Products]]
 
 
 def equations_of(task: Task, now: State, names: Sequence[str]) -> System:
@@ -75,64 +89,73 @@ def equations_of(task: Task, now: State, names: Sequence[str]) -> System:
     # Most of the work is for what frames share: in the sequential pass it is held.
     with_shared = any(name in names for name in SHARED)
 
-    heads = posed_heads(task.problem.scene.head, now.params.rows(task.rows))
-
     @torch.no_grad()
-    def rows_at(index: tuple[int, int]) -> tuple[Rows, Rows | None]:
-        seen, posed = now.views[index], heads[index[0]]
-        picture = task.pictures[index[0]][index[1]]
-        points = Rows.of(*point_equations(task, now, posed, picture, seen, with_shared))
-        if seen.outline is None:
-            return points, None
-        return points, Rows.of(*_outline_equations(task.problem, posed, picture, seen.outline, with_shared))
+    def rows_of(number: int) -> BatchRows:
+        return _batch_rows(task, now, number, with_shared)
 
-    indices = list(now.views)
-    for (frame, camera), (points, outline) in zip(indices, for_each(rows_at, indices, per_frame.device)):
-        index, by_albedo = now.views[frame, camera].index, points.by_albedo
-        points.add_to(sums, frame)
+    numbers = list(range(len(task.batches)))
+    for number, found in zip(numbers, for_each(rows_of, numbers, per_frame.device)):
+        batch, index = task.batches[number], now.views[number].index
+        of_frames = torch.tensor([frame for frame, _ in batch.indices], device=index.device)
+        places = of_frames[batch.shown.points.points.pictures.long()] * count + index
+        by_frame.view(-1, n_own).index_add_(0, places, found.by_own)
+        sure.index_add_(0, index, found.precision)
         if with_shared:
-            by_shared.index_add_(0, index, points.shared * by_albedo[:, None])
-        by_frame[frame].index_add_(0, index, points.own * by_albedo[:, None])
-        sure.index_add_(0, index, points.weight * by_albedo.square())
-        if outline is not None:
-            outline.add_to(sums, frame)
-    _add_landmarks(task, now, sums)
+            by_shared.index_add_(0, index, found.by_shared)
+        for (frame, _), products in zip(batch.indices, found.products):
+            for each in products:
+                each.add_to(sums, frame)
+    _add_landmarks(task, now, sums, with_shared)
     scale = sure.rsqrt()[:, None]
     held, own, shared_free = hold(sums, now.params, names, N_LIGHT)
     by_frame.mul_(scale * own.float())
     return System(held, task.motion(now.params).only(own), by_shared * scale * shared_free.float(), by_frame)
 
 
-def point_equations(
-    task: Task, now: State, posed: PosedHead, picture: GreyPicture, seen: View, shared: bool = True
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """One picture's: derivatives of its n differences by shared (n, N_CAMERA + S + N_LIGHT), (n, 0) unless shared, by
-    own unknowns (n, 18 + E) and by albedo (n,), weights and differences (n,)."""
-    prior, albedo = task.problem.prior, now.albedo.value
-    by_shared, by_own = point_derivatives(
-        task.problem.scene, posed, picture, task.points, seen, albedo[seen.index], shared, prior.colour
-    )
+def _batch_rows(task: Task, now: State, number: int, with_shared: bool) -> BatchRows:
+    view, points = now.views[number], point_rows(task, now, number, with_shared)
+    products = [[Products.of(points, slice(*part))] for part in view.shown.points.ranges]
+    if view.outline is not None and view.shown.outline is not None:
+        outline = _outline_rows(task, now, number, with_shared)
+        for each, part in zip(products, view.shown.outline.ranges):
+            each.append(Products.of(outline, slice(*part)))
+    mixed = (points.weight * points.by_albedo)[:, None]
+    precision = points.weight * points.by_albedo.square()
+    return BatchRows(points.by_shared * mixed, points.by_own * mixed, precision, products)
+
+
+def point_rows(task: Task, now: State, number: int, shared: bool = True) -> Rows:
+    """Of a batch's differences: by shared (N, N_CAMERA + S + N_LIGHT), (N, 0) unless shared, by own unknowns
+    (N, 18 + E) and by albedo."""
+    prior, albedo, seen = task.problem.prior, now.albedo.value, now.views[number]
+    batch = task.batches[number].of(now.posed[number])
+    by_shared, by_own = point_derivatives(task.problem.scene, batch, seen, albedo[seen.index], shared, prior.colour)
     residual, weight = difference_weight(seen, albedo, prior)
-    return by_shared, by_own, seen.shading / prior.colour, weight, residual
+    return Rows(by_shared, by_own, seen.shading / prior.colour, weight, residual)
 
 
-def _outline_equations(
-    problem: PhotometricProblem, posed: PosedHead, picture: GreyPicture, outline: Outline, shared: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """As `point_equations`, of an outline's distances, which the albedo does not change."""
-    by_shared, by_own = outline_derivatives(problem.scene, posed, picture, outline, shared, problem.outline_spread_px)
-    residual = outline_distance(problem, outline)
-    weight = problem.outline_share * outline.share * problem.outlines.weight(residual)
-    return by_shared, by_own, torch.zeros_like(residual), weight, residual
+def _outline_rows(task: Task, now: State, number: int, shared: bool) -> Rows:
+    """As `point_rows`, of outlines' distances, which the albedo does not change."""
+    problem, seen = task.problem, now.views[number]
+    assert seen.outline is not None
+    assert seen.shown.outline is not None
+    batch = task.batches[number].of(now.posed[number])
+    by_shared, by_own = outline_derivatives(problem.scene, batch, seen, shared, problem.outline_spread_px)
+    residual = outline_distance(problem, seen.outline)
+    weight = problem.outline_share * seen.shown.outline.share * problem.outlines.weight(residual)
+    return Rows(by_shared, by_own, torch.zeros_like(residual), weight, residual)
 
 
-def _add_landmarks(task: Task, now: State, sums: NormalEquations) -> None:
+def _add_landmarks(task: Task, now: State, sums: NormalEquations, with_shared: bool) -> None:
     """Adds the equations of landmarks and priors, and of the light."""
     landmarks, sigma = task.landmarks()
     shared, per_frame = as_vectors(now.params.rows(task.rows))
-    landmark_rows = normal_equations(landmarks, shared, per_frame, sigma, as_vectors(task.start.rows(task.rows))[1])
+    anchor = as_vectors(task.start.rows(task.rows))[1]
+    landmark_rows = normal_equations(landmarks, shared, per_frame, sigma, anchor, with_shared)
     sums.frames.add_(landmark_rows.frames)
     sums.right_frames.add_(landmark_rows.right_frames)
+    if not with_shared:
+        return
     sums.coupling[:, :, :-N_LIGHT] += landmark_rows.coupling
     sums.shared[:-N_LIGHT, :-N_LIGHT] += landmark_rows.shared
     sums.right_shared[:-N_LIGHT] += landmark_rows.right_shared

@@ -17,10 +17,9 @@ from torch import Tensor
 
 from vhap.fit.params import TrackParams
 from vhap.fit.photometric.offset_lengths import LengthUnknowns, sparse_array
-from vhap.fit.photometric.offsets import outline_slopes
 from vhap.fit.photometric.pictures import GreyPicture
-from vhap.fit.photometric.posed_heads import posed_frames
-from vhap.fit.photometric.surface_points import camera_of
+from vhap.fit.photometric.posed_heads import PosedHeads
+from vhap.fit.photometric.surface_points import camera_of, surface_at
 from vhap.fit.residuals.outlines import Outline, find_outline
 from vhap.fit.scene import Scene
 from vhap.geometry.robust import Cauchy
@@ -113,17 +112,23 @@ def _equations(
         distance = outline.distance / spread
         share = outline.share / len(pictures) * REFERENCE_SIDE / max(scene.size)
         weight = share * prior.weight(distance, crown[outline.corners].all(-1))
-        (posed,) = posed_frames(scene.head, row)
-        slope = outline_slopes(scene, row, picture, outline, posed.vertices) / spread
-        moves = hair.turned(posed.turned)
-        rows = hair.by_length(
-            torch.arange(len(distance)).repeat_interleave(3), outline.corners.flatten(), slope, moves, len(distance)
-        )
+        posed, corners = PosedHeads.of(scene, row), outline.corners.flatten()
+        slope = _slopes(scene, row, picture, outline, posed.vertices[0]) / spread
+        moves = hair.turned(posed.turned)[0, corners]
+        line = torch.arange(len(distance)).repeat_interleave(3)
+        rows = hair.by_length(line, corners, slope, moves, len(distance))
         found.append((rows, distance.cpu().double().numpy(), weight.cpu().double().numpy()))
     if not found:
         return csr_array((0, len(hair.vertices))), np.zeros(0), np.zeros(0)
     rows, distance, weight = zip(*found)
     return csr_array(vstack(rows)), np.concatenate(distance), np.concatenate(weight)
+
+
+def _slopes(scene: Scene, row: TrackParams, picture: GreyPicture, outline: Outline, vertices: Tensor) -> Tensor:
+    """(3 n, 3): derivatives of an outline's distances by the corners of its points; vertices (V, 3) posed."""
+    projected = camera_of(scene, row, picture).projection_derivatives(surface_at(outline, vertices)[None])[0]
+    by_point = torch.einsum("nk,nkc->nc", outline.slope, projected)
+    return (outline.barycentrics[..., None] * by_point[:, None]).flatten(0, 1)
 
 
 def _outline(scene: Scene, row: TrackParams, picture: GreyPicture, still: Tensor, count: int) -> Outline | None:

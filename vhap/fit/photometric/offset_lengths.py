@@ -52,18 +52,18 @@ class LengthUnknowns:
         return self.rest.index_add(0, self.vertices, along)
 
     def by_length(self, line: Tensor, vertex: Tensor, slope: Tensor, moves: Tensor, count: int) -> csr_array:
-        """(count, H) of derivatives slope (K, 3) by vertices (K,), each of the row line (K,); moves (V, 3): see
-        `turned`."""
-        column, value = self.row_of[vertex].cpu(), (slope * moves[vertex]).sum(-1).cpu().double()
+        """(count, H) of derivatives slope (K, 3) by vertices (K,), each of the row line (K,); moves (K, 3): of each of
+        these vertices, see `turned`."""
+        column, value = self.row_of[vertex].cpu(), (slope * moves).sum(-1).cpu().double()
         kept = column >= 0
         entries = (line.cpu()[kept].numpy(), column[kept].numpy())
         return csr_array((value[kept].numpy(), entries), shape=(count, len(self.vertices)))
 
     def turned(self, by: Tensor) -> Tensor:
-        """(V, 3): by what the head's vertices move with their lengths where skinning turns displacements by (V, 3, 3);
-        zero for vertices without one."""
-        moves = by[self.vertices] @ self.direction[..., None]
-        return torch.zeros_like(by[:, 0]).index_copy_(0, self.vertices, moves[..., 0])
+        """(B, V, 3): by what heads' vertices move with their lengths where skinning turns displacements by
+        (B, V, 3, 3); zero for vertices without one."""
+        moves = by[:, self.vertices] @ self.direction[..., None]
+        return torch.zeros_like(by[..., 0]).index_copy_(1, self.vertices, moves[..., 0])
 
 
 @dataclass(frozen=True)

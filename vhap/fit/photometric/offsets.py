@@ -19,14 +19,13 @@ from torch import Tensor
 
 from vhap.fit.params import TrackParams
 from vhap.fit.photometric.offset_lengths import ExpectedLengths, LengthUnknowns, embedded
-from vhap.fit.photometric.pictures import GreyPicture
 from vhap.fit.photometric.point_albedo import difference_weight
-from vhap.fit.photometric.posed_heads import PosedFrame, posed_frames
 from vhap.fit.photometric.problem import State, Task, evaluate, for_each, outline_distance
-from vhap.fit.photometric.surface_points import View, camera_of, gradients_of, select, surface_at
-from vhap.fit.residuals.outlines import Outline
+from vhap.fit.photometric.surface_points import OutlineView, PictureBatch, gradients_of, grey_lights
 from vhap.fit.residuals.surface_derivatives import vertex_derivatives
 from vhap.fit.scene import Scene
+from vhap.render.warp_point_derivatives import point_gradients
+from vhap.render.warp_surface_points import PointList
 
 SHORTER = (1.0, 0.5, 0.25)
 """Parts of a step that are tried."""
@@ -54,8 +53,8 @@ class OffsetTask:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Residuals of one picture: derivatives (N, H) by the lengths, weights and residuals (N,); of points also which
-    they are (n,), derivatives by their albedo (n,)."""
+    """Residuals of some pictures: derivatives (N, H) by the lengths, weights and residuals (N,); of points also which
+    they are (N,), derivatives by their albedo (N,)."""
 
     by_length: csr_array
     weight: Numbers
@@ -78,7 +77,7 @@ def solve_offsets(
         better = None
         for part in SHORTER:
             trial, trial_cost = offsets.state(x + part * step)
-            if trial_cost < cost and trial.views.keys() >= now.views.keys():
+            if trial_cost < cost:
                 better = (x + part * step, trial, trial_cost)
                 break
         if better is None:
@@ -94,21 +93,17 @@ def solve_offsets(
 def _equations(offsets: OffsetTask, now: State, x: Numbers) -> tuple[csc_array, Numbers]:
     """Normal equations (H + 3 R) of a step from x, the albedo eliminated."""
     task, unknowns = offsets.task, offsets.unknowns
-    indices = list(now.views)
-    heads = posed_frames(task.problem.scene.head, now.params.rows(task.rows))
 
     @torch.no_grad()
-    def rows_of(index: tuple[int, int]) -> list[_Rows]:
-        posed = heads[index[0]]
-        picture, seen = task.pictures[index[0]][index[1]], now.views[index]
-        moves = unknowns.turned(posed.turned)
-        outline = [] if seen.outline is None else [_outline_rows(task, posed, picture, seen.outline, unknowns, moves)]
-        return [_point_rows(task, now, posed, picture, seen, unknowns, moves), *outline]
+    def rows_of(number: int) -> list[_Rows]:
+        moves = unknowns.turned(now.posed[number].turned)
+        outline = [] if now.views[number].outline is None else [_outline_rows(task, now, number, unknowns, moves)]
+        return [_point_rows(task, now, number, unknowns, moves), *outline]
 
     count = len(unknowns.vertices)
     normal, right = csr_array((count, count)), np.zeros(count)
     crossed, sure = csr_array((count, len(task.points.grey))), now.albedo.prior_precision.cpu().double().numpy()
-    for found in for_each(rows_of, indices, task.points.grey.device):
+    for found in for_each(rows_of, list(range(len(task.batches))), task.points.grey.device):
         for rows in found:
             weighted = (diags_array(rows.weight) @ rows.by_length).T
             normal, right = normal + weighted @ rows.by_length, right - weighted @ rows.residual
@@ -123,17 +118,14 @@ def _equations(offsets: OffsetTask, now: State, x: Numbers) -> tuple[csc_array, 
     return csc_array(whole), np.pad(right, (0, expected.count - count)) - expected.gradient(x)
 
 
-def _point_rows(
-    task: Task, now: State, posed: PosedFrame, picture: GreyPicture, seen: View, unknowns: LengthUnknowns, moves: Tensor
-) -> _Rows:
-    scene, prior = task.problem.scene, task.problem.prior
-    points, albedo = select(task.points, seen.index), now.albedo.value[seen.index]
-    found = gradients_of(scene, posed, picture, seen, albedo, prior.colour)
-    corners, barycentrics = points.corners, points.barycentrics
-    spread = vertex_derivatives(scene, posed.vertices, corners, barycentrics, found.by_point, found.by_normal)
+def _point_rows(task: Task, now: State, number: int, unknowns: LengthUnknowns, moves: Tensor) -> _Rows:
+    seen, prior, posed = now.views[number], task.problem.prior, now.posed[number]
+    points, batch = seen.shown.points.points, task.batches[number].of(posed)
+    found = gradients_of(task.problem.scene, batch, seen, now.albedo.value[seen.index], prior.colour)
+    line, vertex, slope = vertex_derivatives(posed, points, found.by_point, found.by_normal).entries()
     residual, weight = difference_weight(seen, now.albedo.value, prior)
     return _Rows(
-        unknowns.by_length(*spread.entries(), moves, len(points.grey)),
+        unknowns.by_length(line, vertex, slope, moves[_heads(points)[line], vertex], len(seen.index)),
         _numbers(weight),
         _numbers(residual),
         seen.index.cpu().numpy(),
@@ -141,23 +133,34 @@ def _point_rows(
     )
 
 
-def _outline_rows(
-    task: Task, posed: PosedFrame, picture: GreyPicture, outline: Outline, unknowns: LengthUnknowns, moves: Tensor
-) -> _Rows:
-    problem, count = task.problem, len(outline.distance)
-    slope = outline_slopes(problem.scene, posed.params, picture, outline, posed.vertices) / problem.outline_spread_px
-    line = torch.arange(count).repeat_interleave(3)
-    residual = outline_distance(problem, outline)
-    weight = problem.outline_share * outline.share * problem.outlines.weight(residual)
-    by_length = unknowns.by_length(line, outline.corners.flatten(), slope, moves, count)
+def _outline_rows(task: Task, now: State, number: int, unknowns: LengthUnknowns, moves: Tensor) -> _Rows:
+    problem, seen, posed = task.problem, now.views[number], now.posed[number]
+    assert seen.outline is not None
+    assert seen.shown.outline is not None
+    points, batch = seen.shown.outline.points, task.batches[number].of(posed)
+    slope = outline_slopes(problem.scene, batch, points, seen.outline) / problem.outline_spread_px
+    line = torch.arange(len(slope)).repeat_interleave(3)
+    vertex = points.corners.flatten().long()
+    residual = outline_distance(problem, seen.outline)
+    weight = problem.outline_share * seen.shown.outline.share * problem.outlines.weight(residual)
+    moved = moves[_heads(points)[line], vertex]
+    by_length = unknowns.by_length(line, vertex, slope.flatten(0, 1), moved, len(slope))
     return _Rows(by_length, _numbers(weight), _numbers(residual))
 
 
-def outline_slopes(scene: Scene, row: TrackParams, picture: GreyPicture, outline: Outline, vertices: Tensor) -> Tensor:
-    """(3 n, 3): derivatives of an outline's distances by the corners of its points; vertices (V, 3) posed."""
-    projected = camera_of(scene, row, picture).projection_derivatives(surface_at(outline, vertices)[None])[0]
-    by_point = torch.einsum("nk,nkc->nc", outline.slope, projected)
-    return (outline.barycentrics[..., None] * by_point[:, None]).flatten(0, 1)
+def _heads(points: PointList) -> Tensor:
+    """(N,) which head each point is of."""
+    return points.heads[points.pictures.long()].long()
+
+
+def outline_slopes(scene: Scene, batch: PictureBatch, points: PointList, outline: OutlineView) -> Tensor:
+    """(n, 3, 3): derivatives of outlines' distances by the corners of their points."""
+    dark, still = torch.zeros_like(outline.distance), torch.zeros_like(outline.surface)
+    lights = grey_lights(batch.posed.params)
+    found = point_gradients(
+        batch.cameras(scene), points.pictures, lights, outline.surface, still, outline.slope, dark, 1.0
+    )
+    return points.barycentrics[..., None] * found.by_point[:, None]
 
 
 def _numbers(values: Tensor) -> Numbers:

@@ -37,7 +37,7 @@ class GreyPicture:
 
     @property
     def nbytes(self) -> int:
-        border = 0 if self.border is None else self.border.distance.nbytes + self.border.slope.nbytes
+        border = 0 if self.border is None else self.border.planes.nbytes
         return self.planes.nbytes + self.inside.nbytes + border
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -90,13 +90,22 @@ def with_noise_level(
     return replace(prior, colour=min(prior.colour, max(LEAST_COLOUR, HIDDEN * 1.4826 * float(length))))
 
 
-def outlier_frames(views: Mapping[tuple[int, int], View], value: Tensor, found: Sequence[bool]) -> set[int]:
+def outlier_frames(views: Sequence[tuple[Sequence[int], View]], value: Tensor, found: Sequence[bool]) -> set[int]:
     """Frames without any landmark (found: False) whose pictures are far from the albedo value (M,): the head has left
-    them, and must not be drawn to what they show. views: by frame and camera."""
-    off = {index: float(_difference(seen, value).abs().median()) for index, seen in views.items()}
-    usual = sorted(length for (frame, _), length in off.items() if found[frame])
+    them, and must not be drawn to what they show. views: with the frame of each picture."""
+    off = [
+        (frame, float(each.median()))
+        for frames, seen in views
+        for frame, each in zip(frames, _of_pictures(seen, _difference(seen, value).abs()), strict=True)
+    ]
+    usual = sorted(length for frame, length in off if found[frame])
     limit = max(OUTLIER, OUTLIER_TIMES * usual[len(usual) // 2] if usual else 0.0)
-    return {frame for (frame, _), length in off.items() if not found[frame] and length > limit}
+    return {frame for frame, length in off if not found[frame] and length > limit}
+
+
+def _of_pictures(seen: View, values: Tensor) -> Sequence[Tensor]:
+    """(N,) picture by picture."""
+    return values.split([len(shown.index) for shown in seen.shown.each])
 
 
 def patches(uv: Tensor) -> Tensor:
@@ -138,7 +147,8 @@ def _near_base_texture(
 ) -> _Expected:
     """The base texture plus a colour offset of each patch, which itself is the one that costs least."""
     patch, empty = patches(points.uv), points.grey.new_zeros(CELLS * CELLS)
-    share = sum(seen.counts.points / len(seen.index) for seen in views) / max(1, len(views))
+    pictures = [shown for seen in views for shown in seen.shown.each]
+    share = sum(shown.counts.points / len(shown.index) for shown in pictures) / max(1, len(pictures))
 
     def held_by(offset: Tensor) -> Tensor:
         deviation = (value - points.grey - offset[patch]) / prior.base

@@ -13,24 +13,31 @@ from vhap.fit.landmarks.equations import frame_costs
 from vhap.fit.params import TrackParams, as_vectors
 from vhap.fit.photometric.pictures import GreyPicture, GreyPictures, Pictures
 from vhap.fit.photometric.point_albedo import PointAlbedo, PointPrior, fit_albedo
-from vhap.fit.photometric.posed_heads import posed_frames
+from vhap.fit.photometric.posed_heads import PosedHeads
 from vhap.fit.photometric.surface_points import (
     GOLDEN,
+    OutlineView,
+    PictureBatch,
     Shown,
+    ShownBatch,
     SurfacePoints,
     View,
     find_shown,
     look_at,
+    select,
 )
 from vhap.fit.residuals.landmark_problem import LandmarkProblem
 from vhap.fit.residuals.motion import Motion, motion_of
-from vhap.fit.residuals.outlines import Outline, OutlinePrior
+from vhap.fit.residuals.outlines import OutlinePrior
 from vhap.fit.residuals.priors import shared_cost
 from vhap.fit.residuals.teeth_gaps import TeethGaps
 from vhap.fit.scene import Scene
 from vhap.util.threads import in_threads
 
 MOST_PICTURES, FEWEST_VIEWS = 64, 3
+AT_ONCE = 8
+"""Pictures for which every kernel is launched once. Results do not depend on the number of threads, since the batches
+do not."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -64,14 +71,32 @@ class PhotometricProblem:
 
 @dataclass(frozen=True)
 class FixedAlbedo:
-    """Points with the albedo that other pictures have determined."""
+    """Points with the albedo that other pictures have determined. each: so many points are represented by one."""
 
     points: SurfacePoints
     albedo: PointAlbedo
+    each: float = 1.0
+
+    def thinned(self, most: int) -> FixedAlbedo:
+        """At most so many of the points, each of which represents more. They are chosen by chance: points stand
+        picture by picture, line by line, and every third one of them is no fair sample (a head stood 10 mm too near on
+        a film with truth)."""
+        count, albedo = len(self.points.grey), self.albedo
+        if count <= most:
+            return self
+        chosen = torch.randperm(count, generator=torch.Generator().manual_seed(0))[:most].sort().values
+        chosen, each = chosen.to(albedo.value.device), count / most
+        fewer = PointAlbedo(
+            value=albedo.value[chosen],
+            prior_precision=each * albedo.prior_precision[chosen],
+            precision=each * albedo.precision[chosen],
+            cost=albedo.cost,
+        )
+        return FixedAlbedo(select(self.points, chosen), fewer, each * self.each)
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
-        """All of it, by names."""
-        return {name: dict(vars(part)) for name, part in vars(self).items()}
+        """All points, by names."""
+        return {name: dict(vars(getattr(self, name))) for name in ("points", "albedo")}
 
     @classmethod
     def of_tensors(cls, points: dict[str, Tensor], albedo: dict[str, Tensor]) -> FixedAlbedo:
@@ -79,19 +104,33 @@ class FixedAlbedo:
 
 
 @dataclass(frozen=True)
+class TaskBatch:
+    """Pictures of a task that are worked on together. indices: which; frames: first and end of the frames that they
+    are of; pictures; heads (P,) int32: which of these frames each shows; shown: what they show at the start."""
+
+    indices: list[ViewIndex]
+    frames: slice
+    pictures: list[GreyPicture]
+    heads: Tensor
+    shown: ShownBatch
+
+    def of(self, posed: PosedHeads) -> PictureBatch:
+        """With the heads of its frames."""
+        return PictureBatch(posed, self.pictures, self.heads)
+
+
+@dataclass(frozen=True)
 class Task:
     """A problem for B frames rows (B,) that has everything but the unknowns. before (N,): solved frames to which these
-    are tied; pictures: some of each frame's; start: unknowns of all frames at the beginning; shown: what each picture
-    shows there."""
+    are tied; start: unknowns of all frames at the beginning; batches: what their pictures show there."""
 
     problem: PhotometricProblem
     rows: Tensor
     before: Tensor
-    pictures: Sequence[Sequence[GreyPicture]]
     points: SurfacePoints
     known: PointAlbedo | None
     start: TrackParams
-    shown: dict[ViewIndex, Shown]
+    batches: list[TaskBatch]
 
     def landmarks(self) -> tuple[LandmarkProblem, Tensor]:
         """Those of the frames, and their standard deviations (B, C)."""
@@ -114,10 +153,11 @@ class Task:
 
 @dataclass(frozen=True)
 class State:
-    """The unknowns of all frames, what each picture shows with them, and what that costs."""
+    """The unknowns of all frames, the heads and what pictures show of them, batch by batch, and what that costs."""
 
     params: TrackParams
-    views: dict[ViewIndex, View]
+    posed: list[PosedHeads]
+    views: list[View]
     albedo: PointAlbedo
     cost: float
 
@@ -152,53 +192,102 @@ def _views(problem: PhotometricProblem, rows: Tensor) -> list[list[int]]:
     return [sorted({int((view + start) * count / each) for view in range(each)}) for start in starts]
 
 
-def shown_in(task: Task) -> dict[ViewIndex, Shown]:
-    """What pictures show as the heads stand at the start; without those that show next to nothing."""
-    problem = task.problem
+def grouped(indices: Sequence[ViewIndex]) -> list[tuple[list[ViewIndex], slice, Tensor]]:
+    """AT_ONCE pictures at a time, in the order of their frames: which; first and end of their frames; and which of
+    these (P,) int32 each is of."""
+    groups = [list(indices[first : first + AT_ONCE]) for first in range(0, len(indices), AT_ONCE)]
+    found = []
+    for group in groups:
+        first, last = group[0][0], group[-1][0]
+        heads = torch.tensor([frame - first for frame, _ in group], dtype=torch.int32)
+        found.append((group, slice(first, last + 1), heads))
+    return found
+
+
+def picture_batches(
+    scene: Scene, params: TrackParams, pictures: Sequence[GreyPictures]
+) -> list[tuple[list[ViewIndex], PictureBatch]]:
+    """Pictures of the frames of params, with the heads that they show."""
+    device = params.rotation.device
+    indices = [(frame, camera) for frame, shown in enumerate(pictures) for camera in range(len(shown))]
+    return [
+        (
+            group,
+            PictureBatch(
+                PosedHeads.of(scene, params.rows(torch.arange(params.n_timesteps)[frames])),
+                [pictures[frame][camera] for frame, camera in group],
+                heads.to(device),
+            ),
+        )
+        for group, frames, heads in grouped(indices)
+    ]
+
+
+def shown_in(
+    problem: PhotometricProblem, batches: Sequence[tuple[list[ViewIndex], PictureBatch]], points: SurfacePoints
+) -> dict[ViewIndex, Shown]:
+    """What pictures show of the points; without those that show next to nothing."""
     count = problem.outlines.count if problem.outline_share > 0 else 0
-    posed = posed_frames(problem.scene.head, task.start.rows(task.rows))
 
     @torch.no_grad()
-    def find(index: ViewIndex) -> Shown | None:
-        frame, camera = index
-        picture = task.pictures[frame][camera]
-        return find_shown(problem.scene, posed[frame], picture, task.points, count, problem.fixed_outline)
+    def find(batch: tuple[list[ViewIndex], PictureBatch]) -> list[Shown | None]:
+        return find_shown(problem.scene, batch[1], points, count, problem.fixed_outline)
 
-    indices = [(frame, camera) for frame, shown in enumerate(task.pictures) for camera in range(len(shown))]
-    found = zip(indices, for_each(find, indices, task.points.grey.device))
-    return {index: shown for index, shown in found if shown is not None}
+    found = zip(batches, for_each(find, batches, points.grey.device))
+    return {
+        index: shown
+        for (indices, _), each in found
+        for index, shown in zip(indices, each, strict=True)
+        if shown is not None
+    }
 
 
-def views_of(task: Task, params: TrackParams) -> dict[ViewIndex, View]:
+def task_batches(
+    shown: dict[ViewIndex, Shown], pictures: Sequence[GreyPictures], points: SurfacePoints
+) -> list[TaskBatch]:
+    """Of the pictures that show the head."""
+    device = points.grey.device
+    return [
+        TaskBatch(
+            indices=group,
+            frames=frames,
+            pictures=[pictures[frame][camera] for frame, camera in group],
+            heads=heads.to(device),
+            shown=ShownBatch.of([shown[index] for index in group], points, heads.to(device)),
+        )
+        for group, frames, heads in grouped(list(shown))
+    ]
+
+
+def views_of(task: Task, params: TrackParams) -> list[tuple[PosedHeads, View]]:
+    """The heads of every batch's frames, and what its pictures show of them."""
     scene = task.problem.scene
-    posed = posed_frames(scene.head, params.rows(task.rows))
 
     @torch.no_grad()
-    def see(index: ViewIndex) -> View:
-        frame, camera = index
-        return look_at(scene, posed[frame], task.pictures[frame][camera], task.points, task.shown[index])
+    def see(batch: TaskBatch) -> tuple[PosedHeads, View]:
+        posed = PosedHeads.of(scene, params.rows(task.rows[batch.frames]))
+        return posed, look_at(scene, batch.of(posed), batch.shown)
 
-    indices = list(task.shown)
-    return dict(zip(indices, for_each(see, indices, task.points.grey.device)))
+    return list(for_each(see, task.batches, task.points.grey.device))
 
 
 def evaluate(task: Task, params: TrackParams) -> State:
-    views = views_of(task, params)
-    albedo = fit_albedo(task.points, list(views.values()), task.problem.prior, task.known)
+    posed, views = (list(part) for part in zip(*views_of(task, params)))
+    albedo = fit_albedo(task.points, views, task.problem.prior, task.known)
     landmarks, sigma = task.landmarks()
     shared, per_frame = as_vectors(params.rows(task.rows))
     anchor = as_vectors(task.start.rows(task.rows))[1]
     cost = albedo.cost.double() + frame_costs(landmarks, shared, per_frame, sigma, anchor).double().sum()
     cost = cost + shared_cost(landmarks, shared) + task.motion(params).cost.double().sum()
     cost = cost + light_change(task, params).square().sum()
-    for seen in views.values():
-        if seen.outline is not None:
+    for seen in views:
+        if seen.outline is not None and seen.shown.outline is not None:
             each = task.problem.outlines.cost(outline_distance(task.problem, seen.outline))
-            cost = cost + task.problem.outline_share * seen.outline.share * each.sum()
-    return State(params, views, albedo, float(cost))
+            cost = cost + task.problem.outline_share * (seen.shown.outline.share * each).sum()
+    return State(params, posed, views, albedo, float(cost))
 
 
-def outline_distance(problem: PhotometricProblem, outline: Outline) -> Tensor:
+def outline_distance(problem: PhotometricProblem, outline: OutlineView) -> Tensor:
     """(n,) in standard deviations."""
     return outline.distance / problem.outline_spread_px
 

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from vhap.fit.params import N_CAMERA
-from vhap.fit.photometric.equations import point_equations
+from vhap.fit.photometric.equations import point_rows
 from vhap.fit.photometric.point_albedo import patches
-from vhap.fit.photometric.posed_heads import posed_heads
 from vhap.fit.photometric.problem import State, Task, for_each
 from vhap.fit.scene import N_LIGHT
 
@@ -32,20 +31,18 @@ def correlation_at(task: Task, now: State) -> float:
     n_shared, patch = N_CAMERA + len(now.params.shape) + N_LIGHT, patches(task.points.uv)
     score, through = (torch.zeros(len(patch), n_shared, device=patch.device) for _ in range(2))
     right, sure = torch.zeros(n_shared, device=patch.device), now.albedo.prior_precision.clone()
-    heads = posed_heads(task.problem.scene.head, now.params.rows(task.rows))
 
     @torch.no_grad()
-    def rows_at(at: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        by_shared, _, by_albedo, weight, residual = point_equations(
-            task, now, heads[at[0]], task.pictures[at[0]][at[1]], now.views[at]
-        )
-        weighted = by_shared * weight[:, None]
-        known = weight * by_albedo.square()
-        return weighted * residual[:, None], weighted * by_albedo[:, None], known, (by_shared * weighted).sum(0)
+    def rows_of(number: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        rows = point_rows(task, now, number)
+        weighted = rows.by_shared * rows.weight[:, None]
+        known = rows.weight * rows.by_albedo.square()
+        squares = (rows.by_shared * weighted).sum(0)
+        return weighted * rows.residual[:, None], weighted * rows.by_albedo[:, None], known, squares
 
-    indices = list(now.views)
-    for at, (scores, mixed, known, squares) in zip(indices, for_each(rows_at, indices, patch.device)):
-        index = now.views[at].index
+    numbers = list(range(len(task.batches)))
+    for number, (scores, mixed, known, squares) in zip(numbers, for_each(rows_of, numbers, patch.device)):
+        index = now.views[number].index
         score.index_add_(0, index, scores)
         through.index_add_(0, index, mixed)
         sure.index_add_(0, index, known)

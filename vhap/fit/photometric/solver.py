@@ -18,20 +18,23 @@ from vhap.fit.landmarks.solver import moved_by
 from vhap.fit.levenberg_marquardt import Descent, Schedule, descend
 from vhap.fit.params import CAMERA, PER_FRAME, TrackParams, as_vectors, from_vectors
 from vhap.fit.photometric.equations import N_LIGHT, equations_of
+from vhap.fit.photometric.pictures import GreyPicture
 from vhap.fit.photometric.point_albedo import outlier_frames, with_noise_level
-from vhap.fit.photometric.posed_heads import posed_frames
+from vhap.fit.photometric.posed_heads import PosedHeads
 from vhap.fit.photometric.problem import (
     FixedAlbedo,
     PhotometricProblem,
     State,
     Task,
     evaluate,
+    picture_batches,
     pictures_of,
     shown_in,
+    task_batches,
     views_of,
 )
 from vhap.fit.photometric.residual_correlation import correlation_at
-from vhap.fit.photometric.surface_points import choose_points
+from vhap.fit.photometric.surface_points import PictureBatch, choose_points
 from vhap.fit.photometric.system import System, Vector
 from vhap.util.log import get_logger
 
@@ -123,13 +126,17 @@ def _without_lost(task: Task, params: TrackParams) -> TrackParams:
     """params where frames without landmarks stay as they were at the start of the task if their pictures show the head
     no more: nothing holds such a frame, and a head that is far away costs next to nothing."""
     scene, held = task.problem.scene, task.landmarks_found()
-    free = sorted({frame for frame, _ in task.shown if not held[frame]})
-    posed = zip(free, posed_frames(scene.head, params.rows(task.rows[free]))) if free else ()
-    gone = [
-        frame
-        for frame, head in posed
-        if choose_points(scene, [(head, picture) for picture in task.pictures[frame]], 1) is None
-    ]
+    free: dict[int, list[GreyPicture]] = {}
+    for batch in task.batches:
+        for (frame, _), picture in zip(batch.indices, batch.pictures):
+            if not held[frame]:
+                free.setdefault(frame, []).append(picture)
+    gone = []
+    for frame, pictures in free.items():
+        heads = torch.zeros(len(pictures), dtype=torch.int32, device=task.points.grey.device)
+        posed = PosedHeads.of(scene, params.rows(task.rows[frame : frame + 1]))
+        if choose_points(scene, [PictureBatch(posed, pictures, heads)], 1) is None:
+            gone.append(frame)
     if not gone:
         return params
     lost = task.rows[gone].to(params.rotation.device)
@@ -153,31 +160,34 @@ def open_task(
 ) -> Task | None:
     """The pictures of the frames rows, with points chosen where the head stands; None where none shows it."""
     pictures = pictures_of(problem, rows)
+    every = picture_batches(problem.scene, params.rows(rows), pictures)
     if known is None:
-        posed = posed_frames(problem.scene.head, params.rows(rows))
-        every = [(head, picture) for head, shown in zip(posed, pictures) for picture in shown]
-        each = max(1, problem.prior.count // len(every))
-        points = choose_points(problem.scene, every, each, problem.fixed_texture)
+        each = max(1, problem.prior.count // sum(len(indices) for indices, _ in every))
+        points = choose_points(problem.scene, [batch for _, batch in every], each, problem.fixed_texture)
     else:
         points = known.points
     if points is None:
         return None
-    albedo = None if known is None else known.albedo
-    task = Task(problem, rows, torch.tensor(before, dtype=torch.long), pictures, points, albedo, params, {})
-    task = replace(task, shown=shown_in(task))
+    albedo, shown = None if known is None else known.albedo, shown_in(problem, every, points)
+    ties = torch.tensor(before, dtype=torch.long)
+    task = Task(problem, rows, ties, points, albedo, params, task_batches(shown, pictures, points))
     first = views_of(task, params)
     if albedo is not None:
-        outliers = outlier_frames(first, albedo.value, task.landmarks_found())
-        task = replace(task, shown={index: shown for index, shown in task.shown.items() if index[0] not in outliers})
-        first = {index: seen for index, seen in first.items() if index[0] not in outliers}
+        seen = [([frame for frame, _ in batch.indices], view) for batch, (_, view) in zip(task.batches, first)]
+        outliers = outlier_frames(seen, albedo.value, task.landmarks_found())
+        if outliers:
+            shown = {index: each for index, each in shown.items() if index[0] not in outliers}
+            task = replace(task, batches=task_batches(shown, pictures, points))
+            first = views_of(task, params)
     if not first:
         return None
-    prior = with_noise_level(points, list(first.values()), problem.prior, albedo)
+    prior = with_noise_level(points, [view for _, view in first], problem.prior, albedo)
+    photo_share = problem.photo_share * (1.0 if known is None else known.each)
     shown = {
-        index: each.counting(each.counts.shared_by(problem.prior.correlation, problem.photo_share))
-        for index, each in task.shown.items()
+        index: each.counting(each.counts.shared_by(problem.prior.correlation, photo_share))
+        for index, each in shown.items()
     }
-    return replace(task, problem=replace(problem, prior=prior), shown=shown)
+    return replace(task, problem=replace(problem, prior=prior), batches=task_batches(shown, pictures, points))
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,14 @@
 """Points on the head's surface and what pictures show of them: the same points in every picture.
 
-Unlike pixels they can be compared from one picture to another, so that their colours need not be known.
+Unlike pixels they can be compared from one picture to another, so that their colours need not be known. Pictures are
+worked on a few at a time: every kernel is launched once for all of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +16,7 @@ from torch import Tensor
 
 from vhap.fit.params import N_CAMERA, TrackParams
 from vhap.fit.photometric.pictures import GREY, GreyPicture
-from vhap.fit.photometric.posed_heads import PosedFrame, PosedHead
+from vhap.fit.photometric.posed_heads import PosedHeads
 from vhap.fit.photometric.visibility import BORDER_PX, visible_points
 from vhap.fit.residuals.outlines import Outline, outline_at
 from vhap.fit.residuals.surface_derivatives import surface_derivatives
@@ -25,10 +27,11 @@ from vhap.render.warp_point_derivatives import Gradients, point_gradients
 from vhap.render.warp_surface_points import (
     Drawn,
     Placed,
+    PointList,
     camera_numbers,
-    fan_normals,
     place_points,
     sample_points,
+    shade_points,
     to_clip,
 )
 from vhap.util.threads import in_threads
@@ -69,30 +72,6 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class View:
-    """The n points that one picture shows.
-
-    index (n,): which; counts: how much; value (n,): the picture's grey; shading (n,); slope (n, 2): the picture's by x
-    and y; surface (n, 3) positions and normals (n, 3), interpolated; outline: the head's, where there is a matte.
-    """
-
-    index: Tensor
-    counts: Counts
-    value: Tensor
-    shading: Tensor
-    slope: Tensor
-    surface: Tensor
-    normals: Tensor
-    outline: Outline | None
-
-    @property
-    def share(self) -> Tensor:
-        """(n,) what each point counts: the less the more aslant it is seen, since a pixel then shows more around it."""
-        each = self.counts.facing[self.index].clamp(min=LEAST_FACING).square()
-        return self.counts.points * each / each.sum()
-
-
-@dataclass(frozen=True)
 class Shown:
     """What one picture shows where the head stands: index (n,) of the points; counts: how much they do; outline: the
     head's, where there is a matte. It stays while the head moves a little, so that costs can be compared: a head gains
@@ -109,35 +88,154 @@ class Shown:
             outline = replace(outline, share=counts.outline / len(outline.distance))
         return replace(self, counts=counts, outline=outline)
 
+    @property
+    def share(self) -> Tensor:
+        """(n,) what each point counts: the less the more aslant it is seen, since a pixel then shows more around it."""
+        each = self.counts.facing[self.index].clamp(min=LEAST_FACING).square()
+        return self.counts.points * each / each.sum()
+
+
+@dataclass(frozen=True)
+class PictureBatch:
+    """P pictures of B heads. heads (P,) int32, ascending: which head each shows."""
+
+    posed: PosedHeads
+    pictures: Sequence[GreyPicture]
+    heads: Tensor
+
+    @classmethod
+    def of_one(cls, posed: PosedHeads, picture: GreyPicture) -> PictureBatch:
+        return cls(posed, [picture], torch.zeros(1, dtype=torch.int32, device=posed.canonical.device))
+
+    def cameras(self, scene: Scene) -> Tensor:
+        """(P, 4, 4) as `camera_numbers` gives them."""
+        which = torch.cat([picture.cameras for picture in self.pictures])
+        return camera_numbers(self.posed.params.cameras(scene.given, scene.size, which))
+
+
+@dataclass(frozen=True)
+class ListedPoints:
+    """What some pictures show, picture by picture. points: where on the surface; share (N,): how much each counts;
+    ranges: first and end of each picture's."""
+
+    points: PointList
+    share: Tensor
+    ranges: list[tuple[int, int]]
+
+    @classmethod
+    def of(
+        cls, corners: Sequence[Tensor], barycentrics: Sequence[Tensor], share: Tensor, heads: Tensor
+    ) -> ListedPoints:
+        """corners, barycentrics (n, 3) of each picture; heads (P,): which it shows."""
+        counts = [len(part) for part in corners]
+        pictures = torch.arange(len(counts), dtype=torch.int32).repeat_interleave(torch.tensor(counts))
+        points = PointList(
+            torch.cat(list(corners)).int(), torch.cat(list(barycentrics)), pictures.to(heads.device), heads
+        )
+        ends = list(accumulate(counts))
+        return cls(points, share, list(zip([0, *ends], ends)))
+
+
+@dataclass(frozen=True)
+class ShownBatch:
+    """What P pictures show. each: picture by picture; index (N,): which of the points; points: these; outline: of all
+    pictures, None where none has one; inset (n,) px of the outline, see `Outline`."""
+
+    each: list[Shown]
+    index: Tensor
+    points: ListedPoints
+    outline: ListedPoints | None
+    inset: Tensor
+
+    @classmethod
+    def of(cls, each: list[Shown], points: SurfacePoints, heads: Tensor) -> ShownBatch:
+        """heads (P,) int32: which head each picture shows."""
+        index = torch.cat([shown.index for shown in each])
+        share = torch.cat([shown.share for shown in each])
+        corners, barycentrics = (
+            part[index].split([len(shown.index) for shown in each]) for part in (points.corners, points.barycentrics)
+        )
+        listed = ListedPoints.of(corners, barycentrics, share, heads)
+        outlines = [shown.outline for shown in each]
+        known = [outline for outline in outlines if outline is not None]
+        if not known:
+            return cls(each, index, listed, None, share[:0])
+        empty = known[0].corners[:0], known[0].barycentrics[:0]
+        parts = [empty if one is None else (one.corners, one.barycentrics) for one in outlines]
+        of_outline = torch.cat([one.inset.new_full((len(one.inset),), one.share) for one in known])
+        along = ListedPoints.of(*zip(*parts), share=of_outline, heads=heads)
+        return cls(each, index, listed, along, torch.cat([one.inset for one in known]))
+
+
+@dataclass(frozen=True)
+class OutlineView:
+    """distance (n,) px of an outline's points beyond the matte's border; slope (n, 2): its change by a move of each;
+    surface (n, 3): where they are."""
+
+    distance: Tensor
+    slope: Tensor
+    surface: Tensor
+
+
+@dataclass(frozen=True)
+class View:
+    """The N points that some pictures show. shown: which, and how much they count; value (N,): the picture's grey;
+    shading (N,); slope (N, 2): the picture's by x and y; surface (N, 3) positions and normals (N, 3), interpolated;
+    outline: the heads', where there are mattes."""
+
+    shown: ShownBatch
+    value: Tensor
+    shading: Tensor
+    slope: Tensor
+    surface: Tensor
+    normals: Tensor
+    outline: OutlineView | None
+
+    @property
+    def index(self) -> Tensor:
+        return self.shown.index
+
+    @property
+    def share(self) -> Tensor:
+        """(N,) what each point counts."""
+        return self.shown.points.share
+
 
 def choose_points(
-    scene: Scene, pictures: Sequence[tuple[PosedFrame, GreyPicture]], each: int, left_out: Tensor | None = None
+    scene: Scene, batches: Sequence[PictureBatch], each: int, left_out: Tensor | None = None
 ) -> SurfacePoints | None:
-    """`each` points under the pixels of each picture (with the head of its timestep) that shows the head; None where
-    none does. left_out: (F,) bool, triangles without points."""
+    """`each` points under the pixels of each picture that shows the head; None where none does. left_out: (F,) bool,
+    triangles without points."""
+    begins = accumulate([len(batch.pictures) for batch in batches], initial=0)
 
     @torch.no_grad()
-    def chosen(numbered: tuple[int, tuple[PosedFrame, GreyPicture]]) -> tuple[Tensor, Tensor, Tensor] | None:
-        count, (posed, picture) = numbered
-        camera = camera_numbers(camera_of(scene, posed.params, picture))
-        drawn = Drawn.of(to_clip(posed.vertices, camera, scene.size), scene.topology, scene.size)
-        pixels = torch.nonzero(_away_from_borders(drawn.mask & picture.inside).flatten()).flatten()
-        if left_out is not None:
-            pixels = pixels[~left_out[drawn.at(pixels)[0]]]
-        if len(pixels) < FEWEST_POINTS:
-            return None
-        start = count * GOLDEN % 1
-        some = ((torch.arange(each, device=pixels.device) + start) * (len(pixels) / each)).long()
-        faces, barycentrics = drawn.at(pixels[some])
-        uv = (scene.head.uvs[scene.topology.uv_faces.long()[faces]] * barycentrics[..., None]).sum(1)
-        return scene.head.faces[faces], barycentrics, uv
+    def chosen(numbered: tuple[int, PictureBatch]) -> list[tuple[Tensor, Tensor, Tensor]]:
+        first, batch = numbered
+        found = []
+        for count, (drawn, picture) in enumerate(zip(_drawn(scene, batch, batch.cameras(scene)), batch.pictures)):
+            pixels = torch.nonzero(_away_from_borders(drawn.mask & picture.inside).flatten()).flatten()
+            if left_out is not None:
+                pixels = pixels[~left_out[drawn.at(pixels)[0]]]
+            if len(pixels) >= FEWEST_POINTS:
+                start = (first + count) * GOLDEN % 1
+                some = ((torch.arange(each, device=pixels.device) + start) * (len(pixels) / each)).long()
+                faces, barycentrics = drawn.at(pixels[some])
+                uv = (scene.head.uvs[scene.topology.uv_faces.long()[faces]] * barycentrics[..., None]).sum(1)
+                found.append((scene.head.faces[faces], barycentrics, uv))
+        return found
 
     side_by_side = in_threads if scene.head.template.device.type == "cpu" else map
-    found = [part for part in side_by_side(chosen, list(enumerate(pictures))) if part is not None]
+    found = [part for parts in side_by_side(chosen, list(zip(begins, batches))) for part in parts]
     if not found:
         return None
     corners, barycentrics, uv = (torch.cat(column) for column in zip(*found))
-    return SurfacePoints(corners, barycentrics, _grey_at(scene.albedo(pictures[0][0].params.residual_texture), uv), uv)
+    residual = batches[0].posed.params.residual_texture
+    return SurfacePoints(corners, barycentrics, _grey_at(scene.albedo(residual), uv), uv)
+
+
+def _drawn(scene: Scene, batch: PictureBatch, cameras: Tensor) -> list[Drawn]:
+    clip = to_clip(batch.posed.vertices, batch.heads, cameras, scene.size)
+    return Drawn.all_of(clip, scene.topology, scene.size)
 
 
 def _grey_at(albedo: Tensor, uv: Tensor) -> Tensor:
@@ -174,53 +272,64 @@ def _largest_around(values: Tensor, reach: int) -> Tensor:
 
 def find_shown(
     scene: Scene,
-    posed: PosedFrame,
-    picture: GreyPicture,
+    batch: PictureBatch,
     points: SurfacePoints,
     outline_points: int = 0,
     fixed_outline: Tensor | None = None,
-) -> Shown | None:
-    """Which of the points a picture shows; None where that is next to nothing. outline_points: how many of the outline,
-    of vertices that are not in fixed_outline (V,)."""
-    camera = camera_numbers(camera_of(scene, posed.params, picture))
-    drawn = Drawn.of(to_clip(posed.vertices, camera, scene.size), scene.topology, scene.size)
-    placed = _placed(scene, posed, points, camera)
-    index = visible_points(scene, drawn, picture.inside, placed.px, points.uv)
-    if len(index) < FEWEST_POINTS:
-        return None
-    outline = None
-    if picture.border is not None and outline_points:
-        outline = outline_at(scene.topology.faces, drawn.mask, drawn.at, picture.border, outline_points, fixed_outline)
-    along = 0.0 if outline is None else outline.share * len(outline.distance)
-    return Shown(index, Counts(len(index), along, placed.facing), outline)
+) -> list[Shown | None]:
+    """Which of the points each picture shows; None where that is next to nothing. outline_points: how many of the
+    outline, of vertices that are not in fixed_outline (V,)."""
+    count, cameras = len(points.grey), batch.cameras(scene)
+    every = [points.corners] * len(batch.pictures), [points.barycentrics] * len(batch.pictures)
+    placed = _placed(batch, ListedPoints.of(*every, share=points.grey, heads=batch.heads).points, cameras)
+    found: list[Shown | None] = []
+    pictures = zip(_drawn(scene, batch, cameras), batch.pictures, placed.px.split(count), placed.facing.split(count))
+    for drawn, picture, px, facing in pictures:
+        index = visible_points(scene, drawn, picture.inside, px, points.uv)
+        if len(index) < FEWEST_POINTS:
+            found.append(None)
+            continue
+        outline, border = None, picture.border
+        if border is not None and outline_points:
+            outline = outline_at(scene.topology.faces, drawn.mask, drawn.at, border, outline_points, fixed_outline)
+        along = 0.0 if outline is None else outline.share * len(outline.distance)
+        found.append(Shown(index, Counts(len(index), along, facing), outline))
+    return found
 
 
-def look_at(scene: Scene, posed: PosedFrame, picture: GreyPicture, points: SurfacePoints, shown: Shown) -> View:
-    """What a picture shows at points, and along an outline, that have been found to be shown."""
-    params, index, outline = posed.params, shown.index, shown.outline
-    camera = camera_numbers(camera_of(scene, params, picture))
-    placed = _placed(scene, posed, points, camera)
-    value, slope, shading = sample_points(index, placed.px, placed.normals, grey_lights(params), picture.planes)
-    away = placed.facing[index] < TURNED_AWAY
-    value, slope = torch.where(away, BESIDE_PICTURE, value), torch.where(away[:, None], 0.0, slope)
-    if outline is not None and picture.border is not None:
-        surface = surface_at(outline, posed.vertices)
-        outline = outline.moved(picture.border, camera_of(scene, params, picture).project(surface[None])[0][0])
+def look_at(scene: Scene, batch: PictureBatch, shown: ShownBatch) -> View:
+    """What pictures show at points, and along outlines, that have been found to be shown."""
+    cameras, listed = batch.cameras(scene), shown.points
+    placed = _placed(batch, listed.points, cameras)
+    value, slope = sample_points(placed.px, [picture.planes for picture in batch.pictures], listed.ranges)
+    away = placed.facing < TURNED_AWAY
     return View(
-        index=index,
-        counts=shown.counts,
-        value=value,
-        shading=shading,
-        slope=slope,
-        surface=placed.surface[index],
-        normals=placed.normals[index],
-        outline=outline,
+        shown=shown,
+        value=torch.where(away, BESIDE_PICTURE, value),
+        shading=shade_points(placed.normals, grey_lights(batch.posed.params)),
+        slope=torch.where(away[:, None], 0.0, slope),
+        surface=placed.surface,
+        normals=placed.normals,
+        outline=_outline_view(batch, shown, cameras),
     )
 
 
-def _placed(scene: Scene, posed: PosedFrame, points: SurfacePoints, camera: Tensor) -> Placed:
-    units = fan_normals(posed.vertices, scene.fans)[0]
-    return place_points(points.corners.int(), points.barycentrics, posed.vertices, units, camera)
+def _outline_view(batch: PictureBatch, shown: ShownBatch, cameras: Tensor) -> OutlineView | None:
+    if shown.outline is None:
+        return None
+    placed = _placed(batch, shown.outline.points, cameras)
+    known = [
+        (picture.border.planes, part)
+        for picture, part in zip(batch.pictures, shown.outline.ranges)
+        if picture.border is not None and part[1] > part[0]
+    ]
+    planes, ranges = zip(*known)
+    distance, slope = sample_points(placed.px, planes, ranges, marks_beside=False)
+    return OutlineView(distance + shown.inset, slope, placed.surface)
+
+
+def _placed(batch: PictureBatch, points: PointList, cameras: Tensor) -> Placed:
+    return place_points(points, batch.posed.vertices, batch.posed.normals[0], cameras)
 
 
 def grey_lights(params: TrackParams) -> Tensor:
@@ -244,48 +353,39 @@ def select(points: SurfacePoints, index: Tensor) -> SurfacePoints:
 
 
 def point_derivatives(
-    scene: Scene,
-    posed: PosedHead,
-    picture: GreyPicture,
-    points: SurfacePoints,
-    seen: View,
-    albedo: Tensor,
-    shared: bool = True,
-    unit: float = 1.0,
+    scene: Scene, batch: PictureBatch, seen: View, albedo: Tensor, shared: bool = True, unit: float = 1.0
 ) -> tuple[Tensor, Tensor]:
-    """Derivatives of the differences, render minus picture, at the n points that a picture shows, in units of grey.
+    """Derivatives of the differences, render minus picture, at the N points that pictures show, in units of grey.
 
-    albedo (n,): of these points. By what all frames share (n, N_CAMERA + S + N_LIGHT: logarithms of CAMERA, shape, a
-    change of the light that is the same in all colours), (n, 0) unless shared, and by the frame's own unknowns (n, P).
+    albedo (N,): of these points. By what all frames share (N, N_CAMERA + S + N_LIGHT: logarithms of CAMERA, shape, a
+    change of the light that is the same in all colours), (N, 0) unless shared, and by the frame's own unknowns (N, P).
     """
-    found, points = gradients_of(scene, posed, picture, seen, albedo, unit), select(points, seen.index)
-    by_shared, by_own = surface_derivatives(
-        scene, posed, points.corners, points.barycentrics, found.by_point, found.by_normal, shared
-    )
+    found, points = gradients_of(scene, batch, seen, albedo, unit), seen.shown.points.points
+    by_shared, by_own = surface_derivatives(scene, batch.posed, points, found.by_point, found.by_normal, shared)
     if shared:
         by_shared[:, :N_CAMERA], by_shared[:, -N_LIGHT:] = found.by_camera, found.by_light
     return by_shared, by_own
 
 
-def gradients_of(
-    scene: Scene, posed: PosedFrame, picture: GreyPicture, seen: View, albedo: Tensor, unit: float
-) -> Gradients:
-    """Of the differences at the n points that a picture shows, in units of grey; albedo (n,)."""
-    camera, lights = camera_numbers(camera_of(scene, posed.params, picture)), grey_lights(posed.params)
-    return point_gradients(camera, lights, seen.surface, seen.normals, seen.slope, albedo / unit, -1 / unit)
+def gradients_of(scene: Scene, batch: PictureBatch, seen: View, albedo: Tensor, unit: float) -> Gradients:
+    """Of the differences at the N points that pictures show, in units of grey; albedo (N,)."""
+    cameras, lights = batch.cameras(scene), grey_lights(batch.posed.params)
+    pictures = seen.shown.points.points.pictures
+    return point_gradients(cameras, pictures, lights, seen.surface, seen.normals, seen.slope, albedo / unit, -1 / unit)
 
 
 def outline_derivatives(
-    scene: Scene, posed: PosedHead, picture: GreyPicture, outline: Outline, shared: bool = True, unit: float = 1.0
+    scene: Scene, batch: PictureBatch, seen: View, shared: bool = True, unit: float = 1.0
 ) -> tuple[Tensor, Tensor]:
-    """Derivatives of the distances (n,) of an outline, in units of pixels, as `point_derivatives` gives them without
-    the light: (n, N_CAMERA + S), (n, 0) unless shared, and (n, P)."""
-    camera, lights = camera_numbers(camera_of(scene, posed.params, picture)), grey_lights(posed.params)
-    surface, dark = surface_at(outline, posed.vertices), torch.zeros_like(outline.distance)
-    found = point_gradients(camera, lights, surface, torch.zeros_like(surface), outline.slope, dark, 1 / unit)
-    by_shared, by_own = surface_derivatives(
-        scene, posed, outline.corners, outline.barycentrics, found.by_point, shared=shared
-    )
+    """Derivatives of the distances (n,) of outlines, in units of pixels, as `point_derivatives` gives them without the
+    light: (n, N_CAMERA + S), (n, 0) unless shared, and (n, P)."""
+    view, listed = seen.outline, seen.shown.outline
+    assert view is not None
+    assert listed is not None
+    cameras, lights, dark = batch.cameras(scene), grey_lights(batch.posed.params), torch.zeros_like(view.distance)
+    points, still = listed.points, torch.zeros_like(view.surface)
+    found = point_gradients(cameras, points.pictures, lights, view.surface, still, view.slope, dark, 1 / unit)
+    by_shared, by_own = surface_derivatives(scene, batch.posed, points, found.by_point, shared=shared)
     if not shared:
         return by_shared, by_own
     by_shared[:, :N_CAMERA] = found.by_camera

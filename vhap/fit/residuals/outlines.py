@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -59,27 +59,27 @@ class Outline:
     slope: Tensor
     share: float
 
-    def moved(self, matte: MatteBorder, px: Tensor) -> Outline:
-        """The same points of the surface, which now are at px (n, 2)."""
-        height, width = matte.distance.shape
-        planes = torch.cat([matte.distance[None], matte.slope.permute(2, 0, 1)])[None]
-        grid = 2 * px / px.new_tensor([width, height]) - 1
-        found = F.grid_sample(planes, grid[None, None], "bilinear", "border", align_corners=False)[0, :, 0]
-        return replace(self, distance=found[0] + self.inset, slope=found[1:].T)
-
 
 @dataclass(frozen=True)
 class MatteBorder:
-    """distance (H, W) px to the border of a matte, positive outside; slope (H, W, 2): its change by x and y."""
+    """planes (1, 3, H, W): distance in px to the border of a matte, positive outside, and its change by x and y."""
 
-    distance: Tensor
-    slope: Tensor
+    planes: Tensor
+
+    @property
+    def distance(self) -> Tensor:
+        """(H, W)."""
+        return self.planes[0, 0]
+
+    @classmethod
+    def of(cls, distance: Tensor) -> MatteBorder:
+        """distance (H, W)."""
+        return cls(torch.cat([distance[None], picture_gradient(distance).permute(2, 0, 1)])[None].contiguous())
 
 
 def matte_border(alpha: Tensor) -> MatteBorder:
     """Of alpha (H, W)."""
-    distance = beyond_matte(alpha)
-    return MatteBorder(distance, picture_gradient(distance))
+    return MatteBorder.of(beyond_matte(alpha))
 
 
 def beyond_matte(alpha: Tensor) -> Tensor:
@@ -126,7 +126,7 @@ def outline_at(
     share = max(1.0, len(pixels) / count)
     some = (torch.arange(int(len(pixels) / share), device=pixels.device) * share).long()
     pixels = pixels[some]
-    slope = matte.slope.flatten(0, 1)[pixels]
+    slope = matte.planes[0, 1:].flatten(1)[:, pixels].T
     # The outline lies between the centres of a covered pixel and of the next one in the row or column.
     inset = F.normalize(slope, dim=-1).abs().amax(-1) / 2
     return Outline(

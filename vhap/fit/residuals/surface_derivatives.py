@@ -6,65 +6,75 @@ import torch
 from torch import Tensor
 
 from vhap.fit.params import N_CAMERA
-from vhap.fit.photometric.posed_heads import N_MOTION, PosedHead
+from vhap.fit.photometric.posed_heads import N_MOTION, PoseDerivatives, PosedHeads
 from vhap.fit.scene import N_LIGHT, Scene
 from vhap.render.blocks import BLOCK, padded
 from vhap.render.warp_point_derivatives import Spread, gather_joints, spread_over_vertices, through_blend_shapes
-from vhap.render.warp_surface_points import fan_normals
+from vhap.render.warp_surface_points import PointList
 
 
 def surface_derivatives(
     scene: Scene,
-    posed: PosedHead,
-    corners: Tensor,
-    barycentrics: Tensor,
+    posed: PosedHeads,
+    points: PointList,
     by_point: Tensor,
     by_normal: Tensor | None = None,
     shared: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Derivatives of N residuals by what all frames share (N, N_CAMERA + S + N_LIGHT), of which those by camera and
-    light are for the caller to fill, and by the frame's own unknowns (N, 18 + E). Unless shared the former are (N, 0).
+    light are for the caller to fill, and by each one's own frame's unknowns (N, 18 + E). Unless shared the former are
+    (N, 0).
 
-    corners, barycentrics (N, 3): of surface points. by_point, by_normal (N, 3): derivatives by such a point, and by its
-    normal, interpolated between the vertices' unit normals; None where residuals do not depend on it.
+    points: on the surface. by_point, by_normal (N, 3): derivatives by such a point, and by its normal, interpolated
+    between the vertices' unit normals; None where residuals do not depend on it.
     """
-    head, count = scene.head, len(corners)
-    spread = vertex_derivatives(scene, posed.vertices, corners, barycentrics, by_point, by_normal)
-    by_joints = gather_joints(spread, posed.canonical, head.weights, posed.turned)
+    head, count = scene.head, len(points.corners)
+    derivatives = PoseDerivatives.of(head, posed.params)
+    spread = vertex_derivatives(posed, points, by_point, by_normal)
+    by_joints = gather_joints(spread, points, posed.canonical, head.weights, posed.turned)
     first = padded(N_MOTION)
     rows = by_joints.new_empty(count, first + scene.frame_shapes.shape[1] * BLOCK)
     through_blend_shapes(spread, scene.frame_shapes, rows)
     expressions_end = first + head.n_expr
-    motion = by_joints @ posed.by_motion
-    if posed.by_correctives is not None:
-        correctives = rows[:, expressions_end : expressions_end + len(posed.by_correctives)]
-        motion = motion + correctives @ posed.by_correctives
-    rows[:, first - N_MOTION : first] = motion
+    parts = _of_heads(points, len(posed.canonical))
+    for frame, part in enumerate(parts):
+        motion = by_joints[part] @ derivatives.by_motion[frame]
+        if derivatives.by_correctives is not None:
+            by_correctives = derivatives.by_correctives[frame]
+            motion += rows[part, expressions_end : expressions_end + len(by_correctives)] @ by_correctives
+        rows[part, first - N_MOTION : first] = motion
     own = rows[:, first - N_MOTION : expressions_end]
-    return _by_shared(scene, posed, spread, by_joints) if shared else own[:, :0], own
+    return _by_shared(scene, derivatives, spread, by_joints, parts) if shared else own[:, :0], own
 
 
 def vertex_derivatives(
-    scene: Scene,
-    vertices: Tensor,
-    corners: Tensor,
-    barycentrics: Tensor,
-    by_point: Tensor,
-    by_normal: Tensor | None = None,
+    posed: PosedHeads, points: PointList, by_point: Tensor, by_normal: Tensor | None = None
 ) -> Spread:
-    """The same by single vertices (V, 3)."""
-    normals = None if by_normal is None else fan_normals(vertices, scene.fans)
-    return spread_over_vertices(corners.int(), barycentrics, by_point, by_normal, vertices, normals, scene.fans)
+    """The same by single vertices."""
+    normals = None if by_normal is None else posed.normals
+    return spread_over_vertices(points, by_point, by_normal, posed.vertices, normals, posed.fans)
 
 
-def _by_shared(scene: Scene, posed: PosedHead, spread: Spread, by_joints: Tensor) -> Tensor:
+def _of_heads(points: PointList, count: int) -> list[slice]:
+    """Which of the points, listed head by head, are of each head."""
+    if count == 1:
+        return [slice(0, len(points.pictures))]
+    heads = points.heads[points.pictures.long()]
+    ends = torch.searchsorted(heads, torch.arange(count, device=heads.device, dtype=heads.dtype), right=True).tolist()
+    return [slice(first, end) for first, end in zip([0, *ends], ends)]
+
+
+def _by_shared(
+    scene: Scene, derivatives: PoseDerivatives, spread: Spread, by_joints: Tensor, parts: list[slice]
+) -> Tensor:
     """(N, N_CAMERA + S + N_LIGHT), of which those by camera and light are for the caller to fill."""
     first, n_shape = padded(N_CAMERA), scene.head.n_shape
     rows = by_joints.new_empty(len(by_joints), first + scene.person_shapes.shape[1] * BLOCK)
     through_blend_shapes(spread, scene.person_shapes, rows)
     # Shape moves the joints, and what hangs on them.
     hung = by_joints[:, :-4].view(len(by_joints), -1, 4)[..., 3]
-    rows[:, first : first + n_shape] += hung @ posed.joint_shifts.T
+    for shifts, part in zip(derivatives.joint_shifts, parts):
+        rows[part, first : first + n_shape] += hung[part] @ shifts.T
     return rows[:, first - N_CAMERA : first + n_shape + N_LIGHT]
 
 

@@ -11,7 +11,7 @@ import warp as wp
 
 from vhap.render.blocks import BLOCK
 from vhap.render.kernels.light import BAND_0, BAND_1, BAND_2, BAND_2_XX_YY, BAND_2_ZZ
-from vhap.render.kernels.surface_points import LEAST_LENGTH, camera_axes, in_camera, near_depth
+from vhap.render.kernels.surface_points import LEAST_LENGTH, camera_axes, camera_shift, in_camera, near_depth
 
 wp.set_module_options({"enable_backward": False})
 
@@ -23,16 +23,16 @@ joint_rows = wp.types.matrix((JOINTS, 4), wp.float32)
 
 
 @wp.func
-def slope_by_point(camera: wp.array(dtype=wp.float32), p: wp.vec3, slope: wp.vec2):
+def slope_by_point(cameras: wp.array(dtype=wp.vec4), picture: int, p: wp.vec3, slope: wp.vec2):
     # Of slope . projected pixel, by the world point, with the depth held where projecting clamps it.
-    c = in_camera(camera, p)
+    c = in_camera(cameras, picture, p)
     depth = near_depth(c)
-    fx = camera[0] * slope[0] / depth
-    fy = camera[1] * slope[1] / depth
+    fx = cameras[4 * picture][0] * slope[0] / depth
+    fy = cameras[4 * picture][1] * slope[1] / depth
     along = wp.float32(0.0)
     if -c[2] == depth:
         along = (fx * c[0] - fy * c[1]) / depth
-    return wp.transpose(camera_axes(camera)) * wp.vec3(fx, -fy, along)
+    return wp.transpose(camera_axes(cameras, picture)) * wp.vec3(fx, -fy, along)
 
 
 @wp.func
@@ -46,7 +46,8 @@ def per_length(by_unit: wp.vec3, length: float):
 @wp.kernel
 def point_gradients(
     first: int,
-    camera: wp.array(dtype=wp.float32),
+    cameras: wp.array(dtype=wp.vec4),
+    pictures: wp.array(dtype=wp.int32),
     lights: wp.array(dtype=wp.float32),
     surface: wp.array(dtype=wp.vec3),
     normals: wp.array(dtype=wp.vec3),
@@ -61,14 +62,15 @@ def point_gradients(
     i = wp.tid() + first
     s = slope[i] * sign
     p = surface[i]
-    g = slope_by_point(camera, p, s)
-    c = in_camera(camera, p)
+    picture = pictures[i]
+    lens = cameras[4 * picture]
+    g = slope_by_point(cameras, picture, p, s)
+    c = in_camera(cameras, picture, p)
     depth = near_depth(c)
-    by_focal = s[0] * camera[0] * c[0] / depth - s[1] * camera[1] * c[1] / depth
-    shift = wp.vec3(camera[7], camera[11], camera[15])
+    by_focal = s[0] * lens[0] * c[0] / depth - s[1] * lens[1] * c[1] / depth
     by_point[i] = g
     # The camera's centre is -R^T t, and moves with the scale.
-    by_camera[i] = wp.vec2(by_focal, wp.dot(camera_axes(camera) * g, shift))
+    by_camera[i] = wp.vec2(by_focal, wp.dot(camera_axes(cameras, picture) * g, camera_shift(cameras, picture)))
     length = wp.max(wp.length(normals[i]), LEAST_LENGTH)
     n = normals[i] / length
     a = albedo[i]
@@ -114,6 +116,8 @@ def spread_over_vertices(
     first: int,
     corners: wp.array(dtype=wp.vec3i),
     barycentrics: wp.array(dtype=wp.vec3),
+    pictures: wp.array(dtype=wp.int32),
+    heads: wp.array(dtype=wp.int32),
     by_point: wp.array(dtype=wp.vec3),
     by_normal: wp.array(dtype=wp.vec3),
     moves_normals: bool,
@@ -124,14 +128,17 @@ def spread_over_vertices(
     neighbour: wp.array(dtype=wp.int32),
     after: wp.array(dtype=wp.int32),
     before: wp.array(dtype=wp.int32),
+    count: int,
     begins: wp.array(dtype=wp.int32),
     counts: wp.array(dtype=wp.int32),
     vertex: wp.array(dtype=wp.int32),
     gradient: wp.array(dtype=wp.vec3),
 ):
+    # Vertices are listed by their numbers in each head.
     i = wp.tid() + first
     corner = corners[i]
     share = barycentrics[i]
+    behind = heads[pictures[i]] * count
     begin = begins[i]
     end = begin + 3
     for k in range(3):
@@ -140,12 +147,13 @@ def spread_over_vertices(
     if moves_normals:
         for k in range(3):
             v = corner[k]
-            unit = units[v]
+            unit = units[behind + v]
             by_unit = by_normal[i] * share[k]
-            by_sum = per_length(by_unit - unit * wp.dot(unit, by_unit), lengths[v])
+            by_sum = per_length(by_unit - unit * wp.dot(unit, by_unit), lengths[behind + v])
             around = wp.vec3(0.0, 0.0, 0.0)
             for place in range(start[v], start[v + 1]):
-                by_neighbour = wp.cross(vertices[after[place]] - vertices[before[place]], by_sum)
+                edge = vertices[behind + after[place]] - vertices[behind + before[place]]
+                by_neighbour = wp.cross(edge, by_sum)
                 end = add_entry(vertex, gradient, begin, end, neighbour[place], by_neighbour)
                 around = around + by_neighbour
             gradient[begin + k] = gradient[begin + k] - around
@@ -159,6 +167,9 @@ def gather_joints(
     counts: wp.array(dtype=wp.int32),
     vertex: wp.array(dtype=wp.int32),
     gradient: wp.array(dtype=wp.vec3),
+    pictures: wp.array(dtype=wp.int32),
+    heads: wp.array(dtype=wp.int32),
+    count: int,
     canonical: wp.array(dtype=wp.vec3),
     weights: wp.array(dtype=of_joints),
     turned: wp.array(dtype=wp.mat33),
@@ -166,6 +177,7 @@ def gather_joints(
 ):
     # gradient comes back by canonical vertices. by_joints: of every joint's 3 x 4 transform, then of the translation.
     i = wp.tid() + first
+    behind = heads[pictures[i]] * count
     rows0 = joint_rows()
     rows1 = joint_rows()
     rows2 = joint_rows()
@@ -173,13 +185,13 @@ def gather_joints(
     for place in range(begins[i], begins[i] + counts[i]):
         v = vertex[place]
         g = gradient[place]
-        x = canonical[v]
+        x = canonical[behind + v]
         row = wp.vec4(x[0], x[1], x[2], 1.0)
         rows0 = rows0 + wp.outer(weights[v] * g[0], row)
         rows1 = rows1 + wp.outer(weights[v] * g[1], row)
         rows2 = rows2 + wp.outer(weights[v] * g[2], row)
         total = total + g
-        gradient[place] = wp.transpose(turned[v]) * g
+        gradient[place] = wp.transpose(turned[behind + v]) * g
     slot = i * (3 * JOINTS + 1)
     for j in range(JOINTS):
         by_joints[slot + 3 * j] = rows0[j]

@@ -23,16 +23,22 @@ BESIDE = wp.constant(BESIDE_PICTURE)
 
 
 @wp.func
-def camera_axes(camera: wp.array(dtype=wp.float32)):
-    # A camera is 16 numbers: fx, fy, cx, cy, and the rows of its 3 x 4 pose.
-    return wp.mat33(
-        camera[4], camera[5], camera[6], camera[8], camera[9], camera[10], camera[12], camera[13], camera[14]
-    )
+def camera_axes(cameras: wp.array(dtype=wp.vec4), picture: int):
+    # A camera is four rows: fx, fy, cx, cy, and those of its 3 x 4 pose.
+    x = cameras[4 * picture + 1]
+    y = cameras[4 * picture + 2]
+    z = cameras[4 * picture + 3]
+    return wp.mat33(x[0], x[1], x[2], y[0], y[1], y[2], z[0], z[1], z[2])
 
 
 @wp.func
-def in_camera(camera: wp.array(dtype=wp.float32), p: wp.vec3):
-    return camera_axes(camera) * p + wp.vec3(camera[7], camera[11], camera[15])
+def camera_shift(cameras: wp.array(dtype=wp.vec4), picture: int):
+    return wp.vec3(cameras[4 * picture + 1][3], cameras[4 * picture + 2][3], cameras[4 * picture + 3][3])
+
+
+@wp.func
+def in_camera(cameras: wp.array(dtype=wp.vec4), picture: int, p: wp.vec3):
+    return camera_axes(cameras, picture) * p + camera_shift(cameras, picture)
 
 
 @wp.func
@@ -47,21 +53,23 @@ def skin_vertices(
     weights: wp.array(dtype=wp.float32),
     transforms: wp.array(dtype=wp.vec4),
     joints: int,
+    count: int,
     translation: wp.array(dtype=wp.vec3),
     vertices: wp.array(dtype=wp.vec3),
 ):
-    # transforms: three rows of each joint's 3 x 4 matrix.
-    v = wp.tid() + first
-    x = wp.vec4(canonical[v][0], canonical[v][1], canonical[v][2], 1.0)
-    total = translation[0]
+    # Of several heads, one behind the other. transforms: three rows of each joint's 3 x 4 matrix.
+    i = wp.tid() + first
+    head = i // count
+    v = i - head * count
+    x = wp.vec4(canonical[i][0], canonical[i][1], canonical[i][2], 1.0)
+    total = translation[head]
     for j in range(joints):
         w = weights[v * joints + j]
         if w != 0.0:
-            moved = wp.vec3(
-                wp.dot(transforms[3 * j], x), wp.dot(transforms[3 * j + 1], x), wp.dot(transforms[3 * j + 2], x)
-            )
+            row = 3 * (head * joints + j)
+            moved = wp.vec3(wp.dot(transforms[row], x), wp.dot(transforms[row + 1], x), wp.dot(transforms[row + 2], x))
             total = total + moved * w
-    vertices[v] = total
+    vertices[i] = total
 
 
 @wp.kernel
@@ -70,32 +78,40 @@ def blend_rotations(
     weights: wp.array(dtype=wp.float32),
     rotations: wp.array(dtype=wp.mat33),
     joints: int,
+    count: int,
     turned: wp.array(dtype=wp.mat33),
 ):
-    v = wp.tid() + first
+    i = wp.tid() + first
+    head = i // count
+    v = i - head * count
     total = wp.mat33(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     for j in range(joints):
         w = weights[v * joints + j]
         if w != 0.0:
-            total = total + rotations[j] * w
-    turned[v] = total
+            total = total + rotations[head * joints + j] * w
+    turned[i] = total
 
 
 @wp.kernel
 def to_clip(
     first: int,
     vertices: wp.array(dtype=wp.vec3),
-    camera: wp.array(dtype=wp.float32),
+    count: int,
+    heads: wp.array(dtype=wp.int32),
+    cameras: wp.array(dtype=wp.vec4),
     height: float,
     width: float,
     clip: wp.array(dtype=wp.vec4),
 ):
-    v = wp.tid() + first
-    c = in_camera(camera, vertices[v])
+    # Of several pictures, one behind the other, of the heads that they show.
+    i = wp.tid() + first
+    picture = i // count
+    c = in_camera(cameras, picture, vertices[heads[picture] * count + i - picture * count])
+    lens = cameras[4 * picture]
     depth = -c[2]
-    clip[v] = wp.vec4(
-        2.0 * (camera[0] * c[0] + camera[2] * depth) / width - depth,
-        depth - 2.0 * (camera[3] * depth - camera[1] * c[1]) / height,
+    clip[i] = wp.vec4(
+        2.0 * (lens[0] * c[0] + lens[2] * depth) / width - depth,
+        depth - 2.0 * (lens[3] * depth - lens[1] * c[1]) / height,
         (depth * (FAR + NEAR) - 2.0 * FAR * NEAR) / (FAR - NEAR),
         depth,
     )
@@ -109,19 +125,24 @@ def fan_normals(
     neighbour: wp.array(dtype=wp.int32),
     after: wp.array(dtype=wp.int32),
     before: wp.array(dtype=wp.int32),
+    count: int,
     units: wp.array(dtype=wp.vec3),
     lengths: wp.array(dtype=wp.float32),
 ):
-    v = wp.tid() + first
-    centre = vertices[v]
+    # Of several heads, one behind the other.
+    i = wp.tid() + first
+    behind = (i // count) * count
+    v = i - behind
+    centre = vertices[i]
     total = wp.vec3(0.0, 0.0, 0.0)
     for place in range(start[v], start[v + 1]):
-        total = total + wp.cross(vertices[neighbour[place]] - centre, vertices[after[place]] - vertices[before[place]])
+        edge = vertices[behind + neighbour[place]] - centre
+        total = total + wp.cross(edge, vertices[behind + after[place]] - vertices[behind + before[place]])
     # Every triangle is there twice.
     total = total * 0.5
     length = wp.max(wp.length(total), LEAST_LENGTH)
-    units[v] = total / length
-    lengths[v] = length
+    units[i] = total / length
+    lengths[i] = length
 
 
 @wp.func
@@ -298,53 +319,70 @@ def place_points(
     first: int,
     corners: wp.array(dtype=wp.vec3i),
     barycentrics: wp.array(dtype=wp.vec3),
+    pictures: wp.array(dtype=wp.int32),
+    heads: wp.array(dtype=wp.int32),
     vertices: wp.array(dtype=wp.vec3),
     units: wp.array(dtype=wp.vec3),
-    camera: wp.array(dtype=wp.float32),
+    count: int,
+    cameras: wp.array(dtype=wp.vec4),
     surface: wp.array(dtype=wp.vec3),
     normals: wp.array(dtype=wp.vec3),
     place: wp.array(dtype=wp.vec2),
     facing: wp.array(dtype=wp.float32),
 ):
+    # Of several pictures and of the heads that they show.
     i = wp.tid() + first
+    picture = pictures[i]
+    behind = heads[picture] * count
     corner = corners[i]
     b = barycentrics[i]
-    p = vertices[corner[0]] * b[0] + vertices[corner[1]] * b[1] + vertices[corner[2]] * b[2]
-    n = units[corner[0]] * b[0] + units[corner[1]] * b[1] + units[corner[2]] * b[2]
-    c = in_camera(camera, p)
+    v0 = behind + corner[0]
+    v1 = behind + corner[1]
+    v2 = behind + corner[2]
+    p = vertices[v0] * b[0] + vertices[v1] * b[1] + vertices[v2] * b[2]
+    n = units[v0] * b[0] + units[v1] * b[1] + units[v2] * b[2]
+    c = in_camera(cameras, picture, p)
     depth = near_depth(c)
+    lens = cameras[4 * picture]
     surface[i] = p
     normals[i] = n
-    place[i] = wp.vec2(camera[0] * c[0] / depth + camera[2], camera[3] - camera[1] * c[1] / depth)
+    place[i] = wp.vec2(lens[0] * c[0] / depth + lens[2], lens[3] - lens[1] * c[1] / depth)
     # Towards the camera, which is at the origin of its own axes.
     length = wp.max(wp.length(n), 1.0e-8) * wp.max(wp.length(c), 1.0e-8)
-    facing[i] = -wp.dot(camera_axes(camera) * n, c) / length
+    facing[i] = -wp.dot(camera_axes(cameras, picture) * n, c) / length
 
 
 @wp.kernel
 def sample_points(
     first: int,
-    index: wp.array(dtype=wp.int64),
     place: wp.array(dtype=wp.vec2),
-    normals: wp.array(dtype=wp.vec3),
-    lights: wp.array(dtype=wp.float32),
     planes: wp.array(dtype=wp.float32),
     height: int,
     width: int,
+    marks_beside: bool,
     value: wp.array(dtype=wp.float32),
     slope: wp.array(dtype=wp.vec2),
-    shading: wp.array(dtype=wp.float32),
 ):
     i = wp.tid() + first
-    m = int(index[i])
-    p = place[m]
-    if p[0] < 0.0 or p[1] < 0.0 or p[0] > float(width) or p[1] > float(height):
+    p = place[i]
+    beside = p[0] < 0.0 or p[1] < 0.0 or p[0] > float(width) or p[1] > float(height)
+    if beside and marks_beside:
         value[i] = BESIDE
         slope[i] = wp.vec2(0.0, 0.0)
     else:
         value[i] = sample(planes, 0, p, height, width)
         slope[i] = wp.vec2(sample(planes, 1, p, height, width), sample(planes, 2, p, height, width))
-    n = normals[m]
+
+
+@wp.kernel
+def shade_points(
+    first: int,
+    normals: wp.array(dtype=wp.vec3),
+    lights: wp.array(dtype=wp.float32),
+    shading: wp.array(dtype=wp.float32),
+):
+    i = wp.tid() + first
+    n = normals[i]
     shading[i] = shaded(n / wp.max(wp.length(n), LEAST_LENGTH), lights)
 
 
