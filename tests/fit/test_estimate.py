@@ -57,7 +57,7 @@ def clock(monkeypatch) -> Clock:
 
         return run
 
-    monkeypatch.setattr(problem, "look_at", priced(problem.look_at, lambda args: PICTURE))
+    monkeypatch.setattr(problem, "look_at", priced(problem.look_at, lambda args: PICTURE * len(args[1].pictures)))
     uv_footprint = priced(texture.uv_footprint, lambda args: TEXTURED_PICTURE * len(args[3].face_id))
     monkeypatch.setattr(texture, "uv_footprint", uv_footprint)
 
