@@ -141,9 +141,15 @@ def shrink(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def composite(rgb: np.ndarray, alpha: np.ndarray, background_rgb: tuple[float, float, float]) -> np.ndarray:
     """rgb (H, W, 3) over a colour in [0, 1] by alpha (H, W), both uint8; rounded to uint8 once."""
-    share = alpha[..., None].astype(np.float32) / 255
-    mixed = rgb * share + np.asarray(background_rgb, np.float32) * 255 * (1 - share)
-    return (mixed + 0.5).astype(np.uint8)
+    behind = np.asarray(background_rgb, np.float32) * 255
+    over = np.empty_like(rgb)
+    over[:] = (behind + 0.5).astype(np.uint8)
+    import_or_explain("cv2").copyTo(rgb, (alpha > 0).view(np.uint8), over)
+    # Few pixels are neither the person nor the background.
+    mixed = (alpha > 0) & (alpha < 255)
+    share = alpha[mixed][:, None].astype(np.float32) / 255
+    over[mixed] = (rgb[mixed] * share + behind * (1 - share) + 0.5).astype(np.uint8)
+    return over
 
 
 def scaled_size(size: tuple[int, int], factor: float) -> tuple[int, int]:

@@ -83,12 +83,13 @@ def matte_border(alpha: Tensor) -> MatteBorder:
 
 
 def beyond_matte(alpha: Tensor) -> Tensor:
-    """(H, W) alpha -> (H, W) px: distance to the border of the matte, positive outside, right to a part of a pixel."""
+    """(H, W) alpha -> (H, W) px: distance to the border of the matte, positive outside, right to 2 % (Borgefors 1986)
+    and to a part of a pixel near the border, where it counts."""
     values, furthest = alpha.cpu().numpy(), max(FURTHEST_PX, FURTHEST * max(alpha.shape))
     person = (values > 0.5).astype(np.uint8)
     if person.all() or not person.any():
         return torch.full_like(alpha, -furthest if person.all() else furthest)
-    inward, outward = (cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for mask in (person, 1 - person))
+    inward, outward = (cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_5) for mask in (person, 1 - person))
     distance = np.where(person > 0, 0.5 - inward, outward - 0.5)
     mixed = (values > 0.02) & (values < 0.98) & (np.abs(distance) < 1)
     distance = np.where(mixed, 0.5 - values, distance)
