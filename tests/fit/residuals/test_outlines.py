@@ -16,8 +16,8 @@ from vhap.fit.residuals.outlines import (
     Outline,
     OutlinePrior,
     beyond_matte,
-    find_outline,
     matte_border,
+    outline_at,
 )
 from vhap.head.model import pose
 from vhap.render.types import Raster
@@ -56,8 +56,17 @@ def matte() -> Tensor:
     return alpha[0]
 
 
+def outline_in(raster: Raster, count: int, fixed: Tensor | None) -> Outline | None:
+    """Of the head that is drawn, against the matte of the head where it is."""
+
+    def surface(pixels: Tensor) -> tuple[Tensor, Tensor]:
+        return raster.face_id.flatten()[pixels].long(), raster.barycentrics[torch.searchsorted(raster.pixels, pixels)]
+
+    return outline_at(builtin_head().faces, raster.mask[0], surface, matte_border(matte()), count, fixed)
+
+
 def outline_of(params: TrackParams, count: int = COUNT, fixed: Tensor | None = None) -> Outline:
-    found = find_outline(builtin_head().faces, raster_of(params), matte_border(matte()), count, fixed)
+    found = outline_in(raster_of(params), count, fixed)
     assert found is not None
     return found
 
@@ -134,7 +143,7 @@ def test_fixed_vertices_have_no_outline():
     assert not neck[free.corners].any()
     assert 100 < len(free.distance) < len(every.distance)
     nothing = torch.ones_like(neck)
-    assert find_outline(builtin_head().faces, raster_of(head_params()), matte_border(matte()), COUNT, nothing) is None
+    assert outline_in(raster_of(head_params()), COUNT, nothing) is None
 
 
 def test_the_edge_of_the_picture_is_no_outline():

@@ -19,11 +19,18 @@ from vhap.fit.params import TrackParams
 from vhap.fit.photometric.offset_lengths import LengthUnknowns, sparse_array
 from vhap.fit.photometric.pictures import GreyPicture
 from vhap.fit.photometric.posed_heads import PosedHeads
-from vhap.fit.photometric.surface_points import camera_of, surface_at
-from vhap.fit.residuals.outlines import Outline, find_outline
+from vhap.fit.photometric.problem import for_each
+from vhap.fit.photometric.surface_points import (
+    ListedPoints,
+    OutlineView,
+    PictureBatch,
+    drawn_in,
+    outline_slopes,
+    surface_at,
+)
+from vhap.fit.residuals.outlines import outline_at
 from vhap.fit.scene import Scene
 from vhap.geometry.robust import Cauchy
-from vhap.head.model import pose
 
 ROUNDS, SETTLED_M = 8, 2e-4
 REFERENCE_SIDE = 512
@@ -103,37 +110,30 @@ def _equations(
     still[hair.vertices] = False
     crown = scene.mask(("crown",))
     spread = prior.spread * max(scene.size)
-    found = []
-    for row, picture in pictures:
-        row = replace(row, static_offset=params.static_offset)
-        outline = _outline(scene, row, picture, still, prior.count)
+
+    @torch.no_grad()
+    def rows_at(shown: tuple[TrackParams, GreyPicture]) -> tuple[csr_array, np.ndarray, np.ndarray] | None:
+        row, picture = shown
+        assert picture.border is not None
+        posed = PosedHeads.of(scene, replace(row, static_offset=params.static_offset))
+        batch = PictureBatch.of_one(posed, picture)
+        (drawn,) = drawn_in(scene, batch, batch.cameras(scene))
+        outline = outline_at(scene.topology.faces, drawn.mask, drawn.at, picture.border, prior.count, still)
         if outline is None:
-            continue
-        distance = outline.distance / spread
+            return None
+        distance, corners = outline.distance / spread, outline.corners
         share = outline.share / len(pictures) * REFERENCE_SIDE / max(scene.size)
-        weight = share * prior.weight(distance, crown[outline.corners].all(-1))
-        posed, corners = PosedHeads.of(scene, row), outline.corners.flatten()
-        slope = _slopes(scene, row, picture, outline, posed.vertices[0]) / spread
-        moves = hair.turned(posed.turned)[0, corners]
+        weight = share * prior.weight(distance, crown[corners].all(-1))
+        listed = ListedPoints.of([corners], [outline.barycentrics], weight, batch.heads).points
+        view = OutlineView(outline.distance, outline.slope, surface_at(outline, posed.vertices[0]))
+        slope = outline_slopes(scene, batch, listed, view).flatten(0, 1) / spread
+        moves = hair.turned(posed.turned)[0, corners.flatten()]
         line = torch.arange(len(distance)).repeat_interleave(3)
-        rows = hair.by_length(line, corners, slope, moves, len(distance))
-        found.append((rows, distance.cpu().double().numpy(), weight.cpu().double().numpy()))
+        by_length = hair.by_length(line, corners.flatten(), slope, moves, len(distance))
+        return by_length, distance.cpu().double().numpy(), weight.cpu().double().numpy()
+
+    found = [rows for rows in for_each(rows_at, pictures, hair.vertices.device) if rows is not None]
     if not found:
         return csr_array((0, len(hair.vertices))), np.zeros(0), np.zeros(0)
     rows, distance, weight = zip(*found)
     return csr_array(vstack(rows)), np.concatenate(distance), np.concatenate(weight)
-
-
-def _slopes(scene: Scene, row: TrackParams, picture: GreyPicture, outline: Outline, vertices: Tensor) -> Tensor:
-    """(3 n, 3): derivatives of an outline's distances by the corners of its points; vertices (V, 3) posed."""
-    projected = camera_of(scene, row, picture).projection_derivatives(surface_at(outline, vertices)[None])[0]
-    by_point = torch.einsum("nk,nkc->nc", outline.slope, projected)
-    return (outline.barycentrics[..., None] * by_point[:, None]).flatten(0, 1)
-
-
-def _outline(scene: Scene, row: TrackParams, picture: GreyPicture, still: Tensor, count: int) -> Outline | None:
-    """Of a picture, where it is hair's."""
-    assert picture.border is not None
-    clip = camera_of(scene, row, picture).to_clip(pose(scene.head, row.head()))
-    raster = scene.backend.rasterize(clip, scene.topology, *scene.size)
-    return find_outline(scene.topology.faces, raster, picture.border, count, still)

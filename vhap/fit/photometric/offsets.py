@@ -21,10 +21,8 @@ from vhap.fit.params import TrackParams
 from vhap.fit.photometric.offset_lengths import ExpectedLengths, LengthUnknowns, embedded
 from vhap.fit.photometric.point_albedo import difference_weight
 from vhap.fit.photometric.problem import State, Task, evaluate, for_each, outline_distance
-from vhap.fit.photometric.surface_points import OutlineView, PictureBatch, gradients_of, grey_lights
+from vhap.fit.photometric.surface_points import gradients_of, outline_slopes
 from vhap.fit.residuals.surface_derivatives import vertex_derivatives
-from vhap.fit.scene import Scene
-from vhap.render.warp_point_derivatives import point_gradients
 from vhap.render.warp_surface_points import PointList
 
 SHORTER = (1.0, 0.5, 0.25)
@@ -151,16 +149,6 @@ def _outline_rows(task: Task, now: State, number: int, unknowns: LengthUnknowns,
 def _heads(points: PointList) -> Tensor:
     """(N,) which head each point is of."""
     return points.heads[points.pictures.long()].long()
-
-
-def outline_slopes(scene: Scene, batch: PictureBatch, points: PointList, outline: OutlineView) -> Tensor:
-    """(n, 3, 3): derivatives of outlines' distances by the corners of their points."""
-    dark, still = torch.zeros_like(outline.distance), torch.zeros_like(outline.surface)
-    lights = grey_lights(batch.posed.params)
-    found = point_gradients(
-        batch.cameras(scene), points.pictures, lights, outline.surface, still, outline.slope, dark, 1.0
-    )
-    return points.barycentrics[..., None] * found.by_point[:, None]
 
 
 def _numbers(values: Tensor) -> Numbers:

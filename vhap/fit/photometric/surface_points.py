@@ -21,7 +21,6 @@ from vhap.fit.photometric.visibility import BORDER_PX, visible_points
 from vhap.fit.residuals.outlines import Outline, outline_at
 from vhap.fit.residuals.surface_derivatives import surface_derivatives
 from vhap.fit.scene import N_LIGHT, Scene
-from vhap.geometry.cameras import Camera
 from vhap.render.types import BESIDE_PICTURE
 from vhap.render.warp_point_derivatives import Gradients, point_gradients
 from vhap.render.warp_surface_points import (
@@ -212,7 +211,7 @@ def choose_points(
     def chosen(numbered: tuple[int, PictureBatch]) -> list[tuple[Tensor, Tensor, Tensor]]:
         first, batch = numbered
         found = []
-        for count, (drawn, picture) in enumerate(zip(_drawn(scene, batch, batch.cameras(scene)), batch.pictures)):
+        for count, (drawn, picture) in enumerate(zip(drawn_in(scene, batch, batch.cameras(scene)), batch.pictures)):
             pixels = torch.nonzero(_away_from_borders(drawn.mask & picture.inside).flatten()).flatten()
             if left_out is not None:
                 pixels = pixels[~left_out[drawn.at(pixels)[0]]]
@@ -233,7 +232,8 @@ def choose_points(
     return SurfacePoints(corners, barycentrics, _grey_at(scene.albedo(residual), uv), uv)
 
 
-def _drawn(scene: Scene, batch: PictureBatch, cameras: Tensor) -> list[Drawn]:
+def drawn_in(scene: Scene, batch: PictureBatch, cameras: Tensor) -> list[Drawn]:
+    """The head in each of the pictures, whose cameras (P, 4, 4) are given."""
     clip = to_clip(batch.posed.vertices, batch.heads, cameras, scene.size)
     return Drawn.all_of(clip, scene.topology, scene.size)
 
@@ -244,11 +244,6 @@ def _grey_at(albedo: Tensor, uv: Tensor) -> Tensor:
     small = F.adaptive_avg_pool2d(grey, min(grey.shape[-1], GREY_TEXELS))
     grid = torch.stack([2 * uv[:, 0] - 1, 1 - 2 * uv[:, 1]], -1)
     return F.grid_sample(small, grid[None, None], "bilinear", "border", align_corners=False)[0, 0, 0]
-
-
-def camera_of(scene: Scene, params: TrackParams, picture: GreyPicture) -> Camera:
-    """That of a picture; params: the row of its timestep."""
-    return params.cameras(scene.given, scene.size, picture.cameras)
 
 
 def _away_from_borders(inside: Tensor) -> Tensor:
@@ -283,7 +278,7 @@ def find_shown(
     every = [points.corners] * len(batch.pictures), [points.barycentrics] * len(batch.pictures)
     placed = _placed(batch, ListedPoints.of(*every, share=points.grey, heads=batch.heads).points, cameras)
     found: list[Shown | None] = []
-    pictures = zip(_drawn(scene, batch, cameras), batch.pictures, placed.px.split(count), placed.facing.split(count))
+    pictures = zip(drawn_in(scene, batch, cameras), batch.pictures, placed.px.split(count), placed.facing.split(count))
     for drawn, picture, px, facing in pictures:
         index = visible_points(scene, drawn, picture.inside, px, points.uv)
         if len(index) < FEWEST_POINTS:
@@ -390,3 +385,13 @@ def outline_derivatives(
         return by_shared, by_own
     by_shared[:, :N_CAMERA] = found.by_camera
     return by_shared[:, :-N_LIGHT], by_own
+
+
+def outline_slopes(scene: Scene, batch: PictureBatch, points: PointList, outline: OutlineView) -> Tensor:
+    """(n, 3, 3): derivatives of outlines' distances by the corners of their points."""
+    dark, still = torch.zeros_like(outline.distance), torch.zeros_like(outline.surface)
+    lights = grey_lights(batch.posed.params)
+    found = point_gradients(
+        batch.cameras(scene), points.pictures, lights, outline.surface, still, outline.slope, dark, 1.0
+    )
+    return points.barycentrics[..., None] * found.by_point[:, None]

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from vhap.fit.residuals.surface_derivatives import picture_gradient
 from vhap.geometry.robust import Cauchy, GemanMcClure
-from vhap.render.types import Raster
 
 EDGE = 2
 """Pixels along the picture's edge that are no outline."""
@@ -96,16 +95,6 @@ def beyond_matte(alpha: Tensor) -> Tensor:
     return torch.from_numpy(distance.clip(-furthest, furthest)).to(alpha)
 
 
-def find_outline(faces: Tensor, raster: Raster, matte: MatteBorder, count: int, fixed: Tensor | None) -> Outline | None:
-    """Of one picture. faces (F, 3); fixed (V,) bool: vertices whose outline moves nothing. None where there is no
-    outline."""
-
-    def surface(pixels: Tensor) -> tuple[Tensor, Tensor]:
-        return raster.face_id.flatten()[pixels].long(), raster.barycentrics[torch.searchsorted(raster.pixels, pixels)]
-
-    return outline_at(faces, raster.mask[0], surface, matte, count, fixed)
-
-
 def outline_at(
     faces: Tensor,
     mask: Tensor,
@@ -114,8 +103,9 @@ def outline_at(
     count: int,
     fixed: Tensor | None,
 ) -> Outline | None:
-    """As `find_outline`, of the head that covers mask (H, W). surface gives triangles (K,) and weights of their corners
-    (K, 3) at flat indices of covered pixels (K,)."""
+    """Of the head that covers mask (H, W) of one picture; None where there is no outline. faces (F, 3); surface gives
+    triangles (K,) and weights of their corners (K, 3) at flat indices of covered pixels (K,); count: points at most;
+    fixed (V,) bool: vertices whose outline moves nothing."""
     pixels = _outline_pixels(mask)
     face, barycentrics = surface(pixels)
     corners = faces[face]
