@@ -19,7 +19,8 @@ from vhap.config.track import (
 LANDMARK_ROUNDS = 10
 LAST_RESULT = 30
 """Number of a finished run's result, which scripts of other trackers name by their epochs."""
-JOINT_ROUNDS, REFINING_ROUNDS, SURFACE_ROUNDS = 20, 3, 4
+JOINT_ROUNDS, REFINING_ROUNDS, SURFACE_ROUNDS = 20, 2, 4
+"""Each frame starts beside its landmarks as far as solved frames near it do: two rounds are as good as four."""
 COARSE_SIDE = 192
 FINE_FACE_PX = 320
 """What more pixels bring is in doc/benchmarks.md."""
