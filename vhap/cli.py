@@ -72,7 +72,7 @@ MODULES = {"nersemble": "vhap.nersemble_dataset"}
 
 HELP = {name: line for group in GROUPS.values() for name, line in group.items()}
 COMMANDS = {name: MODULES.get(name, f"vhap.{name.replace('-', '_')}") for name in HELP}
-ALIASES = {"benchmark": "nersemble-benchmark"}
+ALIASES = {"benchmark": "nersemble-benchmark", "export": "export-as-nerf-dataset"}
 SHELLS = ("bash", "zsh", "tcsh")
 HELP_ALL = ("--help-all", "--help_all")
 
