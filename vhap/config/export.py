@@ -69,7 +69,7 @@ class ExportConfig:
     """nerfstudio, instant_ngp: masks that leave out pixels beside the person, each in its reader's own polarity. Off:
     these are transparent alone."""
     picture_size: Pixels | None = None
-    """Side of the square pictures of insta, metrical, imavatar, hravatar, gaussian_head_avatar and cap4d, px. None: as
+    """Side of the square pictures of insta, metrical, imavatar, hravatar and gaussian_head_avatar, px. None: as
     tracked, without scaling. flashavatar and gagavatar always have 512."""
     test_frames: Count | None = None
     """insta: how many of the last frames are for testing. None: 350, as its readers have it."""

@@ -9,6 +9,8 @@ from pathlib import Path
 from vhap.config.export import ExportConfig
 from vhap.export.files import CountedFiles, TargetFiles
 from vhap.export.layouts.base import Job, LayoutRules, LayoutWriter
+from vhap.export.layouts.cap4d import RULES as CAP4D
+from vhap.export.layouts.cap4d import Cap4d
 from vhap.export.layouts.colmap import RULES as COLMAP
 from vhap.export.layouts.colmap import Colmap
 from vhap.export.layouts.flashavatar import RULES as FLASHAVATAR
@@ -58,6 +60,7 @@ LAYOUTS: Mapping[str, LayoutEntry] = {
     "flashavatar": LayoutEntry(FLASHAVATAR, FlashAvatar),
     "imavatar": LayoutEntry(IMAVATAR, ImAvatar),
     "hravatar": LayoutEntry(HRAVATAR, HrAvatar),
+    "cap4d": LayoutEntry(CAP4D, Cap4d),
     "gaussian_head_avatar": LayoutEntry(GAUSSIAN_HEAD_AVATAR, GaussianHeadAvatar),
     "nerfstudio": LayoutEntry(NERFSTUDIO, Nerfstudio),
     "instant_ngp": LayoutEntry(INSTANT_NGP, InstantNgp),
