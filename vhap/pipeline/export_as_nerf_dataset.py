@@ -19,7 +19,7 @@ from vhap.export.head_files import is_posed_by_trainers
 from vhap.export.layouts.base import Job
 from vhap.export.layouts.checks import check_head, check_source, report_no_effect
 from vhap.export.nerf_dataset import ExportSource
-from vhap.export.target import check_target, fingerprint, target_folder
+from vhap.export.target import DATASET, check_target, fingerprint, target_folder
 from vhap.head.model import HeadModel
 from vhap.pipeline.captures import CaptureConfig, read_capture
 from vhap.pipeline.class_maps_of_run import RunClassMaps
@@ -34,6 +34,17 @@ from vhap.util.log import get_logger
 
 def run(config: ExportConfig) -> Path:
     """Exports one tracking run. Returns the dataset's folder, of a dry run that which would be written."""
+    job, target, mark = open_job(config)
+    if config.dry_run:
+        for line in [f"would write {job.n_rows} timesteps to {target}", *planned_lines(job)]:
+            print(line)
+        return target
+    get_logger().info("exporting %d timesteps of %s to %s", job.n_rows, newest_run(config.src_folder), target)
+    return write_layout(job, target, mark)
+
+
+def open_job(config: ExportConfig) -> tuple[Job, Path, str]:
+    """What is exported, where to, and the fingerprint of both; InputError where the layout cannot hold it."""
     if not 0 < config.scale_factor <= 1:
         raise InputError(f"expected a --scale_factor above 0, at most 1, found {config.scale_factor}; correct it")
     folder = newest_run(config.src_folder)
@@ -49,7 +60,7 @@ def run(config: ExportConfig) -> Path:
     if not config.keep_lost_frames:
         source = without_lost_frames(source, file, tracked)
     check_source(config.layout, rules, source, config)
-    if config.layout in ("gaussian_avatars", "nerf") and not is_posed_by_trainers(head):
+    if rules.target is DATASET and not is_posed_by_trainers(head):
         get_logger().warning(
             "for trainers that take meshes (mesh_path): the parameters are of the head %s, and trainers that pose "
             "FLAME (GaussianAvatars and its descendants) cannot read them; for these track with --model.head flame",
@@ -63,12 +74,7 @@ def run(config: ExportConfig) -> Path:
         sequence=tracked.data.sequence,
         classes=RunClassMaps(lambda: scene_of_source(source, file, tracked)),
     )
-    if config.dry_run:
-        for line in [f"would write {len(source.result.timestep_id)} timesteps to {target}", *planned_lines(job)]:
-            print(line)
-        return target
-    get_logger().info("exporting %d timesteps of %s to %s", len(source.result.timestep_id), file, target)
-    return write_layout(job, target, fingerprint(file, config, tracked.data, source.lost_frames))
+    return job, target, fingerprint(file, config, tracked.data, source.lost_frames)
 
 
 def scene_of_source(source: ExportSource, file: Path, tracked: TrackConfig) -> RunScene:
