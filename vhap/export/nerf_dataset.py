@@ -121,9 +121,10 @@ def exported_track(source: ExportSource, config: ExportConfig) -> CentredTrack:
 
 
 def picture_source(
-    source: ExportSource, config: ExportConfig, paddings: list[Padding], backend: Backend
+    source: ExportSource, config: ExportConfig, paddings: list[Padding], backend: Backend, carried_on: bool = False
 ) -> PictureSource:
-    """Decides where the masks come from, and says so where it is not from alpha maps.
+    """Decides where the masks come from, and says so where it is not from alpha maps. carried_on: as of
+    `PictureSource`.
 
     Masks are drawn in metres, whatever the unit of the exported world: the renderer's depths have bounds.
     """
@@ -147,6 +148,7 @@ def picture_source(
         neck_ids=neck_ids,
         silhouettes=silhouettes,
         is_rim_own=config.clean_rim,
+        carried_on=carried_on,
     )
 
 

@@ -26,7 +26,8 @@ class PictureSource:
     index into the capture. camera_indices: camera of the track -> index into the capture. paddings: one a camera.
     neck_ids: vertex ids for the line below which the mask fades, None for no fading. silhouettes: draws the mask
     where there is no alpha map; None: everything is foreground there. is_rim_own: whether pixels that an alpha map has
-    as partly the person's get the person's own colour.
+    as partly the person's get the person's own colour; carried_on: and those beside the person as well, for formats
+    that mix neighbours (JPEG).
     """
 
     capture: Capture
@@ -37,6 +38,7 @@ class PictureSource:
     neck_ids: list[int] | None
     silhouettes: Silhouettes | None
     is_rim_own: bool
+    carried_on: bool = False
 
     def vertices(self, row: int) -> Tensor | None:
         """Of the head at a row, where `read` needs them."""
@@ -44,18 +46,18 @@ class PictureSource:
 
     def read(self, row: int, camera: int, vertices: Tensor | None) -> tuple[np.ndarray, np.ndarray]:
         """Picture (H, W, 3) and mask (H, W), float32 in [0, 1], padded as written."""
+        padding = self.paddings[camera]
         batch = self.capture.load([self.timesteps[row]], [self.camera_indices[camera]])
         picture = batch.rgb[0].numpy()
         mask = np.ones(picture.shape[:2], np.float32) if batch.alpha is None else batch.alpha[0].numpy()
         if self.is_rim_own and batch.alpha is not None:
-            picture = own_colors(picture, mask)
+            picture = own_colors(picture, mask, self.carried_on or padding.mixes_pixels)
         seen_by = self.track.cameras[camera]
         if vertices is not None and batch.alpha is None and self.silhouettes is not None:
             mask = self.silhouettes.draw(vertices, seen_by)
         if vertices is not None and self.neck_ids is not None:
             line = neck_line(vertices, self.neck_ids, seen_by)
             mask = mask * fade_below((seen_by.height, seen_by.width), line, FADE_WINDOW * seen_by.width)
-        padding = self.paddings[camera]
         return padding.apply(picture), padding.apply(mask)
 
 

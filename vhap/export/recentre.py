@@ -20,6 +20,11 @@ class Padding:
     shift: tuple[float, float]
     resized: tuple[int, int] | None = None
 
+    @property
+    def mixes_pixels(self) -> bool:
+        """Whether a new pixel may take from several of the old ones."""
+        return (self.resized or self.size) != self.size or any(float(value) % 1 for value in self.shift)
+
     def apply(self, picture: np.ndarray) -> np.ndarray:
         """(H, W) or (H, W, 3) in [0, 1] -> the same of the new size; what is new is 0. Bilinear where the shift is not
         whole."""

@@ -15,6 +15,8 @@ from vhap.export.layouts.colmap import RULES as COLMAP
 from vhap.export.layouts.colmap import Colmap
 from vhap.export.layouts.flashavatar import RULES as FLASHAVATAR
 from vhap.export.layouts.flashavatar import FlashAvatar
+from vhap.export.layouts.gagavatar import RULES as GAGAVATAR
+from vhap.export.layouts.gagavatar import GagAvatar
 from vhap.export.layouts.gaussian_head_avatar import RULES as GAUSSIAN_HEAD_AVATAR
 from vhap.export.layouts.gaussian_head_avatar import GaussianHeadAvatar
 from vhap.export.layouts.insta import RULES as INSTA
@@ -62,6 +64,7 @@ LAYOUTS: Mapping[str, LayoutEntry] = {
     "hravatar": LayoutEntry(HRAVATAR, HrAvatar),
     "cap4d": LayoutEntry(CAP4D, Cap4d),
     "gaussian_head_avatar": LayoutEntry(GAUSSIAN_HEAD_AVATAR, GaussianHeadAvatar),
+    "gagavatar": LayoutEntry(GAGAVATAR, GagAvatar),
     "nerfstudio": LayoutEntry(NERFSTUDIO, Nerfstudio),
     "instant_ngp": LayoutEntry(INSTANT_NGP, InstantNgp),
     "colmap": LayoutEntry(COLMAP, Colmap),

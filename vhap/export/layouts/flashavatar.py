@@ -51,7 +51,7 @@ class FlashAvatar:
         self.files = job.files
         name = path_name(job.sequence)
         self.data, self.checkpoints = f"dataset/{name}", f"metrical-tracker/output/{name}/checkpoint"
-        self.view = OneCamera(job, square_around_head(job.source, SIDE), with_offsets=False)
+        self.view = OneCamera(job, square_around_head(job.source, SIDE), with_offsets=False, carried_on=True)
         self.view.report_still_neck()
 
     def write(self, row: int) -> None:

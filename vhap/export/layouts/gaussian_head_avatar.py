@@ -61,7 +61,7 @@ class GaussianHeadAvatar:
         paddings = [square_around_head(source, side)] if len(cameras) == 1 else squares(cameras, side)
         self.cameras = [padded_camera(camera, padding) for camera, padding in zip(cameras, paddings)]
         self.names = [re.sub(r"[^\w.-]", "_", source.capture.camera_ids[index]) for index in source.camera_indices]
-        self.pictures = picture_source(source, job.config, paddings, job.backend)
+        self.pictures = picture_source(source, job.config, paddings, job.backend, carried_on=True)
         self.motion = HeadMotion(self.track)
         rows = [row for row in range(job.n_rows) if all(source.shows(row, k) for k in range(len(cameras)))]
         if not rows:

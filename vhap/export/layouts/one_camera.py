@@ -24,16 +24,16 @@ CHECKED_ROWS = 8
 
 
 class OneCamera:
-    """with_offsets: whether the head that is written has its offsets; masks that are drawn always show them. track:
-    where the head was tracked; camera: of the written pictures."""
+    """with_offsets: whether the head that is written has its offsets; masks that are drawn always show them.
+    carried_on: as of `PictureSource`. track: where the head was tracked; camera: of the written pictures."""
 
-    def __init__(self, job: Job, padding: Padding, with_offsets: bool) -> None:
+    def __init__(self, job: Job, padding: Padding, with_offsets: bool, carried_on: bool = False) -> None:
         self.job = job
         source = job.source if with_offsets else without_offsets(job.source)
         self.track = centre(source.head, source.result, source.cameras, to_origin=False)
         self.camera = padded_camera(self.track.cameras[0], padding)
         self.motion = HeadMotion(self.track)
-        self.pictures = picture_source(job.source, job.config, [padding], job.backend)
+        self.pictures = picture_source(job.source, job.config, [padding], job.backend, carried_on)
 
     @property
     def size(self) -> tuple[int, int]:
