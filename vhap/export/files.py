@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import threading
 from collections import Counter
 from pathlib import Path, PurePosixPath
@@ -55,9 +56,9 @@ class CountedFiles(TargetFiles):
         return False
 
     def write(self, name: str, content: bytes | memoryview) -> None:
-        place = PurePosixPath(name)
+        # Folders of single frames are shown as one.
+        folder = re.sub(r"\d{4,}", "*", str(PurePosixPath(name).parent))
         with self._lock:
-            folder = str(place.parent)
             self.counts[folder] += self.frames
             self.bytes[folder] += self.frames * len(content)
 

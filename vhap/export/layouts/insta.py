@@ -21,7 +21,7 @@ from vhap.export.layouts.base import SQUARE, Job, LayoutRules, marked
 from vhap.export.layouts.checks import FLAME_2020, offset_mm
 from vhap.export.layouts.depth import DepthMaps
 from vhap.export.layouts.head_motion import opencv_extrinsics, padded
-from vhap.export.layouts.metrical import JAW_RAD, N_EXPR, N_SHAPE, frame_flame, write_frame
+from vhap.export.layouts.metrical import JAW_RAD, N_EXPR, frame_flame, write_frame
 from vhap.export.layouts.one_camera import OneCamera, obj_text, rgba
 from vhap.export.layouts.square import square_around_head
 from vhap.head.model import pose, zero_params
@@ -59,8 +59,6 @@ RULES = LayoutRules(
         flame__shape=r"\d{5,}\.txt",
         _root=r"transforms\w*\.json|canonical\.obj",
     ),
-    n_shape=N_SHAPE,
-    n_expr=N_EXPR,
     options=("picture_size", "test_frames"),
     no_effect={
         "background_color": "pictures are RGBA",
