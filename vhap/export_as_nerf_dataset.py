@@ -1,4 +1,4 @@
-"""Exports a tracking run as a NeRF / 3D Gaussian dataset with the head's parameters."""
+"""Exports a tracking run for a trainer: GaussianAvatars, INSTA, nerfstudio and more."""
 
 from __future__ import annotations
 

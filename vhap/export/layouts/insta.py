@@ -187,7 +187,7 @@ def nearest_classes(classes: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def grown(mask: np.ndarray) -> np.ndarray:
     """(H, W) bool, by the margin around clothes."""
     cv2 = import_or_explain("cv2")
-    kernel = np.ones((2 * CLOTH_MARGIN_PX + 1,) * 2, np.uint8)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * CLOTH_MARGIN_PX + 1,) * 2)
     return cv2.dilate(mask.astype(np.uint8), kernel) > 0
 
 
