@@ -30,16 +30,30 @@ def own_colors(picture: np.ndarray, alpha: np.ndarray, carried_on: bool = True) 
     rim = (alpha > 0) & (alpha < 1)
     if not rim.any():
         return picture
-    where = ... if carried_on else rim
-    person, scene = (_nearby(picture, _power(amount), where) for amount in (alpha, 1 - alpha))
+    sides = [2 * max(1, round(share * math.hypot(*alpha.shape) / 2)) + 1 for share in REACH_SHARES]
+    if carried_on:
+        return np.where(alpha[..., None] == 1, picture, _unmixed(picture, alpha, ..., sides)).astype(np.float32)
+    found = np.array(picture, np.float32)
+    part = _around(rim, max(sides))
+    found[part][rim[part]] = _unmixed(picture[part], alpha[part], rim[part], sides)
+    return found
+
+
+def _around(rim: np.ndarray, margin: int) -> tuple[slice, slice]:
+    """Rows and columns of the rim with a margin, px, beyond which nothing matters to it."""
+    rows, columns = (
+        slice(max(0, int(ids[0]) - margin), int(ids[-1]) + margin + 1)
+        for ids in (np.flatnonzero(rim.any(axis)) for axis in (1, 0))
+    )
+    return rows, columns
+
+
+def _unmixed(picture: np.ndarray, alpha: np.ndarray, where: Any, sides: list[int]) -> np.ndarray:
+    """Colours at `where`, an index of pictures; sides: of the neighbourhoods, px."""
+    person, scene = (_nearby(picture, _power(amount), where, sides) for amount in (alpha, 1 - alpha))
     share, mixed = alpha[where][..., None], picture[where]
     unexplained = mixed - share * person - (1 - share) * scene
-    own = np.clip(person + share * unexplained / (share**2 + (1 - share) ** 2), 0, 1)
-    if carried_on:
-        return np.where(share == 1, picture, own).astype(np.float32)
-    found = np.array(picture, np.float32)
-    found[rim] = own
-    return found
+    return np.clip(person + share * unexplained / (share**2 + (1 - share) ** 2), 0, 1)
 
 
 def _power(amount: np.ndarray) -> np.ndarray:
@@ -49,13 +63,12 @@ def _power(amount: np.ndarray) -> np.ndarray:
     return amount
 
 
-def _nearby(picture: np.ndarray, weight: np.ndarray, where: Any) -> np.ndarray:
+def _nearby(picture: np.ndarray, weight: np.ndarray, where: Any, sides: list[int]) -> np.ndarray:
     """Weighted mean colours around pixels, (H, W, 3) or (N, 3); weight (H, W); where: which of them, an index."""
     cv2 = import_or_explain("cv2")
-    diagonal, mean, trust = math.hypot(*weight.shape), picture[where], 1e-6
+    mean, trust = picture[where], 1e-6
     weighted = picture * weight[..., None]
-    for share in REACH_SHARES:
-        side = 2 * max(1, round(share * diagonal / 2)) + 1
+    for side in sides:
         total, amount = (cv2.blur(values, (side, side))[where] for values in (weighted, weight))
         mean = (total + trust * mean) / (amount[..., None] + trust)
         trust = ENOUGH

@@ -12,7 +12,10 @@ from torch import Tensor
 from vhap.evaluate.run_scene import RunScene
 from vhap.geometry.cameras import Camera
 from vhap.pipeline.mesh_classes import MeshClasses
-from vhap.relightable.class_completion import complete_classes
+from vhap.relightable.class_completion import MATTE, FacePlace, complete_classes
+
+MARGIN = 0.25
+"""Around the person, in distances from the eyes to the chin: blurs see no farther."""
 
 
 class RunClassMaps:
@@ -31,4 +34,20 @@ class RunClassMaps:
         with self._lock:
             self._mesh = self._mesh or MeshClasses(self._open_scene())
             known, place = self._mesh.seen_by(row, vertices.float(), camera.to(torch.float32))
-        return complete_classes(picture, alpha, known, place)
+        return _in_box(picture, alpha, known, place)
+
+
+def _in_box(picture: np.ndarray, alpha: np.ndarray, known: np.ndarray, place: FacePlace) -> np.ndarray:
+    """As `complete_classes`, of the part of the picture that the person is in."""
+    inside = alpha >= MATTE
+    classes = np.zeros(alpha.shape, np.uint8)
+    if not inside.any():
+        return classes
+    margin = round(MARGIN * place.size) + 1
+    rows, columns = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
+    top, left = max(0, int(rows[0]) - margin), max(0, int(columns[0]) - margin)
+    part = slice(top, int(rows[-1]) + margin + 1), slice(left, int(columns[-1]) + margin + 1)
+    corner = np.array([left, top])
+    moved = FacePlace(place.eyes - corner, place.chin - corner)
+    classes[part] = complete_classes(np.ascontiguousarray(picture[part]), alpha[part], known[part], moved)
+    return classes
