@@ -12,7 +12,10 @@ from vhap.util.errors import exits_cleanly
 
 @exits_cleanly
 def main(args: Sequence[str] | None = None) -> None:
-    print(f"dataset: {export(parse(ExportConfig, __doc__, args))}")
+    config = parse(ExportConfig, __doc__, args)
+    folder = export(config)
+    if not config.dry_run:
+        print(f"dataset: {folder}")
 
 
 if __name__ == "__main__":

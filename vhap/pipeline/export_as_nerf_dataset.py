@@ -39,7 +39,8 @@ def run(config: ExportConfig) -> Path:
         for line in [f"would write {job.n_rows} timesteps to {target}", *planned_lines(job)]:
             print(line)
         return target
-    get_logger().info("exporting %d timesteps of %s to %s", job.n_rows, newest_run(config.src_folder), target)
+    run_folder, readers = newest_run(config.src_folder), layout_of(config).rules.readers
+    get_logger().info("exporting %d timesteps of %s to %s, for %s", job.n_rows, run_folder, target, readers)
     return write_layout(job, target, mark)
 
 

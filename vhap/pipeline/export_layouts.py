@@ -45,7 +45,6 @@ GAUSSIAN_AVATARS = LayoutRules(
     readers="GaussianAvatars and its descendants",
     target=DATASET,
     one_camera=False,
-    square=False,
     options=("flame_mode", "center_head", "world"),
 )
 

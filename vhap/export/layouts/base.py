@@ -41,10 +41,9 @@ class LayoutRules:
     """What a layout can hold.
 
     readers: who reads it. heads: whose coefficients it holds. n_shape, n_expr: how many; None: any number. offsets:
-    whether the head's offsets have a place. one_camera: its readers know a single camera. square: its pictures are
-    squares around the principal point. test_frames: how many of the last frames its readers always take for testing.
-    target: its marker and own files. options: of `NO_EFFECT`, those that it reads. no_effect: other options that
-    change nothing here, and why.
+    whether the head's offsets have a place. one_camera: its readers know a single camera. test_frames: how many of the
+    last frames its readers always take for testing. target: its marker and own files. options: of `NO_EFFECT`, those
+    that it reads. no_effect: other options that change nothing here, and why.
     """
 
     readers: str
@@ -54,7 +53,6 @@ class LayoutRules:
     n_expr: int | None = None
     offsets: bool = True
     one_camera: bool = True
-    square: bool = True
     test_frames: int | None = None
     options: tuple[str, ...] = ()
     no_effect: Mapping[str, str] = field(default_factory=dict)
@@ -62,7 +60,8 @@ class LayoutRules:
 
 @dataclass(frozen=True)
 class Job:
-    """What a writer works on. sequence: the recording's name. classes: None in layouts without class maps."""
+    """What a writer works on. sequence: the recording's name. classes: of the pictures that are written,
+    made when they are asked for."""
 
     source: ExportSource
     config: ExportConfig

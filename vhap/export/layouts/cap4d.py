@@ -35,7 +35,6 @@ RULES = LayoutRules(
     ),
     heads="FLAME",
     one_camera=False,
-    square=False,
     options=("cap4d_model",),
     no_effect={
         "background_color": "CAP4D puts the person over white by bg/",

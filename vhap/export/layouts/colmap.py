@@ -24,7 +24,6 @@ RULES = LayoutRules(
     readers="gsplat's examples, COLMAP, and other trainers of Gaussians",
     target=marked("colmap", images=r"\d{5,}_\d{2,}\.png", sparse__0=r"(cameras|images|points3D)\.bin"),
     one_camera=False,
-    square=False,
     options=tuple(name for name in OPTIONS if name != "masks"),
 )
 

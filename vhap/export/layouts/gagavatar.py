@@ -44,7 +44,6 @@ RULES = LayoutRules(
     n_shape=N_SHAPE,
     n_expr=N_EXPR,
     offsets=False,
-    square=False,
     options=("drop_offsets",),
     no_effect={
         "background_color": "GAGAvatar takes black",

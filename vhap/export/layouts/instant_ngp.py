@@ -30,7 +30,6 @@ RULES = LayoutRules(
         ).own_files,
     ),
     one_camera=False,
-    square=False,
     options=OPTIONS,
     no_effect=NO_EFFECT,
 )

@@ -25,7 +25,6 @@ RULES = LayoutRules(
         "nerfstudio", images=r"\d{5,}_\d{2,}\.png", masks=r"\d{5,}_\d{2,}\.png", _root=r"transforms\.json|points\.ply"
     ),
     one_camera=False,
-    square=False,
     options=OPTIONS,
     no_effect=NO_EFFECT,
 )
