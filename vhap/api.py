@@ -137,9 +137,10 @@ def export(
     progress: ProgressCallback | None = None,
     **options: Any,
 ) -> Path:
-    """A dataset for NeRF and 3D Gaussian trainers, with the head's parameters, from a tracking run.
+    """A dataset in the form that a trainer of avatars or scenes reads, from a tracking run.
 
-    options: fields of `vhap.config.export.ExportConfig`, `layout` and `subset` among them. Returns the folder written.
+    options: fields of `vhap.config.export.ExportConfig`, as `layout="insta"`, `subset` or `dry_run=True`. Returns the
+    folder written, of a dry run that which would be. InputError, and no folder, where a layout cannot hold the run.
     """
     given = {"src_folder": run, "tgt_folder": target}
     return _run(ExportConfig, "export_as_nerf_dataset", given, options, progress)

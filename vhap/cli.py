@@ -34,7 +34,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "preprocess-video": "Makes a sequence folder from a video: pictures, alpha maps and landmarks",
         "track": "Fits a head to every frame of a preprocessed video",
         "live": "Follows a head as fast as a camera films it: overlay, head pose, ARKit curves, packets for Unreal",
-        "export-as-nerf-dataset": "Exports a tracking run as a NeRF / 3D Gaussian dataset with the head's parameters",
+        "export-as-nerf-dataset": "Exports a tracking run for a trainer: GaussianAvatars, INSTA, nerfstudio and more",
         "export-mesh": "Exports a tracking run as meshes: one a frame (OBJ, PLY), or an animated head in one file",
         "combine-nerf-datasets": "Combines exported sequences of one person into one dataset",
     },
@@ -72,7 +72,7 @@ MODULES = {"nersemble": "vhap.nersemble_dataset"}
 
 HELP = {name: line for group in GROUPS.values() for name, line in group.items()}
 COMMANDS = {name: MODULES.get(name, f"vhap.{name.replace('-', '_')}") for name in HELP}
-ALIASES = {"benchmark": "nersemble-benchmark"}
+ALIASES = {"benchmark": "nersemble-benchmark", "export": "export-as-nerf-dataset"}
 SHELLS = ("bash", "zsh", "tcsh")
 HELP_ALL = ("--help-all", "--help_all")
 

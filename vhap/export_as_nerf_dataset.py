@@ -1,4 +1,4 @@
-"""Exports a tracking run as a NeRF / 3D Gaussian dataset with the head's parameters."""
+"""Exports a tracking run for a trainer: GaussianAvatars, INSTA, nerfstudio and more."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from vhap.util.errors import exits_cleanly
 
 @exits_cleanly
 def main(args: Sequence[str] | None = None) -> None:
-    print(f"dataset: {export(parse(ExportConfig, __doc__, args))}")
+    config = parse(ExportConfig, __doc__, args)
+    folder = export(config)
+    if not config.dry_run:
+        print(f"dataset: {folder}")
 
 
 if __name__ == "__main__":

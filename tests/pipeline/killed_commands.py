@@ -64,6 +64,15 @@ COMMANDS: dict[str, Callable[[Path], object]] = {
     ),
     "detect landmarks": lambda root: detect_landmarks.run(DetectConfig(root / "person", "mediapipe")),
     "export": lambda root: export_as_nerf_dataset.run(ExportConfig(root / "out", root / "export/074_A")),
+    "export for INSTA": lambda root: export_as_nerf_dataset.run(
+        ExportConfig(root / "out", root / "anna_insta", layout="insta", test_frames=2)
+    ),
+    "export for Gaussian-Head-Avatar": lambda root: export_as_nerf_dataset.run(
+        ExportConfig(root / "out", root / "frames", layout="gaussian_head_avatar")
+    ),
+    "export for COLMAP": lambda root: export_as_nerf_dataset.run(
+        ExportConfig(root / "out", root / "colmap", layout="colmap")
+    ),
     "export meshes": lambda root: export_mesh.run(
         MeshExportConfig(root / "out", root / "meshes", format=("obj", "ply", "gltf"))
     ),

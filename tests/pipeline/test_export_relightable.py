@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,17 +13,13 @@ from subject_run import loaded_once, moved_result, write_flame2020
 from trainer_reader import Flame, HravatarReader, imavatar_projected
 
 from vhap import export_as_nerf_dataset
-from vhap.config.data import DataConfig, MultiviewDataConfig
-from vhap.config.export import ExportConfig
+from vhap.config.data import DataConfig
 from vhap.config.loading import save_config
-from vhap.config.track import ExperimentConfig, ModelConfig, MultiviewTrackConfig, TrackConfig
+from vhap.config.track import ExperimentConfig, ModelConfig, TrackConfig
 from vhap.data.results import load_result, save_result
-from vhap.head.builtin import load_builtin
-from vhap.pipeline.export_relightable import check_relightable
 from vhap.pipeline.heads import configured_head
 from vhap.pipeline.open_run import open_run
 from vhap.relightable.head_files import read_flame_params
-from vhap.util.errors import InputError
 
 SIZE, COUNT = (120, 200), 3
 
@@ -66,9 +63,9 @@ def export(run_folder: Path, target: Path, layout: str, *options: str) -> Path:
     return target
 
 
-def corner_of(target: Path) -> np.ndarray:
+def corner_of(target: Path, name: str = "00001.png", folder: str = "image") -> np.ndarray:
     """(2,) px: where the tracked picture's corner lies in the exported ones, told by a pixel."""
-    stored = np.array(Image.open(target / "image" / "00001.png"))
+    stored = np.array(Image.open(target / folder / name))
     row, column = np.argwhere((stored[..., 3] == 255) & (stored[..., 2] == 50))[0]
     return np.array([column, row]) - stored[row, column, :2]
 
@@ -102,30 +99,87 @@ def test_pictures_are_straight_and_empty_outside(tmp_path, run_folder, flame) ->
 
 
 def test_imavatar_reads_the_movement_from_the_camera(tmp_path, run_folder, flame) -> None:
+    """And its checklist: names from 1 without zeros, RGB over white, masks and classes of each, one camera rotation."""
     target = export(run_folder, tmp_path / "out", "imavatar")
     assert not (target / "tracked_params.json").exists()
     params, scene = read_flame_params(target / "flame_params.json"), open_run(run_folder, with_landmarks=False)
-    size, corner = Image.open(target / "image" / "00000.png").size[0], corner_of(target)
+    size, corner = Image.open(target / "image" / "1.png").size[0], corner_of(target, "2.png", "matted")
     reader = Flame(flame)
     count = len(reader.template)
     outside = imavatar_projected(target, reader)
+    assert len(outside) == len(params.frames) == COUNT
+    assert params.intrinsics[0] < 0
+    assert ((np.abs(params.intrinsics) > 0.4) & (np.abs(params.intrinsics) < 4)).all()
+    assert (len(params.shape_params), len(params.frames[0].expression), len(params.frames[0].pose)) == (100, 50, 15)
     for row, (frame, (file_path, places)) in enumerate(zip(params.frames, outside)):
-        assert file_path == f"./image/{row:05d}"
+        assert file_path == f"./image/{row + 1}"
         assert frame.translation is None
+        np.testing.assert_array_equal(frame.world_mat[:, :3], params.frames[0].world_mat[:, :3])
+        low, high = frame.bbox[:2], frame.bbox[2:]
+        assert (low < high).all()
+        assert (np.abs(frame.bbox) <= 1).all()
         wanted = scene.camera().project(scene.vertices(row))[0].numpy()[:count] + corner
         np.testing.assert_allclose((places[:count] + 1) * size / 2, wanted, atol=1e-3)
         np.testing.assert_allclose(frame.flame_keypoints[17:], places[count:], atol=2e-5)
-        mask = np.array(Image.open(target / "mask" / f"{row:05d}.png"))
-        np.testing.assert_array_equal(mask, np.array(Image.open(target / "image" / f"{row:05d}.png"))[..., 3])
+        picture, mask, semantic, matted, images = (
+            np.array(Image.open(target / folder / f"{row + 1}.png"))
+            for folder in ("image", "mask", "semantic", "matted", "images")
+        )
+        assert picture.shape == (size, size, 3)
+        assert mask.shape == semantic.shape == (size, size)
+        assert semantic.max() <= 18
+        assert set(np.unique(np.array(Image.open(target / "parsing" / f"{row + 1}_mouth.png")))) <= {0, 255}
+        np.testing.assert_array_equal(mask, matted[..., 3])
+        np.testing.assert_array_equal(images, matted)
+        assert (picture[mask == 0] == 255).all()
+        assert not semantic[mask == 0].any()
+        # Skin lies where the reader's own head does.
+        inside = fill((places[:count] + 1) * size / 2, reader.faces, size) & (mask > 127)
+        assert (semantic[inside] > 0).mean() > 0.95
+
+
+def fill(points: np.ndarray, faces: np.ndarray, size: int) -> np.ndarray:
+    drawn = np.zeros((size, size), np.uint8)
+    for triangle in np.round((points - 0.5) * 16).astype(np.int32)[faces]:
+        cv2.fillConvexPoly(drawn, triangle, 1, shift=4)
+    return drawn > 0
+
+
+def test_imavatar_refuses_coefficients_and_offsets_that_it_would_cut(tmp_path, run_folder, capsys) -> None:
+    target = tmp_path / "out"
+    for field, value, said in (
+        ("expr", np.ones((COUNT, 60), np.float32), "at most 50 expr coefficients"),
+        ("static_offset", np.full((1, 10, 3), 1e-3, np.float32), "without offsets"),
+    ):
+        copy = changed_run(tmp_path / field, run_folder, field, value)
+        with pytest.raises(SystemExit):
+            export(copy, target, "imavatar")
+        assert said in capsys.readouterr().err
+        assert not target.exists()
+
+
+def changed_run(folder: Path, run_folder: Path, field: str, value: np.ndarray) -> Path:
+    """A copy of the run whose result has another array."""
+    file = next(run_folder.glob("*/tracked_flame_params_0.npz"))
+    copy = folder / file.parent.name
+    copy.mkdir(parents=True)
+    text = (file.parent / "config.yml").read_text()
+    (copy / "config.yml").write_text(text.replace("n_expr: 50", "n_expr: 60") if field == "expr" else text)
+    result = load_result(file)
+    if field == "static_offset":
+        value = np.repeat(value[:, :1], open_run(run_folder, with_landmarks=False).model.n_vertices, 1)
+    object.__setattr__(result, field, value)
+    save_result(copy / file.name, result)
+    return folder
 
 
 def test_again_changes_nothing_and_another_layout_replaces(tmp_path, run_folder) -> None:
     target = export(run_folder, tmp_path / "out", "imavatar")
-    (target / "image" / "00001.png").unlink()
-    before = {path: path.stat().st_mtime_ns for path in target.rglob("*.png") if path.stem != "00001"}
+    (target / "image" / "2.png").unlink()
+    before = {path: path.stat().st_mtime_ns for path in target.rglob("*.png") if path.stem not in ("2", "2_mouth")}
     json_time = (target / "flame_params.json").stat().st_mtime_ns
     export(run_folder, target, "imavatar")
-    assert (target / "image" / "00001.png").is_file()
+    assert (target / "image" / "2.png").is_file()
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
     assert (target / "flame_params.json").stat().st_mtime_ns == json_time
     export(run_folder, target, "hravatar")
@@ -174,10 +228,3 @@ def test_without_mattes_the_head_s_silhouette_is_the_alpha(tmp_path, run_folder)
     target = export(tmp_path / "data" / "out", tmp_path / "out", "hravatar")
     alpha = np.array(Image.open(target / "image" / "00000.png"))[..., 3]
     assert 0.02 < (alpha > 127).mean() < 0.9
-
-
-def test_a_rig_is_refused() -> None:
-    data = MultiviewDataConfig(root_folder=Path("root"), sequence="person")
-    config = ExportConfig(Path("run"), Path("target"), layout="imavatar")
-    with pytest.raises(InputError, match="found one of a rig"):
-        check_relightable(config, MultiviewTrackConfig(data), load_builtin())

@@ -10,8 +10,9 @@ from killing import Commands, contents, differences
 
 PROGRAM = Path(__file__).with_name("killed_commands.py")
 COMMANDS = (
-    "preprocess", "preprocess through time", "preprocess a rig", "detect landmarks", "export", "export meshes",
-    "combine", "evaluate", "report", "make a synthetic capture", "make a synthetic rig",
+    "preprocess", "preprocess through time", "preprocess a rig", "detect landmarks", "export", "export for INSTA",
+    "export for Gaussian-Head-Avatar", "export for COLMAP", "export meshes", "combine", "evaluate", "report",
+    "make a synthetic capture", "make a synthetic rig",
 )  # fmt: skip
 KILLS_BY_TIME, KILLS_AT_RENAMES = 3, 4
 

@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Literal
 
 from vhap.config.data import Division
-from vhap.config.ranges import Epoch, FramesASecond, Scale
+from vhap.config.ranges import Count, Epoch, FramesASecond, Pixels, Scale
 
 MeshFormat = Literal["obj", "ply", "gltf"]
 GltfAnimation = Literal["blendshapes", "frames"]
 World = Literal["given", "tracked"]
-Layout = Literal["nerf", "hravatar", "imavatar"]
+Layout = Literal[
+    "gaussian_avatars", "nerf", "metrical", "insta", "flashavatar", "imavatar", "hravatar", "cap4d",
+    "gaussian_head_avatar", "nerfstudio", "instant_ngp", "colmap", "gagavatar",
+]  # fmt: skip
+"""`nerf` is another name of gaussian_avatars, the first one it had."""
+StandsStill = Literal["head", "world"]
 DivisionMode = Literal["random_group", "random_single", "last", "none"]
 
 
@@ -52,10 +57,28 @@ class ExportConfig:
     keep_lost_frames: bool = False
     """Also export pictures that show nothing of the head (black, no face, the head outside, an empty matte), whose
     pose is a neighbour's. They are left out otherwise, and listed as `lost_frames` in transforms.json."""
-    layout: Layout = "nerf"
-    """What is written: transforms.json and all that goes with it; or what trainers of relightable avatars read, of a
-    video tracked with FLAME, cut to the head around the principal point: image/ (RGBA) and tracked_params.json
-    (hravatar), or image/, mask/ and flame_params.json (imavatar)."""
+    layout: Layout = "gaussian_avatars"
+    """Which trainer's files are written (doc/layouts.md has the table): gaussian_avatars (or nerf): transforms.json
+    and the head's parameters; metrical: metrical-tracker's folder; insta: INSTA, INSTA-pytorch, FateAvatar, RGBAvatar;
+    flashavatar; imavatar: IMavatar, PointAvatar, MonoGaussianAvatar, SplattingAvatar; hravatar; cap4d;
+    gaussian_head_avatar; nerfstudio, instant_ngp and colmap: pictures and cameras for trainers of scenes; gagavatar.
+    What a layout cannot hold is refused before anything is written."""
+    stands_still: StandsStill = "head"
+    """nerfstudio, instant_ngp, colmap: the head, around which the cameras then move, or the world (rigs)."""
+    masks: bool = True
+    """nerfstudio, instant_ngp: masks that leave out pixels beside the person, each in its reader's own polarity. Off:
+    these are transparent alone."""
+    picture_size: Pixels | None = None
+    """Side of the square pictures of insta, metrical, imavatar, hravatar and gaussian_head_avatar, px. None: as
+    tracked, without scaling. flashavatar and gagavatar always have 512."""
+    test_frames: Count | None = None
+    """insta: how many of the last frames are for testing. None: 350, as its readers have it."""
+    drop_offsets: bool = False
+    """Leave the head's offsets out where a layout has no place for them. Off: such a run is refused."""
+    cap4d_model: Path | None = None
+    """cap4d: flame2023_no_jaw.pkl, with blink_blendshape.npy beside it, to which the tracked head is refitted."""
+    dry_run: bool = False
+    """Say what would be written (folders, files, an estimate of the bytes), and write nothing."""
 
 
 @dataclass(frozen=True)

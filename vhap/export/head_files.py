@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 
 from vhap.export.centred_result import CentredTrack, dynamic_offset, static_offset
+from vhap.export.files import TargetFiles, npz
 from vhap.export.meshes import ObjWriter
 from vhap.head.model import HeadModel, HeadParams, pose
-from vhap.util.files import write_npz, write_text
 
 CANONICAL_JAW = (0.3, 0.0, 0.0)
 POSED_BY_TRAINERS = "flame"
@@ -32,8 +31,8 @@ class HeadFiles:
     flame/exp/%05d.txt (one coefficient a line) and canonical.obj. Meshes stand in the exported world.
     """
 
-    def __init__(self, folder: Path, track: CentredTrack, mode: FlameMode) -> None:
-        self.folder = folder
+    def __init__(self, files: TargetFiles, track: CentredTrack, mode: FlameMode) -> None:
+        self.files = files
         self.track = track
         self.mode = mode
         self.with_meshes = mode == "mesh" or not is_posed_by_trainers(track.head)
@@ -54,22 +53,23 @@ class HeadFiles:
 
     def write(self, row: int) -> None:
         """The files of one timestep."""
-        missing = {key: p for key, name in self.keys(row).items() if not (p := self.folder / name).exists()}
+        missing = {key: name for key, name in self.keys(row).items() if not self.files.has(name)}
         if "flame_param_path" in missing:
-            write_npz(missing["flame_param_path"], timestep_arrays(self.track, row))
+            self.files.write(missing["flame_param_path"], npz(timestep_arrays(self.track, row)))
         if "mesh_path" in missing:
-            self.obj.write(missing["mesh_path"], self.track.vertices(row).numpy())
+            self.files.write(missing["mesh_path"], self.obj.text(self.track.vertices(row).numpy()).encode())
         if "exp_path" in missing:
             lines = (f"{value:.8g}\n" for value in self.track.result.expr[row])
-            write_text(missing["exp_path"], "".join(lines))
+            self.files.write(missing["exp_path"], "".join(lines).encode())
 
     def write_canonical(self) -> None:
         """The head in its canonical pose: parameters (always), and its mesh where meshes are written."""
         arrays = canonical_arrays(self.track)
         head_model = np.array(self.track.head.identity)
-        write_npz(self.folder / "canonical_flame_param.npz", {**arrays, "head_model": head_model})
+        self.files.write("canonical_flame_param.npz", npz({**arrays, "head_model": head_model}))
         if self.with_meshes:
-            self.obj.write(self.folder / "canonical.obj", pose_arrays(self.track.head, arrays).numpy())
+            mesh = self.obj.text(pose_arrays(self.track.head, arrays).numpy())
+            self.files.write("canonical.obj", mesh.encode())
 
 
 def timestep_arrays(track: CentredTrack, row: int) -> dict[str, np.ndarray]:

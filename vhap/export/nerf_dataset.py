@@ -15,10 +15,11 @@ from vhap.config.export import ExportConfig
 from vhap.data.results import TrackResult
 from vhap.data.sample import Capture
 from vhap.export.centred_result import CentredTrack, centre
+from vhap.export.files import TargetFiles, json_text
 from vhap.export.head_files import HeadFiles
 from vhap.export.mask import Silhouettes, neck_point_ids
 from vhap.export.parallel import for_each
-from vhap.export.pictures import BACKGROUND_RGB, PictureWriter, row_writer
+from vhap.export.pictures import BACKGROUND_RGB, PictureSource, PictureWriter
 from vhap.export.recentre import Padding, centring, keeping, padded_camera
 from vhap.export.split import split_frames
 from vhap.export.target import finish_target, open_target
@@ -29,7 +30,6 @@ from vhap.head.model import HeadModel
 from vhap.render.topology import build_topology
 from vhap.render.types import Backend
 from vhap.util.errors import InputError
-from vhap.util.files import write_json
 from vhap.util.log import get_logger
 from vhap.util.progress import progress
 
@@ -63,6 +63,38 @@ class ExportSource:
         return self.visible is None or bool(self.visible[row, number])
 
 
+class NerfDataset:
+    """The files of one dataset: `write` those of a row, in any order, then `finish`.
+
+    backend draws silhouettes where the capture has no alpha maps.
+    """
+
+    def __init__(self, source: ExportSource, config: ExportConfig, files: TargetFiles, backend: Backend) -> None:
+        self.source, self.files = source, files
+        self.track = exported_track(source, config)
+        self.paddings = (centring if config.center_principal_point else keeping)(self.track.cameras)
+        self.heads = HeadFiles(files, self.track, config.flame_mode)
+        self.pictures = PictureWriter(
+            files=files,
+            source=picture_source(source, config, self.paddings, backend),
+            camera_numbers=source.camera_numbers,
+            background=BACKGROUND_RGB[config.background_color],
+            wanted=source.shows,
+        )
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.source.result.timestep_id)
+
+    def write(self, row: int) -> None:
+        self.pictures.write(row)
+        self.heads.write(row)
+
+    def finish(self) -> None:
+        self.heads.write_canonical()
+        write_transforms(self.files, self.track, self.source, self.paddings, self.pictures, self.heads)
+
+
 def export_dataset(
     source: ExportSource, config: ExportConfig, target: Path, backend: Backend, fingerprint: str
 ) -> Path:
@@ -72,16 +104,10 @@ def export_dataset(
     there being whole; another export at the target is replaced. backend draws silhouettes where the capture has no
     alpha maps.
     """
-    track = exported_track(source, config)
-    timesteps = capture_timesteps(source.result, source.capture)
+    dataset = NerfDataset(source, config, TargetFiles(target), backend)
     open_target(target, fingerprint)
-    paddings = (centring if config.center_principal_point else keeping)(track.cameras)
-    heads = HeadFiles(target, track, config.flame_mode)
-    pictures = picture_writer(source, config, target, timesteps, paddings, backend)
-    rows = range(len(timesteps))
-    for_each(row_writer(pictures.write, heads.write), progress(rows, "export"))
-    heads.write_canonical()
-    write_transforms(target, track, source, paddings, pictures, heads)
+    for_each(dataset.write, progress(range(dataset.n_rows), "export"))
+    dataset.finish()
     finish_target(target, fingerprint)
     return target
 
@@ -94,19 +120,16 @@ def exported_track(source: ExportSource, config: ExportConfig) -> CentredTrack:
     return centre(source.head, there, source.given_cameras, config.center_head, keep_scale=True)
 
 
-def picture_writer(
-    source: ExportSource,
-    config: ExportConfig,
-    target: Path,
-    timesteps: list[int],
-    paddings: list[Padding],
-    backend: Backend,
-) -> PictureWriter:
-    """Decides where the masks come from, and says so where it is not from alpha maps.
+def picture_source(
+    source: ExportSource, config: ExportConfig, paddings: list[Padding], backend: Backend, carried_on: bool = False
+) -> PictureSource:
+    """Decides where the masks come from, and says so where it is not from alpha maps. carried_on: as of
+    `PictureSource`.
 
     Masks are drawn in metres, whatever the unit of the exported world: the renderer's depths have bounds.
     """
     track = centre(source.head, source.result, source.cameras)
+    timesteps = capture_timesteps(source.result, source.capture)
     has_alpha = source.capture.load(timesteps[:1], source.camera_indices[:1]).alpha is not None
     neck_ids, silhouettes = None, None
     if config.create_mask_from_mesh:
@@ -116,19 +139,16 @@ def picture_writer(
             silhouettes = Silhouettes(backend, build_topology(track.head.faces, track.head.uv_faces))
     elif not has_alpha:
         get_logger().info("no alpha maps and no mask from the mesh: pictures keep their own background")
-    return PictureWriter(
-        folder=target,
+    return PictureSource(
         capture=source.capture,
         track=track,
         timesteps=timesteps,
         camera_indices=source.camera_indices,
-        camera_numbers=source.camera_numbers,
         paddings=paddings,
-        background=BACKGROUND_RGB[config.background_color],
         neck_ids=neck_ids,
         silhouettes=silhouettes,
-        wanted=source.shows,
         is_rim_own=config.clean_rim,
+        carried_on=carried_on,
     )
 
 
@@ -146,7 +166,7 @@ def capture_timesteps(result: TrackResult, capture: Capture) -> list[int]:
 
 
 def write_transforms(
-    target: Path,
+    files: TargetFiles,
     track: CentredTrack,
     source: ExportSource,
     paddings: list[Padding],
@@ -178,11 +198,11 @@ def write_transforms(
     if track.result.T_tracked_given is not None:
         told["T_exported_given"] = (track.T_exported_before @ track.result.T_tracked_given).tolist()
     everything = transforms(frames, {**told, **lost})
-    write_json(target / "transforms_backup.json", transforms(bare, shared))
-    write_json(target / "transforms_backup_flame.json", everything)
+    files.write("transforms_backup.json", json_text(transforms(bare, shared)))
+    files.write("transforms_backup_flame.json", json_text(everything))
     for name, part in split_frames(frames).items():
-        write_json(target / f"transforms_{name}.json", transforms(part, told))
-    write_json(target / "transforms.json", everything)
+        files.write(f"transforms_{name}.json", json_text(transforms(part, told)))
+    files.write("transforms.json", json_text(everything))
 
 
 def frame_entry(

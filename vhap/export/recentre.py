@@ -13,19 +13,31 @@ from vhap.util.optional import import_or_explain
 
 @dataclass(frozen=True)
 class Padding:
-    """How one camera's pictures are moved into larger ones: size (height, width), shift (x, y) in px."""
+    """How one camera's pictures are moved into larger ones: size (height, width), shift (x, y) in px. resized: the
+    size to which these are scaled then; None: not at all."""
 
     size: tuple[int, int]
     shift: tuple[float, float]
+    resized: tuple[int, int] | None = None
+
+    @property
+    def mixes_pixels(self) -> bool:
+        """Whether a new pixel may take from several of the old ones."""
+        return (self.resized or self.size) != self.size or any(float(value) % 1 for value in self.shift)
 
     def apply(self, picture: np.ndarray) -> np.ndarray:
-        """(H, W) or (H, W, 3) -> the same of the new size; what is new is 0. Bilinear where the shift is not whole."""
-        if picture.shape[:2] == self.size and self.shift == (0, 0):
-            return picture
+        """(H, W) or (H, W, 3) in [0, 1] -> the same of the new size; what is new is 0. Bilinear where the shift is not
+        whole."""
         cv2 = import_or_explain("cv2")
         height, width = self.size
-        matrix = np.array([[1, 0, self.shift[0]], [0, 1, self.shift[1]]], np.float64)
-        return cv2.warpAffine(picture, matrix, (width, height), flags=cv2.INTER_LINEAR)
+        if picture.shape[:2] != self.size or self.shift != (0, 0):
+            matrix = np.array([[1, 0, self.shift[0]], [0, 1, self.shift[1]]], np.float64)
+            picture = cv2.warpAffine(picture, matrix, (width, height), flags=cv2.INTER_LINEAR)
+        if self.resized is None or self.resized == self.size:
+            return picture
+        # Cubic interpolation shrinks without averaging.
+        way = cv2.INTER_AREA if self.resized[0] < height else cv2.INTER_CUBIC
+        return cv2.resize(picture, self.resized[::-1], interpolation=way).clip(0, 1)
 
 
 def centring(cameras: list[Camera]) -> list[Padding]:
@@ -49,7 +61,10 @@ def keeping(cameras: list[Camera]) -> list[Padding]:
 def padded_camera(camera: Camera, padding: Padding) -> Camera:
     """The camera of the padded pictures."""
     height, width = padding.size
-    return replace(camera, cx=camera.cx + padding.shift[0], cy=camera.cy + padding.shift[1], height=height, width=width)
+    moved = replace(
+        camera, cx=camera.cx + padding.shift[0], cy=camera.cy + padding.shift[1], height=height, width=width
+    )
+    return moved if padding.resized is None else moved.resized(*padding.resized)
 
 
 def _whole(value: float) -> int:

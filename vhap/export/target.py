@@ -15,12 +15,15 @@ from vhap.config.loading import to_plain
 from vhap.util.errors import InputError
 from vhap.util.files import file_hash, make_folder, read_json, write_json
 
+NOT_OF_FILES = ("src_folder", "tgt_folder", "dry_run")
+"""Options that change no byte of an export."""
 UNFINISHED = r"\.tmp_\w+\.\w+"
 
 
 @dataclass(frozen=True)
 class TargetKind:
-    """marker: the file that tells such an export from any other folder. own_files: the names it writes, by folder."""
+    """marker: the file that tells such an export from any other folder. own_files: the names it writes, by folder; a
+    folder with * stands for all of such names, which an export makes, and which go where nothing is left in them."""
 
     marker: str
     own_files: Mapping[str, str]
@@ -58,7 +61,9 @@ def fingerprint(
 ) -> str:
     """Equal for exports that write the same files: the result's bytes, the options, the capture they show, and what is
     left out of it."""
-    options = {key: value for key, value in to_plain(config).items() if key not in ("src_folder", "tgt_folder")}
+    options = {key: value for key, value in to_plain(config).items() if key not in NOT_OF_FILES}
+    if options.get("layout") == "gaussian_avatars":
+        options["layout"] = "nerf"
     everything = [file_hash(result_file), options, to_plain(data), *left_out]
     return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -104,10 +109,12 @@ def remove_own_files(target: Path, patterns: Mapping[str, str]) -> None:
     The last folder comes first: without its transforms files, no half-removed dataset looks whole.
     """
     for folder, pattern in reversed(list(patterns.items())):
-        place = target / folder
-        for path in sorted(place.iterdir()) if place.is_dir() else ():
-            if path.is_file() and re.fullmatch(f"{pattern}|{UNFINISHED}", path.name):
-                path.unlink()
+        for place in sorted(target.glob(folder)) if "*" in folder else [target / folder]:
+            for path in sorted(place.iterdir()) if place.is_dir() else ():
+                if path.is_file() and re.fullmatch(f"{pattern}|{UNFINISHED}", path.name):
+                    path.unlink()
+            if "*" in folder and place.is_dir() and not any(place.iterdir()):
+                place.rmdir()
 
 
 def _field(marker: Path, name: str) -> object:

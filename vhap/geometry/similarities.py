@@ -29,3 +29,14 @@ def apply_similarity(matrix: Tensor, points: Tensor) -> Tensor:
     """(4, 4), (..., 3) -> (..., 3) in the points' precision, computed in double."""
     matrix = matrix.to(points.device, torch.float64)
     return (points.double() @ matrix[:3, :3].T + matrix[:3, 3]).to(points.dtype)
+
+
+def rigid_between(source: Tensor, target: Tensor) -> Tensor:
+    """(4, 4) float64: the rigid motion that takes points (N, 3) nearest to others, in least squares (Kabsch 1976)."""
+    source, target = source.double(), target.double()
+    from_middle, to_middle = source.mean(0), target.mean(0)
+    u, _, vt = torch.linalg.svd((target - to_middle).T @ (source - from_middle))
+    signs = torch.ones(3, dtype=torch.float64)
+    signs[2] = torch.linalg.det(u) * torch.linalg.det(vt)
+    rotation = u @ torch.diag(signs) @ vt
+    return similarity(1.0, rotation, to_middle - rotation @ from_middle)

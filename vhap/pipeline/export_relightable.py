@@ -1,184 +1,179 @@
-"""A tracked video as trainers of relightable avatars read it: square RGBA pictures, and FLAME in one JSON file."""
+"""A tracked video as trainers of relightable avatars read it: square pictures, and FLAME in one JSON file."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from vhap.config.data import DataConfig
-from vhap.config.export import ExportConfig
-from vhap.config.no_effect import changed_options
-from vhap.config.track import TrackConfig
-from vhap.data.pictures import write_picture
+from vhap.data.results import TrackResult
 from vhap.evaluate.run_scene import result_head_params
-from vhap.export.centred_result import centre
-from vhap.export.head_files import is_posed_by_trainers
-from vhap.export.nerf_dataset import ExportSource, capture_timesteps, picture_writer
-from vhap.export.parallel import for_each
-from vhap.export.pictures import PictureWriter
-from vhap.export.recentre import Padding, padded_camera
-from vhap.export.target import TargetKind, fingerprint, finish_target, open_target, target_folder
+from vhap.export.centred_result import CentredTrack
+from vhap.export.files import json_text, png
+from vhap.export.layouts.base import SQUARE, Job, LayoutRules
+from vhap.export.layouts.checks import offset_mm
+from vhap.export.layouts.insta import MOUTH
+from vhap.export.layouts.one_camera import OneCamera, rgba
+from vhap.export.layouts.square import square_around_head
+from vhap.export.nerf_dataset import ExportSource
+from vhap.export.pictures import BACKGROUND_RGB, as_bytes, over_colour
+from vhap.export.target import TargetKind
 from vhap.geometry.cameras import Camera
-from vhap.head.model import HeadModel, landmark_head
+from vhap.head.model import HeadModel, HeadParams, landmark_head
 from vhap.pipeline.heads import with_detector_points
-from vhap.pipeline.relightable_files import coefficient_lines, flame_lines, head_points, report_camera
+from vhap.pipeline.relightable_files import (
+    TRAINER_EXPR,
+    TRAINER_SHAPE,
+    coefficient_lines,
+    flame_lines,
+    head_points,
+    report_camera,
+)
 from vhap.relightable.conversion import WrittenHead, flame_params, tracked_params
 from vhap.relightable.deca_codes import deca_code
-from vhap.relightable.head_files import write_flame_params, write_tracked_params
+from vhap.relightable.head_files import flame_content, tracked_content
 from vhap.relightable.trainer_camera import trainer_camera
-from vhap.render.backend import get_backend
-from vhap.util.commands import command
-from vhap.util.errors import InputError
-from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger
-from vhap.util.progress import progress
 
 RELIGHTABLE = TargetKind(
     "export_relightable.json",
-    {"image": r"\d{5,}\.png", "mask": r"\d{5,}\.png", ".": r"(tracked|flame)_params\.json"},
+    {
+        "image": r"\d+\.png",
+        "images": r"\d+\.png",
+        "matted": r"\d+\.png",
+        "mask": r"\d+\.png",
+        "semantic": r"\d+\.png",
+        "parsing": r"\d+_mouth\.png",
+        ".": r"(tracked|flame)_params\.json",
+    },
 )
-MARGIN = 1.3
-"""Half side of the square over the head's farthest reach from the principal point: room for hair."""
+"""Of both layouts, so that one takes the other's place."""
 NO_EFFECT = {
-    "background_color": "pictures are RGBA, with the colours as filmed",
-    "flame_mode": "these files hold parameters",
-    "center_principal_point": "these pictures are always centred",
+    "center_principal_point": SQUARE,
     "world": "a single camera has no other world",
     "center_head": "the head stays where it was tracked",
 }
+HRAVATAR = LayoutRules(
+    readers="HRAvatar",
+    target=RELIGHTABLE,
+    heads="FLAME",
+    options=("picture_size",),
+    no_effect={
+        **NO_EFFECT,
+        "background_color": "pictures are RGBA, with the colours as filmed",
+        "flame_mode": "these files hold parameters",
+    },
+)
+IMAVATAR = LayoutRules(
+    readers="IMavatar, PointAvatar, MonoGaussianAvatar; SplattingAvatar, FateAvatar",
+    target=RELIGHTABLE,
+    heads="FLAME 2020",
+    n_shape=TRAINER_SHAPE,
+    n_expr=TRAINER_EXPR,
+    offsets=False,
+    options=("picture_size", "drop_offsets"),
+    no_effect={**NO_EFFECT, "background_color": "IMavatar takes white"},
+)
 
 
 @dataclass(frozen=True)
-class RelightablePictures:
-    """Writes the pictures of rows; those that are there are left as they are. with_masks: mask/ beside image/."""
+class PosedRows:
+    """points_head: the head with its 68 iBUG points and irises alone; rows: what poses it in all frames."""
 
-    writer: PictureWriter
-    with_masks: bool
+    written: WrittenHead
+    points_head: HeadModel
+    rows: HeadParams
+
+
+class RelightableHead:
+    """What both layouts share: the square pictures, and the head in one file."""
+
+    def __init__(self, job: Job) -> None:
+        self.files, self.count = job.files, job.n_rows
+        self.view = OneCamera(job, square_around_head(job.source, job.config.picture_size), with_offsets=False)
+
+    def posed(self, names: list[str], with_translation: bool) -> PosedRows:
+        return written_head(self.view.track, self.view.camera, names, with_translation)
+
+
+class HrAvatar(RelightableHead):
+    """image/%05d.png from 00000, RGBA, and tracked_params.json."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        head, result = job.source.head, job.source.result
+        for line in [*offset_lines(job.source), *flame_lines(head), *result_lines(result)]:
+            get_logger().warning(line)
 
     def write(self, row: int) -> None:
-        folder, name = self.writer.folder, f"{row:05d}.png"
-        paths = [folder / "image" / name, *([folder / "mask" / name] if self.with_masks else [])]
-        if all(path.is_file() for path in paths):
+        name = f"image/{row:05d}.png"
+        if not self.files.has(name):
+            self.files.write(name, png(rgba(*self.view.read(row))))
+
+    def finish(self) -> None:
+        params = self.posed([f"{row:05d}.png" for row in range(self.count)], with_translation=True)
+        rows = [result_head_params(params.written.result, row) for row in range(self.count)]
+        cams = np.stack([deca_code(params.points_head, row, params.written.camera).cam for row in rows])
+        content = tracked_content(tracked_params(params.written, cams))
+        self.files.replace("tracked_params.json", json_text(content, None))
+
+
+class ImAvatar(RelightableHead):
+    """Names count from 1, without zeros before. image/ is RGB over white, as IMavatar's family reads it; images/ and
+    matted/ are RGBA, where SplattingAvatar and FateAvatar look; mask/, semantic/ (19 classes) and parsing/ are grey."""
+
+    def write(self, row: int) -> None:
+        name = f"{row + 1}.png"
+        places = ("matted", "images", "mask", "semantic", "image")
+        names = [*(f"{place}/{name}" for place in places), f"parsing/{row + 1}_mouth.png"]
+        if self.files.has(*names):
             return
-        needs_head = self.writer.neck_ids is not None or self.writer.silhouettes is not None
-        picture, mask = self.writer.read(row, 0, self.writer.track.vertices(row) if needs_head else None)
-        alpha = np.rint(mask * 255).astype(np.uint8)
-        colours = np.rint(picture * 255).clip(0, 255).astype(np.uint8)
-        # Straight colours, since trainers multiply by alpha; nothing where nothing shows.
-        colours[alpha == 0] = 0
-        if self.with_masks:
-            write_picture(paths[1], alpha)
-        write_picture(paths[0], np.dstack([colours, alpha]))
+        picture, mask = self.view.read(row)
+        classes = self.view.classes(row, picture, mask)
+        with_alpha = png(rgba(picture, mask))
+        white = png(over_colour(picture, mask, BACKGROUND_RGB["white"]))
+        mouth = png(np.where(np.isin(classes, MOUTH), 255, 0).astype(np.uint8))
+        contents = [with_alpha, with_alpha, png(as_bytes(mask)), png(classes), white, mouth]
+        for path, content in zip(names, contents):
+            self.files.write(path, content)
 
-
-def check_relightable(config: ExportConfig, tracked: TrackConfig, head: HeadModel) -> None:
-    """InputError where the run has several cameras or another head than FLAME; lines on what is not written."""
-    if not isinstance(tracked.data, DataConfig):
-        raise InputError(
-            f"expected a run of `{command('track')}`, by one camera, for --layout {config.layout}, found one of a rig; "
-            "export it with --layout nerf"
+    def finish(self) -> None:
+        params = self.posed([str(row + 1) for row in range(self.count)], with_translation=False)
+        points = head_points(params.points_head, params.rows, params.written.camera)
+        # The reader adds the pictures' ending itself.
+        paths = [f"./image/{name}" for name in params.written.names]
+        self.files.replace(
+            "flame_params.json", json_text(flame_content(flame_params(params.written, points, paths)), None)
         )
-    if not is_posed_by_trainers(head):
-        raise InputError(
-            f"expected a run of FLAME for --layout {config.layout}, whose readers pose FLAME, found the head "
-            f"{head.name}, whose coefficients would mean another shape there; track with --model.head flame"
-        )
-    for name, value in changed_options(config):
-        if name in NO_EFFECT:
+        path = str(self.files.folder.absolute())
+        if "image" in path:
             get_logger().warning(
-                "--%s %s has no effect with --layout %s: %s", name, value, config.layout, NO_EFFECT[name]
+                "IMavatar's readers replace the text 'image' in the whole path: move %s to one without it", path
             )
 
 
-def export_relightable(source: ExportSource, config: ExportConfig, file: Path, tracked: TrackConfig) -> Path:
-    """Writes the dataset; returns its folder. file: the result's."""
-    target = target_folder(config)
-    mark = fingerprint(file, config, tracked.data, source.lost_frames)
-    with_offsets, source = source, without_offsets(source)
-    for line in [*offset_lines(with_offsets), *flame_lines(source.head), *result_lines(source)]:
-        get_logger().warning(line)
-    padding = square(source.cameras[0], head_vertices(with_offsets))
-    with folder_lock(target):
-        open_target(target, mark, RELIGHTABLE)
-        # Masks that are drawn show the head with its offsets.
-        timesteps, backend = capture_timesteps(source.result, source.capture), get_backend(tracked.render.backend)
-        writer = picture_writer(with_offsets, config, target, timesteps, [padding], backend)
-        pictures = RelightablePictures(writer, config.layout == "imavatar")
-        for_each(pictures.write, progress(range(len(timesteps)), "export"))
-        write_head(source, config, target, padded_camera(source.cameras[0], padding))
-        finish_target(target, mark, RELIGHTABLE)
-    return target
-
-
-def without_offsets(source: ExportSource) -> ExportSource:
-    return replace(source, result=replace(source.result, static_offset=None, dynamic_offset=None))
+@torch.no_grad()
+def written_head(track: CentredTrack, camera: Camera, names: list[str], with_translation: bool) -> PosedRows:
+    """The head and the trainers' camera: one with the translation as such, or with the movement in world_mat, where all
+    of IMavatar's readers look."""
+    result = track.result
+    points_head = landmark_head(with_detector_points(track.head, "ibug"), "ibug")
+    rows = result_head_params(result, list(range(len(names))))
+    fitted = trainer_camera(camera, head_points(points_head, rows, camera))
+    report_camera(fitted)
+    return PosedRows(WrittenHead(result, fitted.camera, names, with_translation), points_head, rows)
 
 
 def offset_lines(source: ExportSource) -> list[str]:
-    offset = source.result.static_offset
-    if offset is None:
+    mean = offset_mm(source)
+    if mean == 0:
         return []
-    mean = 1000 * float(np.linalg.norm(offset.reshape(-1, 3), axis=1).mean())
     return [
         f"the head's offsets, {mean:.2f} mm on average, have no place in these files; track with "
         "--model.no_use_static_offset, so that the coefficients explain the pictures alone"
     ]
 
 
-def result_lines(source: ExportSource) -> list[str]:
-    return coefficient_lines(source.result.shape.shape[-1], source.result.expr.shape[-1])
-
-
-@torch.no_grad()
-def head_vertices(source: ExportSource) -> Tensor:
-    """(T, 8, 3): corners of the head's box in each frame, in the world."""
-    track = centre(source.head, source.result, source.cameras, to_origin=False)
-    boxes = []
-    for row in range(len(source.result.timestep_id)):
-        vertices = track.vertices(row)
-        ends = torch.stack([vertices.amin(0), vertices.amax(0)])
-        boxes.append(torch.cartesian_prod(*ends.unbind(1)))
-    return torch.stack(boxes)
-
-
-def square(camera: Camera, points: Tensor) -> Padding:
-    """The square around the principal point that holds the head in all frames, no larger than what holds the picture.
-    Pixels keep their values where the principal point lies between two of them, or in the middle of one, along both
-    axes."""
-    pixels = camera.to(torch.float64).project(points.double())[0].reshape(-1, 2)
-    centre_px = torch.stack([camera.cx, camera.cy]).double()
-    reach = MARGIN * float((pixels - centre_px).abs().max())
-    whole = max(float(camera.cx), camera.width - float(camera.cx), float(camera.cy), camera.height - float(camera.cy))
-    half = math.ceil(min(reach, whole) - 1e-6)
-    if float(camera.cx) % 1 == float(camera.cy) % 1 == 0.5:
-        half += 0.5
-    shift = (half - float(camera.cx), half - float(camera.cy))
-    return Padding((int(2 * half), int(2 * half)), shift)
-
-
-@torch.no_grad()
-def write_head(source: ExportSource, config: ExportConfig, target: Path, camera: Camera) -> None:
-    """tracked_params.json with the translation as such, or flame_params.json with the movement in world_mat, where all
-    of its readers look."""
-    result = source.result
-    head = source.head.keep_coefficients(result.shape.shape[-1], result.expr.shape[-1])
-    points_head = landmark_head(with_detector_points(head, "ibug"), "ibug")
-    params = result_head_params(result, list(range(len(result.timestep_id))))
-    fitted = trainer_camera(camera, head_points(points_head, params, camera))
-    report_camera(fitted)
-    names = [f"{row:05d}.png" for row in range(len(result.timestep_id))]
-    written = WrittenHead(result, fitted.camera, names, with_translation=config.layout == "hravatar")
-    if config.layout == "hravatar":
-        rows = [result_head_params(result, row) for row in range(len(names))]
-        cams = np.stack([deca_code(points_head, row, fitted.camera).cam for row in rows])
-        write_tracked_params(target / "tracked_params.json", tracked_params(written, cams))
-        return
-    points = head_points(points_head, params, fitted.camera)
-    # IMavatar's reader adds the pictures' ending itself.
-    paths = [f"./image/{Path(name).stem}" for name in names]
-    write_flame_params(target / "flame_params.json", flame_params(written, points, paths))
+def result_lines(result: TrackResult) -> list[str]:
+    return coefficient_lines(result.shape.shape[-1], result.expr.shape[-1])

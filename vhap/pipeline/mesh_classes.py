@@ -48,8 +48,16 @@ class MeshClasses:
         face in place of the head's landmarks, unless they are of another face.
         """
         scene = self._scene
-        camera, vertices = picture_camera(scene.camera(), size, crop), scene.vertices(row)
-        raster = scene.backend.rasterize(camera.to_clip(vertices[None]), scene.topology, *size)
+        return self.seen_by(row, scene.vertices(row), picture_camera(scene.camera(), size, crop), detected)
+
+    @torch.no_grad()
+    def seen_by(
+        self, row: int, vertices: Tensor, camera: Camera, detected: np.ndarray | None = None
+    ) -> tuple[np.ndarray, FacePlace]:
+        """As `classes`, of the picture of a single camera; vertices (V, 3) of that row in the camera's world."""
+        scene = self._scene
+        clip = camera.to_clip(vertices[None]).float()
+        raster = scene.backend.rasterize(clip, scene.topology, camera.height, camera.width)
         face_id = raster.face_id[0].long()
         found = torch.where(face_id >= 0, self._classes[face_id.clamp(min=0)], int(FaceClass.BACKGROUND))
         return self._with_parts(found.cpu().numpy().astype(np.uint8), row, vertices, camera, detected)

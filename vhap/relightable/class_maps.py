@@ -5,39 +5,14 @@ Numbers are in the order in which github.com/zllrunning/face-parsing.PyTorch tra
 
 from __future__ import annotations
 
-from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
 
+from vhap.data.face_classes import FaceClass
 from vhap.data.pictures import read_stored, write_picture
 from vhap.util.errors import InputError
 from vhap.util.optional import import_or_explain
-
-
-class FaceClass(IntEnum):
-    """Left and right are the subject's: the left eye is on the image's right. MOUTH is what is between the lips."""
-
-    BACKGROUND = 0
-    SKIN = 1
-    LEFT_BROW = 2
-    RIGHT_BROW = 3
-    LEFT_EYE = 4
-    RIGHT_EYE = 5
-    EYE_GLASSES = 6
-    LEFT_EAR = 7
-    RIGHT_EAR = 8
-    EARRING = 9
-    NOSE = 10
-    MOUTH = 11
-    UPPER_LIP = 12
-    LOWER_LIP = 13
-    NECK = 14
-    NECKLACE = 15
-    CLOTH = 16
-    HAIR = 17
-    HAT = 18
-
 
 CLASS_NAMES = tuple(entry.name.lower() for entry in FaceClass)
 COLOURS = np.array(

@@ -102,7 +102,12 @@ def read_codes(path: Path) -> dict[str, HeadCode]:
 
 
 def write_tracked_params(path: Path, params: TrackedParams) -> bool:
-    """As `write_if_changed`. Lids are written as [[l, r]], the shape that readers index."""
+    """As `write_if_changed`."""
+    return write_if_changed(path, tracked_content(params))
+
+
+def tracked_content(params: TrackedParams) -> dict[str, Any]:
+    """Lids are written as [[l, r]], the shape that readers index."""
     frames = {
         name: {
             "expcode": [_list(frame.expcode)],
@@ -119,7 +124,7 @@ def write_tracked_params(path: Path, params: TrackedParams) -> bool:
         "intrinsics": _list(params.intrinsics),
         "shapecode": [_list(params.shapecode)],
     }
-    return write_if_changed(path, {**shared, **frames})
+    return {**shared, **frames}
 
 
 def read_tracked_params(path: Path) -> TrackedParams:
@@ -147,7 +152,12 @@ def read_tracked_params(path: Path) -> TrackedParams:
 
 
 def write_flame_params(path: Path, params: FlameParams) -> bool:
-    """As `write_if_changed`. Lids are written as [l, r], as IMavatar's readers have them."""
+    """As `write_if_changed`."""
+    return write_if_changed(path, flame_content(params))
+
+
+def flame_content(params: FlameParams) -> dict[str, Any]:
+    """Lids are written as [l, r], as IMavatar's readers have them."""
     frames = []
     for frame in params.frames:
         keys = ("world_mat", "expression", "pose", "bbox", "flame_keypoints")
@@ -156,7 +166,7 @@ def write_flame_params(path: Path, params: FlameParams) -> bool:
             entry["eyelids"] = _list(frame.eyelids)
         frames.append({**entry, **_rows(translation=frame.translation)})
     shared = {"intrinsics": _list(params.intrinsics), "shape_params": _list(params.shape_params)}
-    return write_if_changed(path, {"frames": frames, **shared})
+    return {"frames": frames, **shared}
 
 
 def read_flame_params(path: Path) -> FlameParams:
