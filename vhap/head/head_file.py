@@ -23,7 +23,7 @@ from vhap.util.files import read_npz, write_npz
 from vhap.util.schema import FLAGS, REAL, TEXT, WHOLE, ArrayRule, check_arrays
 
 REMEDY = "write the file by vhap.head.head_file.save_head"
-TAKEN_NAMES = ("flame", "ict", "builtin")
+TAKEN_NAMES = ("flame", "gnm", "ict", "builtin")
 """How names of the package's heads begin. Exports take a head for FLAME by its name."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 PARENTS = (-1, 0, 1, 1, 1)
@@ -51,6 +51,7 @@ RULES: Mapping[str, ArrayRule] = {
     "base_texture": ArrayRule(REAL, ("rows", "columns", 3), most=1, required=False),
     "shape_names": ArrayRule(TEXT, ("identities",), required=False),
     "expr_names": ArrayRule(TEXT, ("expressions",), required=False),
+    "expr_spread": ArrayRule(REAL, ("expressions",), most=10, required=False),
     "has_jaw": ArrayRule(FLAGS, (), most=1),
     "open_mouth/ids": ArrayRule(WHOLE, ("openings",), required=False),
     "open_mouth/values": ArrayRule(REAL, ("openings",), most=10, required=False),
@@ -163,6 +164,7 @@ def _build(arrays: Arrays, content_hash: str) -> HeadModel:
         base_texture=optional("base_texture"),
         shape_names=names("shape_names"),
         expr_names=names("expr_names"),
+        expr_spread=optional("expr_spread"),
         has_jaw=bool(arrays["has_jaw"]),
         open_mouth=dict(zip(*mouth)) if mouth else {},
     )

@@ -44,6 +44,7 @@ def run(config: RelightableConfig) -> Path:
         head=config.head,
         allow_other_head=config.allow_other_head,
         flame_model_path=config.flame_model_path,
+        gnm_path=config.gnm_path,
         ict_facekit_path=config.ict_facekit_path,
         device=config.device,
     )
@@ -90,6 +91,7 @@ def run(config: RelightableConfig) -> Path:
         image_interval=config.image_interval,
         head=config.head,
         flame_model_path=config.flame_model_path,
+        gnm_path=config.gnm_path,
         ict_facekit_path=config.ict_facekit_path,
         device=config.device,
     )

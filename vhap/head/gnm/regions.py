@@ -1,0 +1,71 @@
+"""Regions of a GNM head: its vertex groups under this project's names, and what it has no group for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from vhap.head.gnm.file import CORNEAS, EYES, JOINTS, SKIN, TEETH, TONGUE, GnmFile
+from vhap.head.region_bases import RIM_WIDTH, near_lowest_rim
+
+MIDDLE_OF_FACE = 0.5
+"""Height, from the chin to the eyes, below which skin beside the face is the neck's."""
+
+Masks = Mapping[str, np.ndarray]
+
+
+def group_regions(gnm: GnmFile, kept: np.ndarray, faces: np.ndarray) -> dict[str, torch.Tensor]:
+    """Name -> vertex ids of the tracked mesh: file vertices `kept` (N,), faces (F, 3) in its own ids. Regions whose
+    groups the file lacks are left out."""
+    template = gnm["template_vertex_positions"][kept]
+    found = _named(gnm, kept, template[:, 0] > 0)
+    found |= _derived(gnm, kept, faces, found)
+    return {name: torch.from_numpy(mask.nonzero()[0]) for name, mask in found.items() if mask.any()}
+
+
+def _named(gnm: GnmFile, kept: np.ndarray, left: np.ndarray) -> dict[str, np.ndarray]:
+    def group(*names: str) -> np.ndarray:
+        return np.any([gnm.group(name)[kept] for name in names], axis=0)
+
+    inside, irises = group("mouth_sock", "gums", TONGUE), group("irises", "pupils")
+    teeth = group("teeth") if gnm.has_group("teeth") else group(*TEETH)
+    lids, ears = group("eye_sockets"), group("ears")
+    found = {
+        "face": (group("hockey_mask") | lids) & group(SKIN) if gnm.has_group("hockey_mask") else group("hockey_mask"),
+        "lips": group("upper_lip", "lower_lip"),
+        "lip_inside": inside & ~teeth,
+        "teeth": teeth,
+        "teeth_upper": teeth & group(TEETH[0]),
+        "teeth_lower": teeth & group(TEETH[1]),
+        "nose": group("nose_region", "nose"),
+        "forehead": group("forehead_region", "forehead"),
+        "scalp": group("scalp"),
+        "eyelids": lids,
+    }
+    for side, eye, mask in zip(("left", "right"), EYES, (left, ~left)):
+        found[f"{side}_eyeball"] = group(eye) & ~group(CORNEAS)
+        found[f"{side}_iris"] = irises & group(eye)
+        found[f"{side}_eyelids"] = lids & mask
+        found[f"{side}_ear"] = ears & mask
+        if gnm.has_group(f"{side}_orbital_region"):
+            found[f"{side}_eye_region"] = group(f"{side}_orbital_region") | lids & mask
+    return {name: mask for name, mask in found.items() if mask.any()}
+
+
+def _derived(gnm: GnmFile, kept: np.ndarray, faces: np.ndarray, named: Masks) -> dict[str, np.ndarray]:
+    """boundary: near the mesh's lower rim; neck: below the face; scalp: the rest of the skin, where no group is it."""
+    if "face" not in named:
+        return {}
+    template, joints = gnm["template_vertex_positions"][kept], gnm["template_joint_positions"]
+    eyes = joints[[JOINTS.index(name) for name in EYES]]
+    unit, none = float(np.linalg.norm(eyes[0] - eyes[1])), np.zeros(len(kept), bool)
+    outside = gnm.group(SKIN)[kept] & ~named.get("lip_inside", none)
+    rim = near_lowest_rim(torch.from_numpy(template), torch.from_numpy(faces), RIM_WIDTH * unit).numpy()
+    rest = outside & ~named["face"] & ~named.get("left_ear", none) & ~named.get("right_ear", none)
+    boundary = outside & rim & ~named["face"]
+    chin = template[named["face"], 1].min()
+    low = template[:, 1] < chin + MIDDLE_OF_FACE * (eyes[:, 1].mean() - chin)
+    scalp = named.get("scalp", rest & ~low) & ~boundary
+    return {"boundary": boundary, "neck": rest & low & ~boundary & ~scalp, "scalp": scalp}
