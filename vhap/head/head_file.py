@@ -51,8 +51,8 @@ RULES: Mapping[str, ArrayRule] = {
     "base_texture": ArrayRule(REAL, ("rows", "columns", 3), most=1, required=False),
     "shape_names": ArrayRule(TEXT, ("identities",), required=False),
     "expr_names": ArrayRule(TEXT, ("expressions",), required=False),
-    "expr_spread": ArrayRule(REAL, ("expressions",), most=10, required=False),
     "has_jaw": ArrayRule(FLAGS, (), most=1),
+    "unit_variance": ArrayRule(FLAGS, (), most=1, required=False),
     "open_mouth/ids": ArrayRule(WHOLE, ("openings",), required=False),
     "open_mouth/values": ArrayRule(REAL, ("openings",), most=10, required=False),
     "jaw_line/face_ids": ArrayRule(WHOLE, (79, 17), required=False),
@@ -99,6 +99,8 @@ def _arrays_of(head: HeadModel) -> dict[str, np.ndarray]:
     if head.jaw_line is not None:
         tensors |= {f"jaw_line/{part}": getattr(head.jaw_line, part) for part in SET_ARRAYS[:2]}
     found |= {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items() if tensor is not None}
+    if head.unit_variance:
+        found["unit_variance"] = np.array(True)
     for name in ("shape_names", "expr_names"):
         if getattr(head, name):
             found[name] = np.array(getattr(head, name))
@@ -164,8 +166,8 @@ def _build(arrays: Arrays, content_hash: str) -> HeadModel:
         base_texture=optional("base_texture"),
         shape_names=names("shape_names"),
         expr_names=names("expr_names"),
-        expr_spread=optional("expr_spread"),
         has_jaw=bool(arrays["has_jaw"]),
+        unit_variance=bool(arrays.get("unit_variance", False)),
         open_mouth=dict(zip(*mouth)) if mouth else {},
     )
 

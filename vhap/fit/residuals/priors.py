@@ -25,12 +25,10 @@ def frame_priors(problem: LandmarkProblem, per_frame: Tensor, anchor: Tensor) ->
 def _scales(problem: LandmarkProblem, per_frame: Tensor) -> Tensor:
     prior, expr = problem.prior, per_frame[..., N_MOTION:]
     joints = [FREE] * 6 + [prior.neck_rad] * 3 + [prior.jaw_rad] * 3 + [prior.eyes_rad] * 6
-    names, own = problem.head.expr_names, problem.head.expr_spread
+    names = problem.head.expr_names
     if problem.head.has_activations:
         spread = expr.new_tensor([prior.blink if "blink" in name.lower() else prior.activation for name in names])
         spreads = torch.where(expr < 0, spread.clamp(max=prior.below_zero), spread)
-    elif own is not None:
-        spreads = (prior.expr * own.to(expr)).expand_as(expr)
     else:
         spreads = torch.full_like(expr, prior.expr)
     return torch.cat([per_frame.new_tensor(joints).expand(*per_frame.shape[:-1], -1), spreads], -1)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from vhap.head.gnm.atlas import pack
 from vhap.head.gnm.checks import examine
-from vhap.head.gnm.file import CORNEAS, FILE_NAME, JOINTS, SOURCE, GnmFile, read_gnm, regions_of
+from vhap.head.gnm.file import CORNEAS, FILE_NAME, JOINTS, SOURCE, GnmFile, read_gnm
 from vhap.head.gnm.landmarks import find_landmarks, read_landmarks
 from vhap.head.gnm.order import component_orders, in_file_order, order_hash
 from vhap.head.gnm.regions import group_regions
@@ -40,7 +40,6 @@ JOINT_COLUMNS = {"neck": 0, "head": 1, "left_eye": 3, "right_eye": 4}
 N_JOINTS, JAW = 5, 2
 OPEN_LIPS_M, MOST_OPEN = 0.02, 8.0
 """Distance that the open mouth adds between the lips, and the length of its coefficients at most."""
-HELD = {"tongue": 1.0, "pupils": 1.0}
 
 
 def find_packaged() -> Path | None:
@@ -109,8 +108,8 @@ def _build(gnm: GnmFile) -> HeadModel:
         regions=group_regions(gnm, kept, faces),
         shape_names=tuple(names[0]),
         expr_names=tuple(names[1]),
-        expr_spread=torch.tensor([HELD.get(name, 1.0) for name in regions_of(names[1])]),
         has_jaw=False,
+        unit_variance=True,
     )
     return _completed(gnm, model, new_id)
 
