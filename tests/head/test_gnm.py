@@ -282,6 +282,18 @@ def test_the_face_follows_from_landmarks_where_its_group_is_missing(tmp_path, li
     assert all(len(found.regions[name]) for name in ("face", "scalp", "neck", "boundary", "left_ear"))
 
 
+def test_lips_are_found_under_either_name(tmp_path, like, head):
+    def change(arrays: dict[str, np.ndarray]) -> None:
+        names = [
+            f"{name}_region" if name in ("upper_lip", "lower_lip") else name for name in arrays["vertex_group_names"]
+        ]
+        arrays["vertex_group_names"] = np.array(names)
+
+    found = load_gnm(write_gnm(tmp_path, like, change))
+    assert torch.equal(found.regions["lips"], head.regions["lips"])
+    assert found.open_mouth == head.open_mouth
+
+
 def test_earlier_names_and_other_sentinels_are_read(tmp_path, like, head, caplog):
     def change(arrays: dict[str, np.ndarray]) -> None:
         old = [name.replace("left_eye_region_", "left_eye_").replace("right_eye_region_", "right_eye_")

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from vhap.head.gnm.atlas import pack
 from vhap.head.gnm.checks import examine
-from vhap.head.gnm.file import CORNEAS, FILE_NAME, JOINTS, SOURCE, GnmFile, read_gnm
+from vhap.head.gnm.file import CORNEAS, FILE_NAME, JOINTS, LOWER_LIP, SOURCE, UPPER_LIP, GnmFile, read_gnm
 from vhap.head.gnm.landmarks import find_landmarks, read_landmarks
 from vhap.head.gnm.order import component_orders, in_file_order, order_hash
 from vhap.head.gnm.regions import group_regions
@@ -46,8 +46,9 @@ def find_packaged() -> Path | None:
     """The file in the cache of Google's own package, of its newest version 3; None without one."""
     named = os.environ.get("GNM_CACHE_DIR")
     folder = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "gnm" / "models"
-    found = sorted(folder.expanduser().glob(f"v3_*/{FILE_NAME}"))
-    return found[-1] if found else None
+    found = folder.expanduser().glob(f"v3_*/{FILE_NAME}")
+    numbered = {int(path.parent.name[3:]): path for path in found if path.parent.name[3:].isdecimal()}
+    return numbered[max(numbered)] if numbered else None
 
 
 def load_gnm(path: str | Path) -> HeadModel:
@@ -125,8 +126,8 @@ def _completed(gnm: GnmFile, model: HeadModel, new_id: np.ndarray) -> HeadModel:
             f"expected the vertex group hockey_mask in {gnm.path}, found none; put the landmarks' file beside it, from "
             "which the face follows"
         )
-    lips = [gnm.group(name) for name in ("upper_lip", "lower_lip")]
-    model = replace(model, open_mouth=_open_mouth(model, *(new_id[lip & (new_id >= 0)] for lip in lips)))
+    lips = (new_id[gnm.group(*names) & (new_id >= 0)] for names in (UPPER_LIP, LOWER_LIP))
+    model = replace(model, open_mouth=_open_mouth(model, *lips))
     return replace(model, base_texture=region_texture(model, TEXTURE_RESOLUTION))
 
 

@@ -21,6 +21,8 @@ JOINTS = ("neck", "head", "left_eye", "right_eye")
 SKIN, EYES, TONGUE = "skin", ("left_eye", "right_eye"), "tongue"
 TEETH = ("upper_teeth_and_gums", "lower_teeth_and_gums")
 CORNEAS = "eye_exteriors"
+UPPER_LIP, LOWER_LIP = ("upper_lip", "upper_lip_region"), ("lower_lip", "lower_lip_region")
+"""Names under which a lip's group may stand."""
 INSIDE = 0.5
 """Weight from which a vertex is in a group. The groups of whole parts are 0 or 1."""
 FORMER_PREFIXES = {
@@ -88,12 +90,14 @@ class GnmFile:
     def has_group(self, name: str) -> bool:
         return name in self.names("vertex_group_names")
 
-    def group(self, name: str) -> np.ndarray:
-        """(V,) bool; nothing for a group that the file has not."""
+    def group(self, *wanted: str) -> np.ndarray:
+        """(V,) bool: in one of these groups; nothing is in a group that the file has not."""
         names = self.names("vertex_group_names")
-        if name not in names:
-            return np.zeros(len(self.arrays["template_vertex_positions"]), bool)
-        return self.arrays["vertex_groups"][names.index(name)] > INSIDE
+        inside = np.zeros(len(self.arrays["template_vertex_positions"]), bool)
+        for name in wanted:
+            if name in names:
+                inside |= self.arrays["vertex_groups"][names.index(name)] > INSIDE
+        return inside
 
     def content_hash(self) -> str:
         """First 16 hex digits of a SHA-256 of the arrays: another compression of the same numbers changes nothing."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from vhap.geometry.meshes import vertex_normals
-from vhap.head.gnm.file import CORNEAS, EYES, JOINTS, SKIN, TEETH, TONGUE, GnmFile
+from vhap.head.gnm.file import CORNEAS, EYES, JOINTS, LOWER_LIP, SKIN, TEETH, TONGUE, UPPER_LIP, GnmFile
 from vhap.head.region_bases import RIM_WIDTH, near_lowest_rim
 
 MIDDLE_OF_FACE = 0.5
@@ -34,14 +34,14 @@ def group_regions(gnm: GnmFile, kept: np.ndarray, faces: np.ndarray) -> dict[str
 
 def _named(gnm: GnmFile, kept: np.ndarray, left: np.ndarray) -> dict[str, np.ndarray]:
     def group(*names: str) -> np.ndarray:
-        return np.any([gnm.group(name)[kept] for name in names], axis=0)
+        return gnm.group(*names)[kept]
 
     inside, irises = group("mouth_sock", "gums", TONGUE), group("irises", "pupils")
     teeth = group("teeth") if gnm.has_group("teeth") else group(*TEETH)
     lids, ears = group("eye_sockets"), group("ears")
     found = {
         "face": (group("hockey_mask") | lids) & group(SKIN) if gnm.has_group("hockey_mask") else group("hockey_mask"),
-        "lips": group("upper_lip", "lower_lip"),
+        "lips": group(*UPPER_LIP, *LOWER_LIP),
         "lip_inside": inside & ~teeth,
         "teeth": teeth,
         "teeth_upper": teeth & group(TEETH[0]),
