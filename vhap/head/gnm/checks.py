@@ -227,6 +227,10 @@ def _sides(gnm: GnmFile) -> Found:
         "the eyes share vertices": (left_eye & right_eye).any(),
         "the eyes are not their interiors and exteriors": ((left_eye | right_eye) != (interiors | exteriors)).any(),
     }
+    whites = gnm.group("scleras")
+    faults["the whites of the eyes are in the shells, which are not drawn"] = (
+        bool(whites.any()) and not (whites & ~exteriors).any()
+    )
     if wrong := [words for words, is_so in faults.items() if is_so]:
         return Found("note", "; ".join(wrong))
     return Found("ok", f"{left.sum()} vertices left and right, {left_eye.sum()} and {right_eye.sum()} in the eyes")
