@@ -5,6 +5,7 @@ from __future__ import annotations
 import gnm_like
 import pytest
 
+from vhap.detect import embedding
 from vhap.detect.embedding import LID_POINTS, with_landmarks
 from vhap.detect.mediapipe_landmarks import MediapipeLandmarks
 from vhap.head.gnm import load_gnm
@@ -12,12 +13,14 @@ from vhap.head.model import landmark_points
 from vhap.head.regions import region_mask
 from vhap.render.backend import get_backend
 
+pytest.importorskip("mediapipe", reason="its networks find the points")
 LIDS = {"right": (159, 145, 37, 41), "left": (386, 374, 44, 46)}
 """Of each eye an upper and a lower point of MediaPipe's, and of iBUG's nearly there."""
 
 
 @pytest.mark.parametrize("landmarks", [True, False])
 def test_detected_points_keep_the_eyes_opening_and_the_lips(tmp_path, monkeypatch, landmarks):
+    monkeypatch.setattr(embedding, "PICTURE_SIZE", 400)
     monkeypatch.setenv("VHAP_CACHE", str(tmp_path / "cache"))
     head = load_gnm(gnm_like.write_gnm(tmp_path, landmarks=landmarks))
     marked = with_landmarks(head, MediapipeLandmarks(), get_backend("auto"))
