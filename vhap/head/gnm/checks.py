@@ -16,7 +16,7 @@ from vhap.head.gnm.file import CORNEAS, EYES, JOINTS, REMEDY, SKIN, VARIANT, VER
 from vhap.head.gnm.pose import posed_vertices
 
 State = Literal["ok", "note", "broken"]
-SIZES = {"V": 17821, "T": 35324, "I": 253, "E": 383}
+SIZES = {"vertices": 17821, "triangles": 35324, "identity components": 253, "expression components": 383}
 """Of the published file."""
 NAMES = {
     "identity_names": re.compile(r"(head|eyes|teeth)_\d{3}"),
@@ -76,7 +76,7 @@ def _sizes(gnm: GnmFile) -> Found:
 
 def sizes_of(gnm: GnmFile) -> dict[str, int]:
     (identities, vertices, _), expressions = gnm["vertex_identity_basis"].shape, len(gnm["expression_basis"])
-    return {"V": vertices, "T": len(gnm["triangles"]), "I": identities, "E": expressions}
+    return dict(zip(SIZES, (vertices, len(gnm["triangles"]), identities, expressions)))
 
 
 def _arrays(gnm: GnmFile) -> Found:
