@@ -54,7 +54,7 @@ class BaselineConfig:
     data: DataConfig
     output: Path
     """Where the folder `baseline` is written."""
-    head: Literal["auto", "flame", "ict", "builtin"] = "auto"
+    head: Literal["auto", "flame", "gnm", "ict", "builtin"] = "auto"
     """Head model."""
 
 

@@ -62,7 +62,7 @@ class FilmOptions:
 
     output: Path
     """Where everything is written; finished runs are kept and not done again."""
-    head: Literal["builtin", "ict"] = "builtin"
+    head: Literal["builtin", "ict", "gnm"] = "builtin"
     """Head model that is filmed and tracked."""
     frames: int = 60
     """Length of a film."""

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from vhap.fit.residuals.landmark_problem import LandmarkProblem
     from vhap.head.model import HeadModel
 
-Head = Literal["builtin", "ict", "flame", "flame-like"]
-POINTS = {"builtin": "mediapipe", "ict": "mediapipe", "flame": "ibug", "flame-like": "ibug"}
+Head = Literal["builtin", "ict", "gnm", "flame", "flame-like"]
+POINTS = {"builtin": "mediapipe", "ict": "mediapipe", "gnm": "mediapipe", "flame": "ibug", "flame-like": "ibug"}
 SIDE, NOISE_PX, N_POINTS, INIT_FRAMES = 512, 0.7, 478, 16
 N_SHAPE, N_EXPR, MODE_M = 300, 100, 0.002
 """Coefficients of the head that is made like FLAME's, and the size of its first modes."""
@@ -174,12 +174,12 @@ def filmed(head: HeadModel, name: str, frames: int) -> tuple[LandmarkProblem, Tr
     start = initial_params(head, frames, 1, uniform_lights())
     time_s = torch.arange(frames) / 25
     wave = torch.sin(time_s[:, None] * (1 + 2 * torch.rand(head.n_expr, generator=random)) + torch.arange(head.n_expr))
-    size = 0.3 if head.expr_names else 0.5
+    size = 0.3 if head.has_activations else 0.5
     truth = replace(
         start,
         rotation=torch.stack([0.15 * torch.cos(1.5 * time_s), 0.5 * torch.sin(time_s), 0.1 * torch.sin(time_s)], -1),
         translation=torch.stack([0.02 * torch.sin(time_s), 0.01 * torch.cos(time_s), 0.03 * torch.sin(time_s)], -1),
-        expr=size * (wave.clamp(min=0) if head.expr_names else wave),
+        expr=size * (wave.clamp(min=0) if head.has_activations else wave),
         shape=0.7 * torch.randn(head.n_shape, generator=random),
         focal_length=torch.full((1,), 1.8),
     )

@@ -116,6 +116,7 @@ def _live(
         person=person,
         head=model.head,
         flame_model_path=model.flame_model_path,
+        gnm_path=model.gnm_path,
         ict_facekit_path=model.ict_facekit_path,
         head_path=model.head_path,
         lag=config.lag,

@@ -34,7 +34,7 @@ ALL = ("rotation", "translation", "neck_pose", "jaw_pose", "eyes_pose", "expr", 
 
 @dataclass(frozen=True)
 class PictureCostsConfig:
-    head: Literal["builtin", "ict", "flame"] = "builtin"
+    head: Literal["builtin", "ict", "gnm", "flame"] = "builtin"
     """Its files come from the usual places."""
     size: Pixels = 384
     """Side of the pictures."""

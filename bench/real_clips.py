@@ -29,7 +29,7 @@ class RealClipsConfig:
     """Folder of mp4 files."""
     output: Path
     """Where everything is written; what is there is kept and not done again."""
-    head: Literal["auto", "flame", "ict", "builtin"] = "ict"
+    head: Literal["auto", "flame", "gnm", "ict", "builtin"] = "ict"
     """Head model."""
     clips: tuple[str, ...] = ()
     """Names of the videos, without ending; all where empty."""

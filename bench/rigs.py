@@ -34,7 +34,7 @@ SUBJECT, SEQUENCE = 1, "EXP-1-head"
 class RigsConfig:
     output: Path
     """Where everything is written; finished runs are kept and not done again."""
-    head: Literal["builtin", "ict"] = "builtin"
+    head: Literal["builtin", "ict", "gnm"] = "builtin"
     """Head model that is filmed and tracked."""
     landmarks: Landmarks = "noisy68"
     """Where the landmarks come from."""

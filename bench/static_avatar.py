@@ -50,7 +50,7 @@ TARGET_PERCENT = 0.5
 class StaticAvatarConfig:
     output: Path
     """Where everything is written; what is finished is kept."""
-    head: Literal["builtin", "ict"] = "builtin"
+    head: Literal["builtin", "ict", "gnm"] = "builtin"
     """Head model that is filmed and tracked."""
     seeds: tuple[int, ...] = (0, 1)
     """People."""

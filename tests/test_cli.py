@@ -159,7 +159,7 @@ def bash_script(tmp_path_factory) -> Path:
         (["track-s"], {"track-single-frame"}),
         (["track", "--data.root"], {"--data.root-folder"}),
         (["track", "--log.max-e"], {"--log.max-eval-frames"}),
-        (["track", "--model.head", ""], {"auto", "flame", "ict", "builtin", "file"}),
+        (["track", "--model.head", ""], {"auto", "flame", "gnm", "ict", "builtin", "file"}),
         (["nersemble", ""], {"list", "download", "-h", "--help"}),
         (["nersemble-benchmark", "cameras", "--o"], {"--output"}),
         (["nothing-of-the-kind"], {""}),

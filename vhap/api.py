@@ -230,7 +230,7 @@ def open_run(run: StrPath, *, epoch: int = -1, device: Device = "cpu") -> Run:
 
 
 def load_head(head: str = "auto", **options: Any) -> HeadModel:
-    """A head model on the CPU: auto, flame, ict, builtin or file. `vhap.head.model.pose` moves it.
+    """A head model on the CPU: auto, flame, gnm, ict, builtin or file. `vhap.head.model.pose` moves it.
 
     options: fields of `vhap.config.track.ModelConfig` that choose a head: `n_shape`, `n_expr`, the files' paths,
     `add_teeth`, `remove_lip_inside`.

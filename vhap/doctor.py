@@ -13,9 +13,9 @@ from vhap.util.errors import exits_cleanly
 @exits_cleanly
 def main(args: Sequence[str] | None = None) -> None:
     config = parse(DoctorConfig, __doc__, args)
-    from vhap.pipeline.doctor import as_json, as_text, problems, run
+    from vhap.pipeline.doctor import as_json, as_text, problems, run, run_head
 
-    findings = run()
+    findings = run() if config.head is None else run_head(*config.head)
     print(as_json(findings) if config.json else as_text(findings))
     sys.exit(1 if problems(findings) else 0)
 

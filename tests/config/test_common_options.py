@@ -102,7 +102,7 @@ def test_values_and_defaults_stand_in_the_help(monkeypatch):
     for part in (
         "--data.video PATH video to track",
         "--data.root-folder PATH folder that holds the sequences (default: .)",
-        "--model.head auto|flame|ict|builtin|file head model",
+        "--model.head auto|flame|gnm|ict|builtin|file head model",
         "--model.occluded NAME ... regions",
         "--batch-size N consecutive timesteps solved together (default: 16)",
         "--data.fx X known focal length",

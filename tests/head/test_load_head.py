@@ -1,8 +1,10 @@
 import flame_files
+import gnm_like
 import pytest
 
 from vhap.head import load
-from vhap.head.load import drop_lip_inside, load_head
+from vhap.head.gnm import find_packaged
+from vhap.head.load import choose_head, drop_lip_inside, load_head
 from vhap.head.regions import faces_of_region
 from vhap.util.errors import InputError
 
@@ -10,7 +12,9 @@ from vhap.util.errors import InputError
 @pytest.fixture(autouse=True)
 def nothing_installed(monkeypatch, tmp_path):
     monkeypatch.delenv("VHAP_FLAME_MODEL", raising=False)
-    monkeypatch.delenv("VHAP_ICT_FACEKIT", raising=False)
+    for variable in ("VHAP_ICT_FACEKIT", "VHAP_GNM_HEAD", "VHAP_GNM_LANDMARKS"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("GNM_CACHE_DIR", str(tmp_path / "package"))
     monkeypatch.setattr(load, "asset_folders", lambda: [tmp_path / "first", tmp_path / "asset"])
 
 
@@ -46,8 +50,33 @@ def test_the_first_folder_with_a_model_counts_whatever_its_name(tmp_path, monkey
     assert load_head("flame").name == "flame2020"
 
 
+def test_auto_takes_flame_then_gnm_from_option_environment_folder_and_package(tmp_path, monkeypatch, caplog):
+    like = gnm_like.make_gnm()
+    packaged = [gnm_like.write_gnm(tmp_path / "package" / version, like) for version in ("v3_9", "v3_10")]
+    assert load.find_gnm() == packaged[1]
+    with caplog.at_level("INFO"):
+        assert load_head("auto", n_shape=5).name == "gnm"
+    assert f"head: gnm ({packaged[1]})" in caplog.text
+    in_folder = gnm_like.write_gnm(tmp_path / "asset" / "gnm", like)
+    assert load.find_gnm() == in_folder
+    monkeypatch.setenv("VHAP_GNM_HEAD", str(packaged[0]))
+    assert (load.find_gnm(), load.find_gnm(packaged[1])) == (packaged[0], packaged[1])
+    assert choose_head("auto", None, in_folder, tmp_path) == "gnm"
+    assert choose_head("auto", tmp_path, in_folder, tmp_path) == "flame"
+
+
+def test_the_package_s_cache_is_found_where_the_package_puts_it(tmp_path, monkeypatch):
+    monkeypatch.delenv("GNM_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert find_packaged() is None
+    file = tmp_path / "gnm" / "models" / "v3_0" / "gnm_head.npz"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    assert find_packaged() == file
+
+
 def test_unknown_head_lists_the_known_ones():
-    with pytest.raises(InputError, match=r"auto, flame, ict, builtin.*'smpl'"):
+    with pytest.raises(InputError, match=r"auto, flame, gnm, ict, builtin.*'smpl'"):
         load_head("smpl")
 
 
@@ -55,6 +84,7 @@ def test_unknown_head_lists_the_known_ones():
     ("head", "parts"),
     [
         ("flame", ("flame2023.pkl", "flame.is.tue.mpg.de", "asset/flame", "first/flame", "VHAP_FLAME_MODEL")),
+        ("gnm", ("gnm_head.npz", "huggingface.co", "asset/gnm", "first/gnm", "VHAP_GNM_HEAD", "--model.gnm_path")),
         ("ict", ("FaceXModel", "github.com", "asset/ict", "first/ict", "VHAP_ICT_FACEKIT")),
     ],
 )

@@ -267,7 +267,7 @@ def test_nothing_is_saved_that_cannot_be_loaded(tmp_path):
 
 
 def test_what_does_not_fit_is_refused_or_reported(head, caplog):
-    for name in ("ict_facekit", "flame2020", "flame2023_open"):
+    for name in ("ict_facekit", "gnm", "flame2020", "flame2023_open"):
         other = replace(head, name=name)
         with pytest.raises(InputError, match=f"found {name}"):
             tracking().to_result(other)

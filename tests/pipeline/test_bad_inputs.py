@@ -68,8 +68,9 @@ def run_folder(clip, tmp_path) -> Path:
 
 @pytest.fixture
 def no_assets(monkeypatch, tmp_path):
-    for variable in ("VHAP_FLAME_MODEL", "VHAP_ICT_FACEKIT"):
+    for variable in ("VHAP_FLAME_MODEL", "VHAP_GNM_HEAD", "VHAP_ICT_FACEKIT"):
         monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("GNM_CACHE_DIR", str(tmp_path / "no cache"))
     monkeypatch.setattr("vhap.head.load.asset_folders", lambda: [tmp_path / "no assets"])
 
 
@@ -303,6 +304,9 @@ def test_head_whose_file_is_missing(complaint, clip, tmp_path, no_assets):
     out = clip.parent.parent / "out"
     assert "flame" in complaint(track, *tracking(clip, "--model.head", "flame")).lower()
     assert "FaceXModel" in complaint(track, *tracking(clip, "--model.head", "ict"))
+    assert "gnm_head.npz" in complaint(track, *tracking(clip, "--model.head", "gnm"))
+    named = ("--model.head", "gnm", "--model.gnm-path", tmp_path / "gone.npz")
+    assert "gone.npz" in complaint(track, *tracking(clip, *named))
     named = ("--model.head", "flame", "--model.flame-model-path", tmp_path / "gone.pkl")
     assert "gone.pkl" in complaint(track, *tracking(clip, *named))
     named = ("--model.head", "ict", "--model.ict-facekit-path", tmp_path / "gone")

@@ -20,7 +20,8 @@ def no_files(monkeypatch, tmp_path):
     """No head's or network's files but those that a test names."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VHAP_CACHE", str(tmp_path / "cache"))
-    for each in (*networks(), "VHAP_FLAME_MODEL", "VHAP_ICT_FACEKIT", "VHAP_ASSETS"):
+    monkeypatch.setenv("GNM_CACHE_DIR", str(tmp_path / "gnm"))
+    for each in (*networks(), "VHAP_FLAME_MODEL", "VHAP_GNM_HEAD", "VHAP_ICT_FACEKIT", "VHAP_ASSETS"):
         monkeypatch.delenv(each if isinstance(each, str) else each.variable, raising=False)
 
 
@@ -44,7 +45,7 @@ def test_everything_is_looked_at_and_nothing_here_is_broken(capsys):
     found = by_name(findings)
     assert all(found[name].text == metadata.version(name) for name in ("torch", "numpy", "warp-lang", "scipy"))
     assert found["renderer"].state == found["kernel cache"].state == found["builtin"].state == "ok"
-    assert {"ict", "flame", "CUDA", "CPU", "ffmpeg", "cache"} <= found.keys()
+    assert {"ict", "gnm", "flame", "CUDA", "CPU", "ffmpeg", "cache"} <= found.keys()
     for each in networks():
         finding = found[each.network.split(" (")[0]]
         assert finding.state == "missing"

@@ -27,7 +27,7 @@ COMMON = {
         "data.fx": "known focal length in pixels; estimated without it",
     },
     "Head": {
-        "model.head": "head model; auto: FLAME, else ICT-FaceKit, else built in",
+        "model.head": "head model; auto: FLAME, else GNM, else ICT-FaceKit, else built in",
         "model.n_shape": "identity coefficients, at most",
         "model.n_expr": "expression coefficients, at most",
         "model.no_use_static_offset": "no displacements of the vertices (hair, ears)",

@@ -15,7 +15,7 @@ class DemoConfig:
     """Folder of everything that the demonstration makes; what is finished there is kept."""
     video: Path | None = None
     """A video of yours. None: a rendered one of the built-in head, whose truth is known."""
-    head: Literal["auto", "flame", "ict", "builtin"] = "builtin"
+    head: Literal["auto", "flame", "gnm", "ict", "builtin"] = "builtin"
     """Head model to track with."""
     frames: Count = 60
     """Length of the rendered video."""

@@ -26,11 +26,13 @@ class LiveConfig:
     """A folder of an earlier run (of track or of live) of the same person: head, shape, focal length and albedo are
     known from the first frame on. Without it they are estimated from the first seconds, and improve while frames
     come."""
-    head: Literal["auto", "flame", "ict", "builtin", "file"] = "auto"
-    """Head model of a new person; auto takes FLAME if its file is there, else ICT-FaceKit, else the built-in head.
-    file: that of --head_path."""
+    head: Literal["auto", "flame", "gnm", "ict", "builtin", "file"] = "auto"
+    """Head model of a new person; auto takes FLAME if its file is there, else GNM, else ICT-FaceKit, else the built-in
+    head. file: that of --head_path."""
     flame_model_path: Path | None = None
     """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in flame/ of the asset folders."""
+    gnm_path: Path | None = None
+    """gnm_head.npz of GNM v3. Default: $VHAP_GNM_HEAD, else gnm/ of the asset folders, else its package's cache."""
     ict_facekit_path: Path | None = None
     """The FaceXModel folder of ICT-FaceKit. Default: $VHAP_ICT_FACEKIT."""
     head_path: Path | None = None

@@ -12,7 +12,7 @@ from vhap.config.track import TrackConfig
 
 Trait = Literal[
     "landmarks only", "with pictures", "no offset", "no static offset", "no dynamic offset",
-    "not FLAME", "not ICT-FaceKit", "no video",
+    "not FLAME", "not GNM", "not ICT-FaceKit", "no video",
 ]  # fmt: skip
 
 
@@ -29,6 +29,7 @@ NO_EFFECT = (
     NoEffect(("data.target_fps", "data.matting_method"), "they are of --data.video", ("no video",)),
     NoEffect(("model.add_teeth",), "the head has teeth of its own", ("not FLAME",)),
     NoEffect(("model.flame_model_path",), "see --model.head", ("not FLAME",)),
+    NoEffect(("model.gnm_path",), "see --model.head", ("not GNM",)),
     NoEffect(("model.ict_facekit_path",), "see --model.head", ("not ICT-FaceKit",)),
     NoEffect(("w.reg_offset_dynamic",), "see --model.use_dynamic_offset", ("no dynamic offset",)),
     NoEffect(("pipeline.rgb_init_offset.*",), "see --model.use_static_offset", ("no static offset",)),
@@ -88,6 +89,7 @@ def traits_of(config: TrackConfig) -> set[Trait]:
         "no static offset": not static,
         "no dynamic offset": not dynamic,
         "not FLAME": model.head != "flame",
+        "not GNM": model.head != "gnm",
         "not ICT-FaceKit": model.head != "ict",
         "no video": getattr(config.data, "video", None) is None,
     }

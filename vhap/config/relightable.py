@@ -21,7 +21,7 @@ from vhap.config.ranges import (
 )
 
 SubjectMatting = Literal["auto", "input", "mediapipe", "mediapipe_video", "robust_video_matting"]
-HeadName = Literal["auto", "flame", "ict", "builtin"]
+HeadName = Literal["auto", "flame", "gnm", "ict", "builtin"]
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,8 @@ class OptimizeConfig:
     """Head model; trainers pose FLAME 2020."""
     flame_model_path: Path | None = None
     """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in flame/ of the asset folders."""
+    gnm_path: Path | None = None
+    """gnm_head.npz of GNM v3. Default: $VHAP_GNM_HEAD, else gnm/ of the asset folders, else its package's cache."""
     ict_facekit_path: Path | None = None
     """The FaceXModel folder of ICT-FaceKit. Default: $VHAP_ICT_FACEKIT."""
     allow_other_head: bool = False
@@ -205,6 +207,8 @@ class AlbedoConfig:
     """Head that is fitted where the subject was not tracked before."""
     flame_model_path: Path | None = None
     """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in flame/ of the asset folders."""
+    gnm_path: Path | None = None
+    """gnm_head.npz of GNM v3. Default: $VHAP_GNM_HEAD, else gnm/ of the asset folders, else its package's cache."""
     ict_facekit_path: Path | None = None
     """The FaceXModel folder of ICT-FaceKit. Default: $VHAP_ICT_FACEKIT."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -242,6 +246,8 @@ class RelightableConfig:
     """With another --head: go on without tracked_params.json's meaning, and write meshes beside it."""
     flame_model_path: Path | None = None
     """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in flame/ of the asset folders."""
+    gnm_path: Path | None = None
+    """gnm_head.npz of GNM v3. Default: $VHAP_GNM_HEAD, else gnm/ of the asset folders, else its package's cache."""
     ict_facekit_path: Path | None = None
     """The FaceXModel folder of ICT-FaceKit. Default: $VHAP_ICT_FACEKIT."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -15,10 +15,12 @@ LAYOUT_FPS = {"benchmark_mono": 24.3, "benchmark_svfr": 73.0}
 class SyntheticConfig:
     output: Path
     """monocular: ROOT/NAME, the sequence's folder; its video is written beside it as ROOT/NAME.mp4. Else: ROOT."""
-    head: Literal["auto", "flame", "ict", "builtin", "file"] = "builtin"
+    head: Literal["auto", "flame", "gnm", "ict", "builtin", "file"] = "builtin"
     """Head model that is filmed. file: that of head_path."""
     flame_model_path: Path | None = None
     """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in flame/ of the asset folders."""
+    gnm_path: Path | None = None
+    """gnm_head.npz of GNM v3. Default: $VHAP_GNM_HEAD, else gnm/ of the asset folders, else its package's cache."""
     ict_facekit_path: Path | None = None
     """The FaceXModel folder of ICT-FaceKit. Default: $VHAP_ICT_FACEKIT."""
     head_path: Path | None = None

@@ -21,11 +21,13 @@ ParamGroup = Literal["cam", "pose", "shape", "joints", "expr", "texture", "light
 
 @dataclass(frozen=True)
 class ModelConfig:
-    head: Literal["auto", "flame", "ict", "builtin", "file"] = "auto"
-    """Head model; auto takes FLAME if its file is there, else ICT-FaceKit, else the built-in head. file: that of
-    head_path."""
+    head: Literal["auto", "flame", "gnm", "ict", "builtin", "file"] = "auto"
+    """Head model; auto takes FLAME if its file is there, else GNM, else ICT-FaceKit, else the built-in head. file:
+    that of head_path."""
     flame_model_path: Path | None = None
     """FLAME pickle. Default: $VHAP_FLAME_MODEL, else the first known name in flame/ of the asset folders."""
+    gnm_path: Path | None = None
+    """gnm_head.npz of GNM v3. Default: $VHAP_GNM_HEAD, else gnm/ of the asset folders, else its package's cache."""
     ict_facekit_path: Path | None = None
     """The FaceXModel folder of ICT-FaceKit. Default: $VHAP_ICT_FACEKIT."""
     head_path: Path | None = None

@@ -55,6 +55,12 @@ BESIDE_TRUST = 0.1
 """Trust in a point that was found beside the surface it belongs to."""
 NEVER_MARKED = ("teeth", "lip_inside", "eye_sockets", "boundary", "neck", "ears", "hair")
 IRIS_POINTS = range(468, 478)
+LID_POINTS = {
+    "upper_eyelids": (246, 161, 160, 159, 158, 157, 173, 466, 388, 387, 386, 385, 384, 398),
+    "lower_eyelids": (7, 163, 144, 145, 153, 154, 155, 249, 390, 373, 374, 380, 381, 382),
+}
+"""Points on the margins of both eyes' lids. Where a head names these regions, each of them lies on its own lid: between
+half-open ones a point may be nearer to the other."""
 
 
 class PointDetector(Protocol):
@@ -190,7 +196,8 @@ def _picture(model: HeadModel, vertices: Tensor, camera: Camera, backend: Backen
 
 
 def _surfaces(model: HeadModel) -> list[tuple[Surface, Tensor]]:
-    """Outer skin with the ids of the points that lie on it, eyeballs with the ids of the iris points."""
+    """Outer skin with the ids of the points that lie on it, eyeballs with the ids of the iris points; each lid with
+    those of its margin, where the head names it."""
     eyeballs = faces_of_region(model, "eyeballs")
     never = torch.zeros(model.n_vertices, dtype=torch.bool)
     for name in NEVER_MARKED:
@@ -198,8 +205,13 @@ def _surfaces(model: HeadModel) -> list[tuple[Surface, Tensor]]:
             never |= region_mask(model, model.regions[name])
     skin = ~never[model.faces].any(-1)
     iris_points = torch.tensor(list(IRIS_POINTS))
-    skin_points = torch.arange(int(iris_points.min()))
-    parts = ((~eyeballs, skin, skin_points), (eyeballs, eyeballs, iris_points))
+    parts = [(eyeballs, eyeballs, iris_points)]
+    on_skin = torch.ones(int(iris_points.min()), dtype=torch.bool)
+    for name, points in LID_POINTS.items():
+        if name in model.regions and (lid := faces_of_region(model, name) & skin).any():
+            parts.append((~eyeballs, lid, torch.tensor(points)))
+            on_skin[list(points)] = False
+    parts.append((~eyeballs, skin, on_skin.nonzero()[:, 0]))
     return [
         (Surface(model.faces[drawn], allowed[drawn], drawn.nonzero()[:, 0]), points) for drawn, allowed, points in parts
     ]

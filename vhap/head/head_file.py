@@ -23,7 +23,7 @@ from vhap.util.files import read_npz, write_npz
 from vhap.util.schema import FLAGS, REAL, TEXT, WHOLE, ArrayRule, check_arrays
 
 REMEDY = "write the file by vhap.head.head_file.save_head"
-TAKEN_NAMES = ("flame", "ict", "builtin")
+TAKEN_NAMES = ("flame", "gnm", "ict", "builtin")
 """How names of the package's heads begin. Exports take a head for FLAME by its name."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 PARENTS = (-1, 0, 1, 1, 1)
@@ -52,6 +52,7 @@ RULES: Mapping[str, ArrayRule] = {
     "shape_names": ArrayRule(TEXT, ("identities",), required=False),
     "expr_names": ArrayRule(TEXT, ("expressions",), required=False),
     "has_jaw": ArrayRule(FLAGS, (), most=1),
+    "unit_variance": ArrayRule(FLAGS, (), most=1, required=False),
     "open_mouth/ids": ArrayRule(WHOLE, ("openings",), required=False),
     "open_mouth/values": ArrayRule(REAL, ("openings",), most=10, required=False),
     "jaw_line/face_ids": ArrayRule(WHOLE, (79, 17), required=False),
@@ -98,6 +99,8 @@ def _arrays_of(head: HeadModel) -> dict[str, np.ndarray]:
     if head.jaw_line is not None:
         tensors |= {f"jaw_line/{part}": getattr(head.jaw_line, part) for part in SET_ARRAYS[:2]}
     found |= {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items() if tensor is not None}
+    if head.unit_variance:
+        found["unit_variance"] = np.array(True)
     for name in ("shape_names", "expr_names"):
         if getattr(head, name):
             found[name] = np.array(getattr(head, name))
@@ -164,6 +167,7 @@ def _build(arrays: Arrays, content_hash: str) -> HeadModel:
         shape_names=names("shape_names"),
         expr_names=names("expr_names"),
         has_jaw=bool(arrays["has_jaw"]),
+        unit_variance=bool(arrays.get("unit_variance", False)),
         open_mouth=dict(zip(*mouth)) if mouth else {},
     )
 

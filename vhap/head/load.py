@@ -12,6 +12,9 @@ import torch
 from vhap.head.builtin import load_builtin
 from vhap.head.flame import SOURCE as FLAME_SOURCE
 from vhap.head.flame import load_flame
+from vhap.head.gnm import SOURCE as GNM_SOURCE
+from vhap.head.gnm import VARIABLE as GNM_VARIABLE
+from vhap.head.gnm import find_packaged, load_gnm
 from vhap.head.head_file import load_head_file
 from vhap.head.ict_facekit import SOURCE as ICT_SOURCE
 from vhap.head.ict_facekit import load_ict_facekit
@@ -23,10 +26,11 @@ from vhap.util.errors import InputError
 from vhap.util.log import get_logger
 from vhap.util.paths import asset_folders
 
-HEADS = ("auto", "flame", "ict", "builtin", "file")
+HEADS = ("auto", "flame", "gnm", "ict", "builtin", "file")
 FLAME_NAMES = ("flame2023.pkl", "flame2023_Open.pkl", "FLAME2023.pkl", "generic_model.pkl", "flame2020.pkl")
 """Looked for in `flame` of the asset folders, the first one found is taken."""
 ICT_PLACES = ("ict_facekit/FaceXModel", "ict_facekit", "FaceXModel")
+GNM_PLACES = ("gnm/gnm_head.npz", "gnm_head.npz")
 NEEDED_REGIONS = ("face", "left_eyeball", "right_eyeball")
 TEXTURE_RESOLUTION = 512
 FLAME_VARIABLE, ICT_VARIABLE = "VHAP_FLAME_MODEL", "VHAP_ICT_FACEKIT"
@@ -36,6 +40,7 @@ def load_head(
     head: str = "auto",
     flame_model_path: str | Path | None = None,
     ict_facekit_path: str | Path | None = None,
+    gnm_path: str | Path | None = None,
     head_path: str | Path | None = None,
     n_shape: int = 300,
     n_expr: int = 100,
@@ -44,17 +49,20 @@ def load_head(
 ) -> HeadModel:
     """The head by name, on the CPU, with at most n_shape and n_expr coefficients.
 
-    head: flame, ict, builtin, file (that of head_path, as `head_file.save_head` writes it), or auto (FLAME where its
-    file is found, else ICT-FaceKit, else the built-in one).
-    Files come from the option, else from VHAP_FLAME_MODEL (a .pkl) or VHAP_ICT_FACEKIT (the folder FaceXModel), else
-    from the asset folders (`util.paths.asset_folders`). add_teeth concerns FLAME, the others have teeth.
+    head: flame, gnm, ict, builtin, file (that of head_path, as `head_file.save_head` writes it), or auto (FLAME where
+    its file is found, else GNM, else ICT-FaceKit, else the built-in one).
+    Files come from the option, else from VHAP_FLAME_MODEL (a .pkl), VHAP_GNM_HEAD (gnm_head.npz) or VHAP_ICT_FACEKIT
+    (the folder FaceXModel), else from the asset folders (`util.paths.asset_folders`), GNM's else from the cache of its
+    own package. add_teeth concerns FLAME, the others have teeth.
     remove_lip_inside drops the faces inside the mouth.
     Raises InputError for an unknown name and for missing files, saying where to get them and where to put them.
     """
-    flame, ict = find_flame(flame_model_path), find_ict(ict_facekit_path)
-    name = choose_head(head, flame, ict, head_path)
+    flame, gnm, ict = find_flame(flame_model_path), find_gnm(gnm_path), find_ict(ict_facekit_path)
+    name = choose_head(head, flame, gnm, ict, head_path)
     if name == "flame":
         model = load_flame(flame or _missing_flame(), add_teeth)
+    elif name == "gnm":
+        model = load_gnm(gnm or _missing_gnm())
     elif name == "ict":
         model = load_ict_facekit(ict or _missing_ict())
     elif name == "file":
@@ -66,8 +74,8 @@ def load_head(
 
 
 def choose_head(
-    head: str, flame: Path | None, ict: Path | None, head_path: str | Path | None = None
-) -> Literal["flame", "ict", "builtin", "file"]:
+    head: str, flame: Path | None, gnm: Path | None, ict: Path | None, head_path: str | Path | None = None
+) -> Literal["flame", "gnm", "ict", "builtin", "file"]:
     """What `head` means given the files that were found; auto says what it took. InputError for an unknown name, and
     for a head's file that is missing, or given with another head."""
     if (head == "file") != (head_path is not None):
@@ -79,10 +87,10 @@ def choose_head(
     if head_path is not None and not Path(head_path).expanduser().is_file():
         raise InputError(f"expected a head's file at {head_path}, found none; check head_path")
     if head == "auto":
-        chosen = "flame" if flame else "ict" if ict else "builtin"
-        get_logger().info("head: %s%s", chosen, f" ({flame or ict})" if chosen != "builtin" else "")
+        chosen = "flame" if flame else "gnm" if gnm else "ict" if ict else "builtin"
+        get_logger().info("head: %s%s", chosen, f" ({flame or gnm or ict})" if chosen != "builtin" else "")
         return chosen
-    if head in ("flame", "ict", "builtin", "file"):
+    if head in ("flame", "gnm", "ict", "builtin", "file"):
         return head
     raise InputError(f"expected a head among {', '.join(HEADS)}, found {head!r}; choose one of them")
 
@@ -109,6 +117,15 @@ def find_flame(option: str | Path | None = None) -> Path | None:
         return Path(named).expanduser()
     places = [folder / "flame" / name for folder in asset_folders() for name in FLAME_NAMES]
     return next((place for place in places if place.is_file()), None)
+
+
+def find_gnm(option: str | Path | None = None) -> Path | None:
+    """The npz that the option or the environment names, else of the asset folders, else of its package's cache; None
+    without one."""
+    if named := option or os.environ.get(GNM_VARIABLE):
+        return Path(named).expanduser()
+    places = [folder / place for folder in asset_folders() for place in GNM_PLACES]
+    return next((place for place in places if place.is_file()), find_packaged())
 
 
 def find_ict(option: str | Path | None = None) -> Path | None:
@@ -138,6 +155,13 @@ def _missing_flame() -> Path:
     raise InputError(
         f"expected a FLAME model ({', '.join(FLAME_NAMES)}), found none in {_searched('flame')}; download it from "
         f"{FLAME_SOURCE} and put it into one of them, or name it by --model.flame_model_path or {FLAME_VARIABLE}"
+    )
+
+
+def _missing_gnm() -> Path:
+    raise InputError(
+        f"expected a GNM head (gnm_head.npz), found none at {_searched(GNM_PLACES[0])}, nor in its package's cache; "
+        f"get it from {GNM_SOURCE} and put it at one of them, or name it by --model.gnm_path or {GNM_VARIABLE}"
     )
 
 

@@ -57,7 +57,9 @@ class HeadModel:
     `mediapipe` = MediaPipe's 478.
     jaw_line: sliding contour or None. base_texture (H, W, 3) sRGB in [0, 1], row 0 on top, or None.
     shape_names, expr_names: empty where the basis is anonymous. has_jaw: False where the jaw joint moves nothing.
-    open_mouth: expression coefficients that open the mouth, name or index -> value (empty where has_jaw).
+    open_mouth: expression coefficients that open the mouth, index -> value (empty where has_jaw).
+    unit_variance: whether named expressions are statistics, as those without names always are; else they run from 0 to
+    1.
     asset_hash: identifies the file (or the code's version) that the model came from.
     """
 
@@ -82,6 +84,7 @@ class HeadModel:
     expr_names: tuple[str, ...] = ()
     has_jaw: bool = True
     open_mouth: Mapping[int, float] = field(default_factory=dict)
+    unit_variance: bool = False
 
     @property
     def n_vertices(self) -> int:
@@ -94,6 +97,11 @@ class HeadModel:
     @property
     def n_expr(self) -> int:
         return self.expr_basis.shape[-1]
+
+    @property
+    def has_activations(self) -> bool:
+        """Whether expressions have names and run from 0 to 1."""
+        return bool(self.expr_names) and not self.unit_variance
 
     @property
     def identity(self) -> str:
@@ -112,6 +120,7 @@ class HeadModel:
             expr_basis=self.expr_basis[..., :n_expr].contiguous(),
             shape_names=self.shape_names[:n_shape],
             expr_names=self.expr_names[:n_expr],
+            open_mouth={index: value for index, value in self.open_mouth.items() if index < n_expr},
         )
 
     def keep_vertices(self, vertex_ids: Tensor) -> HeadModel:

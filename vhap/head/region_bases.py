@@ -34,7 +34,7 @@ def bases_from_landmarks(model: HeadModel, masks: Mapping[str, Tensor]) -> dict[
             outside &= ~masks[name].cpu()
     vertices = model.template.cpu().float()
     unit = float((points[42:48].mean(0) - points[36:42].mean(0)).norm())
-    found = {"boundary": outside & _near_lowest_rim(vertices, model.faces.cpu(), RIM_WIDTH * unit)}
+    found = {"boundary": outside & near_lowest_rim(vertices, model.faces.cpu(), RIM_WIDTH * unit)}
     found["nose"] = outside & _nose(vertices, points, unit)
     found["lips"] = outside & _lips(vertices, points, unit)
     for side, ids in (("right", range(36, 42)), ("left", range(42, 48))):
@@ -60,7 +60,7 @@ def landmark_places(model: HeadModel) -> Tensor:
     return barycentric_points(model.template, model.faces, marks.face_ids, marks.barycentrics).cpu().float()
 
 
-def _near_lowest_rim(vertices: Tensor, faces: Tensor, width: float) -> Tensor:
+def near_lowest_rim(vertices: Tensor, faces: Tensor, width: float) -> Tensor:
     """Vertices within width of the open edges below the mesh's lower third."""
     rim = torch.unique(open_edges(faces))
     low, high = vertices[:, 1].min(), vertices[:, 1].max()

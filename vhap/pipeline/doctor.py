@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from vhap.pipeline.doctor_checks import GROUPS, Finding, as_problem, checks_of
+from vhap.pipeline.doctor_checks import GROUPS, Finding, as_problem, checks_of, gnm_findings
 from vhap.util.errors import shown
 
 TIME_LIMIT_S = 300.0
@@ -35,6 +35,11 @@ def run() -> list[Finding]:
     """The findings of all checks, in the order of the groups. What a check raises is a finding."""
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         return [finding for findings in pool.map(run_group, GROUPS) for finding in findings]
+
+
+def run_head(name: str, path: Path) -> list[Finding]:
+    """The findings of one head's file. name: gnm."""
+    return {"gnm": gnm_findings}[name](path)
 
 
 def problems(findings: Sequence[Finding]) -> list[Finding]:

@@ -200,18 +200,43 @@ def check_face_alignment_networks() -> Found:
 
 def check_head(name: str) -> Found:
     """broken where its files are there and cannot be read: --model.head auto would take them."""
-    from vhap.head.load import FLAME_VARIABLE, ICT_VARIABLE, find_flame, find_ict, load_head
+    from vhap.head.load import FLAME_VARIABLE, GNM_VARIABLE, ICT_VARIABLE, find_flame, find_gnm, find_ict, load_head
 
-    path = {"flame": find_flame, "ict": find_ict, "builtin": lambda: None}[name]()
+    path = {"flame": find_flame, "gnm": find_gnm, "ict": find_ict, "builtin": lambda: None}[name]()
     try:
         head = load_head(name)
     except InputError as error:
         return "broken" if path or name == "builtin" else "missing", str(error)
     origin = f" in {path}" if path else ""
-    if path and (variable := {"flame": FLAME_VARIABLE, "ict": ICT_VARIABLE}[name]) in os.environ:
+    if path and (variable := {"flame": FLAME_VARIABLE, "gnm": GNM_VARIABLE, "ict": ICT_VARIABLE}[name]) in os.environ:
         origin += f" (by {variable})"
     sizes = f"{head.n_vertices} vertices, {head.n_shape} + {head.n_expr} coefficients"
     return "ok", f"{sizes}{origin}"
+
+
+def gnm_findings(path: Path) -> list[Finding]:
+    """What holds of a GNM head's file. Where it cannot be read, or its structure is another one, that is all."""
+    from vhap.head.gnm.checks import examine
+    from vhap.head.gnm.file import describe, read_gnm
+    from vhap.head.gnm.landmarks import describe_landmarks
+    from vhap.head.gnm.reference import posed_reference
+
+    states: dict[str, State] = {"ok": "ok", "note": "warning", "broken": "broken"}
+    section = f"GNM head {path}"
+    try:
+        gnm = read_gnm(path)
+    except InputError as error:
+        return [Finding(section, "file", "broken", str(error))]
+    found = [Finding(section, "file", "ok", describe(gnm))]
+    found += [Finding(section, each.name, states[each.state], each.text) for each in examine(gnm)]
+    if not any(each.state == "broken" for each in found):
+        state, text = posed_reference(gnm)
+        found.append(Finding(section, "posed reference", states[state], text))
+    try:
+        state, text = describe_landmarks(gnm.path, gnm["template_vertex_positions"])
+    except InputError as error:
+        state, text = "broken", str(error)
+    return [*found, Finding(section, "landmarks", "missing" if state == "missing" else states[state], text)]
 
 
 def check_weights(weights: Any) -> Found:
@@ -280,7 +305,7 @@ def _devices() -> list[Check]:
 
 
 def _heads() -> list[Check]:
-    return [Check("Heads", name, lambda name=name: check_head(name)) for name in ("builtin", "ict", "flame")]
+    return [Check("Heads", name, lambda name=name: check_head(name)) for name in ("builtin", "ict", "gnm", "flame")]
 
 
 def _mediapipe() -> list[Check]:

@@ -40,6 +40,7 @@ def model_of(config: LiveConfig) -> ModelConfig:
         ModelConfig(
             head=config.head,
             flame_model_path=config.flame_model_path,
+            gnm_path=config.gnm_path,
             ict_facekit_path=config.ict_facekit_path,
             head_path=config.head_path,
             n_shape=config.n_shape,

@@ -32,7 +32,7 @@ from vhap.util.log import get_logger
 
 FOCAL_RANGE = (1.5, 2.5)
 LARGEST_SUPERSAMPLING = 8
-NOT_COMPARED = ("output", "flame_model_path", "ict_facekit_path", "head_path")
+NOT_COMPARED = ("output", "flame_model_path", "gnm_path", "ict_facekit_path", "head_path")
 """Options that only say where files lie; the head's identity stands for its file."""
 OF_RIGS_ALONE = ("sequence", "cameras", "width", "height", "videos", "camera_file", "world")
 OF_RIGS = ("subject", *OF_RIGS_ALONE)
@@ -111,6 +111,7 @@ def load_synthetic_head(config: SyntheticConfig) -> HeadModel:
     model = load_head(
         config.head,
         flame_model_path=config.flame_model_path,
+        gnm_path=config.gnm_path,
         ict_facekit_path=config.ict_facekit_path,
         head_path=config.head_path,
     )

@@ -35,18 +35,7 @@ from vhap.util.log import get_logger
 def run(config: RelightableConfig) -> Path:
     """Returns the page of the fit. InputError, before anything is written, where the head cannot be used."""
     subject = SubjectFolder(config.source / config.name)
-    optimize = OptimizeConfig(
-        subject.path,
-        shape_from=config.shape_from,
-        n_shape=100,
-        n_expr=50,
-        with_translation=True,
-        head=config.head,
-        allow_other_head=config.allow_other_head,
-        flame_model_path=config.flame_model_path,
-        ict_facekit_path=config.ict_facekit_path,
-        device=config.device,
-    )
+    optimize = _fit_options(config, subject)
     model = resolved(relightable_fit.model_options(optimize))
     relightable_fit.require_flame(model, optimize)
     crop = CropConfig(
@@ -84,15 +73,7 @@ def run(config: RelightableConfig) -> Path:
                 device=config.device,
             )
         )
-    albedo = AlbedoConfig(
-        images,
-        subject.albedo_folder,
-        image_interval=config.image_interval,
-        head=config.head,
-        flame_model_path=config.flame_model_path,
-        ict_facekit_path=config.ict_facekit_path,
-        device=config.device,
-    )
+    albedo = _albedo_options(config, subject)
     if is_made_otherwise(albedo):
         get_logger().warning("%s was made by another method and is kept", subject.albedo_folder)
     else:
@@ -101,3 +82,32 @@ def run(config: RelightableConfig) -> Path:
     assert fit is not None, subject.path
     page = fit / "report.html"
     return page if page.is_file() else report.run(ReportConfig(fit))
+
+
+def _fit_options(config: RelightableConfig, subject: SubjectFolder) -> OptimizeConfig:
+    return OptimizeConfig(
+        subject.path,
+        shape_from=config.shape_from,
+        n_shape=100,
+        n_expr=50,
+        with_translation=True,
+        head=config.head,
+        allow_other_head=config.allow_other_head,
+        flame_model_path=config.flame_model_path,
+        gnm_path=config.gnm_path,
+        ict_facekit_path=config.ict_facekit_path,
+        device=config.device,
+    )
+
+
+def _albedo_options(config: RelightableConfig, subject: SubjectFolder) -> AlbedoConfig:
+    return AlbedoConfig(
+        subject.image_folder,
+        subject.albedo_folder,
+        image_interval=config.image_interval,
+        head=config.head,
+        flame_model_path=config.flame_model_path,
+        gnm_path=config.gnm_path,
+        ict_facekit_path=config.ict_facekit_path,
+        device=config.device,
+    )

@@ -102,6 +102,7 @@ def run_of(config: AlbedoConfig, subject: SubjectFolder, capture: SubjectCapture
         subject.path,
         head=config.head,
         flame_model_path=config.flame_model_path,
+        gnm_path=config.gnm_path,
         ict_facekit_path=config.ict_facekit_path,
         device=config.device,
         allow_other_head=True,

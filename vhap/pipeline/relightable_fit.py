@@ -84,6 +84,7 @@ def model_options(config: OptimizeConfig) -> ModelConfig:
     return ModelConfig(
         head=config.head,
         flame_model_path=config.flame_model_path,
+        gnm_path=config.gnm_path,
         ict_facekit_path=config.ict_facekit_path,
         n_shape=config.n_shape,
         n_expr=config.n_expr,

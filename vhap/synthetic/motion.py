@@ -116,7 +116,7 @@ def _speech(times: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def _expressions(model: HeadModel, times: np.ndarray, speech: np.ndarray, strength: float, seed: int) -> np.ndarray:
-    if not model.expr_names:
+    if not model.has_activations:
         return _anonymous_expressions(model, times, speech, strength, seed)
     blink = eyelid_closure(times, np.random.default_rng((seed, 12)))
     columns: dict[tuple[str, str], np.ndarray] = {}

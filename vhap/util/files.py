@@ -203,7 +203,9 @@ def write_npz(target: str | Path, arrays: dict[str, Any]) -> None:
         np.savez(file, **arrays)
 
 
-def read_npz(path: str | Path, only: Container[str] | None = None) -> dict[str, np.ndarray]:
+def read_npz(
+    path: str | Path, only: Container[str] | None = None, remedy: str = "restore or remake it"
+) -> dict[str, np.ndarray]:
     """The arrays of an npz, or those of these names. No code is run, and no memory taken beyond what the file holds."""
     path = Path(path)
     if not path.exists():
@@ -219,7 +221,7 @@ def read_npz(path: str | Path, only: Container[str] | None = None) -> dict[str, 
     # A damaged archive raises almost any exception; all of them mean the same here.
     except Exception as error:
         reason = shown(f"{type(error).__name__}: {error}")
-        raise InputError(f"expected a readable npz at {path}, found {reason}; restore or remake it") from error
+        raise InputError(f"expected a readable npz at {path}, found {reason}; {remedy}") from error
 
 
 def _array_name(member: zipfile.ZipInfo) -> str:

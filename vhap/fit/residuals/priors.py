@@ -26,8 +26,8 @@ def _scales(problem: LandmarkProblem, per_frame: Tensor) -> Tensor:
     prior, expr = problem.prior, per_frame[..., N_MOTION:]
     joints = [FREE] * 6 + [prior.neck_rad] * 3 + [prior.jaw_rad] * 3 + [prior.eyes_rad] * 6
     names = problem.head.expr_names
-    spread = expr.new_tensor([prior.blink if "blink" in name.lower() else prior.activation for name in names])
-    if names:
+    if problem.head.has_activations:
+        spread = expr.new_tensor([prior.blink if "blink" in name.lower() else prior.activation for name in names])
         spreads = torch.where(expr < 0, spread.clamp(max=prior.below_zero), spread)
     else:
         spreads = torch.full_like(expr, prior.expr)
