@@ -34,3 +34,15 @@ def cameras_in(capture: Capture, T_tracked_given: np.ndarray | None) -> Camera |
         return capture.given_camera()
     calibrated = capture.calibrated_camera()
     return None if calibrated is None else calibrated.moved(torch.from_numpy(T_tracked_given))
+
+
+def unused_cameras(capture: Capture, T_tracked_given: np.ndarray | None) -> dict[str, Camera]:
+    """Name -> camera without leading axes, of a calibration's cameras that a run does not use, as those held out for
+    testing are; in a tracked world, or without one in the world that the capture is turned to. float64."""
+    if not isinstance(capture, RigCapture) or not knows_cameras(capture):
+        return {}
+    names = capture.unused_cameras
+    if not names:
+        return {}
+    T = torch.from_numpy(capture.T_aligned_world if T_tracked_given is None else T_tracked_given)
+    return {name: capture.other_camera(name).moved(T) for name in names}

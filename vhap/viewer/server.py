@@ -1,0 +1,55 @@
+"""The server of a page, which only this machine can reach."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import socket
+from typing import TYPE_CHECKING
+
+from vhap.util.errors import InputError
+from vhap.util.optional import import_or_explain
+
+if TYPE_CHECKING:
+    from viser import ViserServer
+
+HOST = "127.0.0.1"
+PORTS_TRIED = 100
+
+
+def require_viser() -> None:
+    """InputError with the line that installs it, where viser is missing."""
+    import_or_explain("viser", 'pip install "vhap[viewer]"')
+
+
+def start_server(title: str, port: int, ports_tried: int = 1) -> ViserServer:
+    """A running server with an empty page; `stop()` ends it.
+
+    port: the first one that is tried, out of `ports_tried` in a row; `get_port()` is the one taken. InputError where
+    none of them is free, or viser is not installed.
+    """
+    viser = import_or_explain("viser", 'pip install "vhap[viewer]"')
+    port = _free_port(port, ports_tried)
+    # Its box of addresses comes even where it is asked to be silent.
+    with contextlib.redirect_stdout(io.StringIO()):
+        server = viser.ViserServer(host=HOST, port=port, label=title, verbose=False)
+    server.gui.configure_theme(control_width="large", show_logo=False, show_share_button=False)
+    return server
+
+
+def address(server: ViserServer) -> str:
+    return f"http://{server.get_host()}:{server.get_port()}"
+
+
+def _free_port(first: int, tried: int) -> int:
+    # Asked for one that cannot be had, viser would wait for ever.
+    for port in range(first, min(first + tried, 65_536)):
+        with socket.socket() as attempt:
+            try:
+                attempt.bind((HOST, port))
+                return port
+            except OSError:
+                continue
+    found = "it taken" if tried == 1 else "none"
+    wanted = f"a free port at --port {first}" if tried == 1 else f"a free port from --port {first} on"
+    raise InputError(f"expected {wanted}, found {found}; choose another one, or end what uses it")
