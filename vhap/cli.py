@@ -60,6 +60,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "fetch-models": "Fetches the files of MediaPipe's networks, which find landmarks and mattes by default",
         "evaluate-tracking": "Measures how well a tracking run explains its pictures and, where it is known, the truth",
         "report": "Makes the page to look at after a tracking run",
+        "view": "Shows a run, two runs, an export, a recording or a head in the browser",
         "detect-landmarks": "Detects the landmarks of a sequence folder's pictures",
         "make-synthetic-capture": "Makes a recording with known truth, ready to track",
         "demo": "The whole chain on one video: preprocess, track, export, combine",

@@ -37,12 +37,9 @@ def cameras_in(capture: Capture, T_tracked_given: np.ndarray | None) -> Camera |
 
 
 def unused_cameras(capture: Capture, T_tracked_given: np.ndarray | None) -> dict[str, Camera]:
-    """Name -> camera without leading axes, of a calibration's cameras that a run does not use, as those held out for
-    testing are; in a tracked world, or without one in the world that the capture is turned to. float64."""
-    if not isinstance(capture, RigCapture) or not knows_cameras(capture):
+    """Name -> camera without leading axes in a tracked world, of a calibration's cameras whose pictures a capture does
+    not read, as those held out for testing are; none where cameras are not known. float64."""
+    if T_tracked_given is None or not isinstance(capture, RigCapture) or not knows_cameras(capture):
         return {}
-    names = capture.unused_cameras
-    if not names:
-        return {}
-    T = torch.from_numpy(capture.T_aligned_world if T_tracked_given is None else T_tracked_given)
-    return {name: capture.other_camera(name).moved(T) for name in names}
+    T = torch.from_numpy(T_tracked_given)
+    return {name: capture.other_camera(name).moved(T) for name in capture.unused_cameras}

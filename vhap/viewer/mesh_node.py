@@ -111,7 +111,13 @@ def _packed(tree: dict, views: list[tuple[bytes, int | None]]) -> bytes:
     text = json.dumps(tree, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 4)
     header = struct.pack("<3I", MAGIC, 2, 12 + 8 + len(text) + 8 + len(binary))
-    return header + struct.pack("<2I", len(text), JSON_CHUNK) + text + struct.pack("<2I", len(binary), BINARY_CHUNK) + binary
+    return (
+        header
+        + struct.pack("<2I", len(text), JSON_CHUNK)
+        + text
+        + struct.pack("<2I", len(binary), BINARY_CHUNK)
+        + binary
+    )
 
 
 class MeshNode:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from vhap.data.result_cameras import similarity_of, unused_cameras
-from vhap.evaluate.frame_pass import RenderedFrame
 from vhap.evaluate.frame_panels import frame_panels
+from vhap.evaluate.frame_pass import RenderedFrame
 from vhap.evaluate.jpeg import shrink
 from vhap.evaluate.overlay import draw_landmarks
 from vhap.evaluate.run_scene import RunScene
@@ -106,9 +106,7 @@ class RunNodes:
         others = unused_cameras(scene.capture, similarity_of(scene.capture, scene.result))
         return [*used, *(rig_camera(name, camera, is_held_out=True) for name, camera in others.items())]
 
-    def _mesh_colours(
-        self, row: int, mode: str, view: int, vertices: Tensor, values: np.ndarray | None
-    ) -> np.ndarray:
+    def _mesh_colours(self, row: int, mode: str, view: int, vertices: Tensor, values: np.ndarray | None) -> np.ndarray:
         if mode == colours.DISTANCE:
             assert values is not None
             return colours.heat(values, 1.0)

@@ -96,7 +96,9 @@ class RunView:
         with gui.add_folder("Head"):
             self.visible = gui.add_checkbox("head", True)
             self.mode = gui.add_dropdown(
-                "colours", modes, hint="error: against the picture of the chosen camera, black to yellow; shape: no light"
+                "colours",
+                modes,
+                hint="error: against the picture of the chosen camera, black to yellow; shape: no light",
             )
             self.region = gui.add_dropdown("region", (NONE, *regions), hint="in green")
             self.points = gui.add_checkbox(
@@ -123,12 +125,15 @@ class RunView:
 
     def _distances(self, row: int) -> np.ndarray | None:
         """(V,) as shares of the hottest one; zeros where the second run has no such row."""
-        rows = [rows[row] for rows in self.rows]
-        if rows[0] is None or rows[1] is None:
+        own, other = (rows[row] for rows in self.rows)
+        if own is None or other is None:
             return np.zeros(self.first.scene.model.n_vertices)
-        first, second = (run.vertices(own).cpu().double().numpy() for run, own in zip(self.runs, rows))
+        first = self.first.vertices(own).cpu().double().numpy()
+        second = self.runs[1].vertices(other).cpu().double().numpy()
         found = 1000 * colours.distances(first, second, self.aligned.value)
-        self.said.content = f"mean {found.mean():.2f} mm, 95 % below {np.quantile(found, 0.95):.2f}, most {found.max():.2f}"
+        self.said.content = (
+            f"mean {found.mean():.2f} mm, 95 % below {np.quantile(found, 0.95):.2f}, most {found.max():.2f}"
+        )
         return found / self.scale_mm.value
 
     def _move_second(self) -> None:
