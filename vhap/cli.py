@@ -85,16 +85,19 @@ class OptionsFound(Exception):
     """Ends an entry script where it would parse its options, for `options_of`. args: their type."""
 
 
-def parse(kind: type[C], description: str | None, args: Sequence[str] | None = None) -> C:
+def parse(kind: type[C], description: str | None, args: Sequence[str] | None = None, positional: bool = False) -> C:
     """Options from the command line; a wrong one ends the program with one line on stderr and exit status 2. What
-    other trackers' scripts hold is translated, and said in the log."""
-    config, lines = parse_with_lines(kind, description, args)
+    other trackers' scripts hold is translated, and said in the log. positional: options without a default have no
+    name."""
+    config, lines = parse_with_lines(kind, description, args, positional)
     for line in lines:
         get_logger().warning(line)
     return config
 
 
-def parse_with_lines(kind: type[C], description: str | None, args: Sequence[str] | None = None) -> tuple[C, list[str]]:
+def parse_with_lines(
+    kind: type[C], description: str | None, args: Sequence[str] | None = None, positional: bool = False
+) -> tuple[C, list[str]]:
     """As parse, with the lines for the log: what was not taken as it was typed."""
     if _asks_for_options.get():
         raise OptionsFound(kind)
@@ -106,7 +109,8 @@ def parse_with_lines(kind: type[C], description: str | None, args: Sequence[str]
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            config = tyro.cli(kind, prog=program_name(), args=words, description=description)
+            markers = (tyro.conf.PositionalRequiredArgs,) if positional else ()
+            config = tyro.cli(kind, prog=program_name(), args=words, description=description, config=markers)
     except SystemExit as stop:
         if stop.code:
             line = one_line(complaint.getvalue())

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated
-
-import tyro
 
 from vhap.api import view
 from vhap.cli import parse
@@ -16,7 +13,7 @@ from vhap.util.errors import exits_cleanly
 
 @exits_cleanly
 def main(args: Sequence[str] | None = None) -> None:
-    config = parse(Annotated[ViewConfig, tyro.conf.PositionalRequiredArgs], __doc__, args)  # pyright: ignore
+    config = parse(ViewConfig, __doc__, args, positional=True)
     page = view(config)
     print(page.url, flush=True)
     print(f"from another machine: ssh -L {page.port}:localhost:{page.port} HOST; Ctrl-C ends it", file=sys.stderr)

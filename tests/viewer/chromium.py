@@ -6,6 +6,8 @@ import base64
 import contextlib
 import io
 import json
+import os
+import signal
 import subprocess
 import time
 import urllib.request
@@ -49,7 +51,8 @@ class Page:
         """Until an expression is true."""
         end = time.monotonic() + seconds
         while not self.run(script):
-            assert time.monotonic() < end, f"{script} did not become true"
+            if time.monotonic() > end:
+                raise TimeoutError(f"{script} did not become true")
             time.sleep(0.2)
 
     def picture(self) -> np.ndarray:
@@ -65,14 +68,16 @@ def opened(browser: str, url: str, profile: Path, size: tuple[int, int] = (1280,
 
     options = ["--headless", "--no-sandbox", "--no-first-run", f"--window-size={size[0]},{size[1]}", *WEBGL]
     options += [f"--user-data-dir={profile}", "--remote-debugging-port=0", "about:blank"]
-    with subprocess.Popen([browser, *options], stderr=subprocess.DEVNULL) as running:
-        try:
-            with connect(_address(profile), max_size=None) as socket:
-                page = Page(socket)
-                page.ask("Page.navigate", url=url)
-                yield page
-        finally:
-            running.terminate()
+    # Debian's command is a script: to end it alone would leave the browser running.
+    running = subprocess.Popen([browser, *options], stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        with connect(_address(profile), max_size=None) as socket:
+            page = Page(socket)
+            page.ask("Page.navigate", url=url)
+            yield page
+    finally:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
 
 
 def _address(profile: Path) -> str:
@@ -84,4 +89,4 @@ def _address(profile: Path) -> str:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=5) as answer:
                 return next(tab["webSocketDebuggerUrl"] for tab in json.load(answer) if tab["type"] == "page")
         time.sleep(0.1)
-    raise AssertionError("Chromium did not start")
+    raise TimeoutError("Chromium did not start")

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
@@ -44,6 +44,9 @@ SAVED = Path("head_params.npz")
 """Where the head editor saves until another path is typed."""
 ALL_COEFFICIENTS = 1_000_000
 CAPTURES = {"video": DataConfig, "multiview": MultiviewDataConfig, "single_frame": SingleFrameDataConfig}
+
+DETECTORS: tuple[Literal["mediapipe", "face-alignment", "star"], ...] = ("mediapipe", "face-alignment", "star")
+"""Whose landmarks of a recording are shown, the first that are there."""
 
 
 class View(Protocol):
@@ -93,8 +96,8 @@ def run(config: ViewConfig) -> Page:
     found = [what_is(path) for path in config.paths]
     _require_together(found)
     points = None if config.points is None else read_points(config.points)
-    add = _opened(found, config)
-    server = start_server(" and ".join(path.path.name or str(path.path) for path in found), config.port)
+    title, add = _opened(found, config)
+    server = start_server(title, config.port)
     try:
         view = add(server)
         if points is not None:
@@ -107,33 +110,34 @@ def run(config: ViewConfig) -> Page:
 
 def _require_together(found: Sequence[Found]) -> None:
     kinds = [one.kind for one in found]
-    if not kinds or len(kinds) > 2 or (len(kinds) == 2 and kinds != ["run", "run"]):
+    if len(kinds) != 1 and kinds != ["run", "run"]:
+        others = "open the others on pages of their own, with another --port" if kinds else "name it"
         raise InputError(
-            f"expected one thing to look at, or two runs, found {len(kinds)} ({', '.join(kinds) or 'none'}); open the "
-            "others on a page of their own, with another --port"
+            f"expected one thing to look at, or two runs, found {len(kinds)} ({', '.join(kinds) or 'none'}); {others}"
         )
 
 
-def _opened(found: Sequence[Found], config: ViewConfig) -> Callable[[ViserServer], View]:
-    """Reads everything that can be wrong, and returns what puts it on a page."""
+def _opened(found: Sequence[Found], config: ViewConfig) -> tuple[str, Callable[[ViserServer], View]]:
+    """Reads everything that can be wrong, and returns the page's title and what fills it."""
     first = found[0]
+    name = first.path.resolve().name
     if first.kind == "run":
         runs = [_run_of(one, config.epoch) for one in found]
         titles = [f"{run.sequence_folder.name}, {run.folder.name}" for run, _ in runs]
         pixels = PicturePixels(config.picture_px, config.texture_px)
-        return lambda server: RunView(server, runs, titles, pixels)
+        return " | ".join(titles), lambda server: RunView(server, runs, titles, pixels)
     if first.kind == "export":
         files = read_export(first.path)
         pose, faces = _head_of(files)
-        return lambda server: ExportView(server, files, config.picture_px, pose, faces)
+        return name, lambda server: ExportView(server, files, config.picture_px, pose, faces)
     if first.kind == "capture":
         capture, has_landmarks = _capture_of(first.path)
-        return lambda server: CaptureView(server, capture, config.picture_px, has_landmarks)
+        return name, lambda server: CaptureView(server, capture, config.picture_px, has_landmarks)
     model = configured_head(_head_options(first.path))
     base = region_texture(model, PLAIN_TEXTURE_SIZE) if model.base_texture is None else model.base_texture
     texture = (base.clamp(0, 1) * 255).round().byte().numpy()
     target = SAVED.absolute()
-    return lambda server: HeadEditor(server, model, texture, config.texture_px, config.n_sliders, target)
+    return name, lambda server: HeadEditor(server, model, texture, config.texture_px, config.n_sliders, target)
 
 
 def _run_of(found: Found, epoch: int) -> tuple[RunScene, bool]:
@@ -152,7 +156,13 @@ def _capture_of(path: Path) -> tuple[Capture, bool]:
     """A recording as it lies there, with its landmarks where these have been detected."""
     kind = CAPTURES[recording_kind(path)]
     path = path.absolute()
-    config = kind(root_folder=path.parent, sequence=path.name, background_color=None, n_downsample_rgb=_smaller(path))
+    config = kind(
+        root_folder=path.parent,
+        sequence=path.name,
+        background_color=None,
+        n_downsample_rgb=_smaller(path),
+        landmark_source=next((name for name in DETECTORS if (path / "landmark2d" / name).is_dir()), DETECTORS[0]),
+    )
     try:
         return read_capture(config, cache_bytes=0), True
     except InputError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ from vhap.evaluate.rig_scene import AXES_M, FRUSTUM_EDGES, RigCamera, RigScene
 from vhap.geometry.cameras import Camera
 
 if TYPE_CHECKING:
-    from viser import ImageHandle, LabelHandle, LineSegmentsHandle, ViserServer
+    from viser import FrameHandle, ImageHandle, LabelHandle, LineSegmentsHandle, ViserServer
 
 LINE_PX, JPEG_QUALITY = 2.0, 85
 LABEL_SCALE = 0.7
@@ -31,22 +32,22 @@ class CameraNodes:
         self.server, self.cameras = server, list(cameras)
         self.root = f"{root}/cameras"
         self.top = server.scene.add_frame(self.root, show_axes=False)
-        self.distance = distance
+        self.distances = [distance] * len(self.cameras)
         self.pictures: dict[int, ImageHandle] = {}
         self.frusta: list[LineSegmentsHandle] = []
         self.labels: list[LabelHandle] = []
         for camera in self.cameras:
             self._add_frustum(camera)
 
-    def place(self, distance: float) -> None:
-        """Moves the image planes."""
-        self.distance = distance
-        for camera, frustum in zip(self.cameras, self.frusta):
-            frustum.points = _edges(camera.frustum(distance))
-        for index, picture in self.pictures.items():
-            corners = self.cameras[index].frustum(distance)
-            picture.render_width, picture.render_height = _sides(corners)
-            picture.position = corners[1:].mean(0)
+    def place(self, distance: float, index: int | None = None) -> None:
+        """Moves the image planes, or that of one camera."""
+        for number in range(len(self.cameras)) if index is None else (index,):
+            self.distances[number] = distance
+            corners = self.cameras[number].frustum(distance)
+            self.frusta[number].points = _edges(corners)
+            if picture := self.pictures.get(number):
+                picture.render_width, picture.render_height = _sides(corners)
+                picture.position = corners[1:].mean(0)
 
     def set_pictures(self, pictures: Sequence[np.ndarray | None]) -> None:
         """One a camera, (H, W, 3) uint8 of any size of its shape; None takes away what was there."""
@@ -73,7 +74,8 @@ class CameraNodes:
 
     def _add_frustum(self, camera: RigCamera) -> None:
         """Not viser's own, which has its principal point in the middle."""
-        name, corners, scene = f"{self.root}/{camera.name}", camera.frustum(self.distance), self.server.scene
+        name, scene = f"{self.root}/{camera.name}", self.server.scene
+        corners = camera.frustum(self.distances[0])
         lines = {"thickness": LINE_PX, "thickness_units": "screen"}
         self.frusta.append(scene.add_line_segments(f"{name}/frustum", _edges(corners), camera.rgb, **lines))
         self.labels.append(
@@ -82,7 +84,7 @@ class CameraNodes:
 
     def _add_picture(self, index: int, picture: np.ndarray) -> None:
         camera = self.cameras[index]
-        corners = camera.frustum(self.distance)
+        corners = camera.frustum(self.distances[index])
         self.pictures[index] = self.server.scene.add_image(
             f"{self.root}/{camera.name}/picture", picture, *_sides(corners), format="jpeg", jpeg_quality=JPEG_QUALITY,
             wxyz=wxyz(camera.T_camera_world[:3, :3].T), position=corners[1:].mean(0),
@@ -106,8 +108,9 @@ def wxyz(rotation: np.ndarray) -> tuple[float, float, float, float]:
     return w, x, y, z
 
 
-def add_axes(server: ViserServer) -> None:
-    server.scene.add_frame("/origin", axes_length=AXES_M, axes_radius=AXES_M / 40)
+def add_axes(server: ViserServer, visible: bool = True) -> FrameHandle:
+    """The world's."""
+    return server.scene.add_frame("/origin", axes_length=AXES_M, axes_radius=AXES_M / 40, visible=visible)
 
 
 def look_from_the_front(server: ViserServer, scene: RigScene) -> None:
@@ -125,3 +128,10 @@ def rig_camera(name: str, camera: Camera, is_held_out: bool = False) -> RigCamer
     K[[0, 1, 0, 1], [0, 1, 2, 2]] = [float(getattr(camera, key)) for key in ("fx", "fy", "cx", "cy")]
     pose = np.diag([1.0, -1.0, -1.0, 1.0]) @ camera.T_camera_world.double().cpu().numpy()
     return RigCamera(name, K, pose, (camera.height, camera.width), is_held_out=is_held_out)
+
+
+def moved(camera: RigCamera, shift: np.ndarray) -> RigCamera:
+    """The same camera elsewhere in the world, by shift (3,)."""
+    pose = camera.T_camera_world.copy()
+    pose[:3, 3] -= pose[:3, :3] @ shift
+    return replace(camera, T_camera_world=pose)

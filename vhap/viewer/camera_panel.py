@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vhap.evaluate.rig_scene import RigCamera
-from vhap.viewer.camera_nodes import CameraNodes, wxyz
+from vhap.viewer.camera_nodes import CameraNodes, add_axes, wxyz
 
 if TYPE_CHECKING:
     from viser import ClientHandle, GuiEvent, ViserServer
@@ -41,7 +41,8 @@ class CameraPanel:
                 "landmarks", False, visible=has_landmarks, hint="detected ones green, fitted ones red"
             )
             self.frusta = gui.add_checkbox("frusta and names", True)
-            share = float(np.clip(nodes[0].distance / max(self.reach, 1e-6), *SHARES[:2]))
+            share = float(np.clip(nodes[0].distances[0] / max(self.reach, 1e-6), *SHARES[:2]))
+            self.axes = gui.add_checkbox("axes of the world", False, hint="red x, green y, blue z; 10 cm")
             self.share = gui.add_slider(
                 "distance of pictures", *SHARES, round(share, 2), hint="1: where the head is; beyond: behind it"
             )
@@ -50,6 +51,8 @@ class CameraPanel:
         self.kind.on_update(lambda _: refresh())
         self.landmarks.on_update(lambda _: refresh())
         self.frusta.on_update(lambda _: self._show_frusta())
+        axes = add_axes(server, visible=False)
+        self.axes.on_update(lambda _: setattr(axes, "visible", self.axes.value))
         self.share.on_update(lambda _: self._place())
         self.through.on_click(self._look_through)
 
@@ -71,7 +74,10 @@ class CameraPanel:
             nodes.show_frusta(self.frusta.value)
 
     def _look_through(self, event: GuiEvent) -> None:
-        self.share.value = BEHIND
+        # Pictures of the others would stand in the way there.
+        self._place()
+        for nodes in self.nodes:
+            nodes.place(BEHIND * self.reach, min(self.chosen, len(nodes.cameras) - 1))
         if event.client is not None:
             look_through(event.client, self.cameras[self.chosen], self.focus)
 

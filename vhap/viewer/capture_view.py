@@ -15,7 +15,7 @@ from vhap.evaluate.overlay import draw_landmarks
 from vhap.evaluate.rig_scene import RigCamera, RigScene
 from vhap.geometry.cameras import camera_from_focal
 from vhap.util.log import get_logger
-from vhap.viewer.camera_nodes import CameraNodes, add_axes, look_from_the_front, rig_camera
+from vhap.viewer.camera_nodes import CameraNodes, look_from_the_front, rig_camera
 from vhap.viewer.camera_panel import CameraPanel
 from vhap.viewer.timeline import Timeline
 
@@ -39,7 +39,6 @@ class CaptureView:
         self.view = RigScene(cameras, np.zeros((0, 3)), np.zeros((0, 3), np.uint8))
         self.cameras = CameraNodes(server, "", cameras, self.view.frustum_distance)
         look_from_the_front(server, self.view)
-        add_axes(server)
         self.timeline = Timeline(server, capture.timestep_ids, self.show, {})
         self.panel = CameraPanel(
             server, [self.cameras], PICTURES, has_landmarks, self.view.focus, self.timeline.refresh

@@ -17,7 +17,6 @@ from vhap.evaluate.run_scene import result_head_params
 from vhap.head.model import JOINT_NAMES, HeadModel, landmark_points, pose
 from vhap.util.errors import InputError, as_one_line
 from vhap.viewer import colours
-from vhap.viewer.camera_nodes import add_axes
 from vhap.viewer.mesh_node import MeshNode, glb, painted, plain_surface, textured_surface
 
 if TYPE_CHECKING:
@@ -217,7 +216,6 @@ class HeadEditor:
         self.server.initial_camera.position = middle + np.array([0.15, 0.05, DISTANCE_M])
         self.server.initial_camera.look_at = middle
         self.server.initial_camera.fov = float(np.radians(36))
-        add_axes(self.server)
 
 
 def neutral_result(model: HeadModel) -> TrackResult:
@@ -263,5 +261,6 @@ def one_frame(model: HeadModel, result: TrackResult, frame: int, path: Path) -> 
 
 def _set(slider: GuiSliderHandle[float], value: float) -> None:
     """Beyond its limits these give way."""
-    slider.min, slider.max = min(slider.min, value), max(slider.max, value)
+    if not slider.min <= value <= slider.max:
+        slider.min, slider.max = min(slider.min, np.floor(10 * value) / 10), max(slider.max, np.ceil(10 * value) / 10)
     slider.value = value

@@ -11,7 +11,7 @@ import torch
 from vhap.evaluate.rig_scene import RigScene
 from vhap.evaluate.run_scene import RunScene
 from vhap.viewer import colours
-from vhap.viewer.camera_nodes import add_axes, look_from_the_front
+from vhap.viewer.camera_nodes import look_from_the_front, moved
 from vhap.viewer.camera_panel import CameraPanel
 from vhap.viewer.run_nodes import PICTURES, PicturePixels, RunNodes
 from vhap.viewer.timeline import Timeline
@@ -45,7 +45,6 @@ class RunView:
         for run in self.runs:
             run.cameras.place(self.view.frustum_distance)
         look_from_the_front(server, self.view)
-        add_axes(server)
         lost = {row: reason for row in range(self.first.scene.n_rows) if (reason := self._lost(row))}
         names = [str(name) for name in self.first.scene.result.timestep_id]
         self.timeline = Timeline(server, names, self.show, lost)
@@ -146,8 +145,15 @@ class RunView:
         return ", ".join(dict.fromkeys(reasons)) if all(reasons) else ""
 
     def _rig_scene(self) -> RigScene:
-        points = self.first.vertices(0).cpu().double().numpy()
-        return RigScene(self.first.cameras.cameras, points, np.zeros((len(points), 3), np.uint8))
+        cameras, points = self.first.cameras.cameras, self.first.vertices(0).cpu().double().numpy()
+        scene = RigScene(cameras, points, np.zeros((len(points), 3), np.uint8))
+        if len(self.runs) == 1:
+            return scene
+        shift = BESIDE_M * np.cross(scene.up, scene.front)
+        other = self.runs[1].vertices(0).cpu().double().numpy() + shift
+        cameras = [*cameras, *(moved(camera, shift) for camera in self.runs[1].cameras.cameras)]
+        points = np.concatenate([points, other])
+        return RigScene(cameras, points, np.zeros((len(points), 3), np.uint8))
 
 
 def matching_rows(scenes: Sequence[RunScene]) -> list[list[int | None]]:

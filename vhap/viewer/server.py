@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import socket
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,8 @@ def start_server(title: str, port: int, ports_tried: int = 1) -> ViserServer:
     with contextlib.redirect_stdout(io.StringIO()):
         server = viser.ViserServer(host=HOST, port=port, label=title, verbose=False)
     server.gui.configure_theme(control_width="large", show_logo=False, show_share_button=False)
+    # Beside the scene, not over it.
+    server.gui.main_panel.dock_right()
     return server
 
 
@@ -45,6 +48,9 @@ def _free_port(first: int, tried: int) -> int:
     # Asked for one that cannot be had, viser would wait for ever.
     for port in range(first, min(first + tried, 65_536)):
         with socket.socket() as attempt:
+            if os.name == "posix":
+                # As the server does: connections of one that has just ended still wait on its port.
+                attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 attempt.bind((HOST, port))
                 return port

@@ -31,8 +31,8 @@ class Timeline:
         self.names, self.show, self.lost = names, show, lost
         self.lock = threading.RLock()
         self.shown: int | None = None
-        self._playing = threading.Event()
-        self._stopped = threading.Event()
+        self._state = threading.Condition()
+        self._is_playing = self._is_stopped = False
         several = len(names) > 1
         rows = sorted(lost)
         marks = tuple(rows[index] for index in even_choice(len(rows), MOST_MARKS))
@@ -46,7 +46,7 @@ class Timeline:
             )
             self.next_lost = server.gui.add_button("Next lost frame", visible=bool(rows))
         self.slider.on_update(lambda _: self._follow())
-        self.button.on_click(lambda _: self.pause() if self._playing.is_set() else self.play())
+        self.button.on_click(lambda _: self.pause() if self._is_playing else self.play())
         self.next_lost.on_click(lambda _: self._to_next_lost())
         self._thread = threading.Thread(target=self._run, name="timeline", daemon=True)
         self._thread.start()
@@ -62,18 +62,23 @@ class Timeline:
             self._follow()
 
     def play(self) -> None:
-        self.button.label = "Pause"
-        self._playing.set()
+        self._set_playing(True)
 
     def pause(self) -> None:
-        self.button.label = "Play"
-        self._playing.clear()
+        self._set_playing(False)
 
     def stop(self) -> None:
         """Ends the thread that plays."""
-        self._stopped.set()
-        self._playing.set()
+        with self._state:
+            self._is_stopped = True
+            self._state.notify_all()
         self._thread.join()
+
+    def _set_playing(self, is_playing: bool) -> None:
+        self.button.label = "Pause" if is_playing else "Play"
+        with self._state:
+            self._is_playing = is_playing
+            self._state.notify_all()
 
     def _follow(self) -> None:
         with self.lock:
@@ -90,7 +95,11 @@ class Timeline:
         self.slider.value = next((row for row in rows if row > self.row), rows[0])
 
     def _run(self) -> None:
-        while self._playing.wait() and not self._stopped.is_set():
+        while True:
+            with self._state:
+                self._state.wait_for(lambda: self._is_playing or self._is_stopped)
+                if self._is_stopped:
+                    return
             began = time.monotonic()
             try:
                 self.slider.value = (self.row + 1) % len(self.names)
@@ -98,4 +107,7 @@ class Timeline:
                 # A picture that has gone must not end playing for good without a word.
                 get_logger().exception("frame %s could not be shown", self.names[self.row])
                 self.pause()
-            self._stopped.wait(max(0.0, 1 / self.rate.value - (time.monotonic() - began)))
+            with self._state:
+                self._state.wait_for(
+                    lambda: self._is_stopped, timeout=max(0.0, 1 / self.rate.value - (time.monotonic() - began))
+                )
