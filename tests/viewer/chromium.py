@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,15 @@ class Page:
             if time.monotonic() > end:
                 raise TimeoutError(f"{script} did not become true")
             time.sleep(0.2)
+
+    def picture_once(self, holds: Callable[[np.ndarray], bool], seconds: float = SECONDS) -> np.ndarray:
+        """What the tab shows as soon as that is as expected."""
+        end = time.monotonic() + seconds
+        while not holds(picture := self.picture()):
+            if time.monotonic() > end:
+                raise TimeoutError("the tab does not show what was expected")
+            time.sleep(0.3)
+        return picture
 
     def picture(self) -> np.ndarray:
         """(H, W, 3) uint8 of what the tab shows."""

@@ -88,5 +88,5 @@ def _vertices(path: Path) -> np.ndarray:
         if form not in ORDERS:
             raise ValueError(f"the format {shown(form)} is not known")
         return np.frombuffer(body, kind, count)
-    except (StopIteration, IndexError, KeyError, ValueError, UnicodeDecodeError) as error:
+    except (StopIteration, IndexError, KeyError, ValueError, OverflowError) as error:
         raise InputError(f"expected vertices in {path}, found them damaged ({shown(str(error))}); {REMEDY}") from error
