@@ -343,6 +343,21 @@ def test_what_does_not_go_together_is_one_line(viewed_run):
         api.view("builtin", picture_px=0)
 
 
+@pytest.mark.parametrize("version", ["0.2.7", "1.1.0"])
+def test_an_old_viser_is_one_line(monkeypatch, version):
+    import viser
+
+    monkeypatch.setattr(viser, "__version__", version)
+    with pytest.raises(InputError, match=rf"viser 1\.1\.1 or later, found {version}; pip install \"vhap\[viewer\]\""):
+        api.view("builtin")
+
+
+def test_a_missing_viser_is_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "viser", None)
+    with pytest.raises(InputError, match=r"expected the package viser, .*pip install \"vhap\[viewer\]\""):
+        api.view("builtin")
+
+
 def test_a_taken_port_is_one_line():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 LINE_PX, JPEG_QUALITY = 2.0, 85
 LABEL_SCALE = 0.7
+FARTHER = 1.35
+"""Than where the whole rig fills the page: what it looks at does not stand in its middle."""
 LOST_RGB = (250, 140, 0)
 """Of the frustum of a camera whose picture shows nothing of the head."""
 
@@ -114,12 +116,25 @@ def add_axes(server: ViserServer, visible: bool = True) -> FrameHandle:
 
 
 def look_from_the_front(server: ViserServer, scene: RigScene) -> None:
-    """Where the page begins: before the head, a little from above and from the side, with the whole rig in view."""
+    """Where the page begins: before what the cameras look at, a little from above and from the side, with the whole rig
+    in view."""
     view = front_view(scene)
+    distance = float(np.linalg.norm(scene.focus - view.centre))
+    _look(server, scene, view.centre, view.centre + distance * view.rotation[2])
+
+
+def look_at_the_head(server: ViserServer, scene: RigScene) -> None:
+    """The same with the head in the middle, about which the view turns."""
+    view = front_view(scene)
+    distance = FARTHER * float(np.linalg.norm(scene.focus - view.centre))
+    _look(server, scene, scene.focus - distance * view.rotation[2], scene.focus)
+
+
+def _look(server: ViserServer, scene: RigScene, position: np.ndarray, look_at: np.ndarray) -> None:
     server.scene.set_up_direction(scene.up)
-    server.initial_camera.position = view.centre
+    server.initial_camera.position = position
     server.initial_camera.fov = float(FOV_RAD)
-    server.initial_camera.look_at = view.centre + view.rotation[2] * np.linalg.norm(scene.focus - view.centre)
+    server.initial_camera.look_at = look_at
 
 
 def rig_camera(name: str, camera: Camera, is_held_out: bool = False) -> RigCamera:

@@ -12,7 +12,7 @@ from vhap.evaluate.rig_scene import RigScene
 from vhap.geometry.meshes import vertex_normals
 from vhap.util.log import get_logger
 from vhap.viewer import colours
-from vhap.viewer.camera_nodes import CameraNodes, look_from_the_front
+from vhap.viewer.camera_nodes import CameraNodes, look_at_the_head
 from vhap.viewer.camera_panel import CameraPanel
 from vhap.viewer.export_files import ExportFiles, Pose
 from vhap.viewer.mesh_node import MeshNode, glb, painted, plain_surface
@@ -41,7 +41,7 @@ class ExportView:
         self.view = RigScene(files.cameras, first, np.zeros((len(first), 3), np.uint8))
         self.cameras = CameraNodes(server, "", files.cameras, self.view.frustum_distance)
         self.mesh = MeshNode(server, "/head")
-        look_from_the_front(server, self.view)
+        look_at_the_head(server, self.view)
         self.timeline = Timeline(server, [self._title(moment) for moment in range(len(files.moments))], self.show, {})
         with server.gui.add_folder("Head", visible=self.faces is not None):
             self.visible = server.gui.add_checkbox("head", True)

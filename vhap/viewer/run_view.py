@@ -11,7 +11,7 @@ import torch
 from vhap.evaluate.rig_scene import RigScene
 from vhap.evaluate.run_scene import RunScene
 from vhap.viewer import colours
-from vhap.viewer.camera_nodes import look_from_the_front, moved
+from vhap.viewer.camera_nodes import look_at_the_head, moved
 from vhap.viewer.camera_panel import CameraPanel
 from vhap.viewer.run_nodes import PICTURES, PicturePixels, RunNodes
 from vhap.viewer.timeline import Timeline
@@ -44,7 +44,7 @@ class RunView:
         self.view = self._rig_scene()
         for run in self.runs:
             run.cameras.place(self.view.frustum_distance)
-        look_from_the_front(server, self.view)
+        look_at_the_head(server, self.view)
         lost = {row: reason for row in range(self.first.scene.n_rows) if (reason := self._lost(row))}
         names = [str(name) for name in self.first.scene.result.timestep_id]
         self.timeline = Timeline(server, names, self.show, lost)

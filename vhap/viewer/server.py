@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import socket
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from vhap.util.errors import InputError
@@ -15,12 +17,18 @@ if TYPE_CHECKING:
     from viser import ViserServer
 
 HOST = "127.0.0.1"
+INSTALL, LEAST_VISER = 'pip install "vhap[viewer]"', (1, 1, 1)
 PORTS_TRIED = 100
 
 
-def require_viser() -> None:
-    """InputError with the line that installs it, where viser is missing."""
-    import_or_explain("viser", 'pip install "vhap[viewer]"')
+def require_viser() -> ModuleType:
+    """viser; InputError with the line that installs it, where it is missing or older than the page's parts."""
+    viser = import_or_explain("viser", INSTALL)
+    numbers = [int(number) for number in re.findall(r"\d+", viser.__version__)[: len(LEAST_VISER)]]
+    if tuple(numbers) < LEAST_VISER:
+        least = ".".join(map(str, LEAST_VISER))
+        raise InputError(f"expected viser {least} or later, found {viser.__version__}; {INSTALL}")
+    return viser
 
 
 def start_server(title: str, port: int, ports_tried: int = 1) -> ViserServer:
@@ -29,7 +37,7 @@ def start_server(title: str, port: int, ports_tried: int = 1) -> ViserServer:
     port: the first one that is tried, out of `ports_tried` in a row; `get_port()` is the one taken. InputError where
     none of them is free, or viser is not installed.
     """
-    viser = import_or_explain("viser", 'pip install "vhap[viewer]"')
+    viser = require_viser()
     port = _free_port(port, ports_tried)
     # Its box of addresses comes even where it is asked to be silent.
     with contextlib.redirect_stdout(io.StringIO()):
