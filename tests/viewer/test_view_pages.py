@@ -322,6 +322,27 @@ def test_results_of_another_head_and_other_names_are_refused(opened, viewed_run,
         view.save(tmp_path / "head.txt")
 
 
+def test_saving_replaces_nothing_but_what_was_saved(opened, viewed_run, tmp_path):
+    """Who has loaded a frame of a run has its path in the box."""
+    view = opened("builtin").view
+    view.mesh.settle_s = 0.0
+    result = next(viewed_run.iterdir()) / "tracked_flame_params_0.npz"
+    before = result.read_bytes()
+    with pytest.raises(InputError, match="not that of a run's result"):
+        view.save(result)
+    (tmp_path / "renamed.npz").write_bytes(before)
+    with pytest.raises(InputError, match="found a longer result"):
+        view.save(tmp_path / "renamed.npz")
+    np.savez(tmp_path / "other.npz", a=np.zeros(1))
+    with pytest.raises(InputError, match=r"other\.npz"):
+        view.save(tmp_path / "other.npz")
+    assert (result.read_bytes(), (tmp_path / "renamed.npz").read_bytes()) == (before, before)
+    view.save(tmp_path / "mine.npz")
+    view.sliders["expr", 0].value = 0.5
+    view.save(tmp_path / "mine.npz")
+    assert load_result(tmp_path / "mine.npz").expr[0, 0] == pytest.approx(0.5)
+
+
 def test_the_neutral_head_is_that_of_the_model(opened):
     from vhap.head.model import pose
 

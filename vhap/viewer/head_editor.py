@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from vhap.data.results import TrackResult, load_result, save_result
+from vhap.data.results import RESULT_PATTERN, TrackResult, load_result, save_result
 from vhap.evaluate.run_scene import result_head_params
 from vhap.head.model import JOINT_NAMES, HeadModel, landmark_points, pose
 from vhap.util.errors import InputError, as_one_line
@@ -93,9 +93,12 @@ class HeadEditor:
             self.show()
 
     def save(self, path: Path) -> None:
-        """InputError where the file's name does not end in .npz; the file appears whole or not at all."""
-        if path.suffix != ".npz":
-            raise InputError(f"expected a file's name that ends in .npz, found {path}; name it so")
+        """The file appears whole or not at all. InputError for a name that does not end in .npz, and where a run's
+        result or another file than one of a single frame stands there."""
+        if path.suffix != ".npz" or RESULT_PATTERN.fullmatch(path.name):
+            raise InputError(f"expected a name that ends in .npz and is not that of a run's result, found {path}")
+        if path.exists() and len(load_result(path).timestep_id) != 1:
+            raise InputError(f"expected a new file, or one of a single frame, at {path}, found a longer result")
         save_result(path, self.state)
 
     def load(self, path: Path, frame: int) -> None:
