@@ -6,6 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 import urllib.request
 from pathlib import Path
 
@@ -266,6 +268,38 @@ def test_a_head_follows_its_sliders(opened):
     assert node(page, "/landmarks/30").text == "30"
     view.landmarks.value = "none"
     assert node(page, "/landmarks/30") is None
+
+
+def test_of_a_dragged_slider_s_values_the_last_is_drawn_and_few_before(opened, monkeypatch):
+    page = opened("builtin")
+    view = page.view
+    view.mesh.settle_s = 0.0
+    view.sliders["translation", 0].value = 0.2
+    wanted = shown_mesh(page, "/head").vertices
+    view.reset()
+    drawn, busy, go_on = [], threading.Event(), threading.Event()
+    draw = view._draw
+
+    def slow_draw() -> None:
+        drawn.append(float(view.state.translation[0, 0]))
+        busy.set()
+        go_on.wait(60)
+        draw()
+
+    monkeypatch.setattr(view, "_draw", slow_draw)
+    values = [0.01, 0.05, 0.1, 0.15, 0.2]
+    threads = [threading.Thread(target=view._moved, args=("translation", 0, value)) for value in values]
+    threads[0].start()
+    assert busy.wait(60)
+    for thread in threads[1:]:
+        thread.start()
+        while view.state.translation[0, 0] != np.float32(values[threads.index(thread)]):
+            time.sleep(0.01)
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    np.testing.assert_allclose(drawn, [0.01, 0.2], atol=1e-6)
+    np.testing.assert_allclose(shown_mesh(page, "/head").vertices, wanted, atol=1e-6)
 
 
 def test_a_head_is_saved_as_a_result_and_loaded_again(opened, tmp_path):

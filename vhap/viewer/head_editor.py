@@ -49,6 +49,7 @@ class HeadEditor:
     ) -> None:
         self.server, self.model = server, model
         self.lock, self._quiet = threading.RLock(), False
+        self._drawing, self._wanted, self._drawn = threading.Lock(), 0, -1
         self.state = neutral_result(model)
         self.mesh = MeshNode(server, "/head")
         self.albedo = colours.vertex_albedo(model, texture)
@@ -65,8 +66,17 @@ class HeadEditor:
     def stop(self) -> None:
         """Nothing runs of its own."""
 
-    @torch.no_grad()
     def show(self) -> None:
+        """Draws the head as it is now. Of many movements at once, as of a slider that is dragged, the last is drawn."""
+        with self.lock:
+            self._wanted += 1
+        with self._drawing:
+            if self._drawn != self._wanted:
+                self._drawn = self._wanted
+                self._draw()
+
+    @torch.no_grad()
+    def _draw(self) -> None:
         vertices = pose(self.model, result_head_params(self.state, 0))
         rgb = self.albedo
         if self.mode.value != "render":
@@ -90,7 +100,7 @@ class HeadEditor:
                 for (name, index), slider in self.sliders.items():
                     value = float(self._row(name)[index])
                     _set(slider, np.degrees(value) if self._is_angle(name) else value)
-            self.show()
+        self.show()
 
     def save(self, path: Path) -> None:
         """The file appears whole or not at all. InputError for a name that does not end in .npz, and where a run's
@@ -120,7 +130,7 @@ class HeadEditor:
                 "landmarks", (NONE, *sorted(self.model.landmarks)), hint=f"with their numbers, up to {MOST_NAMED}"
             )
         for handle in (self.mode, self.region, self.landmarks):
-            handle.on_update(lambda _: self._changed())
+            handle.on_update(lambda _: self.show())
 
     def _add_files(self, target: Path) -> None:
         gui = self.server.gui
@@ -178,11 +188,7 @@ class HeadEditor:
             array = getattr(self.state, key).copy()
             array.reshape(-1)[index] = np.radians(value) if self._is_angle(key) else value
             self.state = replace(self.state, **{key: array})
-            self.show()
-
-    def _changed(self) -> None:
-        with self.lock:
-            self.show()
+        self.show()
 
     def _row(self, key: str) -> np.ndarray:
         return getattr(self.state, key).reshape(-1)
