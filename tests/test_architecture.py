@@ -17,7 +17,7 @@ LAYERS = (
     ("detect", "synthetic"),
     ("fit", "export"),
     ("evaluate",),
-    ("nersemble", "relightable"),
+    ("nersemble", "relightable", "viewer"),
     ("pipeline",),
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

@@ -44,6 +44,7 @@ from vhap.config.track import (
     SingleFrameTrackConfig,
     TrackConfig,
 )
+from vhap.config.view import ViewConfig
 from vhap.util.errors import InputError
 from vhap.util.log import get_logger
 from vhap.util.progress import ProgressCallback, ProgressEvent, progress_to
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from vhap.data.sample import Capture
     from vhap.head.model import HeadModel
     from vhap.pipeline.library_run import Run
+    from vhap.pipeline.view import Page
 
 __all__ = [
     "InputError",
@@ -68,6 +70,7 @@ __all__ = [
     "preprocess",
     "report",
     "track",
+    "view",
 ]
 
 C = TypeVar("C")
@@ -194,6 +197,21 @@ def evaluate(
 def report(run: StrPath | ReportConfig, *, progress: ProgressCallback | None = None, **options: Any) -> Path:
     """The page of a run, report.html, and overlay.mp4 beside it. Returns the page's path."""
     return _run(ReportConfig, "report", {"run": run}, options, progress)
+
+
+def view(*paths: StrPath | ViewConfig, **options: Any) -> Page:
+    """A page in the browser with a run, two runs, an export, a recording or a head; it is served until it is closed.
+
+    options: fields of `vhap.config.view.ViewConfig`, `port` and `points` among them. The page has `url`, `wait()`,
+    which returns after Ctrl-C, and `close()`; as a context it closes itself.
+    """
+    if len(paths) == 1 and isinstance(config := paths[0], ViewConfig):
+        _require_none(config, options)
+        config = _checked(config)
+    else:
+        _require_once({"paths": paths}, options)
+        config = _from_keywords(ViewConfig, {"paths": paths, **options})
+    return _pipeline("view")(config)
 
 
 def make_synthetic_capture(

@@ -60,6 +60,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "fetch-models": "Fetches the files of MediaPipe's networks, which find landmarks and mattes by default",
         "evaluate-tracking": "Measures how well a tracking run explains its pictures and, where it is known, the truth",
         "report": "Makes the page to look at after a tracking run",
+        "view": "Shows a run, two runs, an export, a recording or a head in the browser",
         "detect-landmarks": "Detects the landmarks of a sequence folder's pictures",
         "make-synthetic-capture": "Makes a recording with known truth, ready to track",
         "demo": "The whole chain on one video: preprocess, track, export, combine",
@@ -84,16 +85,19 @@ class OptionsFound(Exception):
     """Ends an entry script where it would parse its options, for `options_of`. args: their type."""
 
 
-def parse(kind: type[C], description: str | None, args: Sequence[str] | None = None) -> C:
+def parse(kind: type[C], description: str | None, args: Sequence[str] | None = None, positional: bool = False) -> C:
     """Options from the command line; a wrong one ends the program with one line on stderr and exit status 2. What
-    other trackers' scripts hold is translated, and said in the log."""
-    config, lines = parse_with_lines(kind, description, args)
+    other trackers' scripts hold is translated, and said in the log. positional: options without a default have no
+    name."""
+    config, lines = parse_with_lines(kind, description, args, positional)
     for line in lines:
         get_logger().warning(line)
     return config
 
 
-def parse_with_lines(kind: type[C], description: str | None, args: Sequence[str] | None = None) -> tuple[C, list[str]]:
+def parse_with_lines(
+    kind: type[C], description: str | None, args: Sequence[str] | None = None, positional: bool = False
+) -> tuple[C, list[str]]:
     """As parse, with the lines for the log: what was not taken as it was typed."""
     if _asks_for_options.get():
         raise OptionsFound(kind)
@@ -105,7 +109,8 @@ def parse_with_lines(kind: type[C], description: str | None, args: Sequence[str]
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            config = tyro.cli(kind, prog=program_name(), args=words, description=description)
+            markers = (tyro.conf.PositionalRequiredArgs,) if positional else ()
+            config = tyro.cli(kind, prog=program_name(), args=words, description=description, config=markers)
     except SystemExit as stop:
         if stop.code:
             line = one_line(complaint.getvalue())

@@ -45,6 +45,7 @@ from vhap.config.track import (
     TrackConfig,
 )
 from vhap.config.translate import options_of
+from vhap.config.view import ViewConfig
 from vhap.util.errors import InputError, exits_cleanly
 
 PLACE = ("--data.root_folder", "r", "--data.sequence", "s")
@@ -62,6 +63,7 @@ REQUIRED = {
     SyntheticConfig: ("--output", "o"),
     EvaluateConfig: ("--run", "r"),
     ReportConfig: ("--run", "r"),
+    ViewConfig: ("--paths", "r"),
     DetectConfig: ("--input", "i"),
     ListConfig: (),
     DownloadConfig: ("--folder", "f"),

@@ -27,6 +27,7 @@ from vhap.config.preprocess import PreprocessConfig
 from vhap.config.relightable import CropConfig, IrisConfig, KeypointConfig
 from vhap.config.report import ReportConfig
 from vhap.config.synthetic import SyntheticConfig
+from vhap.config.view import ViewConfig
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ COMMANDS: dict[type, str] = {
     DetectConfig: "--input a --person 2",
     EvaluateConfig: "--run a --truth b --epoch -1",
     ReportConfig: "--run a --frames 24",
+    ViewConfig: "--paths a b --points c.ply --port 8080 --picture_px 512",
     SyntheticConfig: "--output a --frames 4 --size 96 --seed 1 --layout multiview",
     DemoConfig: "--output a --head builtin",
     DownloadConfig: "--folder a --participant 30 --n_workers 3",

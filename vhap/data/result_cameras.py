@@ -34,3 +34,12 @@ def cameras_in(capture: Capture, T_tracked_given: np.ndarray | None) -> Camera |
         return capture.given_camera()
     calibrated = capture.calibrated_camera()
     return None if calibrated is None else calibrated.moved(torch.from_numpy(T_tracked_given))
+
+
+def unused_cameras(capture: Capture, T_tracked_given: np.ndarray | None) -> dict[str, Camera]:
+    """Name -> camera without leading axes in a tracked world, of a calibration's cameras whose pictures a capture does
+    not read, as those held out for testing are; none where cameras are not known. float64."""
+    if T_tracked_given is None or not isinstance(capture, RigCapture) or not knows_cameras(capture):
+        return {}
+    T = torch.from_numpy(T_tracked_given)
+    return {name: capture.other_camera(name).moved(T) for name in capture.unused_cameras}

@@ -132,6 +132,11 @@ class RigCapture:
         """As `given_camera`, in the world and the units of the calibration; float64."""
         return self._camera
 
+    @property
+    def unused_cameras(self) -> list[str]:
+        """Names of the calibration's cameras whose pictures are not read."""
+        return [name for name in self._whole_rig.names if name not in self.camera_ids]
+
     def other_camera(self, name: str) -> Camera:
         """One camera of the calibration, whether it has pictures or not, without a leading axis, in the calibration's
         world, for pictures of the size it was calibrated for; float64. InputError where there is none of that name."""

@@ -31,16 +31,18 @@ def cut_out(render: np.ndarray, mask: np.ndarray, background: int = 255) -> np.n
 
 
 def draw_landmarks(
-    picture: np.ndarray, detected: np.ndarray, fitted: np.ndarray, confidence: np.ndarray | None = None
+    picture: np.ndarray, detected: np.ndarray, fitted: np.ndarray | None, confidence: np.ndarray | None = None
 ) -> np.ndarray:
-    """Detected points green, fitted ones red, a yellow line between those that belong together.
+    """Detected points green, fitted ones red, a yellow line between those that belong together; None for detected ones
+    alone.
 
     confidence (L,): pairs with 0 are left out, since their detected coordinates mean nothing. Points far outside
     the picture or not finite are left out as well.
     """
     cv2 = import_or_explain("cv2")
     drawn = np.ascontiguousarray(picture).copy()
-    pairs = np.stack([np.asarray(detected, np.float64), np.asarray(fitted, np.float64)], 1)
+    ends = detected if fitted is None else fitted
+    pairs = np.stack([np.asarray(detected, np.float64), np.asarray(ends, np.float64)], 1)
     height, width = picture.shape[:2]
     near = (np.isfinite(pairs) & (np.abs(pairs) < 4 * max(height, width))).all(axis=(1, 2))
     shown = near if confidence is None else near & (np.asarray(confidence) > 0)
@@ -51,7 +53,8 @@ def draw_landmarks(
         cv2.line(drawn, start, end, GAP_RGB, 1, **options)
     for start, end in fixed.tolist():
         cv2.circle(drawn, start, radius, DETECTED_RGB, -1, **options)
-        cv2.circle(drawn, end, radius, FITTED_RGB, -1, **options)
+        if fitted is not None:
+            cv2.circle(drawn, end, radius, FITTED_RGB, -1, **options)
     return drawn
 
 

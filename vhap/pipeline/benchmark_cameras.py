@@ -14,13 +14,14 @@ from vhap.data.nersemble.managers import CameraParams
 from vhap.data.pictures import SUFFIXES, write_picture
 from vhap.evaluate.rig_picture import draw_rig
 from vhap.evaluate.rig_scene import RigCamera, RigScene
-from vhap.evaluate.rig_viewer import open_viewer, require_viser
 from vhap.nersemble.benchmark import constants
 from vhap.nersemble.benchmark.flame_tracking import FlameProvider
 from vhap.nersemble.benchmark.managers import MonoFlameAvatarDataManager, NVSDataManager
 from vhap.nersemble.benchmark.metadata import NVSMetadata, metadata_path
 from vhap.util.errors import InputError, shown
 from vhap.util.log import get_logger
+from vhap.viewer.rig_page import open_rig_page
+from vhap.viewer.server import address, require_viser
 
 HOLD_OUT = {
     "nvs": constants.BENCHMARK_NVS_HOLD_OUT_SERIALS,
@@ -56,9 +57,9 @@ def view(config: CamerasConfig, on_open: Callable[[str], None], wait: Callable[[
     """Shows the page while `wait` takes. on_open: gets its address. InputError as `run`, and without viser."""
     require_viser()
     sequence, scene = read_scene(config)
-    server = open_viewer(scene, _title(config, sequence), config.port)
+    server = open_rig_page(scene, _title(config, sequence), config.port)
     try:
-        on_open(f"http://{server.get_host()}:{server.get_port()}")
+        on_open(address(server))
         wait()
     finally:
         server.stop()

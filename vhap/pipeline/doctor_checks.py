@@ -63,7 +63,7 @@ OPTIONAL = {
     "face-alignment": ("face_alignment", "--landmark_source face-alignment is missing; pip install "
                                          "'vhap[face-alignment]'"),
     "star": ("star", "--landmark_source star is missing; pip install git+https://github.com/ShenhanQian/STAR"),
-    "viser": ("viser", "cameras in the browser are missing; pip install 'vhap[viewer]'"),
+    "viser": ("viser", "vhap view is missing; pip install 'vhap[viewer]'"),
     "nvdiffrast": ("nvdiffrast", "--render.backend nvdiffrast is missing; install it from its source"),
 }  # fmt: skip
 """Distributions without which a part is missing: module, and what is missing."""

@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from vhap.evaluate import rig_viewer
 from vhap.evaluate.rig_scene import GIVEN_RGB, HELD_OUT_RGB, RigCamera, RigScene
 from vhap.util.errors import InputError
+from vhap.viewer import rig_page
+from vhap.viewer.server import HOST
 
 pytest.importorskip("viser")
 K = np.array([[210.0, 0, 41], [0, 190.0, 12], [0, 0, 1]])
@@ -32,7 +33,7 @@ def scene(n_points: int = 30) -> RigScene:
 @pytest.fixture
 def shown():
     made = scene()
-    server = rig_viewer.open_viewer(made, "a title", 18_000)
+    server = rig_page.open_rig_page(made, "a title", 18_000)
     yield made, server
     server.stop()
 
@@ -78,7 +79,7 @@ def test_the_cloud_and_the_axes(shown):
 
 
 def test_a_rig_without_points(monkeypatch):
-    server = rig_viewer.open_viewer(scene(0), "a title", 18_000)
+    server = rig_page.open_rig_page(scene(0), "a title", 18_000)
     try:
         assert "/points" not in handles(server)
     finally:
@@ -86,8 +87,8 @@ def test_a_rig_without_points(monkeypatch):
 
 
 def test_no_free_port_is_one_line(monkeypatch):
-    monkeypatch.setattr(rig_viewer, "PORTS_TRIED", 1)
+    monkeypatch.setattr(rig_page, "PORTS_TRIED", 1)
     with socket.socket() as taken:
-        taken.bind((rig_viewer.HOST, 0))
+        taken.bind((HOST, 0))
         with pytest.raises(InputError, match="free port"):
-            rig_viewer.open_viewer(scene(), "a title", taken.getsockname()[1])
+            rig_page.open_rig_page(scene(), "a title", taken.getsockname()[1])

@@ -1,0 +1,1 @@
+"""What a browser shows of runs, exports, captures and heads, by viser."""
