@@ -57,4 +57,4 @@ def eye_operations(scene: KernelScene) -> list[Operation]:
 
 
 def _joined(found: EyeDifferences) -> Tensor:
-    return torch.cat([part.flatten() for part in (found.value, found.unlit, found.factor, found.angle)])
+    return torch.cat([part.flatten() for part in (found.value, found.factor, found.angle)])

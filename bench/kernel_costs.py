@@ -191,9 +191,12 @@ COSTS = {
         lambda s: 12 * SHAPES * s.vertices + (16 * RING + 4 * SHAPES) * s.points,
         lambda s: 6 * SHAPES * RING * s.points,
     ),
-    # Four looks into a chart of radii, one of colours, with slopes of both.
+    # Four looks into a chart of radii, one into one of colours.
     "eye_differences": Cost(
-        "eye_differences", False, lambda s: (24 + 84 + 4 * 16 + 48 + 12) * s.points, lambda s: 400 * s.points
+        "eye_differences", False, lambda s: (24 + 56 + 4 * 16 + 48 + 45) * s.points, lambda s: 240 * s.points
+    ),
+    "eye_slopes": Cost(
+        "eye_differences", False, lambda s: (16 + 56 + 16 + 48 + 40) * s.points, lambda s: 260 * s.points
     ),
 }
 """Kernel -> its cost. tests/bench/test_kernels.py holds that no kernel of vhap/render/kernels is missing."""

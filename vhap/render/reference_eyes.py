@@ -37,7 +37,6 @@ def differences_of_eyes(
     return EyeDifferences(
         value=lit * detail * albedo - rays.colour,
         by_gaze=(lit[..., None] * (by_albedo + albedo[..., None] * detail_slope)) @ by_gaze.transpose(1, 2),
-        unlit=rays.shading * detail * albedo,
         factor=lit * detail,
         angle=angle,
         valid=valid,

@@ -8,7 +8,7 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from vhap.render.kernels.eye_pixels import eye_differences
+from vhap.render.kernels import eye_pixels as kernels
 from vhap.render.warp_common import flat, launch_ranges, vectors, wrap
 
 AT_ONCE = 8192
@@ -47,13 +47,12 @@ class EyeShapes:
 
 @dataclass(frozen=True)
 class EyeDifferences:
-    """value (N, 3): render minus pixel; by_gaze (N, 3, 2): by pitch and yaw; unlit (N, 3): render without the view's
-    own brightness; both empty without slopes; factor (N, 3): what the profile is multiplied by; angle (N,) to the
-    optical axis; valid (N,): whether the ray meets the eye from before."""
+    """value (N, 3): render minus pixel; by_gaze (N, 3, 2): by pitch and yaw, empty without slopes; factor (N, 3): what
+    the profile is multiplied by; angle (N,) to the optical axis; valid (N,): whether the ray meets the eye from
+    before."""
 
     value: Tensor
     by_gaze: Tensor
-    unlit: Tensor
     factor: Tensor
     angle: Tensor
     valid: Tensor
@@ -64,23 +63,23 @@ def differences_of_eyes(
 ) -> EyeDifferences:
     """turn (T, 2, 3, 3): of both eyes of every frame; by_turn (T, 2, 2, 3, 3): its derivatives by pitch and yaw, read
     with slopes alone; gain (W, 3): a view's brightness beyond 1, and its change to the right and downwards."""
-    count = len(rays.view)
-    found = EyeDifferences(
-        value=rays.colour.new_empty(count, 3),
-        by_gaze=rays.colour.new_empty(count if slopes else 0, 2, 3),
-        unlit=rays.colour.new_empty(count if slopes else 0, 3),
-        factor=rays.colour.new_empty(count, 3),
-        angle=rays.colour.new_empty(count),
-        valid=torch.empty(count, dtype=torch.bool, device=rays.view.device),
-    )
-    inputs = [wrap(rays.view), wrap(rays.frame), wrap(rays.eye)]
-    inputs += [vectors(part) for part in (rays.colour, rays.shading, rays.ray, rays.origin, rays.across, gain)]
-    inputs += [wrap(turn.reshape(-1, 3, 3), wp.mat33), wrap(by_turn.reshape(-1, 3, 3), wp.mat33), slopes]
-    inputs += [vectors(shapes.axis), wrap(shapes.radius.mean((1, 2, 3))), flat(shapes.radius), vectors(shapes.detail)]
-    inputs += [shapes.radius.shape[1], shapes.reach, vectors(shapes.profile), shapes.angle_step]
-    inputs += [vectors(part) for part in (found.value, found.by_gaze, found.unlit, found.factor)]
-    inputs += [wrap(found.angle), wrap(found.valid)]
+    count, empty = len(rays.view), rays.colour.new_empty
+    value, factor, position, by_gaze = empty(count, 3), empty(count, 3), empty(count, 3), empty(0, 2, 3)
+    angle, length, valid = empty(count), empty(count), torch.empty(count, dtype=torch.bool, device=rays.view.device)
     each = count if rays.view.is_cuda else AT_ONCE
     ranges = [(begin, min(begin + each, count)) for begin in range(0, count, max(1, each))]
-    launch_ranges(eye_differences, ranges, lambda _: inputs, rays.view.device)
-    return EyeDifferences(**{**vars(found), "by_gaze": found.by_gaze.mT})
+    chart = [flat(shapes.radius), vectors(shapes.detail), shapes.radius.shape[1], shapes.reach]
+    chart += [vectors(shapes.profile), shapes.angle_step]
+    axes, turns = vectors(shapes.axis), wrap(turn.reshape(-1, 3, 3), wp.mat33)
+    inputs = [wrap(rays.view), wrap(rays.frame), wrap(rays.eye)]
+    inputs += [vectors(part) for part in (rays.colour, rays.shading, rays.ray, rays.origin, rays.across, gain)]
+    inputs += [turns, axes, wrap(shapes.radius.mean((1, 2, 3))), *chart, vectors(value), vectors(factor)]
+    found = [wrap(angle), wrap(valid), vectors(position), wrap(length)]
+    launch_ranges(kernels.eye_differences, ranges, lambda _: [*inputs, *found], rays.view.device)
+    if slopes:
+        by_gaze = empty(count, 2, 3)
+        given = [wrap(rays.frame), wrap(rays.eye), vectors(rays.ray), vectors(rays.origin), turns]
+        given += [wrap(by_turn.reshape(-1, 3, 3), wp.mat33), axes, *chart, vectors(factor), wrap(angle)]
+        given += [vectors(position), wrap(length), vectors(by_gaze)]
+        launch_ranges(kernels.eye_slopes, ranges, lambda _: given, rays.view.device)
+    return EyeDifferences(value, by_gaze.mT, factor, angle, valid)

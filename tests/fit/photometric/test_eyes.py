@@ -163,7 +163,7 @@ def test_the_kernel_agrees_with_its_twin():
     turn, by_turn = axis_angle_to_matrix(turns), axis_angle_derivatives(turns)[..., :2, :, :]
     expected = twins.differences_of_eyes(rays, shapes, turn, by_turn, gain)
     found = differences_of_eyes(rays, shapes, turn, by_turn, gain, slopes=True)
-    names = ("value", "by_gaze", "unlit", "factor", "angle")
+    names = ("value", "by_gaze", "factor", "angle")
     for name in names:
         right = getattr(expected, name)
         apart = (getattr(found, name).double() - right).abs() / right.abs().max()
@@ -171,12 +171,12 @@ def test_the_kernel_agrees_with_its_twin():
         # to its neighbour, whose slopes are others.
         assert float(apart.flatten().quantile(0.95)) < 1e-3, name
         assert float(apart.mean()) < 1e-3, name
-    assert len(names) == 5
+    assert len(names) == 4
     assert torch.equal(found.valid, expected.valid)
     assert 100 < int(found.valid.sum()) <= len(rays.view)
     without = differences_of_eyes(rays, shapes, turn, turn, gain, slopes=False)
     assert torch.equal(without.value, found.value)
-    assert len(without.by_gaze) == len(without.unlit) == 0
+    assert len(without.by_gaze) == 0
 
 
 def test_derivatives_agree_with_finite_differences():

@@ -67,10 +67,11 @@ def differences(
     rays = EyeRays(**{f.name: getattr(pixels, f.name) for f in fields(EyeRays)})
     shapes = EyeShapes(balls.axis, balls.radius, balls.detail, CHART_REACH, profile.value, ANGLE_STEP)
     found = differences_of_eyes(rays, shapes, turn, by_turn, state.gain, slopes)
-    by_gain = found.unlit.new_zeros(0, 3, N_GAIN)
+    by_gain = found.value.new_zeros(0, 3, N_GAIN)
     if slopes:
         basis = torch.cat([torch.ones_like(pixels.across[:, :1]), pixels.across], -1)
-        by_gain = found.unlit[..., None] * basis[:, None]
+        brightness = 1 + (basis * state.gain[pixels.view]).sum(-1)
+        by_gain = ((found.value + pixels.colour) / brightness[:, None])[..., None] * basis[:, None]
     return Differences(found.value, found.by_gaze, by_gain, found.factor, found.angle, found.valid)
 
 

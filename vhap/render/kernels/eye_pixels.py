@@ -36,6 +36,46 @@ def chart_slope(outward: wp.vec3, distance: float, by_x: float, by_y: float):
     return (sideways - outward * wp.dot(sideways, outward)) / distance
 
 
+@wp.func
+def chart_cell(outward: wp.vec3, reach: float, size: int):
+    # The cell of a chart in which a direction lies, and the part of it that lies before each way.
+    place = chart_place(outward, reach, float(size - 1) / (2.0 * reach), size)
+    column = int(place[0])
+    row = int(place[1])
+    return row * size + column, place[0] - float(column), place[1] - float(row)
+
+
+@wp.func
+def radius_at(radius: wp.array(dtype=wp.float32), near: int, x: float, y: float, size: int):
+    upper = (1.0 - x) * radius[near] + x * radius[near + 1]
+    return (1.0 - y) * upper + y * ((1.0 - x) * radius[near + size] + x * radius[near + size + 1])
+
+
+@wp.func
+def detail_at(detail: wp.array(dtype=wp.vec3), near: int, x: float, y: float, size: int):
+    upper = detail[near] * (1.0 - x) + detail[near + 1] * x
+    return upper * (1.0 - y) + (detail[near + size] * (1.0 - x) + detail[near + size + 1] * x) * y
+
+
+@wp.func
+def brightness(gain: wp.vec3, across: wp.vec2):
+    return 1.0 + gain[0] + gain[1] * across[0] + gain[2] * across[1]
+
+
+@wp.func
+def axis_cosine(outward: wp.vec3, axis: wp.vec3):
+    return wp.clamp(wp.dot(outward, axis), LEAST_COSINE - 1.0, 1.0 - LEAST_COSINE)
+
+
+@wp.func
+def profile_at(profile: wp.array(dtype=wp.vec3), angle: float, angle_step: float):
+    # The albedo at an angle, and its change from one knot to the next.
+    knot = wp.clamp(angle / angle_step, 0.0, float(profile.shape[0] - 1) - 1.0e-4)
+    cell = int(knot)
+    rise = profile[cell + 1] - profile[cell]
+    return profile[cell] + rise * (knot - float(cell)), rise
+
+
 @wp.kernel
 def eye_differences(
     first: int,
@@ -49,8 +89,6 @@ def eye_differences(
     across: wp.array(dtype=wp.vec2),
     gain: wp.array(dtype=wp.vec3),
     turn: wp.array(dtype=wp.mat33),
-    by_turn: wp.array(dtype=wp.mat33),
-    slopes: bool,
     axis: wp.array(dtype=wp.vec3),
     mean_radius: wp.array(dtype=wp.float32),
     radius: wp.array(dtype=wp.float32),
@@ -60,19 +98,18 @@ def eye_differences(
     profile: wp.array(dtype=wp.vec3),
     angle_step: float,
     value: wp.array(dtype=wp.vec3),
-    by_gaze: wp.array(dtype=wp.vec3),
-    unlit: wp.array(dtype=wp.vec3),
     factor: wp.array(dtype=wp.vec3),
     angle: wp.array(dtype=wp.float32),
     valid: wp.array(dtype=wp.bool),
+    position: wp.array(dtype=wp.vec3),
+    length: wp.array(dtype=wp.float32),
 ):
-    # turn: of every eye of every frame; by_turn: its derivatives by pitch and yaw. Everything is done in the axes of
-    # the turned eye, in which the surface rests and the rays turn.
+    # turn: of every eye of every frame. Everything is done in the axes of the turned eye, in which the surface rests
+    # and the rays turn. position, length: where the ray meets the eye, and how far along it.
     i = wp.tid() + first
     e = int(eye[i])
-    which = 2 * int(frame[i]) + e
-    cells = float(size - 1) / (2.0 * reach)
-    turned = wp.transpose(turn[which])
+    chart = e * size * size
+    turned = wp.transpose(turn[2 * int(frame[i]) + e])
     o = turned * origin[i]
     d = turned * ray[i]
     along = wp.dot(d, o)
@@ -80,62 +117,77 @@ def eye_differences(
     r = mean_radius[e]
     inside = wp.float32(0.0)
     way = wp.float32(0.0)
-    near = wp.int32(0)
-    x = wp.float32(0.0)
-    y = wp.float32(0.0)
-    p = wp.vec3(0.0, 0.0, 0.0)
     for _ in range(INTERSECTION_ROUNDS):
         inside = r * r - beyond
         way = -along - wp.sqrt(wp.max(inside, 0.0))
-        p = o + d * way
-        place = chart_place(wp.normalize(p), reach, cells, size)
-        column = int(place[0])
-        row = int(place[1])
-        x = place[0] - float(column)
-        y = place[1] - float(row)
-        near = (e * size + row) * size + column
-        upper = (1.0 - x) * radius[near] + x * radius[near + 1]
-        r = (1.0 - y) * upper + y * ((1.0 - x) * radius[near + size] + x * radius[near + size + 1])
+        near, x, y = chart_cell(wp.normalize(o + d * way), reach, size)
+        r = radius_at(radius, chart + near, x, y, size)
+    p = o + d * way
+    position[i] = p
+    length[i] = way
     valid[i] = inside > 0.0 and p[2] > 0.0
-    distance = wp.length(p)
-    outward = p / distance
-    cosine = wp.clamp(wp.dot(outward, axis[e]), LEAST_COSINE - 1.0, 1.0 - LEAST_COSINE)
-    theta = wp.acos(cosine)
+    outward = wp.normalize(p)
+    theta = wp.acos(axis_cosine(outward, axis[e]))
     angle[i] = theta
-    knots = profile.shape[0]
-    knot = wp.clamp(theta / angle_step, 0.0, float(knots - 1) - 1.0e-4)
-    cell = int(knot)
-    rise = profile[cell + 1] - profile[cell]
-    albedo = profile[cell] + rise * (knot - float(cell))
-    upper_detail = detail[near] * (1.0 - x) + detail[near + 1] * x
-    lower_detail = detail[near + size] * (1.0 - x) + detail[near + size + 1] * x
-    painted = upper_detail * (1.0 - y) + lower_detail * y
-    g = gain[view[i]]
-    lit = shading[i] * (1.0 + g[0] + g[1] * across[i][0] + g[2] * across[i][1])
-    factor[i] = wp.cw_mul(lit, painted)
-    value[i] = wp.cw_mul(wp.cw_mul(lit, painted), albedo) - colour[i]
-    if slopes:
-        unlit[i] = wp.cw_mul(wp.cw_mul(shading[i], painted), albedo)
-        by_x = (
-            (1.0 - y) * (radius[near + 1] - radius[near]) + y * (radius[near + size + 1] - radius[near + size])
-        ) * cells
-        by_y = (
-            (1.0 - x) * (radius[near + size] - radius[near]) + x * (radius[near + size + 1] - radius[near + 1])
-        ) * cells
-        normal = outward - chart_slope(outward, distance, by_x, by_y)
-        # A point that stays on the surface as it is moved slides along its ray.
-        facing = wp.min(wp.dot(normal, d), -LEAST_FACING)
-        still = origin[i] + ray[i] * way
-        sine = wp.max(wp.sqrt(1.0 - cosine * cosine), LEAST_SINE)
-        by_position = (outward * cosine - axis[e]) / (sine * distance)
-        detail_x = (detail[near + 1] - detail[near]) * (1.0 - y) + (detail[near + size + 1] - detail[near + size]) * y
-        detail_y = (detail[near + size] - detail[near]) * (1.0 - x) + (detail[near + size + 1] - detail[near + 1]) * x
-        for k in range(2):
-            moved = wp.transpose(by_turn[2 * which + k]) * still
-            moved = moved - d * (wp.dot(moved, normal) / facing)
-            by_angle = rise * (wp.dot(by_position, moved) / angle_step)
-            by_detail = wp.vec3(0.0, 0.0, 0.0)
-            for c in range(3):
-                slope = chart_slope(outward, distance, detail_x[c] * cells, detail_y[c] * cells)
-                by_detail[c] = wp.dot(slope, moved)
-            by_gaze[2 * i + k] = wp.cw_mul(lit, wp.cw_mul(painted, by_angle) + wp.cw_mul(albedo, by_detail))
+    albedo, _rise = profile_at(profile, theta, angle_step)
+    last_near, last_x, last_y = chart_cell(outward, reach, size)
+    lit = shading[i] * brightness(gain[view[i]], across[i])
+    factor[i] = wp.cw_mul(lit, detail_at(detail, chart + last_near, last_x, last_y, size))
+    value[i] = wp.cw_mul(factor[i], albedo) - colour[i]
+
+
+@wp.kernel
+def eye_slopes(
+    first: int,
+    frame: wp.array(dtype=wp.int64),
+    eye: wp.array(dtype=wp.int64),
+    ray: wp.array(dtype=wp.vec3),
+    origin: wp.array(dtype=wp.vec3),
+    turn: wp.array(dtype=wp.mat33),
+    by_turn: wp.array(dtype=wp.mat33),
+    axis: wp.array(dtype=wp.vec3),
+    radius: wp.array(dtype=wp.float32),
+    detail: wp.array(dtype=wp.vec3),
+    size: int,
+    reach: float,
+    profile: wp.array(dtype=wp.vec3),
+    angle_step: float,
+    factor: wp.array(dtype=wp.vec3),
+    angle: wp.array(dtype=wp.float32),
+    position: wp.array(dtype=wp.vec3),
+    length: wp.array(dtype=wp.float32),
+    by_gaze: wp.array(dtype=wp.vec3),
+):
+    # by_turn: derivatives of turn by pitch and yaw. The rest is as `eye_differences` found it.
+    i = wp.tid() + first
+    e = int(eye[i])
+    which = 2 * int(frame[i]) + e
+    cells = float(size - 1) / (2.0 * reach)
+    distance = wp.length(position[i])
+    outward = position[i] / distance
+    cell, x, y = chart_cell(outward, reach, size)
+    near = e * size * size + cell
+    far = near + size
+    by_x = ((1.0 - y) * (radius[near + 1] - radius[near]) + y * (radius[far + 1] - radius[far])) * cells
+    by_y = ((1.0 - x) * (radius[far] - radius[near]) + x * (radius[far + 1] - radius[near + 1])) * cells
+    normal = outward - chart_slope(outward, distance, by_x, by_y)
+    # A point that stays on the surface as it is moved slides along its ray.
+    d = wp.transpose(turn[which]) * ray[i]
+    facing = wp.min(wp.dot(normal, d), -LEAST_FACING)
+    still = origin[i] + ray[i] * length[i]
+    cosine = axis_cosine(outward, axis[e])
+    sine = wp.max(wp.sqrt(1.0 - cosine * cosine), LEAST_SINE)
+    by_position = (outward * cosine - axis[e]) / (sine * distance)
+    albedo, rise = profile_at(profile, angle[i], angle_step)
+    painted = detail_at(detail, near, x, y, size)
+    lit = wp.cw_div(factor[i], painted)
+    detail_x = (detail[near + 1] - detail[near]) * (1.0 - y) + (detail[far + 1] - detail[far]) * y
+    detail_y = (detail[far] - detail[near]) * (1.0 - x) + (detail[far + 1] - detail[near + 1]) * x
+    for k in range(2):
+        moved = wp.transpose(by_turn[2 * which + k]) * still
+        moved = moved - d * (wp.dot(moved, normal) / facing)
+        by_angle = rise * (wp.dot(by_position, moved) / angle_step)
+        by_detail = wp.vec3(0.0, 0.0, 0.0)
+        for c in range(3):
+            by_detail[c] = wp.dot(chart_slope(outward, distance, detail_x[c] * cells, detail_y[c] * cells), moved)
+        by_gaze[2 * i + k] = wp.cw_mul(lit, wp.cw_mul(painted, by_angle) + wp.cw_mul(albedo, by_detail))
