@@ -6,6 +6,7 @@ import json
 import os
 import queue
 import shutil
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -152,11 +153,14 @@ def in_browser(tmp_path: Path, browser: str, page_server: PageServer) -> Callabl
         options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--window-size=1200,900"]
         options += [f"--user-data-dir={tmp_path / 'profile'}", "--remote-debugging-port=0"]
         address = f"http://127.0.0.1:{page_server.server_port}/{hash}"
-        with subprocess.Popen([browser, *options, address], stderr=subprocess.DEVNULL) as running:
+        # The command may be a script that starts the browser: both end with their group.
+        with subprocess.Popen(
+            [browser, *options, address], stderr=subprocess.DEVNULL, start_new_session=True
+        ) as running:
             try:
                 answer = page_server.answers.get(timeout=SECONDS)
             finally:
-                running.terminate()
+                os.killpg(running.pid, signal.SIGKILL)
         assert answer["errors"] == []
         return answer["value"]
 

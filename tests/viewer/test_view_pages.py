@@ -427,7 +427,14 @@ def test_the_command_says_where_the_page_is_and_ends_cleanly_on_ctrl_c(tmp_path)
     command = [sys.executable, "-m", "vhap", "view", "builtin", "--port", str(port)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=tmp_path
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+        # A shell that runs the tests in the background makes all their processes deaf to it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as running:
         assert running.stdout is not None
         assert running.stderr is not None
@@ -436,7 +443,10 @@ def test_the_command_says_where_the_page_is_and_ends_cleanly_on_ctrl_c(tmp_path)
         with urllib.request.urlopen(url, timeout=30) as answer:
             assert answer.status == 200
         running.send_signal(signal.SIGINT)
-        assert running.wait(timeout=120) == 0
+        try:
+            assert running.wait(timeout=120) == 0
+        finally:
+            running.kill()
         assert running.stdout.read() == ""
         said = running.stderr.read()
     assert f"ssh -L {port}:localhost:{port} HOST" in said
