@@ -37,6 +37,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "export-as-nerf-dataset": "Exports a tracking run for a trainer: GaussianAvatars, INSTA, nerfstudio and more",
         "export-mesh": "Exports a tracking run as meshes: one a frame (OBJ, PLY), or an animated head in one file",
         "combine-nerf-datasets": "Combines exported sequences of one person into one dataset",
+        "batch": "Many sequences through the whole chain: plans a manifest, runs its steps",
     },
     "Several calibrated cameras": {
         "track-multiview": "Fits a head to every timestep of a recording by calibrated, synchronised cameras",

@@ -12,6 +12,7 @@ import pytest
 
 from vhap import cli
 from vhap.config import benchmark
+from vhap.config.batch import PlanConfig, RunConfig, StepConfig
 from vhap.config.data import DataConfig
 from vhap.config.demo import DemoConfig
 from vhap.config.detect import DetectConfig
@@ -67,6 +68,9 @@ REQUIRED = {
     DetectConfig: ("--input", "i"),
     ListConfig: (),
     DownloadConfig: ("--folder", "f"),
+    PlanConfig: ("--data", "d"),
+    RunConfig: ("--manifest", "m"),
+    StepConfig: ("--manifest", "m", "--step", "track", "--target", "a_b"),
     benchmark.ListConfig: (),
     benchmark.DownloadConfig: ("--folder", "f", "--benchmark", "nvs"),
     benchmark.ValidateConfig: ("--zip", "z"),

@@ -17,6 +17,7 @@ from fuzz_base import SERIAL
 from fuzz_mutations import mutated
 
 from vhap.config import track as track_configs
+from vhap.config.batch import PlanConfig, RunConfig, StepConfig
 from vhap.config.benchmark import CamerasConfig, ValidateConfig
 from vhap.config.demo import DemoConfig
 from vhap.config.detect import DetectConfig
@@ -84,6 +85,9 @@ COMMANDS: dict[type, str] = {
     DemoConfig: "--output a --head builtin",
     DownloadConfig: "--folder a --participant 30 --n_workers 3",
     ListConfig: "--participant 30",
+    PlanConfig: "--data a --subjects 07* --layout nerf --output a.yaml --results b",
+    RunConfig: "--manifest a.yaml --jobs 2 --retries 1",
+    StepConfig: "--manifest a.yaml --step track --target a_b --threads 2",
     CamerasConfig: "--folder a --participant 388 --sequence GLASSES --timestep 3 --output a.png --view --port 8080",
     ValidateConfig: "--zip a.zip --folder a --benchmark nvs",
     CropConfig: (

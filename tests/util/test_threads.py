@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 
 import pytest
 import torch
 
-from vhap.util.threads import get_threads, in_threads, one_torch_thread, set_threads
+from vhap.util.threads import get_threads, in_threads, one_torch_thread, set_threads, usable_cores
 
 
 @pytest.fixture(params=[1, 3])
@@ -39,3 +42,25 @@ def test_torch_has_one_thread_within_and_its_own_afterwards():
         assert (within, torch.get_num_threads()) == (1, 2)
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("text", "said"), [("3", "3"), ("", str(usable_cores()))])
+def test_the_environment_says_how_many(text, said):
+    assert asked(text) == said
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "2.5", "many", "9999", "\u0663"])
+def test_a_wrong_number_is_bad_input(text):
+    assert asked(text).startswith("expected a number of threads from 1 to 1024 for VHAP_THREADS, found")
+
+
+def asked(text: str) -> str:
+    """What a fresh process takes for the number of threads, or what it complains of."""
+    program = (
+        "from vhap.util import errors, threads\n"
+        "try:\n    print(threads.get_threads())\n"
+        "except errors.InputError as error:\n    print(ascii(str(error))[1:-1])"
+    )
+    environment = {**os.environ, "VHAP_THREADS": text}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.strip()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from vhap.detect.landmark_pass import FaceDetector, LandmarkPass
 from vhap.util.errors import InputError
 from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger
+from vhap.util.threads import get_threads
 
 
 def ensure_landmarks(
@@ -43,7 +43,7 @@ def ensure_landmarks(
             files.append(existing)
             continue
         path = existing or sequence.path / "landmark2d" / f"{name}.npz"
-        jobs = n_jobs or os.cpu_count() or 1
+        jobs = n_jobs or get_threads()
         make, chosen = detector_maker(name, device), _options(existing, options)
         with folder_lock(sequence.path):
             files.append(LandmarkPass(path, sequence.full_size_images, make, jobs, options=chosen).run())
@@ -59,7 +59,7 @@ def ensure_rig_landmarks(
     options: Mapping[str, str] | None = None,
 ) -> list[Path]:
     """As `ensure_landmarks`, a file for each camera. A camera may see no face; InputError where none sees one."""
-    files, jobs, made = [], n_jobs or os.cpu_count() or 1, Provenance(recording.path)
+    files, jobs, made = [], n_jobs or get_threads(), Provenance(recording.path)
     sources = {camera: made.sources(pictures) for camera, pictures in recording.full_size_images.items()}
     for name in SOURCE_FILES[source]:
         of_source = [recording.landmark_file(name, camera) for camera in recording.images]

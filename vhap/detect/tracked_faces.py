@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from vhap.detect.landmarks import detector_maker, is_current
 from vhap.detect.person import PERSON
 from vhap.util.errors import InputError
 from vhap.util.log import get_logger
+from vhap.util.threads import get_threads
 
 UNKEPT = ".faces"
 """Folder of a pass for mattes alone, removed when it has been read."""
@@ -64,7 +64,7 @@ class TrackedFaces:
         except InputError as error:
             get_logger().info("mattes may hold other persons, no landmarks say whom to keep: %s", error)
             return None
-        file, jobs = self.folder / UNKEPT / "mediapipe.npz", os.cpu_count() or 1
+        file, jobs = self.folder / UNKEPT / "mediapipe.npz", get_threads()
         count, options = POINT_COUNTS["mediapipe"][0], {PERSON: self.person}
         try:
             LandmarkPass(file, dict(self.pictures), make, jobs, count, "faces for mattes", options).run()

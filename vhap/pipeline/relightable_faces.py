@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
@@ -14,6 +13,7 @@ from vhap.detect.landmark_pass import LandmarkPass
 from vhap.detect.landmarks import detector_maker, is_current
 from vhap.detect.person import person_options
 from vhap.util.errors import InputError
+from vhap.util.threads import get_threads
 
 
 def find_faces(
@@ -34,7 +34,7 @@ def find_faces(
     common_size(list(named.values()))
     make = detector_maker(source, device)
     if not (path.is_file() and is_current(path, Provenance(folder).sources(named), options)):
-        jobs = n_jobs or os.cpu_count() or 1
+        jobs = n_jobs or get_threads()
         LandmarkPass(path, named, make, jobs, POINT_COUNTS[source][0], options=options or {}).run()
     return load_landmarks(path, list(named))
 

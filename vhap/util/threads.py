@@ -9,15 +9,24 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
+from vhap.util.errors import InputError, shown
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+THREADS_VARIABLE, MOST_THREADS = "VHAP_THREADS", 1024
+
 _pool: ThreadPoolExecutor | None = None
-_threads = os.cpu_count() or 1
+_threads: int | None = None
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: those of its share of a machine, where the system gives it one."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def set_threads(count: int) -> None:
-    """How many threads CPU kernels use, >= 1; all cores by default. Results do not depend on it."""
+    """How many threads CPU kernels use, >= 1. Results do not depend on it."""
     global _pool, _threads
     if count < 1:
         raise ValueError(f"expected at least one thread, found {count}")
@@ -28,6 +37,16 @@ def set_threads(count: int) -> None:
 
 
 def get_threads() -> int:
+    """As set; else `VHAP_THREADS`, else all usable cores. InputError where the variable is no number above 0."""
+    global _threads
+    if _threads is None:
+        text = os.environ.get(THREADS_VARIABLE)
+        if text and not (text.isascii() and text.isdigit() and 0 < int(text) <= MOST_THREADS):
+            raise InputError(
+                f"expected a number of threads from 1 to {MOST_THREADS} for {THREADS_VARIABLE}, found {shown(text)}; "
+                "correct the variable"
+            )
+        _threads = int(text) if text else usable_cores()
     return _threads
 
 
@@ -44,12 +63,12 @@ if hasattr(os, "register_at_fork"):
 def run_all(tasks: Sequence[Callable[[], None]]) -> None:
     """Runs independent tasks and waits for all. Tasks must not write one memory place."""
     global _pool
-    if _threads == 1 or len(tasks) < 2:
+    if get_threads() == 1 or len(tasks) < 2:
         for task in tasks:
             task()
         return
     if _pool is None:
-        _pool = ThreadPoolExecutor(_threads, thread_name_prefix="vhap-kernels")
+        _pool = ThreadPoolExecutor(get_threads(), thread_name_prefix="vhap-kernels")
     for future in [_pool.submit(task) for task in tasks]:
         future.result()
 
@@ -57,27 +76,27 @@ def run_all(tasks: Sequence[Callable[[], None]]) -> None:
 def in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
     """Results of independent work in the order of the items. The first is made alone, so that kernels it needs are
     compiled once."""
-    if _threads == 1 or len(items) < 2:
+    if get_threads() == 1 or len(items) < 2:
         yield from map(work, items)
         return
     yield work(items[0])
-    with ThreadPoolExecutor(_threads, thread_name_prefix="vhap-work") as pool:
+    with ThreadPoolExecutor(get_threads(), thread_name_prefix="vhap-work") as pool:
         yield from pool.map(work, items[1:])
 
 
 def each_in_threads(work: Callable[[Item], object], items: Iterable[Item]) -> None:
     """Work on every item, whose number need not be known; at most two a thread are in memory. What work raises is
     raised here when all threads have ended."""
-    if _threads == 1:
+    if get_threads() == 1:
         for item in items:
             work(item)
         return
     waiting: deque[Future[object]] = deque()
-    with ThreadPoolExecutor(_threads, thread_name_prefix="vhap-work") as pool:
+    with ThreadPoolExecutor(get_threads(), thread_name_prefix="vhap-work") as pool:
         try:
             for item in items:
                 waiting.append(pool.submit(work, item))
-                if len(waiting) == 2 * _threads:
+                if len(waiting) == 2 * get_threads():
                     waiting.popleft().result()
             while waiting:
                 waiting.popleft().result()
