@@ -100,6 +100,7 @@ class SkinnedMesh:
     def __init__(self, stage: Any) -> None:
         from pxr import Usd, UsdGeom, UsdSkel
 
+        self.stage = stage  # Prims do not keep it.
         self.mesh = UsdGeom.Mesh.Get(stage, "/World/Head/Mesh")
         root, cache = UsdSkel.Root.Get(stage, "/World/Head"), UsdSkel.Cache()
         cache.Populate(root, Usd.PrimDefaultPredicate)
@@ -161,7 +162,7 @@ def test_offsets_are_in_the_mesh_and_of_those_that_move_their_mean(tmp_path, run
             assert "moving offsets" not in caplog.text
             continue
         expected = 1000 * np.linalg.norm(moving - moving.mean(0), axis=-1)
-        np.testing.assert_allclose(1000 * distance, expected[4], atol=2e-3)
+        np.testing.assert_allclose(1000 * distance, expected[4], atol=0.02)  # Blended turns shorten.
         assert f"lie {expected.mean():.2f} mm from the tracked ones on average, and at most" in caplog.text
 
 
@@ -253,26 +254,28 @@ def test_time_codes_are_the_recording_s_frames_and_planes_show_its_pictures(tmp_
     pytest.importorskip("pxr")
     from pxr import UsdGeom, UsdShade, UsdSkel
 
-    stage = exported(run_folders["builtin"], tmp_path / "out", subset="ti2tj5tk9", fps=30.0)
-    assert (stage.GetStartTimeCode(), stage.GetEndTimeCode(), stage.GetTimeCodesPerSecond()) == (2, 9, 30)
+    stage = exported(run_folders["builtin"], tmp_path / "out", subset="ti2tj9_ts3", fps=30.0)
+    assert (stage.GetStartTimeCode(), stage.GetEndTimeCode(), stage.GetTimeCodesPerSecond()) == (2, 8, 30)
     animation = UsdSkel.Animation.Get(stage, "/World/Head/Animation")
-    assert animation.GetRotationsAttr().GetTimeSamples() == [2, 5, 9]
+    assert animation.GetRotationsAttr().GetTimeSamples() == [2, 5, 8]
     (path,) = camera_paths(stage)
     plane = UsdGeom.Mesh.Get(stage, f"{path}/Picture")
     assert plane.GetPurposeAttr().Get() == "guide"
     size = tuple(tracked(run_folders["builtin"], tmp_path / "out").result.image_size)
-    corners = np.array(plane.GetPointsAttr().Get()) + [0, 0, 1]
+    corners = np.array(plane.GetPointsAttr().Get())
+    # The camera of a video stands at (0, 0, 1) and looks along -z.
+    corners[:, 2] += 1
     pixels = seen_by(stage, path, corners, size)
     np.testing.assert_allclose(pixels, np.array([[0, 1], [1, 1], [1, 0], [0, 0]]) * size[::-1], atol=0.01)
     vertices = SkinnedMesh(stage).vertices(5)
     assert vertices[:, 2].min() > corners[:, 2].max()
     file = UsdShade.Shader.Get(stage, f"{path}/Picture_material/Texture").GetInput("file")
     found = []
-    for code in (2, 4, 5, 9):
+    for code in (2, 4, 5, 8):
         picture = cv2.imread(file.Get(code).resolvedPath)[..., ::-1].astype(int)
         person = (picture[..., 0] > 120) & (abs(picture[..., 1] - 120) < 20)
         found.append(shown_row(np.median(picture[person][:, 0])))
-    assert found == [2, 2, 5, 9]
+    assert found == [2, 2, 5, 8]
 
 
 def test_pictures_that_show_nothing_are_left_out_of_the_planes(tmp_path) -> None:
