@@ -79,12 +79,15 @@ def changed_run(source: Path, root: Path, **changes: Any) -> Path:
 
 def faults(path: Path) -> list[str]:
     """What USD's own checker finds."""
-    from pxr import Usd, UsdUtils
+    from pxr import Sdr, Usd, UsdUtils
 
     if hasattr(UsdUtils, "ComplianceChecker"):
         checker = UsdUtils.ComplianceChecker(arkit=False, skipARKitRootLayerCheck=True)
         checker.CheckCompliance(str(path))
-        return [*checker.GetErrors(), *checker.GetFailedChecks(), *checker.GetWarnings()]
+        found = [*checker.GetErrors(), *checker.GetFailedChecks(), *checker.GetWarnings()]
+        # Wheels of 2024 come without the definitions of USD's own shaders.
+        knows_shaders = Sdr.Registry().GetNodeByIdentifier("UsdPreviewSurface") is not None
+        return [fault for fault in found if knows_shaders or "invalid shader node" not in fault]
     from pxr import UsdValidation
 
     registry = UsdValidation.ValidationRegistry()
@@ -136,13 +139,19 @@ def test_the_checker_finds_nothing(tmp_path, run_folders, head) -> None:
 @pytest.mark.parametrize("head", HEADS)
 def test_usd_skel_moves_the_head_as_it_was_tracked(tmp_path, run_folders, head) -> None:
     pytest.importorskip("pxr")
+    from pxr import UsdSkel
+
     stage = exported(run_folders[head], tmp_path / "out")
     track, skinned = tracked(run_folders[head], tmp_path / "out"), SkinnedMesh(stage)
+    extent = UsdSkel.Root.Get(stage, "/World/Head").GetExtentAttr()
     assert (track.head.pose_basis is None) == (head == "builtin")
     assert COUNT > 10
     for row in range(COUNT):
-        difference = skinned.vertices(row) - track.vertices(row).numpy()
+        vertices = skinned.vertices(row)
+        difference = vertices - track.vertices(row).numpy()
         assert np.linalg.norm(difference, axis=1).max() < LARGEST_ERROR_M
+        bounds = np.array(extent.Get(row))
+        np.testing.assert_allclose(bounds, [vertices.min(0), vertices.max(0)], atol=LARGEST_ERROR_M)
 
 
 def test_offsets_are_in_the_mesh_and_of_those_that_move_their_mean(tmp_path, run_folders, caplog) -> None:

@@ -44,6 +44,10 @@ def add_head(pxr: Any, stage: Any, path: str, track: CentredTrack, codes: np.nda
     joints = joint_places(model, track.params(0).shape)
     root = pxr.UsdSkel.Root.Define(stage, path)
     root.GetPrim().SetCustomDataByKey("headModel", model.identity)
+    extent = root.CreateExtentAttr()
+    for row, code in enumerate(codes.tolist()):
+        vertices = track.vertices(row).float().numpy()
+        extent.Set(pxr.Vt.Vec3fArray.FromNumpy(np.stack([vertices.min(0), vertices.max(0)])), code)
     mesh = add_mesh(
         pxr, stage, f"{path}/Mesh", neutral.numpy(), model.faces.numpy(), model.uvs.numpy(), model.uv_faces.numpy()
     )
