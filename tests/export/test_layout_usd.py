@@ -256,10 +256,35 @@ def test_uvs_texture_and_names_are_the_head_s(tmp_path, run_folders) -> None:
     written = cv2.imread(file.resolvedPath)[..., ::-1]
     np.testing.assert_array_equal(written, open_run(run_folders["builtin"]).scene.albedo_bytes())
     names = list(UsdSkel.BindingAPI(mesh.GetPrim()).GetBlendShapesAttr().Get())
-    assert len(set(names)) == len(names) == head.n_expr
-    assert names[: len(head.expr_names)] == list(head.expr_names)
+    assert len(set(names)) == len(names)
+    assert [name for name in names if not name.endswith("_minus")] == list(head.expr_names)
     normals = np.array(mesh.GetNormalsAttr().Get())
     assert normals.shape == (head.n_vertices, 3)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_weights_run_from_0_to_1_and_stand_for_the_coefficients(tmp_path, run_folders, head) -> None:
+    """Blender cuts off weights beyond."""
+    pytest.importorskip("pxr")
+    from pxr import UsdSkel
+
+    result = load_result(next(newest_run(run_folders[head]).glob("*.npz")))
+    source = changed_run(run_folders[head], tmp_path / "large", expr=8 * result.expr)
+    stage, track = exported(source, tmp_path / "out"), tracked(source, tmp_path / "out")
+    animation = UsdSkel.Animation.Get(stage, "/World/Head/Animation")
+    names = list(animation.GetBlendShapesAttr().Get())
+    weights = np.array([animation.GetBlendShapeWeightsAttr().Get(row) for row in range(COUNT)])
+    assert weights.min() >= 0
+    assert 0.9 < weights.max() <= 1
+    shapes = [stage.GetPrimAtPath(f"/World/Head/Mesh/{name}") for name in names]
+    values = weights * [shape.GetCustomDataByKey("coefficient") for shape in shapes]
+    plain = [name for name in names if not name.endswith("_minus")]
+    found = np.zeros((COUNT, len(plain)))
+    for name, column in zip(names, values.T):
+        found[:, plain.index(name.removesuffix("_minus"))] += column
+    np.testing.assert_allclose(found[:, : track.head.n_expr], track.result.expr, atol=1e-5)
+    difference = SkinnedMesh(stage).vertices(7) - track.vertices(7).numpy()
+    assert np.linalg.norm(difference, axis=1).max() < 2 * LARGEST_ERROR_M
 
 
 def test_time_codes_are_the_recording_s_frames_and_planes_show_its_pictures(tmp_path, run_folders) -> None:

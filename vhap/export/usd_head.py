@@ -6,6 +6,7 @@ correctives are blend shapes too, whose weights are animated along.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,16 +23,29 @@ from vhap.util.log import get_logger
 
 LEAST_MOVE_M = 1e-9
 """Vertices that a shape moves by less are left out of it."""
+LEAST_COEFFICIENT = 1e-6
+"""What is nearer to zero is none."""
 
 
 @dataclass(frozen=True)
 class HeadMotion:
     """What moves the head, T time codes: rotations (T, J, 3, 3) of the joints in their parents, translations (T, 3) of
-    the root's place, metres, and weights (T, B) of the blend shapes."""
+    the root's place, metres, and coefficients (T, E) of expressions, then of pose correctives."""
 
     rotations: Tensor
     translations: Tensor
-    weights: Tensor
+    coefficients: Tensor
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A blend shape. index: of the coefficient that it holds; factor: that coefficient at weight 1, below zero for the
+    shape of its values below zero. weights (T,), in [0, 1]."""
+
+    name: str
+    index: int
+    factor: float
+    weights: np.ndarray
 
 
 def add_head(pxr: Any, stage: Any, path: str, track: CentredTrack, codes: np.ndarray, texture: str) -> HeadMotion:
@@ -55,13 +69,16 @@ def add_head(pxr: Any, stage: Any, path: str, track: CentredTrack, codes: np.nda
     mesh.CreateNormalsAttr(pxr.Vt.Vec3fArray.FromNumpy(np.ascontiguousarray(normals, np.float32)))
     mesh.SetNormalsInterpolation(pxr.UsdGeom.Tokens.vertex)
     bind_material(pxr, mesh, textured_material(pxr, stage, f"{path}/Material", {0.0: texture}, "diffuseColor"))
-    skeleton, names = add_skeleton(pxr, stage, f"{path}/Skeleton", joints, model.parents), shape_names(pxr, model)
+    skeleton = add_skeleton(pxr, stage, f"{path}/Skeleton", joints, model.parents)
+    motion = motion_of(track, joints)
+    shapes = bounded_shapes(coefficient_names(model), motion.coefficients.numpy())
+    names = identifiers(pxr, [shape.name for shape in shapes])
     binding = pxr.UsdSkel.BindingAPI.Apply(mesh.GetPrim())
     binding.CreateSkeletonRel().SetTargets([skeleton.GetPath()])
     add_influences(pxr, binding, model.weights.numpy())
-    add_shapes(pxr, stage, binding, names, shape_moves(model))
-    rest, motion = local_places(joints, model.parents), motion_of(track, joints)
-    animation = add_animation(pxr, stage, f"{path}/Animation", rest, motion, codes)
+    add_shapes(pxr, stage, binding, names, shapes, coefficient_moves(model))
+    rest, weights = local_places(joints, model.parents), np.stack([shape.weights for shape in shapes], 1)
+    animation = add_animation(pxr, stage, f"{path}/Animation", rest, motion, weights, codes)
     animation.CreateJointsAttr(skeleton.GetJointsAttr().Get())
     animation.CreateBlendShapesAttr(names)
     bound = pxr.UsdSkel.BindingAPI.Apply(skeleton.GetPrim())
@@ -84,27 +101,44 @@ def neutral_vertices(track: CentredTrack) -> Tensor:
     return canonical_vertices(track.head, replace(params, expr=torch.zeros_like(params.expr)))
 
 
-def shape_names(pxr: Any, model: HeadModel) -> list[str]:
-    """Expressions, then pose correctives."""
+def coefficient_names(model: HeadModel) -> list[str]:
+    """Of expressions, then of pose correctives."""
     names = [*model.expr_names, *(f"expr_{index:03d}" for index in range(len(model.expr_names), model.n_expr))]
     if model.pose_basis is not None:
         names += [f"pose_{index:02d}" for index in range(model.pose_basis.shape[-1])]
-    return identifiers(pxr, names)
+    return names
 
 
-def shape_moves(model: HeadModel) -> np.ndarray:
-    """(B, V, 3) metres per unit weight, in the order of `shape_names`."""
+def coefficient_moves(model: HeadModel) -> np.ndarray:
+    """(E, V, 3) metres per unit coefficient, in the order of `coefficient_names`."""
     bases = [model.expr_basis] if model.pose_basis is None else [model.expr_basis, model.pose_basis]
     return torch.cat(bases, -1).permute(2, 0, 1).contiguous().numpy()
+
+
+def bounded_shapes(names: list[str], coefficients: np.ndarray) -> list[Shape]:
+    """Shapes for coefficients (T, E), with weights from 0 to 1: Blender cuts off what is beyond.
+
+    Each coefficient has a shape of its name, larger by a whole factor where the coefficient exceeds 1; one that falls
+    below zero has a second, NAME_minus. Between samples both together are as linear as the coefficient.
+    """
+    shapes = []
+    for index, name in enumerate(names):
+        for sign, suffix in ((1, ""), (-1, "_minus")):
+            values = (sign * coefficients[:, index]).clip(min=0)
+            most = float(values.max())
+            if sign > 0 or most > LEAST_COEFFICIENT:
+                factor = max(1, math.ceil(most))
+                shapes.append(Shape(name + suffix, index, sign * factor, values / factor))
+    return shapes
 
 
 def motion_of(track: CentredTrack, joints: Tensor) -> HeadMotion:
     params = [track.params(row) for row in range(len(track.result.timestep_id))]
     rotations = torch.stack([joint_rotations(each) for each in params])
-    weights = torch.stack([each.expr for each in params])
+    coefficients = torch.stack([each.expr for each in params])
     if track.head.pose_basis is not None:
-        weights = torch.cat([weights, pose_feature(rotations)], -1)
-    return HeadMotion(rotations, joints[0] + torch.stack([each.translation for each in params]), weights)
+        coefficients = torch.cat([coefficients, pose_feature(rotations)], -1)
+    return HeadMotion(rotations, joints[0] + torch.stack([each.translation for each in params]), coefficients)
 
 
 def add_skeleton(pxr: Any, stage: Any, path: str, joints: Tensor, parents: tuple[int, ...]) -> Any:
@@ -142,24 +176,30 @@ def add_influences(pxr: Any, binding: Any, weights: np.ndarray) -> None:
     binding.CreateGeomBindTransformAttr(pxr.Gf.Matrix4d(1))
 
 
-def add_shapes(pxr: Any, stage: Any, binding: Any, names: list[str], moves: np.ndarray) -> None:
-    """moves (B, V, 3), of which those vertices are written that move."""
+def add_shapes(
+    pxr: Any, stage: Any, binding: Any, names: list[str], shapes: list[Shape], moves: np.ndarray
+) -> None:  # fmt: skip
+    """names: of the shapes' prims. moves (E, V, 3), of which those vertices are written that move."""
     vt, parent = pxr.Vt, binding.GetPrim().GetPath()
     targets = [parent.AppendChild(name) for name in names]
-    for target, move in zip(targets, moves):
-        shape = pxr.UsdSkel.BlendShape.Define(stage, target)
+    for target, shape in zip(targets, shapes):
+        made, move = pxr.UsdSkel.BlendShape.Define(stage, target), shape.factor * moves[shape.index]
+        made.GetPrim().SetCustomDataByKey("coefficient", float(shape.factor))
         ids = np.flatnonzero(np.abs(move).max(1) > LEAST_MOVE_M)
         # A shape without any offset is none that readers evaluate.
         ids = ids if len(ids) else np.zeros(1, np.int64)
-        shape.CreateOffsetsAttr(vt.Vec3fArray.FromNumpy(np.ascontiguousarray(move[ids], np.float32)))
+        made.CreateOffsetsAttr(vt.Vec3fArray.FromNumpy(np.ascontiguousarray(move[ids], np.float32)))
         if len(ids) < len(move):
-            shape.CreatePointIndicesAttr(int_array(pxr, ids))
+            made.CreatePointIndicesAttr(int_array(pxr, ids))
     binding.CreateBlendShapesAttr(names)
     binding.CreateBlendShapeTargetsRel().SetTargets(targets)
 
 
-def add_animation(pxr: Any, stage: Any, path: str, rest: Tensor, motion: HeadMotion, codes: np.ndarray) -> Any:
-    """Samples at the time codes (T,), between which readers interpolate. rest (J, 3): joints in their parents' axes."""
+def add_animation(
+    pxr: Any, stage: Any, path: str, rest: Tensor, motion: HeadMotion, weights: np.ndarray, codes: np.ndarray
+) -> Any:
+    """Samples at the time codes (T,), between which readers interpolate. rest (J, 3): joints in their parents' axes;
+    weights (T, B) of the blend shapes."""
     vt, animation = pxr.Vt, pxr.UsdSkel.Animation.Define(stage, path)
     animation.CreateScalesAttr(vt.Vec3hArray.FromNumpy(np.ones((len(rest), 3), np.float16)))
     turned, placed = animation.CreateRotationsAttr(), animation.CreateTranslationsAttr()
@@ -170,5 +210,5 @@ def add_animation(pxr: Any, stage: Any, path: str, rest: Tensor, motion: HeadMot
         places = torch.cat([motion.translations[row : row + 1], rest[1:]]).numpy()
         turned.Set(vt.QuatfArray.FromNumpy(turns[row]), code)
         placed.Set(vt.Vec3fArray.FromNumpy(np.ascontiguousarray(places, np.float32)), code)
-        weighted.Set(vt.FloatArray.FromNumpy(np.ascontiguousarray(motion.weights[row].numpy(), np.float32)), code)
+        weighted.Set(vt.FloatArray.FromNumpy(np.ascontiguousarray(weights[row], np.float32)), code)
     return animation
