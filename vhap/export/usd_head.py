@@ -186,7 +186,7 @@ def add_shapes(
         made, move = pxr.UsdSkel.BlendShape.Define(stage, target), shape.factor * moves[shape.index]
         made.GetPrim().SetCustomDataByKey("coefficient", float(shape.factor))
         ids = np.flatnonzero(np.abs(move).max(1) > LEAST_MOVE_M)
-        # A shape without any offset is none that readers evaluate.
+        # Blender leaves out shapes without any offset.
         ids = ids if len(ids) else np.zeros(1, np.int64)
         made.CreateOffsetsAttr(vt.Vec3fArray.FromNumpy(np.ascontiguousarray(move[ids], np.float32)))
         if len(ids) < len(move):
