@@ -15,6 +15,7 @@ World = Literal["given", "tracked"]
 Layout = Literal[
     "gaussian_avatars", "nerf", "metrical", "insta", "flashavatar", "imavatar", "hravatar", "cap4d",
     "gaussian_head_avatar", "nerfstudio", "instant_ngp", "colmap", "gagavatar",
+    "usd",
 ]  # fmt: skip
 """`nerf` is another name of gaussian_avatars, the first one it had."""
 StandsStill = Literal["head", "world"]
@@ -61,7 +62,8 @@ class ExportConfig:
     """Which trainer's files are written (doc/layouts.md has the table): gaussian_avatars (or nerf): transforms.json
     and the head's parameters; metrical: metrical-tracker's folder; insta: INSTA, INSTA-pytorch, FateAvatar, RGBAvatar;
     flashavatar; imavatar: IMavatar, PointAvatar, MonoGaussianAvatar, SplattingAvatar; hravatar; cap4d;
-    gaussian_head_avatar; nerfstudio, instant_ngp and colmap: pictures and cameras for trainers of scenes; gagavatar.
+    gaussian_head_avatar; nerfstudio, instant_ngp and colmap: pictures and cameras for trainers of scenes; gagavatar;
+    usd: the animated head with its cameras for Blender, Houdini, Unreal and others (pip install "vhap[usd]").
     What a layout cannot hold is refused before anything is written."""
     stands_still: StandsStill = "head"
     """nerfstudio, instant_ngp, colmap: the head, around which the cameras then move, or the world (rigs)."""
@@ -77,6 +79,8 @@ class ExportConfig:
     """Leave the head's offsets out where a layout has no place for them. Off: such a run is refused."""
     cap4d_model: Path | None = None
     """cap4d: flame2023_no_jaw.pkl, with blink_blendshape.npy beside it, to which the tracked head is refitted."""
+    fps: FramesASecond | None = None
+    """usd: frames a second of the recording. None: as preprocessing extracted them, else 25."""
     dry_run: bool = False
     """Say what would be written (folders, files, an estimate of the bytes), and write nothing."""
 

@@ -18,6 +18,8 @@ from vhap.geometry.cameras import Camera
 from vhap.head.model import HeadModel, HeadParams, pose
 from vhap.util.files import atomic_path, write_json
 
+DEFAULT_FPS = 25.0
+"""Frames a second of recordings that do not say theirs."""
 FRAME_FORMATS = ("obj", "ply")
 PER_FRAME = ("expr", "rotation", "translation", "neck_pose", "jaw_pose", "eyes_pose")
 

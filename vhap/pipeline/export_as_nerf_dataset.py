@@ -74,6 +74,7 @@ def open_job(config: ExportConfig) -> tuple[Job, Path, str]:
         backend=get_backend(tracked.render.backend),
         sequence=tracked.data.sequence,
         classes=RunClassMaps(lambda: scene_of_source(source, file, tracked)),
+        albedo=lambda: scene_of_source(source, file, tracked).albedo_bytes(),
     )
     return job, target, fingerprint(file, config, tracked.data, source.lost_frames)
 

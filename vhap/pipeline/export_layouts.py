@@ -27,6 +27,8 @@ from vhap.export.layouts.metrical import RULES as METRICAL
 from vhap.export.layouts.metrical import Metrical
 from vhap.export.layouts.nerfstudio import RULES as NERFSTUDIO
 from vhap.export.layouts.nerfstudio import Nerfstudio
+from vhap.export.layouts.usd import RULES as USD
+from vhap.export.layouts.usd import Usd
 from vhap.export.nerf_dataset import NerfDataset
 from vhap.export.parallel import for_each
 from vhap.export.target import DATASET, finish_target, open_target
@@ -67,6 +69,7 @@ LAYOUTS: Mapping[str, LayoutEntry] = {
     "nerfstudio": LayoutEntry(NERFSTUDIO, Nerfstudio),
     "instant_ngp": LayoutEntry(INSTANT_NGP, InstantNgp),
     "colmap": LayoutEntry(COLMAP, Colmap),
+    "usd": LayoutEntry(USD, Usd),
 }
 
 

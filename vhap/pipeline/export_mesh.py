@@ -15,7 +15,7 @@ from vhap.data.subset import select_timesteps
 from vhap.evaluate.run_scene import RunScene, result_head_params
 from vhap.export.animated_head import write_animated_head
 from vhap.export.blendshapes import write_blendshapes
-from vhap.export.mesh_files import FRAME_FORMATS, FrameMeshes, TrackedHead, write_cameras
+from vhap.export.mesh_files import DEFAULT_FPS, FRAME_FORMATS, FrameMeshes, TrackedHead, write_cameras
 from vhap.export.parallel import for_each
 from vhap.export.target import MESHES, fingerprint, finish_target, open_target, target_folder
 from vhap.export.worlds import given_result
@@ -25,8 +25,6 @@ from vhap.util.errors import InputError
 from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger
 from vhap.util.progress import progress
-
-DEFAULT_FPS = 25.0
 
 
 def run(config: MeshExportConfig) -> Path:

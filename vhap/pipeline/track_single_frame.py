@@ -11,12 +11,12 @@ import numpy as np
 from vhap.config.track import SingleFrameTrackConfig
 from vhap.data.results import arrays_of
 from vhap.evaluate.run_scene import RunScene
-from vhap.export.mesh_files import TrackedHead
+from vhap.export.mesh_files import DEFAULT_FPS, TrackedHead
 from vhap.export.meshes import ObjWriter, write_material
 from vhap.export.worlds import given_result
 from vhap.fit.albedo import tex_extra_of
 from vhap.pipeline import track
-from vhap.pipeline.export_mesh import DEFAULT_FPS, tracked_head
+from vhap.pipeline.export_mesh import tracked_head
 from vhap.pipeline.open_run import open_run
 from vhap.util.files import write_npz
 from vhap.util.lock import folder_lock

@@ -32,6 +32,7 @@ NO_EFFECT = {
     "test_frames": "it is of insta",
     "drop_offsets": "the offsets have a place here",
     "cap4d_model": "it is of cap4d",
+    "fps": "it is of usd",
 }
 """Options that change nothing unless a layout names them as its own, and why."""
 
@@ -61,7 +62,7 @@ class LayoutRules:
 @dataclass(frozen=True)
 class Job:
     """What a writer works on. sequence: the recording's name. classes: of the pictures that are written,
-    made when they are asked for."""
+    made when they are asked for. albedo: makes the run's, (H, W, 3) uint8, row 0 on top."""
 
     source: ExportSource
     config: ExportConfig
@@ -69,6 +70,7 @@ class Job:
     backend: Backend
     sequence: str
     classes: ClassMaps
+    albedo: Callable[[], np.ndarray]
 
     @property
     def n_rows(self) -> int:
