@@ -24,6 +24,7 @@ from vhap.data.pictures import some_names
 from vhap.util.errors import InputError
 from vhap.util.files import atomic_path, make_folder, read_json, write_json
 from vhap.util.paths import cache_folder
+from vhap.util.threads import get_threads
 
 RECORD = ".made_from.jsonl"
 WHOLE_BYTES = 64 << 20
@@ -64,7 +65,7 @@ class Provenance:
         stamps = {path: _stamp(path) for path in paths}
         keys = {path: self._relative(path) for path in stamps}
         new = [path for path, stamp in stamps.items() if known.get(keys[path], (None,))[0] != stamp]
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(min(8, get_threads())) as pool:
             made = dict(zip(new, pool.map(content_digest, new)))
         now = time.time_ns()
         settled = {path for path in new if 0 < now - max(stamps[path][1:]) > SETTLED_S * 1e9}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
+
+from vhap.util.threads import get_threads
 
 T = TypeVar("T")
 MOST_THREADS = 8
@@ -16,7 +17,7 @@ def for_each(work: Callable[[T], object], items: Iterable[T], threads: int | Non
 
     The first error stops the rest and is raised.
     """
-    threads = threads or min(MOST_THREADS, os.cpu_count() or 1)
+    threads = threads or min(MOST_THREADS, get_threads())
     with ThreadPoolExecutor(threads) as pool:
         pending: set[Future[object]] = set()
         try:

@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 from vhap.util.errors import InputError, as_one_line
 from vhap.util.optional import import_or_explain
 from vhap.util.paths import cache_folder, weights_folder
+from vhap.util.threads import usable_cores
 from vhap.util.versions import OPENCV_WHEELS
 
 State = Literal["ok", "missing", "warning", "broken"]
@@ -119,7 +120,7 @@ def check_opencv() -> Found:
 def check_processor() -> Found:
     import torch
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     text = f"{platform.processor() or platform.machine()}, {cores} cores, {torch.get_num_threads()} threads of torch"
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         text += f", {os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GB of memory"
