@@ -25,7 +25,10 @@ class LiveConfig:
     person: Path | None = None
     """A folder of an earlier run (of track or of live) of the same person: head, shape, focal length and albedo are
     known from the first frame on. Without it they are estimated from the first seconds, and improve while frames
-    come."""
+    come. With --video the run folder is a finished run of the video's frames."""
+    prepare: bool = False
+    """With --video and --person: make pictures, landmarks and mattes of the video meanwhile, in a process of its own,
+    for reports and exports of the run. Without, these make them when they need them."""
     head: Literal["auto", "flame", "gnm", "ict", "builtin", "file"] = "auto"
     """Head model of a new person; auto takes FLAME if its file is there, else GNM, else ICT-FaceKit, else the built-in
     head. file: that of --head_path."""

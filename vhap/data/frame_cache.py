@@ -8,7 +8,8 @@ import numpy as np
 
 from vhap.util.bounded_cache import BoundedCache
 
-DEFAULT_BYTES = 1 << 30
+DEFAULT_BYTES = 1 << 28
+"""Some 260 pictures of 512 x 512, more than are solved together; a pass over a long video needs none of them twice."""
 
 
 class Frame(NamedTuple):

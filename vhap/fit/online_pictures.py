@@ -31,8 +31,9 @@ MOST_POINTS = 1500
 OTHER_LIGHT = 0.06
 """Grey values by which a picture differs from the head in its albedo at more than half of the points where the light is
 another one than that of the albedo (in its own light 0.01)."""
-AROUND = 0.4
-"""How far beside the landmarks a picture is looked at, in their extent: forehead, ears and neck lie there."""
+AROUND, BELOW = 0.4, 1.0
+"""How far beside and below the landmarks a picture is looked at, in their extent: forehead and ears lie beside; below,
+neck and shoulders tell the torso from the head."""
 BINOMIAL = np.array([0.25, 0.5, 0.25], np.float32)
 MEDIAN_OF_NORMAL = 1.4826
 """Standard deviations of a normal distribution are so many times the median of its absolute values."""
@@ -123,8 +124,9 @@ def _grey_around(picture: np.ndarray, landmarks: LandmarkProblem, factor: int, s
     counts as beside the matte."""
     height, width = picture.shape[:2]
     seen = landmarks.detected_px[0, 0][landmarks.weight[0, 0] > 0]
-    margin = AROUND * float(landmarks.extent_px())
-    low, high = (seen.amin(0) - margin).tolist(), (seen.amax(0) + margin).tolist()
+    extent = float(landmarks.extent_px())
+    low = (seen.amin(0) - AROUND * extent).tolist()
+    high = (seen.amax(0) + seen.new_tensor([AROUND, BELOW]) * extent).tolist()
     (x0, x1), (y0, y1) = (_range(one, other, side, factor) for one, other, side in zip(low, high, (width, height)))
     part = picture[y0 * factor : y1 * factor, x0 * factor : x1 * factor]
     grey = cv2.cvtColor(part.astype(np.float32) / 255, cv2.COLOR_RGB2GRAY)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
@@ -16,6 +16,7 @@ import torch
 
 from vhap.config.live import LiveConfig
 from vhap.config.loading import save_config
+from vhap.config.track import ModelConfig
 from vhap.data.run_order import new_run_folder
 from vhap.fit.online import OnlineSolver
 from vhap.fit.online_person import FollowedPerson, OnlinePerson, Studio
@@ -32,7 +33,9 @@ from vhap.pipeline.live_results import (
 )
 from vhap.pipeline.live_sources import Source, VideoSource, open_camera
 from vhap.pipeline.live_threads import Follower, LiveRun
+from vhap.pipeline.live_track import FollowedFrames, FollowedVideo, recording_of
 from vhap.pipeline.live_worker import PersonWorker, WorkOrder
+from vhap.pipeline.video_source import Preparation
 from vhap.render.backend import get_backend
 from vhap.render.topology import build_topology
 from vhap.util.errors import InputError
@@ -71,6 +74,8 @@ def run(config: LiveConfig, source: Source | None = None, follower: Follower | N
         follower = follower or open_follower()
         warm_up(follower, followed, size)
         worker = worker_of(config, identity_known, person, studio)
+        video = followed_video(config, source, model, studio)
+        frames = FollowedFrames()
         live = LiveRun(
             source=source,
             follower=follower,
@@ -78,18 +83,19 @@ def run(config: LiveConfig, source: Source | None = None, follower: Follower | N
             studio=studio,
             lag=config.lag,
             pictures=config.pictures,
-            sinks=sinks,
+            sinks=[*sinks, frames] if video else sinks,
             worker=worker,
-            on_better=lambda improved: save_person(folder, model, improved, size),
+            on_better=lambda improved: None if video else save_person(folder, model, improved, size),
         )
-        live.start()
-        try:
-            how = watch(live, overlay if config.window else None)
-            live.wait()
-            finish(live, folder, config, how)
-        finally:
-            if worker is not None:
-                worker.close()
+        with preparing(config, video):
+            live.start()
+            try:
+                how = watch(live, overlay if config.window else None)
+                live.wait()
+                finish(live, folder, config, how, lambda: video is not None and video.save(folder, frames, live.followed))
+            finally:
+                if worker is not None:
+                    worker.close()
     if live.failure is not None:
         raise live.failure
     return folder
@@ -101,12 +107,39 @@ def check_options(config: LiveConfig) -> tuple[str, int] | None:
         raise InputError("expected --camera or --video, found both; leave one of them out")
     if config.pace is not None and config.video is None:
         raise InputError("expected --pace with --video, found a camera, which has a pace of its own; leave it out")
+    if config.prepare and (config.video is None or config.person is None):
+        raise InputError(
+            "expected --video and --person with --prepare, found it without; add them, or leave --prepare out"
+        )
     if config.window and not has_window():
         raise InputError(
             "expected an OpenCV with windows for --window, found one without (opencv-python-headless); write the "
             "overlay into a file with --overlay, or pip install opencv-python in place of it"
         )
     return parse_address(config.udp) if config.udp else None
+
+
+def followed_video(config: LiveConfig, source: Source, model: ModelConfig, studio: Studio) -> FollowedVideo | None:
+    """The run of all frames of --video by --person that is to be written; None without both."""
+    if config.video is None or config.person is None:
+        return None
+    fps = source.own_fps if isinstance(source, VideoSource) else source.fps
+    return FollowedVideo(recording_of(config.video, float(fps)), config.person, model, studio)
+
+
+@contextmanager
+def preparing(config: LiveConfig, video: FollowedVideo | None) -> Iterator[None]:
+    """Prepares the video's folder meanwhile, where that is asked for, and waits for it unless something goes wrong."""
+    if video is None or not config.prepare:
+        yield
+        return
+    preparation = Preparation.of(video.data)
+    try:
+        yield
+    except BaseException:
+        preparation.stop()
+        raise
+    preparation.wait()
 
 
 def has_window() -> bool:
@@ -219,13 +252,14 @@ def stopping_on_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def finish(live: LiveRun, folder: Path, config: LiveConfig, how: str) -> None:
-    """Saves the person and what was measured, and says so."""
+def finish(live: LiveRun, folder: Path, config: LiveConfig, how: str, save_frames: Callable[[], bool]) -> None:
+    """Saves the person, or all frames, and what was measured, and says so. save_frames(): whether there is a run of
+    them."""
     log = get_logger()
     if live.worker is not None and live.lacks_an_estimate:
         log.info("estimating the person")
         live.improve(at_end=True)
-    if live.person.improved is None:
+    if not save_frames() and live.person.improved is None:
         save_config(folder / "live.yml", config)
     found = summary(live, how)
     write_json(folder / "live.json", found)

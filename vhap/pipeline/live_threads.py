@@ -276,6 +276,11 @@ class LiveRun:
             due = max(GROWTH * due, self.seconds)
 
     @property
+    def followed(self) -> OnlinePerson:
+        """As they are known now."""
+        return self.person.newest()[0].person
+
+    @property
     def has_new_frames(self) -> bool:
         """Whether there are key frames that the person has not been estimated from."""
         return self.keys.changes != self._changes

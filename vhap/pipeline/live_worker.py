@@ -14,14 +14,13 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import IO, Any
 
-import vhap
 from vhap.fit.online_keys import KeyFrame
 from vhap.fit.online_person import ImprovedPerson, Improvement, OnlinePerson, Studio
 from vhap.render.backend import get_backend
 from vhap.render.topology import build_topology
+from vhap.util.own_process import start_module
 from vhap.util.threads import one_torch_thread, set_threads
 
 LENGTH = struct.Struct("!Q")
@@ -55,15 +54,7 @@ class PersonWorker:
         self.process = self._started() if at_once else None
 
     def _started(self) -> subprocess.Popen[bytes]:
-        path = os.pathsep.join([str(Path(vhap.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-        # Ctrl-C in a terminal reaches every process of its group: this one ends with its input.
-        process = subprocess.Popen(
-            [sys.executable, "-m", "vhap.pipeline.live_worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": path.rstrip(os.pathsep)},
-            start_new_session=True,
-        )
+        process = start_module("vhap.pipeline.live_worker", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert process.stdin is not None
         _send(process.stdin, self.order)
         return process

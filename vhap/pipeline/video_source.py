@@ -1,10 +1,13 @@
-"""A video in place of a sequence folder: preprocessing makes one in the cache, and finds it there again."""
+"""A video in place of a sequence folder: preprocessing makes one in the cache, and finds it there again, or makes it in
+a process of its own while the video is followed."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import subprocess
+import tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from vhap.config.data import DataConfig, RecordingConfig
 from vhap.config.preprocess import PreprocessConfig
@@ -12,6 +15,8 @@ from vhap.config.track import TrackConfig
 from vhap.data.video_folders import folder_of, mark_used
 from vhap.pipeline import preprocess_video
 from vhap.util.errors import InputError
+from vhap.util.log import get_logger
+from vhap.util.own_process import start_module
 
 Data = TypeVar("Data", bound=RecordingConfig)
 
@@ -29,24 +34,73 @@ def with_folder(data: Data) -> Data:
     video = data.video.expanduser().absolute()
     if not video.is_file():
         raise InputError(f"expected a video at {video}, found none; correct --data.video, or put it back")
-    folder = _prepared(data, video)
+    made = with_place(data)
+    folder = made.root_folder / made.sequence
+    preprocess_video.run(_options(made))
+    mark_used(folder)
+    return made
+
+
+def with_place(data: Data) -> Data:
+    """The options with the folder of data.video, which need not be there."""
+    assert isinstance(data, DataConfig)
+    assert data.video is not None
+    video = data.video.expanduser().absolute()
+    folder = folder_of(video, f"{data.target_fps:g} {data.matting_method}")
     return replace(data, video=video, root_folder=folder.parent, sequence=folder.name)
 
 
-def _prepared(data: DataConfig, video: Path) -> Path:
-    options = f"{data.target_fps:g} {data.matting_method}"
-    folder = folder_of(video, options)
+def _options(data: DataConfig) -> PreprocessConfig:
+    """What completes the folder of data.video. data: as `with_place` gives it."""
+    assert data.video is not None
     scales = () if data.n_downsample_rgb in (None, 1) else (data.n_downsample_rgb,)
-    preprocess_video.run(
-        PreprocessConfig(
-            input=video,
-            output_folder=folder,
-            target_fps=data.target_fps,
-            downsample_scales=scales,
-            matting_method=data.matting_method,
-            landmark_source=data.landmark_source,
-            landmark_detector_njobs=data.landmark_detector_njobs,
-        )
+    return PreprocessConfig(
+        input=data.video,
+        output_folder=data.root_folder / data.sequence,
+        target_fps=data.target_fps,
+        downsample_scales=scales,
+        matting_method=data.matting_method,
+        landmark_source=data.landmark_source,
+        landmark_detector_njobs=data.landmark_detector_njobs,
     )
-    mark_used(folder)
-    return folder
+
+
+@dataclass
+class Preparation:
+    """Preprocessing of a video in a process of its own. said: what it writes."""
+
+    folder: Path
+    process: subprocess.Popen[bytes]
+    said: IO[bytes]
+
+    @classmethod
+    def of(cls, data: DataConfig) -> Preparation:
+        """data: as `with_place` gives it."""
+        options, said = _options(data), tempfile.TemporaryFile()
+        arguments = {
+            "--input": options.input,
+            "--output_folder": options.output_folder,
+            "--target_fps": options.target_fps,
+            "--matting_method": options.matting_method,
+            "--landmark_source": options.landmark_source,
+        }
+        words = [str(word) for pair in arguments.items() for word in pair]
+        process = start_module("vhap.preprocess_video", *words, stdout=said, stderr=said, stdin=subprocess.DEVNULL)
+        return cls(data.root_folder / data.sequence, process, said)
+
+    def wait(self) -> None:
+        """Until it has ended; a warning where it failed: what opens the run tries again, and says why."""
+        with self.said:
+            if self.process.wait():
+                self.said.seek(0)
+                lines = self.said.read().decode(errors="replace").strip().splitlines()
+                reason = lines[-1] if lines else f"exit status {self.process.returncode}"
+                get_logger().warning("the pictures of %s are not complete: %s", self.folder, reason)
+            else:
+                mark_used(self.folder)
+
+    def stop(self) -> None:
+        """At once; what is there is kept."""
+        self.process.terminate()
+        self.process.wait()
+        self.said.close()

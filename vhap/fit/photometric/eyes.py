@@ -2,7 +2,8 @@
 
 Landmarks without irises leave gaze where it rests. Here the pixels between the lids are compared with the albedo of an
 eye, a profile about the optical axis that pictures of the whole sequence determine. The search starts on a grid, since
-an iris that is missed gives no gradient; Gauss-Newton rounds follow, whose time is linear in the number of frames.
+an iris that is missed gives no gradient; Gauss-Newton rounds follow, whose time is linear in the number of frames. Of a
+long sequence some frames tell the albedo, and the others are solved with it in groups, so that memory does not grow.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from vhap.fit.photometric.eyes_views import (
 from vhap.fit.photometric.problem import PhotometricProblem, for_each
 from vhap.fit.residuals.landmark_problem import LandmarkProblem
 from vhap.fit.residuals.motion import Motion, motion_of, solve_chain
+from vhap.util.choice import even_choice
 
 GAZE_COLUMNS = (12, 13, 15, 16)
 """Pitch and yaw of both eyes among a frame's unknowns (PER_FRAME)."""
@@ -50,6 +52,8 @@ GRID_RAD, GRID_STEPS = 0.52, 7
 """Ten degrees apart: an iris has thirty of radius."""
 GRID_PIXELS, AT_ONCE = 40, 100_000
 ROUNDS, STEPS = 4, 2
+MOST_TOLD, OVERLAP = 128, 4
+"""Frames that tell the eyes' albedo at most, and that are solved at a time; frames beside them that are solved along."""
 FIRST_IRIS = {"ibug": 68, "mediapipe": 468}
 """Landmarks from these on are irises'."""
 LANDMARKS_RAD = 0.1
@@ -101,17 +105,87 @@ class EyeProblem:
         return cost, gradient, bend
 
 
+@dataclass(frozen=True)
+class Painted:
+    """What the head's texture says of its eyes. axes: where they look at rest; detail: of each point of their surface,
+    beside round eyes; expected: the profile of these."""
+
+    axes: Tensor
+    detail: Tensor
+    expected: Profile
+
+
+@dataclass(frozen=True)
+class SolvedEyes:
+    """gaze (T, 2, 2); profile, task: with which it was found."""
+
+    gaze: Tensor
+    profile: Profile
+    task: EyeProblem
+
+
 @torch.no_grad()
 def follow_eyes(problem: PhotometricProblem, params: TrackParams, rows: Tensor) -> TrackParams:
     """params with the gaze of the frames rows (N,) as their pictures show it."""
-    head = problem.scene.head
-    if not has_eyes(head) or not len(rows):
+    if not has_eyes(problem.scene.head) or not len(rows):
         return params
+    painted = painted_eyes(problem, params.rows(rows[:1]))
+    told = rows[even_choice(len(rows), MOST_TOLD)]
+    task = open_task(problem, params, told, painted)
+    if task is None:
+        return params
+    solved = solve_gaze(task, params.eyes_pose[told].unflatten(-1, (2, 3))[..., :2], painted)
+    if len(told) == len(rows):
+        return _with_gaze(params, rows, solved.gaze)
+    groups = [_group(rows, start) for start in range(0, len(rows), MOST_TOLD)]
+    turned = [_turned(problem, params, around, painted, solved)[kept] for around, kept in groups]
+    return _with_gaze(params, rows, torch.cat(turned))
+
+
+def _group(rows: Tensor, start: int) -> tuple[Tensor, slice]:
+    """MOST_TOLD of the rows with those beside them, and where they stand among these."""
+    first = max(0, start - OVERLAP)
+    around = rows[first : start + MOST_TOLD + OVERLAP]
+    return around, slice(start - first, start - first + len(rows[start : start + MOST_TOLD]))
+
+
+def _turned(
+    problem: PhotometricProblem, params: TrackParams, rows: Tensor, painted: Painted, known: SolvedEyes
+) -> Tensor:
+    """(N, 2, 2) gaze of the frames rows (N,) with eyes that are known."""
+    start = params.eyes_pose[rows].unflatten(-1, (2, 3))[..., :2]
+    task = open_task(problem, params, rows, painted)
+    if task is None:
+        return start
+    detail = known.task.balls.detail
+    task = replace(task, sigma=known.task.sigma, balls=replace(task.balls, detail=detail))
+    state = search(task, EyeState(start, start.new_zeros(task.pixels.n_views, N_GAIN)), known.profile)
+    return solve_round(task, state, known.profile, ROUNDS * STEPS).gaze
+
+
+def _with_gaze(params: TrackParams, rows: Tensor, gaze: Tensor) -> TrackParams:
+    changed = params.eyes_pose.clone()
+    roll = params.eyes_pose[rows].unflatten(-1, (2, 3))[..., 2:]
+    changed[rows] = torch.cat([gaze, roll], -1).flatten(1)
+    return replace(params, eyes_pose=changed)
+
+
+def painted_eyes(problem: PhotometricProblem, params: TrackParams) -> Painted:
+    """params: of one frame."""
+    head = problem.scene.head
     surface = eye_surface(head)
-    ours = params.rows(rows)
     colour, direction = surface_colours(problem.scene.base_texture, surface), surface_directions(head, surface)
     axes = painted_axes(head, surface, direction, colour)
-    balls, direction = eyeballs_of(head, ours.head(), surface, axes)
+    balls, direction = eyeballs_of(head, params.head(), surface, axes)
+    angle = torch.acos((direction * balls.axis[surface.eye]).sum(-1).clamp(-1, 1))
+    expected = texture_profile(angle, colour)
+    return Painted(axes, painted_detail(expected, angle, colour, direction, surface.eye), expected)
+
+
+def open_task(problem: PhotometricProblem, params: TrackParams, rows: Tensor, painted: Painted) -> EyeProblem | None:
+    """The eyes' pixels in the frames rows (N,); None where there are none."""
+    head, ours = problem.scene.head, params.rows(rows)
+    balls, _ = eyeballs_of(head, ours.head(), eye_surface(head), painted.axes)
 
     @torch.no_grad()
     def seen(frame: tuple[int, Tensor]) -> list[EyePixels]:
@@ -121,19 +195,11 @@ def follow_eyes(problem: PhotometricProblem, params: TrackParams, rows: Tensor) 
     shown = for_each(seen, list(enumerate(rows.split(1))), params.rotation.device)
     views = [view for views in shown for view in views]
     if not views:
-        return params
+        return None
     eyes = ours.eyes_pose.unflatten(-1, (2, 3))
-    per_frame = as_vectors(ours)[1]
     landmarks = problem.landmarks.select(rows)
     known, hold = without_pictures(landmarks, eyes[..., :2])
-    task = EyeProblem(joined(views), balls, eyes[..., 2], per_frame, known, hold, landmarks)
-    angle = torch.acos((direction * balls.axis[surface.eye]).sum(-1).clamp(-1, 1))
-    expected = texture_profile(angle, colour)
-    detail = painted_detail(expected, angle, colour, direction, surface.eye)
-    gaze = solve_gaze(task, eyes[..., :2], expected, detail)
-    changed = params.eyes_pose.clone()
-    changed[rows] = torch.cat([gaze, eyes[..., 2:]], -1).flatten(1)
-    return replace(params, eyes_pose=changed)
+    return EyeProblem(joined(views), balls, eyes[..., 2], as_vectors(ours)[1], known, hold, landmarks)
 
 
 def without_pictures(landmarks: LandmarkProblem, gaze: Tensor) -> tuple[Tensor, Tensor]:
@@ -144,20 +210,22 @@ def without_pictures(landmarks: LandmarkProblem, gaze: Tensor) -> tuple[Tensor, 
     return gaze.flatten(1) * seen[:, None], precision.to(gaze)
 
 
-def solve_gaze(task: EyeProblem, start: Tensor, expected: Profile, detail: Tensor) -> Tensor:
-    """(T, 2, 2) from a first guess of the same shape. detail: what is painted, taken where it explains the pictures
-    better than round eyes do."""
+def solve_gaze(task: EyeProblem, start: Tensor, painted: Painted) -> SolvedEyes:
+    """From a first guess (T, 2, 2). What is painted beside round eyes is taken where it explains the pictures better
+    than these do."""
     state = EyeState(start, start.new_zeros(task.pixels.n_views, N_GAIN))
-    profile = expected
+    profile = expected = painted.expected
     for _ in range(2):
         state = search(task, state, profile)
         state, profile, task = alternate(task, state, profile, expected)
-    painted = replace(task, balls=replace(task.balls, detail=detail))
-    other, other_profile, painted = alternate(painted, state, profile, expected)
-    sigma = min(task.sigma, painted.sigma)
+    other_task = replace(task, balls=replace(task.balls, detail=painted.detail))
+    other, other_profile, other_task = alternate(other_task, state, profile, expected)
+    sigma = min(task.sigma, other_task.sigma)
     round_cost = total_cost(replace(task, sigma=sigma), state, profile)
-    painted_cost = total_cost(replace(painted, sigma=sigma), other, other_profile)
-    return other.gaze if painted_cost < round_cost else state.gaze
+    painted_cost = total_cost(replace(other_task, sigma=sigma), other, other_profile)
+    if painted_cost < round_cost:
+        return SolvedEyes(other.gaze, other_profile, other_task)
+    return SolvedEyes(state.gaze, profile, task)
 
 
 def alternate(
@@ -282,13 +350,13 @@ def costed(task: EyeProblem, eyes: EyeState, profile: Profile) -> CostedState:
     return CostedState(eyes, float(total_cost(task, eyes, profile)))
 
 
-def solve_round(task: EyeProblem, state: EyeState, profile: Profile) -> EyeState:
+def solve_round(task: EyeProblem, state: EyeState, profile: Profile, steps: int = STEPS) -> EyeState:
     """A few damped Gauss-Newton steps."""
 
     def equations_at(now: CostedState) -> Equations:
         return equations_of(task, now.eyes, profile)
 
-    return descend(costed(task, state, profile), equations_at, STEPS, SCHEDULE).state.eyes
+    return descend(costed(task, state, profile), equations_at, steps, SCHEDULE).state.eyes
 
 
 @dataclass(frozen=True)
