@@ -28,9 +28,13 @@ from tests.pipeline.live_film import (
     marked_head,
     true_vertices,
 )
+from vhap.config.data import DataConfig
 from vhap.config.live import LiveConfig
-from vhap.data.results import newest_run
+from vhap.config.loading import load_config
+from vhap.config.track import TrackConfig
+from vhap.data.results import load_result, newest_run, result_epochs, result_path
 from vhap.export.blendshapes import ARKIT
+from vhap.fit.light_file import read_light
 from vhap.head.model import HeadParams, pose
 from vhap.pipeline import live as live_pipeline
 from vhap.pipeline.live import run
@@ -38,6 +42,7 @@ from vhap.pipeline.live_person import known_person
 from vhap.pipeline.live_results import parse_address
 from vhap.pipeline.live_sources import CameraSource, open_camera
 from vhap.pipeline.open_run import open_run
+from vhap.pipeline.run_folder import is_finished
 from vhap.util.errors import InputError
 
 NAMES = ("rotation", "translation", "neck_pose", "jaw_pose", "eyes_pose", "expr")
@@ -121,6 +126,43 @@ def test_in_another_light_landmarks_alone_count(finished: Path, taken: Film, tmp
     lines = lines_of(tmp_path)
     assert not any(line["pictures"] for line in lines)
     assert sum(face_errors_mm(lines, taken)) / len(lines) < 3
+
+
+def test_a_known_person_in_a_video_leaves_a_finished_run_of_all_frames(finished: Path, taken: Film, tmp_path: Path):
+    config = options(tmp_path, person=finished / "out", video=tmp_path / "film.mp4", lag=3)
+    (tmp_path / "film.mp4").write_bytes(b"a film")
+    lost = range(8, 14)
+    folder = run(config, FilmSource(taken), KnowingFollower(taken, lost=lost))
+    lines, count = lines_of(tmp_path), len(taken.pictures)
+    assert is_finished(folder)
+    assert sorted(result_epochs(folder)) == [0, 30]
+    result = load_result(result_path(folder))
+    assert result.timestep_id.tolist() == [f"{row:06d}" for row in range(count)]
+    assert [bool(reason) for reason in result.lost_reason[:, 0]] == [row in lost for row in range(count)]
+    for line in lines:
+        if line["found"]:
+            assert result.expr[line["frame"]] == pytest.approx(line["expr"], abs=1e-5)
+    # Where no head was seen it moves from where it was lost to where it is found again.
+    steps = np.diff(result.rotation[7:15], axis=0)
+    assert steps == pytest.approx(steps[:1].repeat(len(steps), 0), abs=1e-6)
+    data = load_config(folder / "config.yml", TrackConfig).data
+    assert isinstance(data, DataConfig)
+    assert (data.video, data.target_fps) == (config.video, float(FPS))
+    assert not (data.root_folder / data.sequence).exists()
+    lights, axes = read_light(folder / "light.json")
+    assert axes == "tracked"
+    assert float(lights[0].mean()) == pytest.approx(float(taken.params.lights[0].mean()), rel=0.25)
+    again = known_person(folder)[0]
+    assert again.known is not None
+    assert again.shape.tolist() == pytest.approx(lines[0]["shape"], abs=1e-5)
+
+
+def test_a_video_without_a_face_leaves_no_result(finished: Path, taken: Film, tmp_path: Path):
+    (tmp_path / "film.mp4").write_bytes(b"a film")
+    config = options(tmp_path, person=finished / "out", video=tmp_path / "film.mp4")
+    folder = run(config, FilmSource(taken), KnowingFollower(taken, lost=range(len(taken.pictures))))
+    assert not result_epochs(folder)
+    assert (folder / "live.json").is_file()
 
 
 def test_the_saved_folder_opens_as_a_run(finished: Path):
@@ -231,6 +273,7 @@ def test_addresses_may_be_ipv6():
         ({"camera": 0, "video": Path("a.mp4")}, "--camera or --video"),
         ({"pace": "own"}, "--pace with --video"),
         ({"udp": "nowhere"}, "HOST:PORT"),
+        ({"prepare": True, "video": Path("a.mp4")}, "--video and --person with --prepare"),
     ],
 )
 def test_options_that_contradict_each_other_are_named(others: dict, named: str):

@@ -7,9 +7,11 @@ import shutil
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vhap import api
+from vhap.config.live import LiveConfig
 from vhap.config.loading import load_config
 from vhap.config.synthetic import SyntheticConfig
 from vhap.config.track import TrackConfig
@@ -17,7 +19,7 @@ from vhap.data import video_folders
 from vhap.data.provenance import content_digest
 from vhap.data.results import load_result, result_path
 from vhap.data.video_folders import SIZE_VARIABLE, folder_of, is_folder_of, mark_used
-from vhap.pipeline import make_synthetic_capture
+from vhap.pipeline import live, make_synthetic_capture
 from vhap.util import paths
 from vhap.util.errors import InputError
 
@@ -65,6 +67,24 @@ def test_pictures_that_are_gone_are_made_again_while_the_video_is_there(video, c
     Path(mine).unlink()
     with pytest.raises(InputError, match=r"expected a video at .*mine\.mp4"):
         api.export(run, tmp_path / "another")
+
+
+def test_a_known_person_is_followed_from_the_file_and_its_pictures_are_prepared_meanwhile(video, cache, tmp_path):
+    known = api.track(video, output_folder=tmp_path / "known", matting_method="none", **OPTIONS)
+    run = live.run(LiveConfig(video=video, person=known, prepare=True, pictures=False, output_folder=tmp_path / "live"))
+    data = load_config(run / "config.yml", TrackConfig).data
+    folder = data.root_folder / data.sequence
+    assert folder.parent == cache / "videos"
+    for made in ("images", "alpha_maps"):
+        assert len(list((folder / made).iterdir())) == 25
+    result = load_result(result_path(run))
+    offline = load_result(result_path(known))
+    assert len(result.expr) == 25
+    assert np.ravel(result.shape) == pytest.approx(np.ravel(offline.shape))
+    # Every fifth frame was tracked.
+    assert np.abs(result.rotation[::5] - offline.rotation).mean() < 0.05
+    target = api.export(run, tmp_path / "set")
+    assert len(list((target / "images").iterdir())) == 25
 
 
 @pytest.mark.parametrize(

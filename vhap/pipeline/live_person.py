@@ -61,10 +61,11 @@ def known_person(run: Path) -> tuple[OnlinePerson, ModelConfig]:
     folder = newest_run(run)
     model = load_config(folder / "config.yml", TrackConfig).model
     epochs = result_epochs(folder)
-    # The albedo of points was seen at the light of the first result; the last one has a light of its own.
-    path = epochs[min(epochs)]
+    path = epochs[max(epochs)]
     head = with_base(open_head(model, LANDMARK_SET), model)
     result = load_result(path, head.identity)
+    # The albedo of points was seen at the light of the first result; the last one has a light of its own.
+    result = replace(result, lights=load_result(epochs[min(epochs)]).lights)
     head = fitting_head(head, result, path)
     if result.focal_length is None:
         raise InputError(
