@@ -200,7 +200,7 @@ def test_pixels_are_weighed_by_what_all_show(channels: int) -> None:
 @pytest.mark.parametrize("count", [1, 3, 20])
 @pytest.mark.parametrize("size", [(2, 2), (3, 2)])
 def test_transposed_convolutions_without_overlap(count: int, size: tuple[int, int]) -> None:
-    made = Made(4, 5, 3)
+    made = Made(6, 4, 3)
     first = made.add("HARD_SWISH", made.add("RELU", convolved(made, 0, 3, 24, (1, 1))))
     kernel = made.constant(count, *size, 24), made.constant(count)
     options = {"Padding": "same", "StrideH": size[0], "StrideW": size[1]}

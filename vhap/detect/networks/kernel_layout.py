@@ -28,7 +28,8 @@ class Field(enum.IntEnum):
     """What a step's numbers mean. SOURCE, REST, TARGET: where tensors begin in the picture's floats (REST: what is
     added, -1 for nothing; of CROP the matrix). WEIGHT, BIAS, SLOPE: where constants begin; SLOPE multiplies what is
     negative. ROWS to CHANNELS: of the target, with REST_CHANNELS those of what is added. SOURCE_*: of the source,
-    SOURCE_PITCH floats from pixel to pixel. SWISH: 1 where the finished value x becomes x * clamp(x / 6 + 1 / 2, 0, 1)."""
+    SOURCE_PITCH floats from pixel to pixel. SWISH: 1 where the finished value x becomes
+    x * clamp(x / 6 + 1 / 2, 0, 1)."""
 
     STEP = 0
     SOURCE = 1

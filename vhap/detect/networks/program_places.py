@@ -27,8 +27,9 @@ class Place:
 
 @dataclass(frozen=True)
 class Program:
-    """steps: (S, fields) of `kernel_layout.Field`. weights: (W,) float32. floats: of each picture. left: operators for torch,
-    after the program. places: of the input, and of tensors that are read by those or are the network's outputs."""
+    """steps: (S, fields) of `kernel_layout.Field`. weights: (W,) float32. floats: of each picture. left: operators
+    for torch, after the program. places: of the input, and of tensors that are read by those or are the network's
+    outputs."""
 
     steps: np.ndarray
     weights: np.ndarray
