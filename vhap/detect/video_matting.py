@@ -24,7 +24,7 @@ from vhap.detect.tracked_person import SMALL, Region, close_region, keep_person,
 from vhap.util.made_once import MadeOnce
 from vhap.util.threads import get_threads
 
-VERSION = "2"
+VERSION = "3"
 """Of this method, in the record of mattes: another one's mattes are made again."""
 WORK_DIAGONAL_PX, LARGEST_WORK_DIAGONAL_PX = 512, 1024
 """Diagonal at which networks and flow look (the networks see 256 x 256 pixels); up to twice that for small faces."""
