@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import warp as wp
 
-from vhap.detect.kernels.arrays import array
+from vhap.detect.kernels.arrays import array, in_whole_lines
 from vhap.detect.kernels.enlarge import SMALL_TILE, TILE, apply_functions, find_functions
 from vhap.detect.matting_laplacian import closed_form
 
@@ -43,7 +43,7 @@ def enlarged(alpha: np.ndarray, seen: np.ndarray, picture: np.ndarray) -> np.nda
     if alpha.shape == size:
         return _as_bytes(alpha)
     small_height, small_width = alpha.shape
-    functions, found = np.empty((small_height, small_width, 4), np.float32), np.empty(size, np.uint8)
+    functions, found = in_whole_lines(small_height, small_width, 4), np.empty(size, np.uint8)
     given = [array(alpha), small_height, small_width]
     tiles = -(-small_height // SMALL_TILE) * -(-small_width // SMALL_TILE)
     wp.launch(find_functions, tiles, [array(seen), *given, MODEL_EPSILON, array(functions)], device="cpu")

@@ -10,7 +10,7 @@ import numpy as np
 import warp as wp
 
 from vhap.detect.kernels import closed_form as kernels
-from vhap.detect.kernels.arrays import array
+from vhap.detect.kernels.arrays import array, in_whole_lines
 
 EPSILON = 1e-5
 """Of the windows' slopes, in squares of [0, 1]."""
@@ -31,7 +31,7 @@ def closed_form(
     height, width = unknown.shape
     blocks, system = _band_equations(picture, inside, unknown, expected, weight)
     if blocks[0] > 0:
-        vectors = array(np.empty(blocks[0] * 3 * kernels.LANES, np.float32))
+        vectors = array(in_whole_lines(int(blocks[0]), 3, kernels.LANES))
         along = array(np.zeros((height + 2 * kernels.MARGIN, width + kernels.ASIDE), np.float32))
         given = [array(unknown, np.uint8), width, MOST_STEPS, LEAST_RATIO, array(blocks, np.int32), array(system)]
         wp.launch(kernels.descend, 1, [*given, vectors, along, array(alpha)], device="cpu")
@@ -47,7 +47,7 @@ def _band_equations(
     blocks = np.empty(1 + height * -(-width // kernels.LANES), np.int32)
     to_find, listed = array(unknown, np.uint8), array(blocks, np.int32)
     wp.launch(kernels.list_blocks, 1, [to_find, height, width, listed], device="cpu")
-    system = np.empty((blocks[0], kernels.VECTORS, kernels.LANES), np.float32)
+    system = in_whole_lines(int(blocks[0]), kernels.VECTORS, kernels.LANES)
     trust = array(np.broadcast_to(np.asarray(weight, np.float32), unknown.shape))
     given = [array(picture), array(inside, np.uint8), to_find, array(expected), trust, height, width, EPSILON, listed]
     wp.launch(kernels.tie_blocks, int(blocks[0]), [*given, array(system)], device="cpu")

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import warp as wp
 
-from vhap.detect.kernels.arrays import array
+from vhap.detect.kernels.arrays import array, in_whole_lines
 from vhap.detect.kernels.fuse import TILE, hear, say
 
 OFFSETS = (-4, -2, -1, 1, 2, 4)
@@ -37,7 +37,7 @@ class View(NamedTuple):
 def view_of(probability: np.ndarray, picture: np.ndarray) -> View:
     """probability: (H, W) float32 of the person; picture: (H, W, 3) uint8 RGB."""
     height, width = probability.shape
-    layers, same = np.empty((height, width, 4), np.float32), np.empty(_tiles(height) * _tiles(width), np.float32)
+    layers, same = in_whole_lines(height, width, 4), np.empty(_tiles(height) * _tiles(width), np.float32)
     given = [array(picture, np.uint8), array(probability), height, width, SURE, array(layers), array(same)]
     wp.launch(say, len(same), given, device="cpu")
     factor = float(np.clip(LEAST_FLOW_DIAGONAL_PX / math.hypot(*picture.shape[:2]), 0.5, 1))

@@ -89,11 +89,14 @@ if (all != 0.0f) {
     name = name > count - 1 ? 2 * (count - 1) - name : name; \\
     name = name < 0 ? 0 : name;
 float apart[20][36], odds_there[16][16], moved_x[20][20], moved_y[20][20];
-int rows[20], columns[20];
+int rows[20], columns[20], before[20], after[20];
+float shares[20];
 for (int c = 0; c < 20; ++c) {
     MIRRORED(column, left + c - 2, width)
-    columns[c] = column;
+    FLOW_PLACE(column, aside, flow_width, u0, u1, u_share)
+    columns[c] = column; before[c] = 2 * u0; after[c] = 2 * u1; shares[c] = u_share;
 }
+const float wider = 1.0f / aside, higher = 1.0f / down;
 // Between two rows of the flow, then between two of its columns.
 for (int r = 0; r < 20; ++r) {
     MIRRORED(row, top + r - 2, height)
@@ -101,13 +104,12 @@ for (int r = 0; r < 20; ++r) {
     rows[r] = row;
     const float *above = flow.data + 2 * v0 * flow_width, *below = flow.data + 2 * v1 * flow_width;
     for (int c = 0; c < 20; ++c) {
-        FLOW_PLACE(columns[c], aside, flow_width, u0, u1, u_share)
-        const float x0 = above[2 * u0] + v_share * (below[2 * u0] - above[2 * u0]);
-        const float x1 = above[2 * u1] + v_share * (below[2 * u1] - above[2 * u1]);
-        const float y0 = above[2 * u0 + 1] + v_share * (below[2 * u0 + 1] - above[2 * u0 + 1]);
-        const float y1 = above[2 * u1 + 1] + v_share * (below[2 * u1 + 1] - above[2 * u1 + 1]);
-        moved_x[r][c] = columns[c] + (x0 + u_share * (x1 - x0)) / aside;
-        moved_y[r][c] = row + (y0 + u_share * (y1 - y0)) / down;
+        const float *p = above + before[c], *q = above + after[c];
+        const float *lower_p = below + before[c], *lower_q = below + after[c];
+        const float x0 = p[0] + v_share * (lower_p[0] - p[0]), x1 = q[0] + v_share * (lower_q[0] - q[0]);
+        const float y0 = p[1] + v_share * (lower_p[1] - p[1]), y1 = q[1] + v_share * (lower_q[1] - q[1]);
+        moved_x[r][c] = columns[c] + (x0 + shares[c] * (x1 - x0)) * wider;
+        moved_y[r][c] = row + (y0 + shares[c] * (y1 - y0)) * higher;
     }
 }
 for (int r = 0; r < 20; ++r) for (int c = 0; c < 20; ++c) {
