@@ -3,9 +3,11 @@
 import cv2
 import numpy as np
 import pytest
+from scipy.ndimage import map_coordinates
 
-from vhap.detect import alpha_band, matting_laplacian
-from vhap.detect.alpha_band import enlarged
+from vhap.detect import matting_laplacian
+from vhap.detect.alpha_band import MODEL_EPSILON, enlarged
+from vhap.detect.guided_filter import linear_model
 from vhap.detect.matting_laplacian import EPSILON, closed_form
 
 SIZE = (14, 17)
@@ -54,14 +56,42 @@ def test_as_by_the_definition(monkeypatch, weight):
     np.testing.assert_allclose(found.ravel(), expected, atol=2e-3)
 
 
+def matrix_of(blocks, system, unknown):
+    """The equations of the unknown pixels, (N, N), and the pull of the known ones on them, (N,)."""
+    height, width = unknown.shape
+    number = np.full((height + 4, width + 4), -1)
+    number[2:-2, 2:-2][unknown] = np.arange(unknown.sum())
+    total, pull = np.zeros((unknown.sum(),) * 2), np.zeros(unknown.sum())
+    for first, vectors in zip(blocks[1 : 1 + blocks[0]], system, strict=True):
+        for lane in range(min(16, width - first % width)):
+            row, column = divmod(first + lane, width)
+            if not unknown[row, column]:
+                assert not vectors[:, lane].any()
+                continue
+            others = number[row : row + 5, column : column + 5].ravel()
+            total[number[row + 2, column + 2], others[others >= 0]] = vectors[:25, lane][others >= 0]
+            pull[number[row + 2, column + 2]] = vectors[26, lane]
+    return total, pull
+
+
+def test_the_laplacian_is_the_definitions():
+    picture, _, inside, unknown = scene()
+    at = np.flatnonzero(unknown)
+    found, pull = matrix_of(*matting_laplacian._band_equations(picture, inside, unknown, inside, 0.0), unknown)
+    expected = slow_laplacian(picture)
+    np.testing.assert_allclose(found, expected[np.ix_(at, at)], atol=1e-4)
+    np.testing.assert_allclose(pull, -expected[at] @ inside.ravel(), atol=1e-4)
+    assert np.abs(pull).max() > 0.1
+
+
 @pytest.mark.slow
 def test_the_laplacian_is_pymattings():
     pymatting = pytest.importorskip("pymatting")
     picture, _, inside, unknown = scene()
-    ours, pull = matting_laplacian._band_equations(picture, inside, unknown)
     at = np.flatnonzero(unknown)
+    ours, pull = matrix_of(*matting_laplacian._band_equations(picture, inside, unknown, inside, 0.0), unknown)
     theirs = pymatting.cf_laplacian(picture.astype(np.float64), EPSILON, 1).toarray()
-    np.testing.assert_allclose(ours.toarray(), theirs[np.ix_(at, at)], atol=2e-3)
+    np.testing.assert_allclose(ours, theirs[np.ix_(at, at)], atol=2e-3)
     np.testing.assert_allclose(pull, -theirs[at] @ inside.ravel(), atol=2e-3)
 
 
@@ -92,14 +122,31 @@ def test_alpha_of_a_smaller_copy_is_carried_on_by_the_colours(size):
     np.testing.assert_array_equal(found[far], 255 * alpha[far])
 
 
-def test_tiles_do_not_show(monkeypatch):
-    picture, alpha, _, _ = scene((300, 520))
-    small, seen = (cv2.resize(values, (130, 75), interpolation=cv2.INTER_AREA) for values in (alpha, picture))
-    found = []
-    for side in (1000, 33):
-        monkeypatch.setattr(alpha_band, "TILE_PX", side)
-        found.append(enlarged(small, seen, (255 * picture.clip(0, 1) + 0.5).astype(np.uint8)).astype(int))
-    assert np.abs(found[0] - found[1]).max() <= 2
+def slowly_enlarged(alpha, seen, picture):
+    """As `enlarged`, of the whole picture, by means and extremes of whole pictures."""
+    size = picture.shape[:2]
+    places = [(np.arange(full) + 0.5) * small / full - 0.5 for full, small in zip(size, alpha.shape)]
+    columns, rows = np.meshgrid(places[1], places[0])
+    planes = [
+        *linear_model(seen, alpha, 2, MODEL_EPSILON),
+        cv2.erode(alpha, np.ones((3, 3))),
+        cv2.dilate(alpha, np.ones((3, 3))),
+    ]
+    at = [map_coordinates(plane.astype(float), [rows, columns], order=1, mode="nearest") for plane in planes]
+    value = at[3] + sum(slope * colour for slope, colour in zip(at[:3], picture.transpose(2, 0, 1) / 255.0))
+    return 255 * np.clip(np.minimum(np.maximum(value, at[4]), at[5]), 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("size", "small"), [((300, 520), (75, 130)), ((131, 97), (100, 74)), ((40, 33), (39, 2)), ((5, 7), (1, 1))]
+)
+def test_enlarged_as_by_the_definition(size, small):
+    picture, alpha, _, _ = scene(size)
+    alpha, seen = (cv2.resize(values, small[::-1], interpolation=cv2.INTER_AREA) for values in (alpha, picture))
+    seen, picture = seen.clip(0, 1), (255 * picture.clip(0, 1) + 0.5).astype(np.uint8)
+    found, expected = enlarged(alpha, seen, picture), slowly_enlarged(alpha, seen, picture)
+    assert np.abs(found - expected).max() < 1
+    assert np.abs(found - expected).mean() < 0.3
 
 
 def test_a_copy_of_the_same_size_is_the_alpha_itself():

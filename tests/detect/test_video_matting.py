@@ -10,7 +10,7 @@ from vhap.data.pictures import list_pictures, read_alpha, write_picture
 from vhap.data.provenance import Provenance
 from vhap.detect.clip import Clip
 from vhap.detect.matting import matte_pictures, matting_options
-from vhap.detect.through_time import flow_between, fused, view_of, warped
+from vhap.detect.through_time import SAME_COLOR, flow_between, fused, view_of
 from vhap.detect.tracked_faces import TrackedFaces
 from vhap.detect.video_matting import OpenClip, matted
 
@@ -251,11 +251,47 @@ def test_pictures_of_a_few_pixels(tmp_path, size):
         assert opened.alpha(0).shape == size
 
 
+def warped(values, flow):
+    """Values at the places where a flow (h, w, 2), of any size and in px of that size, leads."""
+    height, width = values.shape[:2]
+    flow = cv2.resize(flow * (np.array([width, height]) / flow.shape[1::-1]).astype(np.float32), (width, height))
+    places = np.clip(flow + np.mgrid[:height, :width][::-1].transpose(1, 2, 0), 0, [width - 1, height - 1])
+    (x, y), (x0, y0) = places.transpose(2, 0, 1)[..., None], places.astype(int).transpose(2, 0, 1)
+    x1, y1, x, y = np.minimum(x0 + 1, width - 1), np.minimum(y0 + 1, height - 1), x - x0[..., None], y - y0[..., None]
+    upper, lower = (values[row, x0] * (1 - x) + values[row, x1] * x for row in (y0, y1))
+    return upper * (1 - y) + lower * y
+
+
+def slowly_fused(view, others):
+    odds, weights = view.layers[..., 3].astype(float), np.ones(view.layers.shape[:2])
+    for there, flow in others:
+        layers = warped(there.layers.astype(float), flow)
+        apart = ((layers - view.layers)[..., :3] ** 2).sum(-1)
+        trust = np.exp(cv2.blur(apart, (5, 5)) / (-2 * SAME_COLOR**2))
+        odds += trust * layers[..., 3]
+        weights += trust
+    return 1 / (1 + np.exp(-odds / weights))
+
+
+@pytest.mark.parametrize("size", [(40, 50), (64, 17), (3, 5)])
+def test_neighbours_are_fused_as_by_the_definition(size):
+    random = np.random.default_rng(0)
+    pictures = [cv2.GaussianBlur(random.integers(0, 256, (*size, 3), np.uint8), (0, 0), 2) for _ in range(4)]
+    views = [view_of(random.random(size, np.float32), picture) for picture in pictures]
+    flows = [
+        random.normal(0, 3, (-(-size[0] // part), -(-size[1] // part), 2)).astype(np.float32) for part in (1, 2, 3)
+    ]
+    others = list(zip(views[1:], flows, strict=True))
+    found = fused(views[0], others)
+    np.testing.assert_allclose(found, slowly_fused(views[0], others), atol=2e-5)
+    assert np.abs(found - fused(views[0], [])).max() > 0.01
+
+
 def test_flow_leads_to_where_things_have_gone():
     first, second = (filmed(index).astype(np.float32) / 255 for index in (0, 2))
     flow = flow_between(*(view_of(np.full(SIZE, 0.5, np.float32), filmed(index)) for index in (0, 2)))
-    row, column = centre(0)
-    np.testing.assert_allclose(flow[row, column], [4, 2], atol=0.5)
+    row, column = (place * small // full for place, small, full in zip(centre(0), flow.shape, SIZE, strict=False))
+    np.testing.assert_allclose(flow[row, column] * SIZE[0] / flow.shape[0], [4, 2], atol=0.5)
     difference = np.abs(warped(second, flow) - first)[true_alpha(0) == 1].mean()
     assert difference < 0.25 * np.abs(second - first)[true_alpha(0) == 1].mean()
 

@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import warp as wp
 
-from vhap.detect.guided_filter import linear_model
+from vhap.detect.kernels.arrays import array, in_whole_lines
+from vhap.detect.kernels.enlarge import SMALL_TILE, TILE, apply_functions, find_functions
 from vhap.detect.matting_laplacian import closed_form
 
 DATA_WEIGHT = 0.3
 """Of the mixing share measured from colours, where it is certain."""
 SHARE_SIGMA = 0.05
 """Standard deviation of a measured share at which its weight has halved."""
-MODEL_RADIUS_PX, MODEL_EPSILON = 2, 1e-4
-"""Of the linear functions of colour, in px of the limited size and in squares of [0, 1]."""
-NEAR_PX = 3
-"""Side of the surroundings, in px of the limited size, whose least and largest alpha bound what colours make of it."""
+MODEL_EPSILON = 1e-4
+"""Of the linear functions of colour, in squares of [0, 1]."""
 CONSTANT = 1e-3
 """Less than a grey value: where alpha differs by no more, colours have no say."""
-TILE_PX = 128
 
 
 def refine(picture: np.ndarray, plate: np.ndarray, person: np.ndarray, radius_px: int, noise: float) -> np.ndarray:
@@ -37,46 +36,21 @@ def refine(picture: np.ndarray, plate: np.ndarray, person: np.ndarray, radius_px
 def enlarged(alpha: np.ndarray, seen: np.ndarray, picture: np.ndarray) -> np.ndarray:
     """(H, W) uint8 alpha of a picture (H, W, 3) uint8, from that of a smaller copy.
 
-    alpha: (h, w) float32 in [0, 1]; seen: the copy, (h, w, 3) float32 in [0, 1].
+    alpha: (h, w) float32 in [0, 1]; seen: the copy, (h, w, 3) float32 in [0, 1]. What colours make of alpha stays
+    between its least and its most in 3 x 3 pixels of the copy.
     """
     size = picture.shape[0], picture.shape[1]
     if alpha.shape == size:
         return _as_bytes(alpha)
-    coefficients = np.dstack(linear_model(seen, alpha, MODEL_RADIUS_PX, MODEL_EPSILON))
-    coefficients[..., :3] /= 255
-    wide, close = (np.ones((side, side), np.uint8) for side in (4 * MODEL_RADIUS_PX + 3, NEAR_PX))
-    lowest, highest = cv2.erode(alpha, wide), cv2.dilate(alpha, wide)
-    bounds = np.dstack([cv2.erode(alpha, close), cv2.dilate(alpha, close)])
-    found = np.empty(size, np.uint8)
-    for top in range(0, size[0], TILE_PX):
-        for left in range(0, size[1], TILE_PX):
-            tile = slice(top, min(top + TILE_PX, size[0])), slice(left, min(left + TILE_PX, size[1]))
-            below = tuple(
-                slice(part.start * small // full, -(-part.stop * small // full))
-                for part, small, full in zip(tile, alpha.shape, size)
-            )
-            least, most = float(lowest[below].min()), float(highest[below].max())
-            if most - least < CONSTANT:
-                found[tile] = round(255 * most)
-                continue
-            terms = _enlarged_part(coefficients, tile, size)
-            terms[..., :3] *= picture[tile]
-            value = cv2.transform(terms, np.ones((1, 4)))
-            least_there, most_there = cv2.split(_enlarged_part(bounds, tile, size))
-            found[tile] = _as_bytes(np.minimum(np.maximum(value, least_there), most_there))
+    small_height, small_width = alpha.shape
+    functions, found = in_whole_lines(small_height, small_width, 4), np.empty(size, np.uint8)
+    given = [array(alpha), small_height, small_width]
+    tiles = -(-small_height // SMALL_TILE) * -(-small_width // SMALL_TILE)
+    wp.launch(find_functions, tiles, [array(seen), *given, MODEL_EPSILON, array(functions)], device="cpu")
+    target = [array(picture, np.uint8), *size, CONSTANT, array(found, np.uint8)]
+    tiles = -(-size[0] // TILE) * -(-size[1] // TILE)
+    wp.launch(apply_functions, tiles, [array(functions), *given, *target], device="cpu")
     return found
-
-
-def _enlarged_part(values: np.ndarray, tile: tuple[slice, slice], size: tuple[int, int]) -> np.ndarray:
-    """A tile of (h, w, C) float32 values at a larger size (height, width)."""
-    (rows, columns), (down, across) = tile, (small / full for small, full in zip(values.shape, size))
-    back = [
-        [across, 0, across * (columns.start + 0.5) - 0.5],
-        [0, down, down * (rows.start + 0.5) - 0.5],
-    ]
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    target = columns.stop - columns.start, rows.stop - rows.start
-    return cv2.warpAffine(values, np.array(back), target, flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _as_bytes(alpha: np.ndarray) -> np.ndarray:

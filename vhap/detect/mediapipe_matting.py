@@ -128,10 +128,13 @@ def without_specks(inside: np.ndarray, smallest: float = SPECK_SHARE) -> np.ndar
     """(H, W) bool with small enclosed holes filled and small islands taken away. smallest: share of the picture."""
     cleaned = inside.copy()
     for value in (False, True):
-        _, labels, statistics, _ = cv2.connectedComponentsWithStats((cleaned == value).astype(np.uint8), connectivity=4)
-        small = statistics[:, cv2.CC_STAT_AREA] < smallest * inside.size
+        # Areas by counting labels: OpenCV's statistics take several times as long as the labels.
+        _, found = cv2.connectedComponents((cleaned == value).astype(np.uint8), connectivity=4)
+        labels = np.asarray(found, np.int32)
+        small = np.bincount(labels.ravel()) < smallest * inside.size
         small[0] = False
-        cleaned[small[labels]] = not value
+        if small.any():
+            cleaned[small[labels]] = not value
     return cleaned
 
 

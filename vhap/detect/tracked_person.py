@@ -101,6 +101,8 @@ def keep_person(alpha: np.ndarray, face: np.ndarray) -> np.ndarray:
     Unchanged where no part holds the face: it was interpolated and has moved on, or the matte lacks it.
     """
     solid = (alpha >= INSIDE).astype(np.uint8)
+    if cv2.connectedComponents(solid, connectivity=8)[0] <= 2:
+        return alpha
     count, found = cv2.connectedComponents(_bridged(solid, face), connectivity=8)
     labels = np.asarray(found, np.int32)
     if count <= 2:

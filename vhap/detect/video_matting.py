@@ -24,7 +24,7 @@ from vhap.detect.tracked_person import SMALL, Region, close_region, keep_person,
 from vhap.util.made_once import MadeOnce
 from vhap.util.threads import get_threads
 
-VERSION = "2"
+VERSION = "3"
 """Of this method, in the record of mattes: another one's mattes are made again."""
 WORK_DIAGONAL_PX, LARGEST_WORK_DIAGONAL_PX = 512, 1024
 """Diagonal at which networks and flow look (the networks see 256 x 256 pixels); up to twice that for small faces."""
@@ -149,7 +149,15 @@ class OpenClip:
         if face is None or not hull.any():
             return hull.astype(np.float32)
         reach = NEAR_FACE * float((face[2:] - face[:2]).max())
-        return np.clip(1 - cv2.distanceTransform(1 - hull, cv2.DIST_L2, 5) / max(reach, 1e-6), 0, 1)
+        near = np.zeros(size, np.float32)
+        left, top, width, height = cv2.boundingRect(hull)
+        margin = math.ceil(reach) + 1
+        part = (
+            slice(max(0, top - margin), top + height + margin),
+            slice(max(0, left - margin), left + width + margin),
+        )
+        near[part] = np.clip(1 - cv2.distanceTransform(1 - hull[part], cv2.DIST_L2, 5) / max(reach, 1e-6), 0, 1)
+        return near
 
     def _face_hull(self, index: int, size: tuple[int, int]) -> np.ndarray:
         """(H, W) uint8 in {0, 1}: the convex hull of the face's landmarks, empty where it was not found."""

@@ -11,14 +11,11 @@ What each step means stands in `operators.py` and `custom_operators.py`, which t
 
 from __future__ import annotations
 
-import enum
-
 import warp as wp
 
+from vhap.detect.networks.kernel_layout import BEGIN, END, FIELDS, Step
 from vhap.util.quiet_warp import start_quietly
 
-LANES = 16
-"""Floats of a vector: channels come in multiples of it."""
 WIDEST = "-mprefer-vector-width=512"
 
 start_quietly()
@@ -27,75 +24,6 @@ if hasattr(wp.config, "cpu_compiler_flags"):
     # Compilers take half of a processor's widest vectors unless told; here every sum is of whole ones.
     wp.set_module_options({"cpu_compiler_flags": f"{wp.config.cpu_compiler_flags or '-march=native'} {WIDEST}"})
 
-
-class Step(enum.IntEnum):
-    CONVOLUTION = 0
-    DEPTHWISE = 1
-    MAX_POOL = 2
-    BORDER = 3
-    SUM = 4
-    CROP_MATRIX = 5
-    CROP = 6
-    MOVE_POINTS = 7
-    RESIZE = 8
-
-
-class Field(enum.IntEnum):
-    """What a step's numbers mean. SOURCE, REST, TARGET: where tensors begin in the picture's floats (REST: what is
-    added, -1 for nothing; of CROP the matrix). WEIGHT, BIAS, SLOPE: where constants begin; SLOPE multiplies what is
-    negative. ROWS to CHANNELS: of the target, with REST_CHANNELS those of what is added. SOURCE_*: of the source,
-    SOURCE_PITCH floats from pixel to pixel."""
-
-    STEP = 0
-    SOURCE = 1
-    REST = 2
-    TARGET = 3
-    WEIGHT = 4
-    BIAS = 5
-    SLOPE = 6
-    ROWS = 7
-    COLUMNS = 8
-    CHANNELS = 9
-    REST_CHANNELS = 10
-    SOURCE_ROWS = 11
-    SOURCE_COLUMNS = 12
-    SOURCE_CHANNELS = 13
-    SOURCE_PITCH = 14
-    HEIGHT = 15
-    WIDTH = 16
-    STRIDE_Y = 17
-    STRIDE_X = 18
-    TOP = 19
-    LEFT = 20
-
-
-FIELDS = len(Field)
-
-BEGIN = (
-    "typedef float vec __attribute__((ext_vector_type(16), aligned(4)));\nconst int* f = program.data + at;\n"
-    + "".join(f"const int {field.name} = f[{field.value}]; (void){field.name};\n" for field in Field)
-    + """
-float* floats = memory.data + start;
-const float* x = floats + SOURCE;
-const float* rest = REST >= 0 ? floats + REST : nullptr;
-float* y = floats + TARGET;
-(void)x; (void)rest; (void)y;
-#define VEC(p) (*(vec*)(p))
-#define CONST_VEC(p) (*(const vec*)(p))
-#define FINISHED(value, pixel, channel) { \\
-    vec v = (value); \\
-    if (rest && (channel) < REST_CHANNELS) v += CONST_VEC(rest + (pixel) * REST_CHANNELS + (channel)); \\
-    const vec zero = 0.0f; \\
-    VEC(y + (pixel) * CHANNELS + (channel)) = __builtin_elementwise_max(v, zero) \\
-        + CONST_VEC(slope + (channel)) * __builtin_elementwise_min(v, zero); }
-"""
-)
-
-END = """
-#undef FINISHED
-#undef VEC
-#undef CONST_VEC
-"""
 
 CONVOLUTION = (
     BEGIN
@@ -321,6 +249,57 @@ for (int row = 0; row < ROWS; ++row) {
     + END
 )
 
+MEAN = (
+    BEGIN
+    + """
+// Row by row first, so that no sum grows long.
+for (int c = 0; c < CHANNELS; c += 16) {
+    vec total = 0.0f;
+    for (int row = 0; row < SOURCE_ROWS; ++row) {
+        const float* p = x + row * SOURCE_COLUMNS * SOURCE_PITCH + c;
+        vec sum = 0.0f;
+        for (int column = 0; column < SOURCE_COLUMNS; ++column) sum += CONST_VEC(p + column * SOURCE_PITCH);
+        total += sum;
+    }
+    VEC(y + c) = total / (float)(SOURCE_ROWS * SOURCE_COLUMNS);
+}
+"""
+    + END
+)
+
+SCALE = (
+    BEGIN
+    + """
+// rest: a factor for each channel.
+for (int pixel = 0; pixel < ROWS * COLUMNS; ++pixel) for (int c = 0; c < CHANNELS; c += 16)
+    VEC(y + pixel * CHANNELS + c) = CONST_VEC(x + pixel * SOURCE_PITCH + c) * CONST_VEC(rest + c);
+"""
+    + END
+)
+
+LOGISTIC = (
+    BEGIN
+    + """
+for (int n = 0; n < ROWS * COLUMNS * CHANNELS; ++n) y[n] = 1.0f / (1.0f + wp::exp(-x[n]));
+"""
+    + END
+)
+
+SPREAD = (
+    BEGIN
+    + """
+// Channels of the source are those of HEIGHT x WIDTH pixels of the target; pixels of the target have as many floats.
+const int count = SOURCE_CHANNELS / (HEIGHT * WIDTH);
+for (int row = 0; row < ROWS; ++row) for (int column = 0; column < COLUMNS; ++column) {
+    const int part = row % HEIGHT * WIDTH + column % WIDTH;
+    const float* p = x + (row / HEIGHT * SOURCE_COLUMNS + column / WIDTH) * SOURCE_PITCH + part * count;
+    float* q = y + (row * COLUMNS + column) * CHANNELS;
+    for (int c = 0; c < CHANNELS; ++c) q[c] = c < count ? p[c] : 0.0f;
+}
+"""
+    + END
+)
+
 
 @wp.func_native(CONVOLUTION)
 def convolution(
@@ -376,6 +355,30 @@ def resize(
 ): ...
 
 
+@wp.func_native(MEAN)
+def mean(
+    program: wp.array(dtype=int), at: int, weights: wp.array(dtype=float), memory: wp.array(dtype=float), start: int
+): ...
+
+
+@wp.func_native(SCALE)
+def scale(
+    program: wp.array(dtype=int), at: int, weights: wp.array(dtype=float), memory: wp.array(dtype=float), start: int
+): ...
+
+
+@wp.func_native(LOGISTIC)
+def logistic(
+    program: wp.array(dtype=int), at: int, weights: wp.array(dtype=float), memory: wp.array(dtype=float), start: int
+): ...
+
+
+@wp.func_native(SPREAD)
+def spread(
+    program: wp.array(dtype=int), at: int, weights: wp.array(dtype=float), memory: wp.array(dtype=float), start: int
+): ...
+
+
 @wp.kernel
 def run_program(
     program: wp.array(dtype=int),
@@ -407,3 +410,11 @@ def run_program(
             move_points(program, at, weights, memory, start)
         elif kind == wp.static(int(Step.RESIZE)):
             resize(program, at, weights, memory, start)
+        elif kind == wp.static(int(Step.MEAN)):
+            mean(program, at, weights, memory, start)
+        elif kind == wp.static(int(Step.SCALE)):
+            scale(program, at, weights, memory, start)
+        elif kind == wp.static(int(Step.LOGISTIC)):
+            logistic(program, at, weights, memory, start)
+        elif kind == wp.static(int(Step.SPREAD)):
+            spread(program, at, weights, memory, start)

@@ -5,52 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
+from vhap.detect.networks.kernel_layout import LANES
 from vhap.detect.networks.operators import borders
+from vhap.detect.networks.program_places import Draft, Program, Shape, placed, whole
 from vhap.detect.networks.tflite_file import Graph, Operator
-
-LANES = 16
-"""As `kernels.LANES`; that file is opened only where a program runs."""
-Shape = tuple[int, int, int]
-"""Rows, columns and channels of a picture's tensor."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """A tensor among a picture's floats: where it begins, its pixels, floats from one to the next, and its shape."""
-
-    start: int
-    pixels: int
-    pitch: int
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Program:
-    """steps: (S, fields) of `kernels.Field`. weights: (W,) float32. floats: of each picture. left: operators for torch,
-    after the program. places: of the input, and of tensors that are read by those or are the network's outputs."""
-
-    steps: np.ndarray
-    weights: np.ndarray
-    floats: int
-    source: Place
-    places: Mapping[int, Place]
-    left: tuple[Operator, ...]
-
-
-@dataclass
-class _Draft:
-    """A step whose tensors have no places yet. fields: by name, without those."""
-
-    kind: str
-    source: int
-    rest: int | None
-    target: int
-    shape: Shape
-    fields: dict[str, int] = field(default_factory=dict)
 
 
 def program_of(graph: Graph) -> Program | None:
@@ -65,7 +26,7 @@ def program_of(graph: Graph) -> Program | None:
 class _Writer:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.drafts: list[_Draft] = []
+        self.drafts: list[Draft] = []
         self.weights: list[np.ndarray] = []
         self.size = 0
         self.shapes: dict[int, Shape] = {graph.inputs[0]: _as_shape(graph.shapes[graph.inputs[0]])}
@@ -73,7 +34,7 @@ class _Writer:
         """Tensors of another shape with the same floats -> the tensor that a step makes."""
         self.uses = Counter(number for operator in graph.operators for number in operator.inputs)
         self.uses.update(graph.outputs)
-        self.made_by: dict[int, _Draft] = {}
+        self.made_by: dict[int, Draft] = {}
         self._slopes: dict[tuple[int, str], int] = {}
 
     def add(self, operator: Operator) -> bool:
@@ -84,10 +45,15 @@ class _Writer:
             "DEPTHWISE_CONV_2D": self._depthwise,
             "MAX_POOL_2D": self._max_pool,
             "PAD": self._pad,
-            "MUL": self._scale,
+            "AVERAGE_POOL_2D": self._mean,
+            "MEAN": self._mean,
+            "MUL": self._multiply,
             "ADD": self._sum,
             "PRELU": self._prelu,
             "RELU": self._relu,
+            "HARD_SWISH": self._hard_swish,
+            "LOGISTIC": self._logistic,
+            "Convolution2DTransposeBias v1": self._transposed,
             "RESHAPE": self._reshape,
             "RESIZE_BILINEAR": self._resize,
             "Landmarks2TransformMatrix v2": self._crop_matrix,
@@ -114,12 +80,11 @@ class _Writer:
             source = self._bordered(source, amounts)
         rows, columns, _ = self.shapes[source]
         shape = _as_shape(self.graph.shapes[operator.output])
-        padded = np.zeros((height * width * channels, _whole(count)), np.float32)
+        padded = np.zeros((height * width * channels, whole(count)), np.float32)
         padded[:, :count] = values.reshape(count, -1).T
-        tiles = [padded[:, start : start + 2 * LANES] for start in range(0, padded.shape[1], 2 * LANES)]
         fields = {
             "HEIGHT": height, "WIDTH": width, "STRIDE_Y": options["StrideH"], "STRIDE_X": options["StrideW"],
-            "WEIGHT": self._constant(np.concatenate([tile.ravel() for tile in tiles])),
+            "WEIGHT": self._constant(_in_tiles(padded)),
             **self._finish(self.graph.constants[bias], count, options),
         }  # fmt: skip
         if (height, width, options["StrideH"], options["StrideW"]) == (1, 1, 1, 1):
@@ -139,7 +104,7 @@ class _Writer:
         if count != self.shapes[source][2]:
             return False
         (top, _), (left, _) = borders((1, *self.shapes[source]), (height, width), options)
-        padded = np.zeros((height * width, _whole(count)), np.float32)
+        padded = np.zeros((height * width, whole(count)), np.float32)
         padded[:, :count] = values.reshape(-1, count)
         fields = {
             "HEIGHT": height, "WIDTH": width, "STRIDE_Y": options["StrideH"], "STRIDE_X": options["StrideW"],
@@ -160,6 +125,47 @@ class _Writer:
             "TOP": top, "LEFT": left,
         }  # fmt: skip
         self._step("MAX_POOL", source, operator.output, _as_shape(self.graph.shapes[operator.output]), fields)
+        return True
+
+    def _mean(self, operator: Operator) -> bool:
+        """Of all pixels."""
+        (source,), options = operator.inputs, operator.options
+        shape = _as_shape(self.graph.shapes[operator.output])
+        if source in self.flat or shape != (1, 1, self.shapes[source][2]):
+            return False
+        if options.get("FusedActivationFunction", "none") != "none" or not options.get("KeepDims", True):
+            return False
+        self._step("MEAN", source, operator.output, shape, {})
+        return True
+
+    def _logistic(self, operator: Operator) -> bool:
+        """Of a single pixel; where there are more torch's is quicker."""
+        (source,) = operator.inputs
+        if source in self.flat or self.shapes[source][:2] != (1, 1):
+            return False
+        self._step("LOGISTIC", source, operator.output, self.shapes[source], {})
+        return True
+
+    def _transposed(self, operator: Operator) -> bool:
+        """Of kernels that do not overlap: a convolution whose channels are spread over pixels."""
+        source, weight, bias = operator.inputs
+        options, values = operator.options, self.graph.constants[weight]
+        count, height, width, channels = values.shape
+        if source in self.flat or (height, width) != (options["StrideH"], options["StrideW"]):
+            return False
+        rows, columns, _ = self.shapes[source]
+        shape, number = (height * rows, width * columns, count), self._unnamed()
+        if _as_shape(self.graph.shapes[operator.output]) != shape:
+            return False
+        weights = np.zeros((channels, whole(height * width * count)), np.float32)
+        weights[:, : height * width * count] = values.transpose(3, 1, 2, 0).reshape(channels, -1)
+        biases = np.tile(self.graph.constants[bias].ravel(), height * width)
+        fields = {
+            "HEIGHT": 1, "WIDTH": 1, "STRIDE_Y": 1, "STRIDE_X": 1, "WEIGHT": self._constant(_in_tiles(weights)),
+            **self._finish(biases, len(biases), {"FusedActivationFunction": "none"}),
+        }  # fmt: skip
+        self._step("CONVOLUTION", source, number, (rows, columns, len(biases)), fields)
+        self._step("SPREAD", number, operator.output, shape, {"HEIGHT": height, "WIDTH": width})
         return True
 
     def _pad(self, operator: Operator) -> bool:
@@ -225,6 +231,12 @@ class _Writer:
             self._step("SUM", source, operator.output, self.shapes[source], slope)
         return True
 
+    def _hard_swish(self, operator: Operator) -> bool:
+        (source,) = operator.inputs
+        if source in self.flat:
+            return False
+        return self._activated(operator, {"SLOPE": self._slope(self.shapes[source][2], "none"), "SWISH": 1})
+
     def _reshape(self, operator: Operator) -> bool:
         """Of a single pixel, whose channels are one row of floats."""
         (source,) = operator.inputs
@@ -232,6 +244,20 @@ class _Writer:
         if self.shapes[made][:2] != (1, 1):
             return False
         self.flat[operator.output] = made
+        return True
+
+    def _multiply(self, operator: Operator) -> bool:
+        """By constants, or all pixels by one."""
+        first, second = operator.inputs
+        if second in self.graph.constants:
+            return self._scale(operator)
+        factor = self.shapes.get(second, (0, 0, 0))
+        if first not in self.shapes or factor != (1, 1, self.shapes[first][2]):
+            return False
+        if operator.options["FusedActivationFunction"] != "none":
+            return False
+        self._step("SCALE", first, operator.output, self.shapes[first], {})
+        self.drafts[-1].rest = second
         return True
 
     def _scale(self, operator: Operator) -> bool:
@@ -288,13 +314,15 @@ class _Writer:
         self.drafts[-1].rest = matrix
         return True
 
-    def _may_grow(self, draft: _Draft) -> bool:
+    def _may_grow(self, draft: Draft) -> bool:
         """Whether what follows a step may be a part of it: nothing else reads what it makes, and it does nothing to
         negative values yet."""
         grows = draft.kind in ("CONVOLUTION", "DEPTHWISE", "SUM")
-        return grows and self.uses[draft.target] == 1 and draft.fields["SLOPE"] == self._slope(draft.shape[2], "none")
+        if not grows or self.uses[draft.target] != 1 or "SWISH" in draft.fields:
+            return False
+        return draft.fields["SLOPE"] == self._slope(draft.shape[2], "none")
 
-    def _renamed(self, draft: _Draft, output: int, fields: dict[str, int]) -> None:
+    def _renamed(self, draft: Draft, output: int, fields: dict[str, int]) -> None:
         """The step makes another tensor, and after all that is there by now."""
         del self.made_by[draft.target]
         self.drafts.remove(draft)
@@ -304,7 +332,7 @@ class _Writer:
         self.made_by[output], self.shapes[output] = draft, draft.shape
 
     def _step(self, kind: str, source: int, target: int, shape: Shape, fields: dict[str, int]) -> None:
-        draft = _Draft(kind, source, None, target, shape, fields)
+        draft = Draft(kind, source, None, target, shape, fields)
         self.drafts.append(draft)
         self.made_by[target], self.shapes[target] = draft, shape
 
@@ -313,7 +341,7 @@ class _Writer:
         return {"BIAS": self._constant(_filled(bias)), "SLOPE": self._slope(count, activation)}
 
     def _slope(self, count: int, activation: str) -> int:
-        key = (_whole(count), activation)
+        key = (whole(count), activation)
         if key not in self._slopes:
             self._slopes[key] = self._constant(np.full(key[0], 0.0 if activation == "relu" else 1.0, np.float32))
         return self._slopes[key]
@@ -325,65 +353,7 @@ class _Writer:
         return start
 
     def program(self, left: Sequence[Operator]) -> Program:
-        """Places for all tensors, each where an earlier one has ended."""
-        from vhap.detect.networks.kernels import FIELDS, Field, Step
-
-        (source,) = self.graph.inputs
-        kept = {number for operator in left for number in operator.inputs} | set(self.graph.outputs)
-        kept_made = {self.flat.get(number, number) for number in kept}
-        ends = {number: index for index, draft in enumerate(self.drafts) for number in (draft.source, draft.rest)}
-        memory = _Memory()
-        pitch = {number: _whole(shape[2]) for number, shape in self.shapes.items()} | {source: self.shapes[source][2]}
-        for draft in self.drafts:
-            # A copy of the input with borders has pixels as the input.
-            if draft.kind == "BORDER" and draft.target < 0:
-                pitch[draft.target] = pitch[draft.source]
-        starts = {source: memory.take(math.prod(self.shapes[source]))}
-        steps = np.zeros((len(self.drafts), FIELDS), np.int32)
-        for index, draft in enumerate(self.drafts):
-            starts[draft.target] = memory.take(draft.shape[0] * draft.shape[1] * pitch[draft.target])
-            rows, columns, channels = self.shapes[draft.source]
-            values = {
-                "STEP": Step[draft.kind], "SOURCE": starts[draft.source], "TARGET": starts[draft.target],
-                "REST": -1 if draft.rest is None else starts[draft.rest],
-                "ROWS": draft.shape[0], "COLUMNS": draft.shape[1], "CHANNELS": pitch[draft.target],
-                "REST_CHANNELS": 0 if draft.rest is None else pitch[draft.rest], "SOURCE_ROWS": rows,
-                "SOURCE_COLUMNS": columns, "SOURCE_CHANNELS": channels, "SOURCE_PITCH": pitch[draft.source],
-                **draft.fields,
-            }  # fmt: skip
-            for name, value in values.items():
-                steps[index, Field[name]] = value
-            for number in {draft.source, draft.rest} - {None}:
-                if ends[number] == index and number not in kept_made:
-                    memory.give(starts[number])
-        places = {
-            number: Place(starts[made], math.prod(self.shapes[made][:2]), pitch[made], self.graph.shapes[number])
-            for number in kept
-            if (made := self.flat.get(number, number)) in starts
-        }
-        entry = Place(starts[source], math.prod(self.shapes[source][:2]), pitch[source], self.graph.shapes[source])
-        return Program(steps, np.concatenate(self.weights), memory.size, entry, places, tuple(left))
-
-
-class _Memory:
-    """Floats that are taken and given back, in whole vectors."""
-
-    def __init__(self) -> None:
-        self.size = 0
-        self._taken: dict[int, int] = {}
-
-    def take(self, count: int) -> int:
-        count, start = _whole(count), 0
-        for first, length in sorted(self._taken.items()):
-            if first - start >= count:
-                break
-            start = first + length
-        self._taken[start] = count
-        self.size = max(self.size, start + count)
-        return start
-
-    def give(self, start: int) -> None:
-        del self._taken[start]
+        return placed(self.graph, self.drafts, self.shapes, self.flat, np.concatenate(self.weights), left)
 
 
 def _as_shape(shape: Sequence[int]) -> Shape:
@@ -392,9 +362,11 @@ def _as_shape(shape: Sequence[int]) -> Shape:
     return inner[-3], inner[-2], inner[-1]
 
 
-def _whole(count: int) -> int:
-    return -(-count // LANES) * LANES
+def _in_tiles(weights: np.ndarray) -> np.ndarray:
+    """Weights (depth, channels) as CONVOLUTION reads them: two vectors of channels after two others."""
+    tiles = [weights[:, start : start + 2 * LANES] for start in range(0, weights.shape[1], 2 * LANES)]
+    return np.concatenate([tile.ravel() for tile in tiles])
 
 
 def _filled(values: np.ndarray) -> np.ndarray:
-    return np.concatenate([values, np.zeros(_whole(len(values)) - len(values), np.float32)])
+    return np.concatenate([values, np.zeros(whole(len(values)) - len(values), np.float32)])

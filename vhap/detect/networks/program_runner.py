@@ -11,7 +11,7 @@ import warp as wp
 from torch import Tensor
 
 from vhap.detect.networks.kernels import run_program
-from vhap.detect.networks.program import Place, Program
+from vhap.detect.networks.program_places import Place, Program
 
 
 class ProgramRunner:
