@@ -87,12 +87,14 @@ def run(config: LiveConfig, source: Source | None = None, follower: Follower | N
             worker=worker,
             on_better=lambda improved: None if video else save_person(folder, model, improved, size),
         )
-        with preparing(config, video):
+        with preparing(config, video, folder):
             live.start()
             try:
                 how = watch(live, overlay if config.window else None)
                 live.wait()
-                finish(live, folder, config, how, lambda: video is not None and video.save(folder, frames, live.followed))
+                finish(
+                    live, folder, config, how, lambda: video is not None and video.save(folder, frames, live.followed)
+                )
             finally:
                 if worker is not None:
                     worker.close()
@@ -128,12 +130,12 @@ def followed_video(config: LiveConfig, source: Source, model: ModelConfig, studi
 
 
 @contextmanager
-def preparing(config: LiveConfig, video: FollowedVideo | None) -> Iterator[None]:
+def preparing(config: LiveConfig, video: FollowedVideo | None, folder: Path) -> Iterator[None]:
     """Prepares the video's folder meanwhile, where that is asked for, and waits for it unless something goes wrong."""
     if video is None or not config.prepare:
         yield
         return
-    preparation = Preparation.of(video.data)
+    preparation = Preparation.of(video.data, folder / "preparation.txt")
     try:
         yield
     except BaseException:

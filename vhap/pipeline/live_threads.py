@@ -35,6 +35,8 @@ WAITING_RESULTS = 8
 OLD, TOO_OLD = 0.6, 1.5
 """Ages of a live frame when it is to be solved, in times between frames: beyond the first its picture is looked at once
 only, beyond the second it is solved by its landmarks alone."""
+FILE_ROUNDS = 3
+"""Times that the picture of a frame is looked at that need not be in time."""
 KEY_STEP = 2
 """Every so manieth frame may become a key frame."""
 FIRST_S, GROWTH, FEWEST = 0.5, 2.0, 4
@@ -217,7 +219,7 @@ class LiveRun:
 
     def _solved(self, frame: LiveFrame, points: Tensor, person: FollowedPerson) -> list[Due]:
         """One frame more; the frames that are due."""
-        looks, times = person.pictures if self.pictures else None, PICTURE_ROUNDS
+        looks, times = person.pictures if self.pictures else None, FILE_ROUNDS
         if looks is not None and self.source.is_live:
             age = (time.perf_counter() - frame.taken_s) * float(self.source.fps)
             times = 1 if age > OLD else PICTURE_ROUNDS

@@ -4,10 +4,9 @@ a process of its own while the video is followed."""
 from __future__ import annotations
 
 import subprocess
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
 from vhap.config.data import DataConfig, RecordingConfig
 from vhap.config.preprocess import PreprocessConfig
@@ -67,16 +66,16 @@ def _options(data: DataConfig) -> PreprocessConfig:
 
 @dataclass
 class Preparation:
-    """Preprocessing of a video in a process of its own. said: what it writes."""
+    """Preprocessing of a video in a process of its own. said: the file of what it writes."""
 
     folder: Path
     process: subprocess.Popen[bytes]
-    said: IO[bytes]
+    said: Path
 
     @classmethod
-    def of(cls, data: DataConfig) -> Preparation:
+    def of(cls, data: DataConfig, said: Path) -> Preparation:
         """data: as `with_place` gives it."""
-        options, said = _options(data), tempfile.TemporaryFile()
+        options = _options(data)
         arguments = {
             "--input": options.input,
             "--output_folder": options.output_folder,
@@ -85,22 +84,20 @@ class Preparation:
             "--landmark_source": options.landmark_source,
         }
         words = [str(word) for pair in arguments.items() for word in pair]
-        process = start_module("vhap.preprocess_video", *words, stdout=said, stderr=said, stdin=subprocess.DEVNULL)
+        with said.open("wb") as file:
+            process = start_module("vhap.preprocess_video", *words, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
         return cls(data.root_folder / data.sequence, process, said)
 
     def wait(self) -> None:
         """Until it has ended; a warning where it failed: what opens the run tries again, and says why."""
-        with self.said:
-            if self.process.wait():
-                self.said.seek(0)
-                lines = self.said.read().decode(errors="replace").strip().splitlines()
-                reason = lines[-1] if lines else f"exit status {self.process.returncode}"
-                get_logger().warning("the pictures of %s are not complete: %s", self.folder, reason)
-            else:
-                mark_used(self.folder)
+        if self.process.wait():
+            lines = self.said.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            reason = lines[-1] if lines else f"exit status {self.process.returncode}"
+            get_logger().warning("the pictures of %s are not complete: %s", self.folder, reason)
+        else:
+            mark_used(self.folder)
 
     def stop(self) -> None:
         """At once; what is there is kept."""
         self.process.terminate()
         self.process.wait()
-        self.said.close()

@@ -6,18 +6,18 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 import vhap
 
 
-def start_module(name: str, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+def start_module(name: str, *arguments: str, **streams: int | IO[bytes]) -> subprocess.Popen[bytes]:
     """`python -m NAME ARGUMENTS` with this package on its path. Ctrl-C in a terminal does not reach it: whoever starts
-    it ends it. options: of subprocess.Popen."""
+    it ends it. streams: stdin, stdout, stderr of subprocess.Popen."""
     path = os.pathsep.join([str(Path(vhap.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
         [sys.executable, "-m", name, *arguments],
         env={**os.environ, "PYTHONPATH": path.rstrip(os.pathsep)},
         start_new_session=True,
-        **options,
+        **streams,  # pyright: ignore[reportArgumentType, reportCallIssue]
     )

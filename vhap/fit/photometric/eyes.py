@@ -53,7 +53,7 @@ GRID_RAD, GRID_STEPS = 0.52, 7
 GRID_PIXELS, AT_ONCE = 40, 100_000
 ROUNDS, STEPS = 4, 2
 MOST_TOLD, OVERLAP = 128, 4
-"""Frames that tell the eyes' albedo at most, and that are solved at a time; frames beside them that are solved along."""
+"""Frames that tell the eyes' albedo at most, and that are solved at a time; those beside them that are solved along."""
 FIRST_IRIS = {"ibug": 68, "mediapipe": 468}
 """Landmarks from these on are irises'."""
 LANDMARKS_RAD = 0.1
