@@ -1,0 +1,43 @@
+"""What a target's identity leaves of the source's neutral head, as a smooth displacement of every vertex."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.sparse import coo_matrix, diags
+from scipy.sparse.linalg import splu
+from torch import Tensor
+
+from vhap.geometry.meshes import uniform_laplacian
+from vhap.head.model import HeadModel
+from vhap.head.registration.parts import RIGID
+
+STIFFNESS = 0.3
+"""Weight of the displacements' Laplacian beside displacements that a counterpart asks for."""
+REST = 1e-4
+"""Weight of no displacement, where nothing else is known."""
+
+
+def smooth_offset(head: HeadModel, asked: Tensor, normals: Tensor, weights: Tensor) -> Tensor:
+    """(V, 3) metres. asked (V, 3): where weights (V,) are above 0. Eyeballs and teeth move as a whole."""
+    count = head.n_vertices
+    rigid = torch.zeros(count, dtype=torch.bool)
+    bodies = [head.regions[name] for name in RIGID if len(head.regions.get(name, ()))]
+    for ids in bodies:
+        rigid[ids] = True
+    trust = torch.where(rigid, 0.0, weights).double().numpy()
+    found = uniform_laplacian(count, head.faces).double()
+    rows, columns = found.indices().numpy()
+    laplacian = coo_matrix((found.values().numpy(), (rows, columns)), shape=(count, count)).tocsr()
+    matrix = STIFFNESS * laplacian.T @ laplacian + diags(trust + REST)
+    offset = torch.from_numpy(splu(matrix.tocsc()).solve(trust[:, None] * asked.double().numpy())).float()
+    lips = offset[head.regions["lips"]].mean(0) if "lips" in head.regions else offset.new_zeros(3)
+    for ids in bodies:
+        known = weights[ids] > 0
+        offset[ids] = asked[ids][known].mean(0) if bool(known.any()) else lips
+    return offset
+
+
+def as_array(offset: Tensor) -> np.ndarray:
+    """(1, V, 3) as results hold it."""
+    return offset[None].numpy()

@@ -1,0 +1,176 @@
+"""Correspondence of two heads: for every vertex of one a point on the other's surface, found once and cached.
+
+The target's template is bent onto the source's: a similarity by landmarks, then non-rigid closest points, from stiff to
+soft (Amberg et al. 2007, with the Laplacian of the displacements as stiffness). Both heads have their mouth open while
+that happens, so that lips and what is behind them are apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vhap.geometry.meshes import barycentric_points, vertex_normals
+from vhap.head.model import HeadModel, landmark_points, pose, zero_params
+from vhap.head.registration.closest import Triangles
+from vhap.head.registration.nonrigid import Surface, bend
+from vhap.head.registration.parts import RIGID, rigid_part, skin_parts
+from vhap.util.cached import read_cached
+from vhap.util.errors import InputError
+from vhap.util.files import read_npz, write_npz
+from vhap.util.log import get_logger
+from vhap.util.paths import cache_folder
+from vhap.util.schema import REAL, WHOLE, ArrayRule, check_arrays
+
+VERSION = 1
+"""Of this file's method, in the cache's names."""
+MARKS = slice(17, 68)
+"""iBUG's points but the jaw line, which every head's files draw elsewhere."""
+UPPER_LIP, LOWER_LIP = 62, 66
+"""iBUG's middle points of the lips' inner edge."""
+MOUTH_M = 0.010
+"""How far lips stand apart while templates are registered."""
+JAW_RAD = 0.2
+NEEDED = ("face", "left_eyeball", "right_eyeball")
+SURE_M, FAR_M = 0.003, 0.010
+"""A counterpart counts fully up to the one distance between the registered surfaces, and not at all from the other on.
+"""
+
+
+@dataclass(frozen=True)
+class Correspondence:
+    """For the V vertices of a target, points of a source's surface. face_ids (V,) long, barycentrics (V, 3), weights
+    (V,) in [0, 1]: 0 where there is no counterpart."""
+
+    face_ids: Tensor
+    barycentrics: Tensor
+    weights: Tensor
+
+    def points(self, source: HeadModel, values: Tensor) -> Tensor:
+        """(..., V, C) at the target's vertices, of values (..., W, C) at the source's."""
+        return barycentric_points(values, source.faces, self.face_ids, self.barycentrics)
+
+
+def correspondence(source: HeadModel, target: HeadModel) -> Correspondence:
+    """Made once for two heads, then read from the cache; deterministic. Both heads have the landmarks `ibug`.
+
+    InputError where a head lacks one of the regions NEEDED.
+    """
+    for head in (source, target):
+        if missing := [name for name in NEEDED if not len(head.regions.get(name, ()))]:
+            raise InputError(
+                f"expected the regions {', '.join(NEEDED)} in the head {head.name}, found no {', '.join(missing)}; "
+                "add them to its file"
+            )
+    cached = _cache_file(source, target)
+    found = read_cached(cached, lambda path: _read(path, source, target))
+    if found is None:
+        get_logger().info("registering %s to %s once, the result goes to %s", target.name, source.name, cached)
+        found = register(source, target)
+        arrays = {name: value.numpy() for name, value in vars(found).items()}
+        write_npz(cached, arrays)
+    return found
+
+
+def register(source: HeadModel, target: HeadModel) -> Correspondence:
+    """The same without the cache."""
+    count = target.n_vertices
+    face_ids, weights = torch.zeros(count, dtype=torch.long), torch.zeros(count)
+    barycentrics = torch.tensor([1.0, 0, 0]).repeat(count, 1)
+
+    def keep(ids: np.ndarray, faces: np.ndarray, bary: np.ndarray, weight: np.ndarray) -> None:
+        rows = torch.from_numpy(ids)
+        face_ids[rows] = torch.from_numpy(faces)
+        barycentrics[rows] = torch.from_numpy(bary).float()
+        weights[rows] = torch.from_numpy(weight).float()
+
+    _match_skin(source, target, keep)
+    for name in RIGID:
+        _match_rigid(source, target, name, keep)
+    return Correspondence(face_ids, barycentrics, weights)
+
+
+def _match_skin(source: HeadModel, target: HeadModel, keep) -> None:
+    fixed, moving = open_mouthed(source), open_mouthed(target)
+    marks = [landmark_points(head, places, "ibug").double() for head, places in ((source, fixed), (target, moving))]
+    rows = torch.arange(68)[MARKS]
+    surface = Surface.of(fixed.double().numpy(), source)
+    skin = torch.zeros(target.n_vertices, dtype=torch.bool)
+    parts = {name: part for name, part in skin_parts(target).items()}
+    for part in parts.values():
+        skin |= part.vertices
+    marked = target.landmarks["ibug"]
+    bent = bend(
+        surface,
+        {name: part.vertices.numpy() for name, part in parts.items()},
+        moving.double().numpy(),
+        target.faces.numpy(),
+        (marked.face_ids[rows].numpy(), marked.barycentrics[rows].double().numpy(), marks[0][rows].numpy()),
+    )
+    normals = vertex_normals(torch.from_numpy(bent), target.faces).numpy()
+    found = surface.nearest({name: part.vertices.numpy() for name, part in parts.items()}, bent, normals)
+    share = 1 - (found.distances - SURE_M) / (FAR_M - SURE_M)
+    keep(found.ids, found.face_ids, found.barycentrics, np.clip(share, 0, 1))
+
+
+def _match_rigid(source: HeadModel, target: HeadModel, name: str, keep) -> None:
+    """By the boxes around both, which become one."""
+    there, here = rigid_part(source, name), rigid_part(target, name)
+    if there is None or here is None:
+        return
+    mask = torch.zeros(source.n_vertices, dtype=torch.bool)
+    mask[there] = True
+    faces = mask[source.faces].all(1).nonzero()[:, 0]
+    if not len(faces):
+        return
+    low, high = source.template[there].amin(0).double(), source.template[there].amax(0).double()
+    own = target.template[here].double()
+    share = (own - own.amin(0)) / (own.amax(0) - own.amin(0)).clamp(min=1e-9)
+    places = low + share * (high - low)
+    triangles = Triangles.of(source.template[source.faces[faces]].double().numpy())
+    found = triangles.nearest(places.numpy())
+    keep(here.numpy(), faces.numpy()[found.rows], found.barycentrics, np.ones(len(here)))
+
+
+def open_mouthed(model: HeadModel) -> Tensor:
+    """(V, 3): the template with lips MOUTH_M apart."""
+
+    def opened(amount: float) -> Tensor:
+        params = zero_params(model)
+        jaw, expr = params.jaw_pose.clone(), params.expr.clone()
+        jaw[0] = amount * JAW_RAD if model.has_jaw else 0
+        for index, value in model.open_mouth.items():
+            expr[index] = amount * value
+        return pose(model, replace(params, jaw_pose=jaw, expr=expr))
+
+    def gap(vertices: Tensor) -> float:
+        points = landmark_points(model, vertices, "ibug")
+        return float((points[UPPER_LIP] - points[LOWER_LIP])[1])
+
+    closed, wide = gap(opened(0)), gap(opened(1))
+    amount = (MOUTH_M - closed) / (wide - closed) if wide - closed > 1e-3 else 0.0
+    return opened(float(np.clip(amount, 0, 1.5)))
+
+
+def _read(path: Path, source: HeadModel, target: HeadModel) -> Correspondence:
+    rules = {
+        "face_ids": ArrayRule(WHOLE, (target.n_vertices,), len(source.faces) - 1),
+        "barycentrics": ArrayRule(REAL, (target.n_vertices, 3), 1),
+        "weights": ArrayRule(REAL, (target.n_vertices,), 1),
+    }
+    arrays = read_npz(path)
+    check_arrays(path, arrays, rules, "register the heads again")
+    if (arrays["face_ids"] < 0).any():
+        raise InputError(f"expected ids of faces in {path}, found negative ones; register the heads again")
+    return Correspondence(**{name: torch.from_numpy(arrays[name]) for name in rules})
+
+
+def _cache_file(source: HeadModel, target: HeadModel) -> Path:
+    key = (VERSION, *((head.identity, head.n_vertices, len(head.faces)) for head in (source, target)))
+    name = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
+    return cache_folder() / "correspondences" / f"{name}.npz"
