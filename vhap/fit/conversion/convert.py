@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vhap.fit.conversion.eyes import copied_gaze
-from vhap.fit.conversion.offsets import smooth_offset
+from vhap.fit.conversion.offsets import smooth_offset, teeth_behind_lips
 from vhap.fit.conversion.problem import (
     ConversionPrior,
     ConversionProblem,
@@ -21,8 +21,7 @@ from vhap.fit.conversion.problem import (
 from vhap.fit.conversion.solver import solve
 from vhap.fit.params import PER_FRAME, TrackParams, initial_params
 from vhap.fit.residuals.motion import N_MOTION
-from vhap.geometry.meshes import vertex_normals
-from vhap.geometry.similarities import rigid_between
+from vhap.geometry.rotations import axis_angle_to_matrix
 from vhap.head.model import HeadModel, HeadParams, pose, zero_params
 from vhap.head.registration.correspondence import Correspondence
 from vhap.render.shading import uniform_lights
@@ -144,13 +143,10 @@ class _Fitting:
         start = replace(neutral, shape=shape)
         solved = solve(replace(problem, held=held), start, ("rotation", "translation"), IDENTITY_ROUNDS)
         own = pose(self.target, solved.head())[0]
-        turn = rigid_between(torch.eye(3), torch.eye(3))[:3, :3].float()
-        from vhap.geometry.rotations import axis_angle_to_matrix
-
         turn = axis_angle_to_matrix(solved.rotation[0])
         left = (self.match.points(self.motion.head, vertices)[0] - own) @ turn
-        normals = vertex_normals(own, self.target.faces) @ turn
-        return smooth_offset(self.target, left, normals, self.match.weights), solved
+        smooth = smooth_offset(self.target, left, self.match.weights)
+        return teeth_behind_lips(self.target, smooth, shape), solved
 
     def frames(self, shape: Tensor, offset: Tensor) -> TrackParams:
         """Every frame, window by window."""

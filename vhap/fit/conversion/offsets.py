@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
+
 import torch
 from scipy.sparse import coo_matrix, diags
 from scipy.sparse.linalg import splu
 from torch import Tensor
 
+from vhap.fit.residuals.teeth_gaps import SPREAD_M, find_teeth_gaps
 from vhap.geometry.meshes import uniform_laplacian
 from vhap.head.model import HeadModel
 from vhap.head.registration.parts import RIGID
 
 STIFFNESS = 0.3
 """Weight of the displacements' Laplacian beside displacements that a counterpart asks for."""
+TEETH_ROUNDS = 3
 REST = 1e-4
 """Weight of no displacement, where nothing else is known."""
 
 
-def smooth_offset(head: HeadModel, asked: Tensor, normals: Tensor, weights: Tensor) -> Tensor:
+def smooth_offset(head: HeadModel, asked: Tensor, weights: Tensor) -> Tensor:
     """(V, 3) metres. asked (V, 3): where weights (V,) are above 0. Eyeballs and teeth move as a whole."""
     count = head.n_vertices
     rigid = torch.zeros(count, dtype=torch.bool)
@@ -38,6 +41,17 @@ def smooth_offset(head: HeadModel, asked: Tensor, normals: Tensor, weights: Tens
     return offset
 
 
-def as_array(offset: Tensor) -> np.ndarray:
-    """(1, V, 3) as results hold it."""
-    return offset[None].numpy()
+def teeth_behind_lips(head: HeadModel, offset: Tensor, shape: Tensor) -> Tensor:
+    """The offset (V, 3) with the teeth moved back, as a whole, until the neutral face covers them as it does on the
+    mean head: lips of another person may lie where the target's teeth are."""
+    usual = find_teeth_gaps(head)
+    if usual is None:
+        return offset
+    offset = offset.clone()
+    for _ in range(TEETH_ROUNDS):
+        gaps = find_teeth_gaps(replace(head, template=head.template + offset))
+        if gaps is None or len(gaps.least) != len(usual.least):
+            return offset
+        short = replace(gaps, least=usual.least).shortfall(shape, offset.new_zeros(head.n_expr))[0]
+        offset[head.regions["teeth"], 2] -= short.amax() * SPREAD_M
+    return offset

@@ -20,7 +20,7 @@ EFFECTIVE_POINTS = 400.0
 MOST_POINTS = 2500
 DETAILED = ("lips", "lip_inside", "eyelids", "eyeballs", "nose")
 """Regions whose points are all taken."""
-SHARES = {"scalp": 0.3, "neck": 0.5, "ears": 0.5, "lip_inside": 0.5}
+SHARES = {"scalp": 0.3, "neck": 0.5, "boundary": 0.2, "ears": 0.5, "lip_inside": 0.5, "lips": 2.0}
 """Of a point's weight, by region: what moves with the skull only, and what is hidden, says less of the face."""
 
 
@@ -82,8 +82,7 @@ def chosen_vertices(head: HeadModel, match: Correspondence) -> tuple[Tensor, Ten
         detailed[head.regions.get(name, [])] = True
     for name, share in SHARES.items():
         weights[head.regions.get(name, [])] *= share
-    for name in ("teeth", "lips_inner"):
-        weights[head.regions.get(name, [])] = 0
+    weights[head.regions.get("teeth", [])] = 0
     matched = weights > 0
     first, rest = (matched & detailed).nonzero()[:, 0], (matched & ~detailed).nonzero()[:, 0]
     room = max(MOST_POINTS - len(first), MOST_POINTS // 3)

@@ -36,6 +36,7 @@ def resampled_albedo(
                        padding_mode="border").permute(0, 2, 3, 1)
     share = texels.blended(match.weights[:, None])[None]
     skin = faces_of_region(target, "skin")[texels.map.face_id][None]
+    skin = skin | faces_of_region(target, "boundary")[texels.map.face_id][None] if "boundary" in target.regions else skin
     seen = skin & (share[..., 0] > 0.99)
     tint = (read - base)[seen].median(0).values if bool(seen.any()) else base.new_zeros(3)
     rest = torch.where(skin[..., None], (base + tint).clamp(0, 1), base)

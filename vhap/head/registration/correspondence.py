@@ -18,7 +18,8 @@ from torch import Tensor
 from vhap.geometry.meshes import barycentric_points, vertex_normals
 from vhap.head.model import HeadModel, landmark_points, pose, zero_params
 from vhap.head.registration.closest import Triangles
-from vhap.head.registration.nonrigid import Surface, bend
+from vhap.head.registration.mouth_line import mouth_line
+from vhap.head.registration.nonrigid import LIP_WEIGHTS, MARK_WEIGHTS, Marks, Surface, bend
 from vhap.head.registration.parts import RIGID, rigid_part, skin_parts
 from vhap.util.cached import read_cached
 from vhap.util.errors import InputError
@@ -27,7 +28,7 @@ from vhap.util.log import get_logger
 from vhap.util.paths import cache_folder
 from vhap.util.schema import REAL, WHOLE, ArrayRule, check_arrays
 
-VERSION = 1
+VERSION = 3
 """Of this file's method, in the cache's names."""
 MARKS = slice(17, 68)
 """iBUG's points but the jaw line, which every head's files draw elsewhere."""
@@ -97,25 +98,32 @@ def register(source: HeadModel, target: HeadModel) -> Correspondence:
 
 def _match_skin(source: HeadModel, target: HeadModel, keep) -> None:
     fixed, moving = open_mouthed(source), open_mouthed(target)
-    marks = [landmark_points(head, places, "ibug").double() for head, places in ((source, fixed), (target, moving))]
-    rows = torch.arange(68)[MARKS]
     surface = Surface.of(fixed.double().numpy(), source)
-    skin = torch.zeros(target.n_vertices, dtype=torch.bool)
-    parts = {name: part for name, part in skin_parts(target).items()}
-    for part in parts.values():
-        skin |= part.vertices
-    marked = target.landmarks["ibug"]
-    bent = bend(
-        surface,
-        {name: part.vertices.numpy() for name, part in parts.items()},
-        moving.double().numpy(),
-        target.faces.numpy(),
-        (marked.face_ids[rows].numpy(), marked.barycentrics[rows].double().numpy(), marks[0][rows].numpy()),
-    )
+    parts = {name: part.vertices.numpy() for name, part in skin_parts(target).items()}
+    marks = [_landmarks(source, fixed, target), *_lip_marks(source, fixed, target, moving)]
+    bent = bend(surface, parts, moving.double().numpy(), target.faces.numpy(), marks)
     normals = vertex_normals(torch.from_numpy(bent), target.faces).numpy()
-    found = surface.nearest({name: part.vertices.numpy() for name, part in parts.items()}, bent, normals)
+    found = surface.nearest(parts, bent, normals)
     share = 1 - (found.distances - SURE_M) / (FAR_M - SURE_M)
     keep(found.ids, found.face_ids, found.barycentrics, np.clip(share, 0, 1))
+
+
+def _landmarks(source: HeadModel, vertices: Tensor, target: HeadModel) -> Marks:
+    own = target.landmarks["ibug"]
+    places = landmark_points(source, vertices, "ibug").double().numpy()
+    return Marks(own.face_ids[MARKS].numpy(), own.barycentrics[MARKS].double().numpy(), places[MARKS], MARK_WEIGHTS)
+
+
+def _lip_marks(source: HeadModel, fixed: Tensor, target: HeadModel, moving: Tensor) -> list[Marks]:
+    """Where lips meet on both heads."""
+    there, here = mouth_line(source, fixed), mouth_line(target, moving)
+    if there is None or here is None:
+        return []
+    known = np.tile(there.known & here.known, 2)
+    ids, bary = (torch.from_numpy(part.reshape(len(known), *part.shape[2:])) for part in (there.face_ids, there.barycentrics))
+    places = barycentric_points(fixed, source.faces, ids, bary).double().numpy()
+    own = here.face_ids.reshape(-1), here.barycentrics.reshape(-1, 3)
+    return [Marks(own[0][known], own[1][known], places[known], LIP_WEIGHTS)]
 
 
 def _match_rigid(source: HeadModel, target: HeadModel, name: str, keep) -> None:

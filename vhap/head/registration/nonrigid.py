@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from scipy.sparse.linalg import splu
 from vhap.geometry.meshes import uniform_laplacian, vertex_normals
 from vhap.head.model import HeadModel
 from vhap.head.registration.closest import Triangles
-from vhap.head.registration.parts import skin_parts
+from vhap.head.registration.parts import cut_edge, skin_parts
 
 STIFFNESS = (1000.0, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0)
 """Weights of the displacements' Laplacian, beside closest points of weight 1."""
@@ -26,8 +26,28 @@ REACH_M = (0.03, 0.03, 0.02, 0.02, 0.015, 0.012, 0.010)
 """Closest points beyond it do not count."""
 TRUST_M = 0.005
 """Distance beyond which closest points count less."""
-Marks = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""face_ids (M,) and barycentrics (M, 3) on the template, and where these points belong (M, 3)."""
+ON_EDGE = 0.999
+"""Barycentric share of corners on an edge, from which a point lies on it."""
+LIP_WEIGHTS = (10.0, 10.0, 10.0, 5.0, 5.0, 5.0, 5.0)
+"""Of a point where lips meet, likewise."""
+
+
+@dataclass(frozen=True)
+class Marks:
+    """M known points. face_ids (M,), barycentrics (M, 3): on the template; places (M, 3): where they belong; weights:
+    at each stiffness."""
+
+    face_ids: np.ndarray
+    barycentrics: np.ndarray
+    places: np.ndarray
+    weights: tuple[float, ...]
+
+    def matrix(self, faces: np.ndarray, count: int) -> csr_matrix:
+        """(M, V): the points, as means of vertices."""
+        rows = np.repeat(np.arange(len(self.face_ids)), 3)
+        corners = faces[self.face_ids].ravel()
+        return csr_matrix((self.barycentrics.ravel(), (rows, corners)), shape=(len(self.face_ids), count))
+
 
 
 @dataclass(frozen=True)
@@ -44,10 +64,12 @@ class Matches:
 
 @dataclass(frozen=True)
 class Surface:
-    """What is bent onto: triangles of each part of a head's skin, and their ids in the head."""
+    """What is bent onto: triangles of each part of a head's skin, and their ids in the head. at_edge (F, 3) bool:
+    corners of the head's faces on the edge where it is cut off."""
 
     triangles: Mapping[str, Triangles]
     face_ids: Mapping[str, np.ndarray]
+    at_edge: np.ndarray
 
     @classmethod
     def of(cls, vertices: np.ndarray, head: HeadModel) -> Surface:
@@ -55,7 +77,7 @@ class Surface:
         faces = head.faces.numpy()
         ids = {name: part.faces.nonzero()[:, 0].numpy() for name, part in skin_parts(head).items()}
         ids = {name: rows for name, rows in ids.items() if len(rows)}
-        return cls({name: Triangles.of(vertices[faces[rows]]) for name, rows in ids.items()}, ids)
+        return cls({name: Triangles.of(vertices[faces[rows]]) for name, rows in ids.items()}, ids, cut_edge(head).numpy()[faces])
 
     def nearest(self, parts: Mapping[str, np.ndarray], points: np.ndarray, normals: np.ndarray) -> Matches:
         """Of the vertices (V,) bool of each part; a part that this head lacks lies on `rest`."""
@@ -64,35 +86,42 @@ class Surface:
             ids, where = np.flatnonzero(mask), name if name in self.triangles else "rest"
             if len(ids):
                 near = self.triangles[where].nearest(points[ids], normals[ids])
-                found.append(
-                    Matches(ids, self.face_ids[where][near.rows], near.barycentrics, near.places, near.distances)
-                )
+                faces = self.face_ids[where][near.rows]
+                beyond = (near.barycentrics * self.at_edge[faces]).sum(1) > ON_EDGE
+                distances = np.where(beyond, np.inf, near.distances)
+                found.append(Matches(ids, faces, near.barycentrics, near.places, distances))
         return Matches(*(np.concatenate([vars(part)[name] for part in found]) for name in vars(found[0])))
 
 
 def bend(
-    surface: Surface, parts: Mapping[str, np.ndarray], points: np.ndarray, faces: np.ndarray, marks: Marks
+    surface: Surface,
+    parts: Mapping[str, np.ndarray],
+    points: np.ndarray,
+    faces: np.ndarray,
+    marks: Sequence[Marks],
 ) -> np.ndarray:
-    """Vertices (V, 3) of a template, float64, as they lie on the surface. parts: name -> (V,) bool, its skin."""
+    """Vertices (V, 3) of a template, float64, as they lie on the surface. parts: name -> (V,) bool, its skin; marks:
+    the first of them place it to begin with."""
     count = len(points)
-    face_ids, barycentrics, places = marks
-    rows = np.repeat(np.arange(len(face_ids)), 3)
-    marked = csr_matrix((barycentrics.ravel(), (rows, faces[face_ids].ravel())), shape=(len(face_ids), count))
-    points = _by_similarity(marked @ points, places, points)
+    known = [(each, each.matrix(faces, count)) for each in marks]
+    points = _by_similarity(known[0][1] @ points, marks[0].places, points)
     laplacian = _sparse_laplacian(count, faces)
-    stiff, by_marks = laplacian.T @ laplacian, marked.T @ marked
+    stiff = laplacian.T @ laplacian
     torch_faces = torch.from_numpy(faces)
     points = _by_closest_points(surface, parts, points, torch_faces)
     bent = points.copy()
-    for stiffness, mark_weight, reach in zip(STIFFNESS, MARK_WEIGHTS, REACH_M):
+    for stage, (stiffness, reach) in enumerate(zip(STIFFNESS, REACH_M)):
         for _ in range(ROUNDS):
             near = surface.nearest(parts, bent, vertex_normals(torch.from_numpy(bent), torch_faces).numpy())
             weight = _trust(near, reach)
             of_vertices, goals = np.zeros(count), np.zeros((count, 3))
             of_vertices[near.ids] = weight
             goals[near.ids] = np.where(weight[:, None] > 0, near.places, 0)
-            matrix = stiffness * stiff + mark_weight * by_marks + diags(of_vertices + 1e-6)
-            right = of_vertices[:, None] * (goals - points) + mark_weight * marked.T @ (places - marked @ points)
+            matrix = stiffness * stiff + diags(of_vertices + 1e-6)
+            right = of_vertices[:, None] * (goals - points)
+            for each, marked in known:
+                matrix = matrix + each.weights[stage] * (marked.T @ marked)
+                right = right + each.weights[stage] * (marked.T @ (each.places - marked @ points))
             bent = points + splu(matrix.tocsc()).solve(right)
     return bent
 

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from vhap.head.model import HeadModel
-from vhap.head.regions import grow, region_mask
+from vhap.head.regions import grow, open_loops, region_mask
 
 RIGID = ("left_eyeball", "right_eyeball", "teeth_upper", "teeth_lower")
 """Bodies of their own, which are laid on each other by their boxes."""
 MARGIN = MappingProxyType({"left_ear": 3, "right_ear": 3, "left_eye_region": 4, "right_eye_region": 4, "mouth": 4})
 """Parts of the skin, and how many rings of vertices beyond them the other head's part may reach: masks of heads are
 drawn alike, not equal."""
-HIDDEN = ("teeth", "eyeballs", "eye_sockets", "boundary")
-"""Never matched to skin. `boundary` is where a head is cut off."""
+HIDDEN = ("teeth", "eyeballs", "eye_sockets")
+"""Never matched to skin."""
 INNER_RINGS = 2
 """How far into the mouth heads are matched: what lies deeper some have and others have not."""
 
@@ -67,6 +67,12 @@ def _masks(model: HeadModel) -> dict[str, Tensor]:
         if found and bool(torch.stack(found).any()):
             masks[name] = torch.stack(found).any(0)
     return masks
+
+
+def cut_edge(model: HeadModel) -> Tensor:
+    """(V,) bool: where the head ends, below the neck. What is nearest to that edge has no counterpart."""
+    loops = open_loops(model)
+    return region_mask(model, loops[0] if loops else torch.zeros(0, dtype=torch.long))
 
 
 def deep_mouth(model: HeadModel) -> Tensor:
