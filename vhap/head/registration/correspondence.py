@@ -8,6 +8,7 @@ that happens, so that lips and what is behind them are apart.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from vhap.util.log import get_logger
 from vhap.util.paths import cache_folder
 from vhap.util.schema import REAL, WHOLE, ArrayRule, check_arrays
 
-VERSION = 3
+VERSION = 4
 """Of this file's method, in the cache's names."""
 MARKS = slice(17, 68)
 """iBUG's points but the jaw line, which every head's files draw elsewhere."""
@@ -41,6 +42,8 @@ NEEDED = ("face", "left_eyeball", "right_eyeball")
 SURE_M, FAR_M = 0.003, 0.010
 """A counterpart counts fully up to the one distance between the registered surfaces, and not at all from the other on.
 """
+Keep = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], None]
+"""Takes vertex ids (N,), and their face_ids, barycentrics and weights."""
 
 
 @dataclass(frozen=True)
@@ -96,16 +99,28 @@ def register(source: HeadModel, target: HeadModel) -> Correspondence:
     return Correspondence(face_ids, barycentrics, weights)
 
 
-def _match_skin(source: HeadModel, target: HeadModel, keep) -> None:
-    fixed, moving = open_mouthed(source), open_mouthed(target)
-    surface = Surface.of(fixed.double().numpy(), source)
-    parts = {name: part.vertices.numpy() for name, part in skin_parts(target).items()}
-    marks = [_landmarks(source, fixed, target), *_lip_marks(source, fixed, target, moving)]
-    bent = bend(surface, parts, moving.double().numpy(), target.faces.numpy(), marks)
-    normals = vertex_normals(torch.from_numpy(bent), target.faces).numpy()
-    found = surface.nearest(parts, bent, normals)
+def _match_skin(source: HeadModel, target: HeadModel, keep: Keep) -> None:
+    """One of both is bent onto the other, whichever is the source: there and back are each other's inverse."""
+    if (target.n_vertices, target.identity) < (source.n_vertices, source.identity):
+        surface, own = Surface.of(open_mouthed(source).double().numpy(), source), _bent(target, source)
+    else:
+        surface, own = Surface.of(_bent(source, target), source), open_mouthed(target).double().numpy()
+    normals = vertex_normals(torch.from_numpy(own), target.faces).numpy()
+    found = surface.nearest(_parts(target), own, normals)
     share = 1 - (found.distances - SURE_M) / (FAR_M - SURE_M)
     keep(found.ids, found.face_ids, found.barycentrics, np.clip(share, 0, 1))
+
+
+def _bent(head: HeadModel, onto: HeadModel) -> np.ndarray:
+    """(V, 3) float64: a head with an open mouth, bent onto another one with an open mouth."""
+    moving, fixed = open_mouthed(head), open_mouthed(onto)
+    marks = [_landmarks(onto, fixed, head), *_lip_marks(onto, fixed, head, moving)]
+    surface = Surface.of(fixed.double().numpy(), onto)
+    return bend(surface, _parts(head), moving.double().numpy(), head.faces.numpy(), marks)
+
+
+def _parts(head: HeadModel) -> dict[str, np.ndarray]:
+    return {name: part.vertices.numpy() for name, part in skin_parts(head).items()}
 
 
 def _landmarks(source: HeadModel, vertices: Tensor, target: HeadModel) -> Marks:
@@ -126,7 +141,7 @@ def _lip_marks(source: HeadModel, fixed: Tensor, target: HeadModel, moving: Tens
     return [Marks(own[0][known], own[1][known], places[known], LIP_WEIGHTS)]
 
 
-def _match_rigid(source: HeadModel, target: HeadModel, name: str, keep) -> None:
+def _match_rigid(source: HeadModel, target: HeadModel, name: str, keep: Keep) -> None:
     """By the boxes around both, which become one."""
     there, here = rigid_part(source, name), rigid_part(target, name)
     if there is None or here is None:
