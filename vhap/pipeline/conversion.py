@@ -31,7 +31,7 @@ class ConvertedResult:
     residuals: Residuals
 
 
-def open_target(options: ModelConfig) -> tuple[ModelConfig, HeadModel]:
+def open_converted_head(options: ModelConfig) -> tuple[ModelConfig, HeadModel]:
     """The options with paths spelt out, and the head with iBUG's points and a base texture. InputError where its file
     is not found."""
     try:

@@ -18,7 +18,7 @@ from vhap.fit.albedo import tex_extra_of
 from vhap.fit.conversion.residuals import table, warnings
 from vhap.fit.conversion.texture import resampled_albedo
 from vhap.fit.light_file import LIGHT_FILE
-from vhap.pipeline.conversion import ConvertedResult, converted, open_target
+from vhap.pipeline.conversion import ConvertedResult, converted, open_converted_head
 from vhap.pipeline.open_run import open_run
 from vhap.render.backend import get_backend
 from vhap.util.files import read_bytes, write_bytes, write_json
@@ -32,7 +32,7 @@ CONVERSION_FILE = "conversion.json"
 def run(config: ConvertConfig) -> Path:
     """Writes a new run folder and returns it. The run that is converted stays as it is."""
     started = time.monotonic()
-    options, target = open_target(model_options(config))
+    options, target = open_converted_head(model_options(config))
     scene = open_run(config.run, config.epoch, with_landmarks=False)
     output = config.output or scene.folder.parent.with_name(f"{scene.folder.parent.name}_{config.to}")
     found = converted(scene, target, config.offsets)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from scipy.sparse import coo_matrix, diags
+from scipy.sparse import diags
 from scipy.sparse.linalg import splu
 from torch import Tensor
 
 from vhap.fit.residuals.teeth_gaps import SPREAD_M, find_teeth_gaps
-from vhap.geometry.meshes import uniform_laplacian
 from vhap.head.model import HeadModel
+from vhap.head.registration.nonrigid import sparse_laplacian
 from vhap.head.registration.parts import RIGID
 
 STIFFNESS = 0.3
@@ -29,9 +29,7 @@ def smooth_offset(head: HeadModel, asked: Tensor, weights: Tensor) -> Tensor:
     for ids in bodies:
         rigid[ids] = True
     trust = torch.where(rigid, 0.0, weights).double().numpy()
-    found = uniform_laplacian(count, head.faces).double()
-    rows, columns = found.indices().numpy()
-    laplacian = coo_matrix((found.values().numpy(), (rows, columns)), shape=(count, count)).tocsr()
+    laplacian = sparse_laplacian(count, head.faces)
     matrix = STIFFNESS * laplacian.T @ laplacian + diags(trust + REST)
     offset = torch.from_numpy(splu(matrix.tocsc()).solve(trust[:, None] * asked.double().numpy())).float()
     lips = offset[head.regions["lips"]].mean(0) if "lips" in head.regions else offset.new_zeros(3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,17 +36,18 @@ def residuals_mm(
         matched = match.weights[ids] > 0
         if bool(matched.any()):
             values = stacked[:, ids[matched]].flatten().double().numpy()
-            found[name] = {"median": _quantile(values, 0.5), "p95": _quantile(values, 0.95),
-                           "matched": round(float(matched.float().mean()), 3)}
+            found[name] = {
+                "median": _quantile(values, 0.5),
+                "p95": _quantile(values, 0.95),
+                "matched": round(float(matched.float().mean()), 3),
+            }
     return found
 
 
 _MOVING = ("expr", "rotation", "translation", "neck_pose", "jaw_pose", "eyes_pose")
 
 
-def _quantile(values, share: float) -> float:
-    import numpy as np
-
+def _quantile(values: np.ndarray, share: float) -> float:
     return round(float(np.quantile(values, share)), 3)
 
 

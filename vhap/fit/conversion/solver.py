@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from vhap.fit.conversion.problem import ConversionProblem
 from vhap.fit.landmarks.solver import solve_step
 from vhap.fit.levenberg_marquardt import Schedule, descend
 from vhap.fit.normal_equations import NormalEquations, empty_equations, hold
 from vhap.fit.params import N_CAMERA, TrackParams, as_vectors, from_vectors
-from vhap.fit.conversion.problem import ConversionProblem
 from vhap.fit.residuals.motion import N_MOTION, Motion, motion_of, no_motion
 from vhap.head.model import HeadParams
 from vhap.head.points import JointDerivatives, JointMotion, row_derivatives
@@ -69,7 +69,8 @@ class _Fit:
 
     def equations(self, now: _State) -> _Equations:
         problem, shared = self.problem, now.shared
-        sums = empty_equations(*now.frames.shape, len(shared) if self.with_shape else 0, shared.device)
+        count, width = now.frames.shape
+        sums = empty_equations(count, width, len(shared) if self.with_shape else 0, shared.device)
         for part in _chunks(len(now.frames)):
             _add(sums, part, problem.rows(part), self._head(shared, now.frames[part]), self.with_shape)
         value, scale = _frame_priors(problem, now.frames)

@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from scipy.sparse import diags
+from scipy.sparse.linalg import splu
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from vhap.fit.texture import resize_texture
 from vhap.geometry.meshes import barycentric_points
 from vhap.head.model import HeadModel
+from vhap.head.regions import faces_of_region
 from vhap.head.registration.closest import Triangles
 from vhap.head.registration.correspondence import Correspondence
-from vhap.head.regions import faces_of_region
+from vhap.head.registration.nonrigid import sparse_laplacian
 from vhap.render.types import Backend
 from vhap.synthetic.uv_map import UvMap, make_uv_map
 
@@ -26,21 +29,45 @@ def resampled_albedo(
     source: HeadModel, albedo: Tensor, target: HeadModel, match: Correspondence, backend: Backend
 ) -> Tensor:
     """(1, R, R, 3) in the target's coordinates, of the source's albedo (1, R, R, 3). Where the source has no
-    counterpart it is the target's base texture, of which skin is tinted as the rest of the face."""
+    counterpart skin goes on in the colours beside it, and all else is the target's base texture."""
     size = albedo.shape[1]
     assert target.base_texture is not None, target.name
     base = resize_texture(target.base_texture[None], size)
     texels = _Texels.of(target, make_uv_map(target, backend, size, size))
     uv = _source_uv(source, target, match, texels)
-    read = grid_sample(albedo.permute(0, 3, 1, 2), (uv * 2 - 1)[None] * torch.tensor([1.0, -1.0]), align_corners=False,
-                       padding_mode="border").permute(0, 2, 3, 1)
+    read = _read(albedo, uv)[None]
     share = texels.blended(match.weights[:, None])[None]
-    skin = faces_of_region(target, "skin")[texels.map.face_id][None]
-    skin = skin | faces_of_region(target, "boundary")[texels.map.face_id][None] if "boundary" in target.regions else skin
-    seen = skin & (share[..., 0] > 0.99)
-    tint = (read - base)[seen].median(0).values if bool(seen.any()) else base.new_zeros(3)
-    rest = torch.where(skin[..., None], (base + tint).clamp(0, 1), base)
-    return share * read + (1 - share) * rest
+    tinted = _tinted_faces(target)[texels.map.face_id][None, ..., None]
+    rest = torch.where(tinted, texels.blended(_spread_colours(source, albedo, target, match))[None], base)
+    return (share * read + (1 - share) * rest).clamp(0, 1)
+
+
+def _tinted_faces(target: HeadModel) -> Tensor:
+    """(F,) bool: skin, which where it has no counterpart goes on as the skin beside it."""
+    found = torch.zeros(len(target.faces), dtype=torch.bool)
+    for name in ("skin", "boundary"):
+        if name in target.regions:
+            found |= faces_of_region(target, name)
+    return found
+
+
+def _spread_colours(source: HeadModel, albedo: Tensor, target: HeadModel, match: Correspondence) -> Tensor:
+    """(V, 3): colours of the target's vertices, of which those without a counterpart change as little as they can from
+    one to the next."""
+    uv = barycentric_points(source.uvs, source.uv_faces, match.face_ids, match.barycentrics)
+    colours = _read(albedo, uv[None])[0].double().numpy()
+    known = match.weights.double().numpy()
+    laplacian = sparse_laplacian(target.n_vertices, target.faces)
+    mean = (known[:, None] * colours).sum(0) / max(known.sum(), 1e-9)
+    matrix = laplacian.T @ laplacian + diags(known + 1e-6)
+    return torch.from_numpy(splu(matrix.tocsc()).solve(known[:, None] * colours + 1e-6 * mean)).float().clamp(0, 1)
+
+
+def _read(texture: Tensor, uv: Tensor) -> Tensor:
+    """texture (1, R, R, 3) at uv (H, W, 2): (H, W, 3)."""
+    grid = (uv * 2 - 1)[None] * torch.tensor([1.0, -1.0])
+    planes = grid_sample(texture.permute(0, 3, 1, 2), grid, align_corners=False, padding_mode="border")
+    return planes[0].permute(1, 2, 0)
 
 
 @dataclass(frozen=True)
@@ -62,8 +89,7 @@ class _Texels:
 
 def _source_uv(source: HeadModel, target: HeadModel, match: Correspondence, texels: _Texels) -> Tensor:
     """(H, W, 2): where each texel of the target lies in the source's texture."""
-    corner_uv = source.uvs[source.uv_faces[match.face_ids]]
-    of_vertices = (corner_uv * match.barycentrics[..., None]).sum(1)
+    of_vertices = barycentric_points(source.uvs, source.uv_faces, match.face_ids, match.barycentrics)
     uv = texels.blended(of_vertices)
     around = of_vertices[target.faces]
     apart = (around - around.roll(1, 1)).norm(dim=-1).amax(1) > SEAM_UV

@@ -135,7 +135,9 @@ def _lip_marks(source: HeadModel, fixed: Tensor, target: HeadModel, moving: Tens
     if there is None or here is None:
         return []
     known = np.tile(there.known & here.known, 2)
-    ids, bary = (torch.from_numpy(part.reshape(len(known), *part.shape[2:])) for part in (there.face_ids, there.barycentrics))
+    ids, bary = (
+        torch.from_numpy(part.reshape(len(known), *part.shape[2:])) for part in (there.face_ids, there.barycentrics)
+    )
     places = barycentric_points(fixed, source.faces, ids, bary).double().numpy()
     own = here.face_ids.reshape(-1), here.barycentrics.reshape(-1, 3)
     return [Marks(own[0][known], own[1][known], places[known], LIP_WEIGHTS)]

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from vhap.geometry.meshes import barycentric_points
 from vhap.head.model import HeadModel, landmark_points
-from vhap.head.registration.parts import deep_mouth
 from vhap.head.regions import region_mask
+from vhap.head.registration.parts import deep_mouth
 
 CORNERS = 60, 64
 """iBUG's inner corners of the mouth, the one on the image's left first."""
@@ -52,7 +52,7 @@ def mouth_line(model: HeadModel, opened: Tensor) -> MouthLine | None:
     left, right = landmark_points(model, model.template, "ibug")[list(CORNERS)].double().numpy()
     width = right[0] - left[0]
     points = [barycentric_points(model.template, model.faces, *part).double().numpy() for part in samples]
-    distance, partner = KDTree(points[1]).query(points[0])
+    distance, partner = map(np.asarray, KDTree(points[1]).query(points[0]))
     share = (points[0][:, 0] - left[0]) / width
     edges = np.linspace(MARGIN, 1 - MARGIN, BINS + 1)
     line = MouthLine(np.zeros((2, BINS), int), np.tile([1.0, 0, 0], (2, BINS, 1)), np.zeros(BINS, bool))

@@ -49,7 +49,6 @@ class Marks:
         return csr_matrix((self.barycentrics.ravel(), (rows, corners)), shape=(len(self.face_ids), count))
 
 
-
 @dataclass(frozen=True)
 class Matches:
     """ids (N,) of vertices; face_ids (N,) and barycentrics (N, 3) of the points nearest to them on the surface, places
@@ -77,7 +76,11 @@ class Surface:
         faces = head.faces.numpy()
         ids = {name: part.faces.nonzero()[:, 0].numpy() for name, part in skin_parts(head).items()}
         ids = {name: rows for name, rows in ids.items() if len(rows)}
-        return cls({name: Triangles.of(vertices[faces[rows]]) for name, rows in ids.items()}, ids, cut_edge(head).numpy()[faces])
+        return cls(
+            {name: Triangles.of(vertices[faces[rows]]) for name, rows in ids.items()},
+            ids,
+            cut_edge(head).numpy()[faces],
+        )
 
     def nearest(self, parts: Mapping[str, np.ndarray], points: np.ndarray, normals: np.ndarray) -> Matches:
         """Of the vertices (V,) bool of each part; a part that this head lacks lies on `rest`."""
@@ -105,9 +108,9 @@ def bend(
     count = len(points)
     known = [(each, each.matrix(faces, count)) for each in marks]
     points = _by_similarity(known[0][1] @ points, marks[0].places, points)
-    laplacian = _sparse_laplacian(count, faces)
-    stiff = laplacian.T @ laplacian
     torch_faces = torch.from_numpy(faces)
+    laplacian = sparse_laplacian(count, torch_faces)
+    stiff = laplacian.T @ laplacian
     points = _by_closest_points(surface, parts, points, torch_faces)
     bent = points.copy()
     for stage, (stiffness, reach) in enumerate(zip(STIFFNESS, REACH_M)):
@@ -158,7 +161,8 @@ def _by_similarity(
     return scale * (points - from_middle) @ rotation.T + to_middle
 
 
-def _sparse_laplacian(count: int, faces: np.ndarray) -> csr_matrix:
-    found = uniform_laplacian(count, torch.from_numpy(faces)).double()
+def sparse_laplacian(count: int, faces: torch.Tensor) -> csr_matrix:
+    """`uniform_laplacian` for scipy, float64."""
+    found = uniform_laplacian(count, faces).double()
     rows, columns = found.indices().numpy()
     return csr_matrix(coo_matrix((found.values().numpy(), (rows, columns)), shape=(count, count)))
