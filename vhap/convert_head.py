@@ -1,4 +1,4 @@
-"""Turns a run tracked with one head into a run of another head: FLAME, GNM, ICT-FaceKit, built-in, your own."""
+"""Turns a run tracked with one head into a run of another: FLAME, GNM, ICT, built-in, a file."""
 
 from __future__ import annotations
 
