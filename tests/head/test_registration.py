@@ -86,7 +86,8 @@ def test_a_head_without_a_needed_region_is_refused_in_a_line(head, other):
 
 def test_lips_meet_on_the_mouth_line(head):
     line = mouth_line(head, open_mouthed(head))
-    assert line is not None and line.known.all()
+    assert line is not None
+    assert line.known.all()
     upper, lower = (
         barycentric_points(head.template, head.faces, torch.from_numpy(ids), torch.from_numpy(bary))
         for ids, bary in zip(line.face_ids, line.barycentrics)
@@ -102,7 +103,7 @@ def test_a_head_without_lips_has_no_mouth_line(head):
 
 def test_nearest_points_are_on_triangles_that_face_the_same_way():
     square = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], float)
-    above = square + (0, 0, 0.2)
+    above = (*square, 0, 0, 0.2)
     corners = np.stack([square[[0, 1, 2]], square[[0, 2, 3]], above[[0, 2, 1]], above[[0, 3, 2]]])
     triangles = Triangles.of(corners)
     point = np.array([[0.6, 0.3, 0.19]])

@@ -67,27 +67,31 @@ def wrong(capsys, *words: str) -> str:
     with pytest.raises(SystemExit) as stop:
         cli.main(words)
     assert stop.value.code == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    *log, line = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
+    assert not any("error" in said for said in log)
     return line
 
 
 def test_the_new_run_opens_and_carries_over_what_is_not_the_head(root, converted):
     assert converted.parent == root / "out_gnm"
     before, after = open_run(root / "out", with_landmarks=False), open_run(converted, with_landmarks=False)
-    assert after.model.name == "gnm" and after.config.model.head == "gnm"
+    assert after.model.name == "gnm"
+    assert after.config.model.head == "gnm"
     assert after.result.head_identity == after.model.identity
     assert after.timesteps == before.timesteps
     for name in ("timestep_id", "timestep_index", "image_size", "focal_length", "lights"):
         assert np.array_equal(getattr(after.result, name), getattr(before.result, name)), name
-    assert after.result.albedo is not None and after.result.albedo.shape == (3, 64, 64)
+    assert after.result.albedo is not None
+    assert after.result.albedo.shape == (3, 64, 64)
     assert (converted / "light.json").read_text() == "{}"
     assert (converted / "log.txt").read_text().count("face") >= 1
 
 
 def test_the_residual_is_small_and_in_the_run(converted):
     content = json.loads((converted / "conversion.json").read_text())
-    assert content["from"].startswith("builtin:") and content["to"].startswith("gnm:")
+    assert content["head"].startswith("builtin:")
+    assert content["to"].startswith("gnm:")
     assert content["residuals_mm"]["face"]["median"] < 1
     assert content["residuals_mm"]["face"]["matched"] > 0.9
 
@@ -108,11 +112,18 @@ def test_the_new_run_is_exported(converted, tmp_path):
     assert len(list((tmp_path / "m").glob("frame_*.obj"))) == COUNT
 
 
+def test_a_finished_conversion_is_not_made_again(root, gnm, converted):
+    assert convert_head(root / "out", "gnm", gnm_path=gnm) == converted
+    assert len(list((root / "out_gnm").iterdir())) <= 2
+    assert convert_head(root / "out", "gnm", gnm_path=gnm, n_expr=4) != converted
+
+
 def test_without_offsets_the_motion_is_the_same(root, gnm, converted, tmp_path):
     bare = open_run(
         convert_head(root / "out", "gnm", tmp_path / "bare", gnm_path=gnm, offsets=False), with_landmarks=False
     )
-    assert bare.result.static_offset is None and not bare.config.model.use_static_offset
+    assert bare.result.static_offset is None
+    assert not bare.config.model.use_static_offset
     assert np.allclose(bare.result.expr, open_run(converted, with_landmarks=False).result.expr, atol=1e-6)
 
 
@@ -124,7 +135,9 @@ def test_heads_that_are_not_there_or_the_same_are_one_line(root, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     run = str(root / "out")
     line = wrong(capsys, "convert-head", run, "--to", "ict")
-    assert "found none" in line and "--ict_facekit_path" in line and "--model." not in line
+    assert "found none" in line
+    assert "--ict_facekit_path" in line
+    assert "--model." not in line
     assert "found builtin" in wrong(capsys, "convert-head", run, "--to", "builtin")
     assert "head_path" in wrong(capsys, "convert-head", run, "--to", "file")
     assert "smile" in wrong(capsys, "convert-head", run, "--to", "smile")

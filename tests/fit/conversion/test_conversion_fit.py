@@ -15,8 +15,8 @@ from vhap.fit.conversion.residuals import REGIONS, residuals_mm, table, warnings
 from vhap.fit.params import as_vectors
 from vhap.head.load import load_head
 from vhap.head.model import HeadModel, HeadParams, pose
-from vhap.head.registration.correspondence import Correspondence
 from vhap.head.regions import complete_regions
+from vhap.head.registration.correspondence import Correspondence
 from vhap.head.teeth import add_teeth
 
 COUNT = 6
@@ -129,7 +129,8 @@ def test_the_surface_lies_on_the_source(motion, other, match, converted):
     bare = residuals_mm(motion, other, converted.params.head(), None, match)
     assert bare["face"]["median"] > found["face"]["median"]
     (line,) = warnings({"face": {"median": 9.0, "p95": 12.0, "matched": 1.0}}, False)
-    assert "face 9.0 mm" in line and "--no-offsets" in line
+    assert "face 9.0 mm" in line
+    assert "--no-offsets" in line
 
 
 def test_the_eyes_look_where_the_source_looks(motion, other, converted):
@@ -155,7 +156,8 @@ def _head_turn(params: HeadParams) -> torch.Tensor:
 def test_named_expressions_stay_within_their_bounds(motion, other, match):
     beyond = replace(motion.params, expr=motion.params.expr * 1.6)
     found = convert(replace(motion, params=beyond), other, match).params.expr
-    assert float(found.min()) >= 0 and float(found.max()) <= 1
+    assert float(found.min()) >= 0
+    assert float(found.max()) <= 1
     assert float(found[:, other.expr_names.index("eyeBlink_L")].max()) == pytest.approx(1, abs=1e-3)
 
 
@@ -174,9 +176,7 @@ def test_a_source_with_moving_offsets_and_one_frame(motion, other, match):
 
 def test_windows_keep_every_frame_once():
     for count in (1, WINDOW, WINDOW + 1, 3 * WINDOW + 5):
-        kept = [
-            frame for window, inner in _windows(count) for frame in list(range(count))[window][inner]
-        ]
+        kept = [frame for window, inner in _windows(count) for frame in list(range(count))[window][inner]]
         assert kept == list(range(count))
     assert all(window.stop - window.start <= WINDOW + 2 * OVERLAP for window, _ in _windows(5 * WINDOW))
 
