@@ -105,7 +105,7 @@ def compared(head: HeadModel, true: HeadParams, back: HeadParams) -> list[str]:
 
 
 def curve_cell(head: HeadModel, true: HeadParams, back: HeadParams, key: str) -> str:
-    """The lowest correlation of the curves of one kind that move; a jaw joint stands for jawOpen where there is none."""
+    """The lowest correlation of the curves of one kind that move; a jaw joint stands for a missing jawOpen."""
     columns = [head.expr_names.index(name) for name in CURVES[key] if name in head.expr_names]
     pairs = [(true.expr[:, column], back.expr[:, column]) for column in columns]
     if key == "jaw" and not columns and head.has_jaw:

@@ -107,8 +107,8 @@ class MeshExportConfig:
     world: World = "given"
     """Rigs: the axes and the unit of the calibration, or those of tracking, metric and along the rig's mean axes."""
     curves: bool = False
-    """ARKit's curves (blendshapes.csv) of a head whose expressions have none of ARKit's names, as FLAME's and GNM's:
-    they are those of the run converted to ICT-FaceKit, whose files are needed."""
+    """ARKit's curves (blendshapes.csv) of a head whose expressions lack some of ARKit's names, as FLAME's, GNM's and
+    the built-in ones: those of the run converted to ICT-FaceKit, whose files are needed."""
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ from vhap.data.results import TrackResult, result_epochs
 from vhap.data.subset import select_timesteps
 from vhap.evaluate.run_scene import RunScene, result_head_params
 from vhap.export.animated_head import write_animated_head
-from vhap.export.blendshapes import write_blendshapes
-from vhap.export.live_link_face import has_curves
+from vhap.export.blendshapes import arkit_sources, write_blendshapes
 from vhap.export.mesh_files import DEFAULT_FPS, FRAME_FORMATS, FrameMeshes, TrackedHead, write_cameras
 from vhap.export.parallel import for_each
 from vhap.export.target import MESHES, fingerprint, finish_target, open_target, target_folder
@@ -76,14 +75,15 @@ def write_files(target: Path, scene: RunScene, head: TrackedHead, config: MeshEx
 
 
 def curves_head(scene: RunScene, head: TrackedHead, fps: float) -> TrackedHead:
-    """The head whose expressions have ARKit's names: the run's own, else ICT-FaceKit's, to which the run is converted.
-    InputError where that is not found."""
-    if has_curves(head.model.expr_names):
+    """The head whose expressions have ARKit's names: the run's own where it has all but the tongue's, else
+    ICT-FaceKit's, to which the run is converted. InputError where that is not found."""
+    lacking = [name for name, found in arkit_sources(head.model.expr_names).items() if not found]
+    if set(lacking) <= {"TongueOut"}:
         return tracked_head(scene, scene.result, fps)
     if find_ict() is None:
         raise InputError(
-            f"expected ICT-FaceKit's folder FaceXModel for --curves, since the expressions of {head.model.name} have "
-            f"no ARKit names, found none; get it from {ICT_SOURCE} and name it by {ICT_VARIABLE}"
+            f"expected ICT-FaceKit's folder FaceXModel for --curves, since the expressions of {head.model.name} lack "
+            f"{len(lacking)} of ARKit's, found none; get it from {ICT_SOURCE} and name it by {ICT_VARIABLE}"
         )
     found = converted(scene, open_converted_head(ModelConfig(head="ict"))[1])
     for line in table(found.residuals):

@@ -123,7 +123,8 @@ def test_the_surface_lies_on_the_source(motion, other, match, converted):
     found = residuals_mm(motion, other, converted.params.head(), converted.offset, match)
     assert set(found) == set(REGIONS)
     for name, values in found.items():
-        assert values["median"] < 0.5 and values["matched"] == 1, name
+        assert values["median"] < 0.5, name
+        assert values["matched"] == 1, name
     assert warnings(found, True) == []
     assert len(table(found)) == len(REGIONS) + 1
     bare = residuals_mm(motion, other, converted.params.head(), None, match)
