@@ -190,7 +190,17 @@ def test_offsets_go_on_where_nothing_is_asked_and_bodies_stay_rigid(head):
     offset = smooth_offset(head, asked, weights)
     assert float((offset[:, 2] - 0.002).abs().median()) < 1e-4
     ball = offset[head.regions["left_eyeball"]]
-    assert float((ball - ball[:1]).abs().max()) == 0
+    assert float((ball - asked[0]).abs().max()) < 1e-6
+
+
+def test_eyeballs_take_the_size_that_is_asked(head):
+    ids = head.regions["left_eyeball"]
+    asked = torch.zeros(head.n_vertices, 3)
+    asked[ids] = 0.1 * (head.template[ids] - head.template[ids].mean(0)) + 0.001 * torch.randn(len(ids), 3)
+    ball = (head.template + smooth_offset(head, asked, torch.ones(head.n_vertices)))[ids]
+    radius, before = ((points - points.mean(0)).norm(dim=-1) for points in (ball, head.template[ids]))
+    assert float((radius / before).std()) < 1e-4
+    assert float((radius / before).mean()) == pytest.approx(1.1, abs=0.005)
 
 
 def test_teeth_move_back_behind_lips_that_lie_on_them():

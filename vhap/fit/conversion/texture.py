@@ -22,6 +22,8 @@ from vhap.synthetic.uv_map import UvMap, make_uv_map
 
 SEAM_UV = 0.05
 """Corners of a target's triangle that lie farther apart in the source's texture are on both sides of a seam there."""
+FAR_SHARE = 5.0
+"""Counterparts of a weight from 1 / FAR_SHARE on count fully."""
 CHUNK = 65_536
 
 
@@ -36,7 +38,8 @@ def resampled_albedo(
     texels = _Texels.of(target, make_uv_map(target, backend, size, size))
     uv = _source_uv(source, target, match, texels)
     read = _read(albedo, uv)[None]
-    share = texels.blended(match.weights[:, None])[None]
+    # A far counterpart has a better colour than none.
+    share = texels.blended((match.weights[:, None] * FAR_SHARE).clamp(max=1))[None]
     tinted = _tinted_faces(target)[texels.map.face_id][None, ..., None]
     rest = torch.where(tinted, texels.blended(_spread_colours(source, albedo, target, match))[None], base)
     return (share * read + (1 - share) * rest).clamp(0, 1)

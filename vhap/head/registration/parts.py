@@ -9,6 +9,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
+from vhap.geometry.meshes import vertex_normals
 from vhap.head.model import HeadModel
 from vhap.head.regions import grow, open_loops, region_mask
 
@@ -19,6 +20,8 @@ MARGIN = MappingProxyType({"left_ear": 3, "right_ear": 3, "left_eye_region": 4, 
 drawn alike, not equal."""
 HIDDEN = ("teeth", "eyeballs", "eye_sockets")
 """Never matched to skin."""
+POCKET_M = 0.006
+"""How far from an eyeball the skin behind its lids may be."""
 INNER_RINGS = 2
 """How far into the mouth heads are matched: what lies deeper some have and others have not."""
 
@@ -39,7 +42,7 @@ def skin_parts(model: HeadModel) -> Mapping[str, Part]:
     for name in HIDDEN:
         if name in model.regions:
             hidden |= region_mask(model, model.regions[name])
-    parts, taken = {}, hidden | deep_mouth(model)
+    parts, taken = {}, hidden | deep_mouth(model) | eye_pockets(model)
     hidden = taken.clone()
     for name, mask in masks.items():
         wide = grow(mask, model.faces, MARGIN[name])
@@ -73,6 +76,22 @@ def cut_edge(model: HeadModel) -> Tensor:
     """(V,) bool: where the head ends, below the neck. What is nearest to that edge has no counterpart."""
     loops = open_loops(model)
     return region_mask(model, loops[0] if loops else torch.zeros(0, dtype=torch.long))
+
+
+def eye_pockets(model: HeadModel) -> Tensor:
+    """(V,) bool: skin behind the lids, which faces the eyeball or lies in it. Some heads have it."""
+    found = torch.zeros(model.n_vertices, dtype=torch.bool)
+    normals = vertex_normals(model.template, model.faces)
+    for side in ("left", "right"):
+        ball = model.regions.get(f"{side}_eyeball")
+        if ball is None or not len(ball):
+            continue
+        low, high = model.template[ball].amin(0), model.template[ball].amax(0)
+        inwards = (low + high) / 2 - model.template
+        radius, distance = (high - low).max() / 2, inwards.norm(dim=-1)
+        facing = (distance < radius + POCKET_M) & ((normals * inwards).sum(-1) > 0)
+        found |= (facing | (distance < radius)) & ~region_mask(model, ball)
+    return found
 
 
 def deep_mouth(model: HeadModel) -> Tensor:
