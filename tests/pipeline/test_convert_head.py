@@ -21,6 +21,7 @@ from vhap.data.results import newest_run
 from vhap.head.load import load_head
 from vhap.head.model import HeadModel
 from vhap.pipeline import export_as_nerf_dataset
+from vhap.pipeline.conversion import converted as converted_result
 from vhap.pipeline.open_run import open_run
 
 ICT = os.environ.get("VHAP_ICT_FACEKIT")
@@ -125,6 +126,17 @@ def test_without_offsets_the_motion_is_the_same(root, gnm, converted, tmp_path):
     assert bare.result.static_offset is None
     assert not bare.config.model.use_static_offset
     assert np.allclose(bare.result.expr, open_run(converted, with_landmarks=False).result.expr, atol=1e-6)
+
+
+def test_a_world_of_another_unit(root, gnm):
+    scene = open_run(root / "out", with_landmarks=False)
+    result = scene.result
+    larger = replace(result, translation=result.translation * 3, scale=np.array(3.0))
+    target = load_head("gnm", gnm_path=gnm)
+    one, other = (converted_result(replace(scene, result=found), target).result for found in (result, larger))
+    assert np.allclose(other.translation, 3 * one.translation, atol=1e-6)
+    assert np.allclose(other.expr, one.expr, atol=1e-5)
+    assert float(other.scale) == 3
 
 
 def test_heads_that_are_not_there_or_the_same_are_one_line(root, tmp_path, monkeypatch, capsys):

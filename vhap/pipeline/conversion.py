@@ -53,7 +53,10 @@ def converted(scene: RunScene, target: HeadModel, offsets: bool = True) -> Conve
             "name another one by --to, or take the run as it is"
         )
     match = correspondence(source, target)
-    params = replace(result_head_params(scene.result, list(range(scene.n_rows))), scale=None)
+    # A world whose unit is not the metre: heads are compared in metres, and put back.
+    unit = 1.0 if scene.result.scale is None else float(scene.result.scale)
+    params = result_head_params(scene.result, list(range(scene.n_rows)))
+    params = replace(params, translation=params.translation / unit, scale=None)
     data = scene.config.data
     step = 2 if isinstance(data, DataConfig | MultiviewDataConfig) and data.unordered else 1
     motion = Motion(source, params, torch.from_numpy(np.asarray(scene.result.timestep_index, np.int64)) * step)
@@ -62,7 +65,7 @@ def converted(scene: RunScene, target: HeadModel, offsets: bool = True) -> Conve
     frames = {name: value.numpy() for name, value in vars(found.params.head()).items() if value is not None}
     result = replace(
         scene.result,
-        **frames,
+        **{**frames, "translation": frames["translation"] * np.float32(unit)},
         head_model=np.array(target.identity),
         static_offset=None if offset is None else offset[None].numpy(),
         dynamic_offset=None,

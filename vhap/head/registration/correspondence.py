@@ -196,6 +196,18 @@ def _read(path: Path, source: HeadModel, target: HeadModel) -> Correspondence:
 
 
 def _cache_file(source: HeadModel, target: HeadModel) -> Path:
-    key = (VERSION, *((head.identity, head.n_vertices, len(head.faces)) for head in (source, target)))
-    name = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
-    return cache_folder() / "correspondences" / f"{name}.npz"
+    digest = hashlib.sha256(repr(VERSION).encode())
+    for head in (source, target):
+        digest.update(_digest(head))
+    return cache_folder() / "correspondences" / f"{digest.hexdigest()[:16]}.npz"
+
+
+def _digest(head: HeadModel) -> bytes:
+    """Of all that a registration looks at. A head of fewer expressions may open its mouth otherwise."""
+    digest = hashlib.sha256(head.identity.encode())
+    marks = head.landmarks["ibug"]
+    for values in (head.template, open_mouthed(head), marks.barycentrics):
+        digest.update(np.round(values.double().numpy() * 1e6).astype(np.int64).tobytes())
+    for ids in (head.faces, marks.face_ids, *(head.regions[name] for name in sorted(head.regions))):
+        digest.update(ids.long().numpy().tobytes())
+    return digest.digest()
