@@ -29,7 +29,7 @@ from vhap.util.log import get_logger
 from vhap.util.paths import cache_folder
 from vhap.util.schema import REAL, WHOLE, ArrayRule, check_arrays
 
-VERSION = 6
+VERSION = 7
 """Of this file's method, in the cache's names."""
 MARKS = slice(17, 68)
 """iBUG's points but the jaw line, which every head's files draw elsewhere."""

@@ -22,6 +22,8 @@ HIDDEN = ("teeth", "eyeballs", "eye_sockets")
 """Never matched to skin."""
 POCKET_M = 0.006
 """How far from an eyeball the skin behind its lids may be."""
+INSIDE_M = 0.0003
+"""How far below the eyeball's surface skin is in it, not on it."""
 INNER_RINGS = 2
 """How far into the mouth heads are matched: what lies deeper some have and others have not."""
 
@@ -88,9 +90,11 @@ def eye_pockets(model: HeadModel) -> Tensor:
             continue
         low, high = model.template[ball].amin(0), model.template[ball].amax(0)
         inwards = (low + high) / 2 - model.template
-        radius, distance = (high - low).max() / 2, inwards.norm(dim=-1)
+        # Of most of the ball: its cornea stands out.
+        distance = inwards.norm(dim=-1)
+        radius = distance[ball].median()
         facing = (distance < radius + POCKET_M) & ((normals * inwards).sum(-1) > 0)
-        found |= (facing | (distance < radius)) & ~region_mask(model, ball)
+        found |= (facing | (distance < radius - INSIDE_M)) & ~region_mask(model, ball)
     return found
 
 
