@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from vhap.config.convert import ConvertConfig
 from vhap.config.data import (
     DataConfig,
     MultiviewDataConfig,
@@ -60,6 +61,7 @@ __all__ = [
     "ProgressEvent",
     "Run",
     "combine",
+    "convert_head",
     "evaluate",
     "export",
     "export_mesh",
@@ -161,6 +163,22 @@ def export_mesh(
     options: fields of `vhap.config.export.MeshExportConfig`, as `format=("gltf",)`. Returns the folder.
     """
     return _run(MeshExportConfig, "export_mesh", {"src_folder": run, "tgt_folder": target}, options, progress)
+
+
+def convert_head(
+    run: StrPath | ConvertConfig,
+    to: str | None = None,
+    output: StrPath | None = None,
+    *,
+    progress: ProgressCallback | None = None,
+    **options: Any,
+) -> Path:
+    """A run of another head out of a finished one: flame, gnm, ict, builtin, or file with `head_path`.
+
+    options: fields of `vhap.config.convert.ConvertConfig`. Returns the new run's folder, which `open_run` and all
+    exports read; its conversion.json says how far both heads lie apart.
+    """
+    return _run(ConvertConfig, "convert_head", {"run": run, "to": to, "output": output}, options, progress)
 
 
 def combine(

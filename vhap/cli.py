@@ -36,6 +36,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "live": "Follows a head as fast as a camera films it: overlay, head pose, ARKit curves, packets for Unreal",
         "export-as-nerf-dataset": "Exports a tracking run for a trainer: GaussianAvatars, INSTA, nerfstudio and more",
         "export-mesh": "Exports a tracking run as meshes: one a frame (OBJ, PLY), or an animated head in one file",
+        "convert-head": "Turns a run tracked with one head into a run of another: FLAME, GNM, ICT, built-in, a file",
         "combine-nerf-datasets": "Combines exported sequences of one person into one dataset",
         "batch": "Many sequences through the whole chain: plans a manifest, runs its steps",
     },

@@ -13,6 +13,7 @@ import pytest
 from vhap import cli
 from vhap.config import benchmark
 from vhap.config.batch import PlanConfig, RunConfig, StepConfig
+from vhap.config.convert import ConvertConfig
 from vhap.config.data import DataConfig
 from vhap.config.demo import DemoConfig
 from vhap.config.detect import DetectConfig
@@ -64,6 +65,7 @@ REQUIRED = {
     SyntheticConfig: ("--output", "o"),
     EvaluateConfig: ("--run", "r"),
     ReportConfig: ("--run", "r"),
+    ConvertConfig: ("--run", "r"),
     ViewConfig: ("--paths", "r"),
     DetectConfig: ("--input", "i"),
     ListConfig: (),

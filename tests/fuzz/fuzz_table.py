@@ -19,6 +19,7 @@ from fuzz_mutations import mutated
 from vhap.config import track as track_configs
 from vhap.config.batch import PlanConfig, RunConfig, StepConfig
 from vhap.config.benchmark import CamerasConfig, ValidateConfig
+from vhap.config.convert import ConvertConfig
 from vhap.config.demo import DemoConfig
 from vhap.config.detect import DetectConfig
 from vhap.config.evaluate import EvaluateConfig
@@ -80,6 +81,7 @@ COMMANDS: dict[type, str] = {
     DetectConfig: "--input a --person 2",
     EvaluateConfig: "--run a --truth b --epoch -1",
     ReportConfig: "--run a --frames 24",
+    ConvertConfig: "--run a --to flame --output b --epoch 30 --no-offsets --n_expr 50",
     ViewConfig: "--paths a b --points c.ply --port 8080 --picture_px 512",
     SyntheticConfig: "--output a --frames 4 --size 96 --seed 1 --layout multiview",
     DemoConfig: "--output a --head builtin",

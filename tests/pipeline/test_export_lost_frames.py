@@ -185,7 +185,7 @@ def test_a_head_other_than_flame_says_for_whom_the_export_is(root, head, monkeyp
     export(root, make_result(head))
     (line,) = lines
     assert head.identity in line
-    assert "--model.head flame" in line
+    assert "vhap convert-head RUN --to flame" in line
 
 
 def test_the_run_opens_with_its_reasons(root, head):

@@ -106,6 +106,9 @@ class MeshExportConfig:
     every frame as a morph target of its own (12 bytes a vertex and frame, for viewers without skins)."""
     world: World = "given"
     """Rigs: the axes and the unit of the calibration, or those of tracking, metric and along the rig's mean axes."""
+    curves: bool = False
+    """ARKit's curves (blendshapes.csv) of a head whose expressions lack some of ARKit's names, as FLAME's, GNM's and
+    the built-in ones: those of the run converted to ICT-FaceKit, whose files are needed."""
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,11 @@ def write_blendshapes(path: Path, head: TrackedHead, fps: float) -> bool:
     """
     sources = arkit_sources(head.model.expr_names)
     if not any(sources.values()):
-        get_logger().info("no blendshapes.csv: the expressions of %s have no ARKit names", head.model.name)
+        get_logger().info(
+            "no blendshapes.csv: the expressions of %s have no ARKit names; export-mesh --curves makes them by "
+            "ICT-FaceKit",
+            head.model.name,
+        )
         return False
     if lacking := [name for name, indices in sources.items() if not indices]:
         get_logger().info("blendshapes.csv: %s has none of %s, which stay 0", head.model.name, ", ".join(lacking))

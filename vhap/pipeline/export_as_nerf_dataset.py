@@ -64,7 +64,8 @@ def open_job(config: ExportConfig) -> tuple[Job, Path, str]:
     if rules.target is DATASET and not is_posed_by_trainers(head):
         get_logger().warning(
             "for trainers that take meshes (mesh_path): the parameters are of the head %s, and trainers that pose "
-            "FLAME (GaussianAvatars and its descendants) cannot read them; for these track with --model.head flame",
+            "FLAME (GaussianAvatars and its descendants) cannot read them; for these vhap convert-head RUN --to "
+            "flame makes a run of FLAME",
             head.identity,
         )
     job = Job(

@@ -98,7 +98,8 @@ def require_flame(model: ModelConfig, config: OptimizeConfig) -> None:
         raise InputError(
             f"expected FLAME for tracked_params.json, whose readers pose FLAME, found the head {model.head}, whose "
             "coefficients would mean another shape there; name FLAME's file by --flame_model_path or VHAP_FLAME_MODEL, "
-            "or take --allow_other_head, which writes meshes beside the coefficients"
+            "or take --allow_other_head, which writes meshes beside the coefficients; finished runs of other heads "
+            "become FLAME's by vhap convert-head RUN --to flame"
         )
 
 

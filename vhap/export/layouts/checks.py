@@ -26,12 +26,12 @@ def check_head(layout: str, rules: LayoutRules, head_name: str) -> None:
     if rules.heads == "FLAME 2020" and name.startswith("flame"):
         raise InputError(
             f"expected a run of FLAME 2020 for --layout {layout}, whose readers pose it, found {head_name}, whose "
-            "coefficients mean another shape there; track with --model.head flame --model.flame_model_path "
-            ".../generic_model.pkl"
+            "coefficients mean another shape there; vhap convert-head RUN --to flame --flame_model_path "
+            ".../generic_model.pkl makes a run of it"
         )
     raise InputError(
         f"expected a run of {rules.heads} for --layout {layout}, whose readers pose FLAME, found the head {head_name}, "
-        "whose coefficients would mean another shape there; track with --model.head flame"
+        "whose coefficients would mean another shape there; vhap convert-head RUN --to flame makes a run of FLAME"
     )
 
 

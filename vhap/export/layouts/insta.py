@@ -198,8 +198,8 @@ def report_place(folder: Path, is_posed: bool) -> None:
         log.warning("INSTA-pytorch replaces the text 'images' in the whole path: move %s to one without it", path)
     if not is_posed:
         log.warning(
-            "FateAvatar and RGBAvatar cannot read this folder: they pose FLAME 2020 without offsets; track with "
-            "--model.flame_model_path .../generic_model.pkl --model.no_use_static_offset for these"
+            "FateAvatar and RGBAvatar cannot read this folder: they pose FLAME 2020 without offsets; vhap convert-head "
+            "RUN --to flame --flame_model_path .../generic_model.pkl --no-offsets makes a run for these"
         )
     elif "insta" not in path or "exp" in path:
         log.warning("FateAvatar wants 'insta' and no 'exp' in the whole path: move %s to such a one for it", path)

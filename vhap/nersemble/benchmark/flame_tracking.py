@@ -306,7 +306,7 @@ def _require_flame(head: HeadModel) -> None:
     if head.name != HEAD:
         raise InputError(
             f"expected {HEAD} as the head of the benchmark's tracking, found {head.name}; load FLAME 2023, from a file "
-            "with 2023 in its name"
+            "with 2023 in its name, or make a run of it by vhap convert-head RUN --to flame"
         )
     if head.n_shape != N_SHAPE or head.n_expr != N_EXPRESSION:
         raise InputError(

@@ -1,0 +1,1 @@
+"""Correspondence of two heads' surfaces, by registration of their templates."""
