@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
-from vhap.config.data import DataConfig
 from vhap.config.ranges import Count
 from vhap.config.track import (
     ExperimentConfig,
@@ -75,15 +74,10 @@ def sequence_config(config: PersonConfig, sequence: str, folder: Path) -> TrackC
     return kind(**values)
 
 
-def with_person(config: TrackConfig, result: Path, fx: float | None) -> TrackConfig:
-    """The run with a person's shape, offsets and albedo kept, and, where it was solved, the focal length (pixels of the
-    full-size pictures)."""
-    model = replace(config.model, flame_params_path=result, fix_shape=True)
-    data = config.data
-    if fx is not None:
-        assert isinstance(data, DataConfig)
-        data = replace(data, fx=fx)
-    return replace(config, data=data, model=model)
+def with_person(config: TrackConfig, result: Path, with_focal: bool) -> TrackConfig:
+    """The run with a person's shape, offsets and albedo kept, and the focal length where that was solved."""
+    model = replace(config.model, flame_params_path=result, fix_shape=True, focal_path=result if with_focal else None)
+    return replace(config, model=model)
 
 
 def check_person_options(config: PersonConfig) -> None:
@@ -97,10 +91,10 @@ def check_person_options(config: PersonConfig) -> None:
         )
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise InputError(f"expected each sequence once in --sequences, found {twice} twice; remove one")
-    if model.flame_params_path is not None or model.fix_shape:
+    if model.flame_params_path is not None or model.fix_shape or model.focal_path is not None:
         raise InputError(
-            "expected a person to be solved, found --model.flame_params_path or --model.fix_shape; leave them out, or "
-            "follow the sequences of a known person with vhap track"
+            "expected a person to be solved, found --model.flame_params_path, --model.fix_shape or --model.focal_path; "
+            "leave them out, or follow the sequences of a known person with vhap track"
         )
     if config.begin_stage is not None or config.begin_timestep:
         raise InputError(

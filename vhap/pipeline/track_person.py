@@ -12,11 +12,10 @@ from vhap.config.data import DataConfig, NersembleDataConfig
 from vhap.config.evaluate import EvaluateConfig
 from vhap.config.person import PersonConfig, check_person_options, sequence_config, with_person
 from vhap.config.report import ReportConfig
-from vhap.config.track import TrackConfig, with_known_occlusions
+from vhap.config.track import with_known_occlusions
 from vhap.data.joined import JoinedCapture
-from vhap.data.monocular import full_size
 from vhap.data.results import load_result, result_path
-from vhap.data.sequence_folder import find_folder, open_sequence
+from vhap.data.sequence_folder import find_folder
 from vhap.evaluate.evaluation_file import EVALUATION
 from vhap.pipeline import evaluate_tracking, report, track
 from vhap.pipeline.batch_manifest import aligned
@@ -61,8 +60,8 @@ def run(config: PersonConfig, lines: Sequence[str] = ()) -> PersonRuns:
     not taken as they were typed.
 
     A sequence that cannot be read takes no part in the person. One that cannot be read or followed is reported and
-    stops no other one. InputError where options are wrong, where fewer than two sequences can be read, or where they do
-    not belong together.
+    stops no other one. InputError where options are wrong, where no sequence can be read, or where they do not belong
+    together.
     """
     check_person_options(config)
     check_options(sequence_config(config, config.sequences[0], config.exp.output_folder))
@@ -105,13 +104,18 @@ def spelt_out(config: PersonConfig) -> PersonConfig:
         folders = [find_folder(data.root_folder, name) for name in names]
         names = tuple(str(folder.relative_to(data.root_folder)) for folder in folders)
     config = replace(config, sequences=names, data=replace(data, sequence=names[0]), model=resolved(config.model))
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise InputError(f"expected each sequence once in --sequences, found {twice} twice; remove one")
+    subject = subject_of(config)
+    folders = [run_name(subject, name) for name in names]
+    if twice := next((name for name in folders if [*folders, f"{subject}_{PERSON}"].count(name) > 1), None):
+        raise InputError(
+            f"expected a folder of results for each sequence and for the person, found {twice} twice; name each sequence "
+            "once, and another one than that"
+        )
     return replace(config, model=with_known_occlusions(config).model)
 
 
 def joined_of(config: PersonConfig) -> JoinedCapture:
-    """The sequences that can be read, as one recording. InputError where these are fewer than two."""
+    """The sequences that can be read, as one recording. InputError where none can."""
     names, captures, why = [], [], []
     for name in config.sequences:
         try:
@@ -120,32 +124,19 @@ def joined_of(config: PersonConfig) -> JoinedCapture:
         except InputError as error:
             why.append(f"{name}: {as_one_line(str(error))}")
             get_logger().warning("takes no part in the person: %s", why[-1])
-    if len(names) < 2:
-        raise InputError(
-            f"expected two or more sequences that can be read, found {len(names)} of {len(config.sequences)} "
-            f"({why[0]}); mend or leave out the others"
-        )
+    if not names:
+        raise InputError(f"expected sequences that can be read, found none of {len(config.sequences)} ({why[0]})")
     return JoinedCapture(names, captures)
 
 
 def follow(config: PersonConfig, sequence: str, folder: Path, person: Path) -> Path:
     """The finished run of a sequence with the person of a result, and its page where that is wanted."""
     one = sequence_config(config, sequence, folder)
-    run_folder = track.run_once(with_person(one, person, solved_fx(one, person)))
+    solved = isinstance(one.data, DataConfig) and load_result(person).focal_length is not None
+    run_folder = track.run_once(with_person(one, person, with_focal=solved))
     if config.exp.report and not (run_folder / "report.html").is_file():
         report.run(ReportConfig(run_folder))
     return run_folder
-
-
-def solved_fx(config: TrackConfig, person: Path) -> float | None:
-    """The focal length that was solved with a person, in pixels of a sequence's full-size pictures; None where it was
-    given, or is a rig's."""
-    data, result = config.data, load_result(person)
-    if not isinstance(data, DataConfig) or data.fx is not None or result.focal_length is None:
-        return None
-    height, width = (int(side) for side in result.image_size)
-    full = full_size(open_sequence(data.root_folder, data.sequence, data.n_downsample_rgb))
-    return float(result.focal_length.reshape(-1)[0]) * max(height, width) * full[1] / width
 
 
 def measured(folder: Path) -> tuple[int, float, float]:
@@ -172,5 +163,5 @@ def subject_of(config: PersonConfig) -> str:
 
 def run_name(subject: str, sequence: str) -> str:
     """SUBJECT_SEQUENCE, as batches name them."""
-    name = clean(sequence)
+    name = clean(Path(sequence).name)
     return name if name == subject or name.startswith(f"{subject}_") else f"{subject}_{name}"
