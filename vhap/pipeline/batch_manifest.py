@@ -108,10 +108,8 @@ def with_subjects(manifest: Manifest) -> Manifest:
 
 def _new_subject(subject: str, entries: list[SequenceEntry]) -> SubjectEntry:
     """Solved together where that is possible, else with the identity of the first sequence."""
-    union, together = (
-        entries[0].export.parent / f"{subject}_union",
-        len(entries) > 1 and can_be_solved_together(entries),
-    )
+    union = entries[0].export.parent / f"{subject}_union"
+    together = len(entries) > 1 and can_be_solved_together(entries)
     return SubjectEntry(subject, union, None if together else entries[0].id, together)
 
 
@@ -177,8 +175,9 @@ def _check_together(entry: SubjectEntry, members: list[SequenceEntry], path: Pat
         )
     if not can_be_solved_together(members):
         raise InputError(
-            f"expected sequences of one kind, not of static avatars, of subject {entry.subject} in {path}, to be solved "
-            f"together, found {', '.join(sorted({one.kind for one in members})) or 'none'}; set together to false"
+            f"expected sequences of one kind, not of static avatars, of subject {entry.subject} in {path}, to be "
+            f"solved together, found {', '.join(sorted({one.kind for one in members})) or 'none'}; set together to "
+            "false"
         )
 
 

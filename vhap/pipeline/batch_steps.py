@@ -33,8 +33,8 @@ OF_ONE_CAMERA = ("video", "pictures")
 
 @dataclass(frozen=True)
 class Step:
-    """name: what is done. target: the sequence's id; of a person and of a union the subject. after: keys of steps that it
-    needs; ended: of steps that must have ended, whether they are finished or failed."""
+    """name: what is done. target: the sequence's id; of a person and of a union the subject. after: keys of steps that
+    it needs; ended: of steps that must have ended, whether they are finished or failed."""
 
     name: StepName
     target: str
@@ -159,18 +159,9 @@ class Steps:
             root = Path(os.path.commonpath([folder.parent for folder in folders]))
             names, number = [str(folder.relative_to(root)) for folder in folders], subject
         place = ["--exp.output_folder", str(self.manifest.results / PERSONS), "--person_only"]
-        options = shlex.split(self.manifest.options.track)
-        return [
-            "track-person",
-            "--data.root_folder",
-            str(root),
-            "--subject",
-            number,
-            *place,
-            *options,
-            "--sequences",
-            *names,
-        ]
+        typed = shlex.split(self.manifest.options.track)
+        recording = ["--data.root_folder", str(root), "--subject", number, "--sequences", *names]
+        return ["track-person", *recording, *place, *typed]
 
     def _identity(self, entry: SequenceEntry, typed: list[str]) -> list[str]:
         """The options that fix the person of a sequence."""

@@ -94,8 +94,8 @@ def with_solved_focal(config: TrackConfig) -> TrackConfig:
         return config
     if not isinstance(data, DataConfig) or data.fx is not None:
         raise InputError(
-            "expected one camera of unknown focal length with --model.focal_path, found a rig or --data.fx; leave one of "
-            "them out"
+            "expected one camera of unknown focal length with --model.focal_path, found a rig or --data.fx; leave one "
+            "of them out"
         )
     result = load_result(path)
     height, width = (int(side) for side in result.image_size)

@@ -68,8 +68,7 @@ def run(config: PersonConfig, lines: Sequence[str] = ()) -> PersonRuns:
     track.warn(list(lines))
     config = spelt_out(config)
     place, subject = config.exp.output_folder, subject_of(config)
-    own = replace(config, exp=replace(config.exp, output_folder=place / f"{subject}_{PERSON}"))
-    own = replace(own, model=replace(own.model, use_dynamic_offset=False))
+    own = of_person_alone(config, place / f"{subject}_{PERSON}")
     if config.dry_run:
         device, joined = track.choose_device(config.device), joined_of(config)
         head = track.open_textured_head(own, joined, device)
@@ -108,10 +107,17 @@ def spelt_out(config: PersonConfig) -> PersonConfig:
     folders = [run_name(subject, name) for name in names]
     if twice := next((name for name in folders if [*folders, f"{subject}_{PERSON}"].count(name) > 1), None):
         raise InputError(
-            f"expected a folder of results for each sequence and for the person, found {twice} twice; name each sequence "
-            "once, and another one than that"
+            f"expected a folder of results for each sequence and for the person, found {twice} twice; name each "
+            "sequence once, and none as that"
         )
     return replace(config, model=with_known_occlusions(config).model)
+
+
+def of_person_alone(config: PersonConfig, folder: Path) -> PersonConfig:
+    """The options with which a person is solved: those that change nothing of it as they are by default."""
+    exp = replace(config.exp, output_folder=folder, report=True)
+    model = replace(config.model, use_dynamic_offset=False)
+    return replace(config, exp=exp, model=model, person_only=False)
 
 
 def joined_of(config: PersonConfig) -> JoinedCapture:
