@@ -4,8 +4,8 @@
     python bench/track_person.py --output OUT --head ict --lights 3
 
 Films of one person with different motion and known truth. `shape`: the neutral face's vertices against the true
-person's, `face`: those of all frames, each after one similarity, means in mm. Lights: how many different ones; film n is
-lit by the light n modulo that number. What is finished is kept.
+person's, `face`: those of all frames, each after one similarity, means in mm. Lights: how many different ones; film n
+is lit by the light n modulo that number. What is finished is kept.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Solves one person from several sequences together, then follows each with that person fixed."""
+"""Solves one person from several sequences together, then follows each with that person fixed.
+
+vhap track-person FOLDER --sequences A B C
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,8 @@ def kind_and_words(words: list[str]) -> tuple[type[PersonConfig], list[str]]:
     place = [] if not words or words[0].startswith("-") else ["--data.root_folder", words.pop(0)]
     typed = [*place, *words]
     folder, sequences, subject = (_values(typed, name) for name in ("data.root_folder", "sequences", "subject"))
-    if {"-h", "--help", "--help-all", "--help_all"} & {*typed} or not (folder and sequences):
+    asks = {"-h", "--help", "--help-all", "--help_all"} & {*typed}
+    if asks or not (folder and sequences and Path(folder[0]).is_dir()):
         return MonocularPersonConfig, typed
     kind = person_kind(Path(folder[0]), sequences, (subject or [""])[0])
     # A rig's recording has to be named; which one is followed is said for each.

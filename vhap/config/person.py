@@ -18,6 +18,16 @@ from vhap.config.track import (
 )
 from vhap.util.errors import InputError
 
+REFUSED = (
+    "data.video",
+    "data.sequence",
+    "model.flame_params_path",
+    "model.fix_shape",
+    "begin_stage",
+    "begin_timestep",
+)
+"""Options of tracking that a person to be solved has no use for."""
+
 
 @dataclass(frozen=True)
 class PersonOptions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vhap.data.sample import FrameBatch
-from vhap.fit.light_separation import PointViews, light_on_albedo, separate_light
+from vhap.fit.light_separation import PointViews, light_on_albedo, separate_light, shading_of
 from vhap.geometry.cameras import Camera
 from vhap.geometry.meshes import vertex_normals
 from vhap.head.model import HeadModel
@@ -19,6 +19,8 @@ from vhap.render.types import Backend, Topology
 from vhap.util.optional import import_or_explain
 
 MOST_PICTURES = 60
+LIGHT_ROUNDS = 3
+"""Of albedo and lights in turn, where recordings are lit differently."""
 SAME_PLACE_M = 0.004
 """Between a vertex and the surface that its pixel shows."""
 LEAST_FACING, LEAST_ALPHA = 0.3, 0.95
@@ -68,6 +70,32 @@ def light_of_pictures(
     lights = lights.to(topology.faces.device)
     count = sum(len(view.points) for view in views)
     return SeparatedLight(lights, len(views), count, turn_of(views, head.n_vertices))
+
+
+@torch.no_grad()
+def lights_of_recordings(
+    head: HeadModel, backend: Backend, topology: Topology, recordings: Sequence[Iterable[PosedPicture]]
+) -> list[Tensor]:
+    """(9, 3) lights of several recordings of one head, as `light_of_pictures` separates them from one albedo that all
+    of them show: each for itself, then on the albedo that they have told together."""
+    seen, alike = ~_inside(head, NOT_SKIN), _inside(head, ("face",)) & ~_inside(head, NOT_ALIKE)
+    views = [[vertices_seen(backend, topology, picture, seen) for picture in pictures] for pictures in recordings]
+    lights = [separate_light(of_one, head.n_vertices, alike & seen) for of_one in views]
+    for _ in range(LIGHT_ROUNDS):
+        albedo = albedo_of_views(views, lights, head.n_vertices)
+        lights = [light_on_albedo(of_one, albedo) for of_one in views]
+    return [light.to(topology.faces.device) for light in lights]
+
+
+def albedo_of_views(views: Sequence[Sequence[PointViews]], lights: Sequence[Tensor], count: int) -> Tensor:
+    """(count, 3) that explains the points best under the light of each recording; 0 where none is seen."""
+    crossed, squares = torch.zeros(count, 3), torch.zeros(count, 3)
+    for of_one, light in zip(views, lights):
+        for view in of_one:
+            shading = shading_of(view.normals, light)
+            crossed.index_add_(0, view.points, shading * view.colours)
+            squares.index_add_(0, view.points, shading.square())
+    return crossed / squares.clamp(min=1e-6)
 
 
 def _inside(head: HeadModel, regions: tuple[str, ...]) -> Tensor:

@@ -81,6 +81,7 @@ def keyframe_tracker(config: PersonConfig, joined: JoinedCapture, head: HeadMode
     first = whole.init_frames[0]
     rows = choose_of_each(whole.problem, first, whole.frames_found, joined.recordings(), count)
     some = torch.tensor(rows)
+    lit_differently = len(joined.names) > 1 and config.model.light_path is None
     return replace(
         whole,
         capture=FewFrames(joined, rows),
@@ -88,6 +89,7 @@ def keyframe_tracker(config: PersonConfig, joined: JoinedCapture, head: HeadMode
         found=whole.found[some.to(whole.found.device)],
         init_frames=[rows.index(row) for row in whole.init_frames if row in rows] or [0],
         params=whole.params.rows(some.to(whole.params.rotation.device)),
+        recordings=joined.recordings()[some] if lit_differently else None,
     )
 
 
@@ -127,8 +129,9 @@ def _solve_into(
         if base is not None:
             albedo = scene.albedo(params.residual_texture)
             tex_extra = tex_extra_of(albedo, base, albedo.shape[1], config.model.residual_tex)
+        mean = params.lights if params.lights.dim() == 2 else params.lights.mean(0)
         result = to_result(
-            params,
+            replace(params, lights=mean),
             head_identity=head.identity,
             timestep_ids=capture.timestep_ids,
             timestep_indices=capture.timestep_indices,
