@@ -19,7 +19,7 @@ COMMON = {
         "data.video": "video to track, in place of a sequence's folder",
         "data.root_folder": "folder that holds the sequences",
         "sequences": "names of the person's sequences, two or more",
-        "subject": "the person's name in names of results; the number of the participant in the NeRSemble dataset",
+        "subject": "the person's name in results; of NeRSemble the participant's number",
         "data.subject": "number of the participant",
         "data.sequence": "name of the sequence's folder, or the beginning of it",
         "data.calibration": "file with the cameras, if it is not in the sequence's folder",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import groupby
+from itertools import groupby, starmap
 from typing import Literal
 
 import torch
@@ -383,7 +383,8 @@ class Tracker:
         chosen = []
         for number in numbers:
             pictures = [(row, camera) for row in frames if recordings[row] == number for camera in cameras]
-            chosen.append(self._posed(*pictures[index]) for index in even_choice(len(pictures), most))
+            some = [pictures[index] for index in even_choice(len(pictures), most)]
+            chosen.append(starmap(self._posed, some))
         lights = dict(zip(numbers, lights_of_recordings(scene.head, scene.backend, scene.topology, chosen)))
         kept = self.params.lights.expand(len(recordings), -1, -1)
         each = [lights.get(number, old) for number, old in zip(recordings, kept)]
