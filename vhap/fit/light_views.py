@@ -19,8 +19,6 @@ from vhap.render.types import Backend, Topology
 from vhap.util.optional import import_or_explain
 
 MOST_PICTURES = 60
-LIGHT_ROUNDS = 3
-"""Of albedo and lights in turn, where recordings are lit differently."""
 SAME_PLACE_M = 0.004
 """Between a vertex and the surface that its pixel shows."""
 LEAST_FACING, LEAST_ALPHA = 0.3, 0.95
@@ -76,14 +74,13 @@ def light_of_pictures(
 def lights_of_recordings(
     head: HeadModel, backend: Backend, topology: Topology, recordings: Sequence[Iterable[PosedPicture]]
 ) -> list[Tensor]:
-    """(9, 3) lights of several recordings of one head, as `light_of_pictures` separates them from one albedo that all
-    of them show: each for itself, then on the albedo that they have told together."""
+    """(9, 3) lights of several recordings of one head, which show one albedo: one light is separated from it for all,
+    and each recording's is then the one that explains its pictures best on that albedo."""
     seen, alike = ~_inside(head, NOT_SKIN), _inside(head, ("face",)) & ~_inside(head, NOT_ALIKE)
     views = [[vertices_seen(backend, topology, picture, seen) for picture in pictures] for pictures in recordings]
-    lights = [separate_light(of_one, head.n_vertices, alike & seen) for of_one in views]
-    for _ in range(LIGHT_ROUNDS):
-        albedo = albedo_of_views(views, lights, head.n_vertices)
-        lights = [light_on_albedo(of_one, albedo) for of_one in views]
+    shared = separate_light([view for of_one in views for view in of_one], head.n_vertices, alike & seen)
+    albedo = albedo_of_views(views, [shared] * len(views), head.n_vertices)
+    lights = [light_on_albedo(of_one, albedo) for of_one in views]
     return [light.to(topology.faces.device) for light in lights]
 
 
