@@ -79,6 +79,14 @@ def test_a_finished_person_is_kept_and_nothing_is_done_again(done: track_person.
     assert (again.person, again.runs) == (done.person, done.runs)
 
 
+def test_the_persons_own_run_is_no_sequence(done: track_person.PersonRuns, tmp_path: Path) -> None:
+    said = r"expected the run of one sequence in .*anna_person.*, found that of a person"
+    with pytest.raises(InputError, match=said):
+        api.open_run(done.person.parent)
+    with pytest.raises(InputError, match=said):
+        api.export(done.person, tmp_path / "export")
+
+
 def test_another_number_of_keyframes_is_another_person(done: track_person.PersonRuns, films: Path) -> None:
     place = films.parent / "done"
     other = api.track_person(films, NAMES, output_folder=place, keyframes=6, person_only=True, **QUICK)

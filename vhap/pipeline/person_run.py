@@ -25,6 +25,7 @@ from vhap.fit.params import TrackParams, to_result
 from vhap.fit.photometric.problem import most_timesteps
 from vhap.fit.stages import Stage, build_stages
 from vhap.head.model import HeadModel
+from vhap.pipeline.open_run import KEYFRAMES
 from vhap.pipeline.run_folder import same_options, start_run_folder
 from vhap.pipeline.track import base_texture_of, build_tracker, choose_device, open_textured_head, report_detections
 from vhap.util.errors import InputError
@@ -32,8 +33,6 @@ from vhap.util.files import read_json, write_json
 from vhap.util.log import get_logger, log_to_file
 from vhap.util.threads import one_torch_thread
 
-KEYFRAMES = "keyframes.json"
-"""Names of a person's keyframes, SEQUENCE/TIMESTEP."""
 NOT_OF_A_PERSON = ("landmark_frames", "moving_offset")
 """Kinds of stages that keyframes do without."""
 
