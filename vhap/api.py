@@ -33,6 +33,13 @@ from vhap.config.data import (
 )
 from vhap.config.evaluate import EvaluateConfig
 from vhap.config.export import CombineConfig, ExportConfig, MeshExportConfig
+from vhap.config.person import (
+    MonocularPersonConfig,
+    MultiviewPersonConfig,
+    NersemblePersonConfig,
+    NersembleV2PersonConfig,
+    PersonConfig,
+)
 from vhap.config.preprocess import PreprocessConfig
 from vhap.config.report import ReportConfig
 from vhap.config.synthetic import SyntheticConfig
@@ -54,6 +61,7 @@ if TYPE_CHECKING:
     from vhap.data.sample import Capture
     from vhap.head.model import HeadModel
     from vhap.pipeline.library_run import Run
+    from vhap.pipeline.track_person import PersonRuns
     from vhap.pipeline.view import Page
 
 __all__ = [
@@ -72,6 +80,7 @@ __all__ = [
     "preprocess",
     "report",
     "track",
+    "track_person",
     "view",
 ]
 
@@ -92,6 +101,14 @@ TRACKING: Mapping[str, type[TrackConfig]] = {
     "nersemble": NersembleTrackConfig,
     "nersemble_v2": NersembleV2TrackConfig,
     "single_frame": SingleFrameTrackConfig,
+}
+
+
+PERSON: Mapping[str, type[PersonConfig]] = {
+    "video": MonocularPersonConfig,
+    "multiview": MultiviewPersonConfig,
+    "nersemble": NersemblePersonConfig,
+    "nersemble_v2": NersembleV2PersonConfig,
 }
 
 
@@ -133,6 +150,58 @@ def track(
         if config.exp.report and not config.dry_run:
             _pipeline("report")(ReportConfig(folder))
     return folder
+
+
+def track_person(
+    folder: StrPath | PersonConfig,
+    sequences: Sequence[str] = (),
+    *,
+    subject: str = "",
+    progress: ProgressCallback | None = None,
+    **options: Any,
+) -> PersonRuns:
+    """Solves the person that several sequences show from all of them together, and follows each with that person.
+
+    folder: holds the sequences' folders (preprocessed videos, or recordings by one rig), or is the NeRSemble dataset's,
+    with the number of the participant as subject. options: as for `track`, and `keyframes`, `person_only`.
+    Returns the folders of the person's run and of each sequence's, and why those failed that did: a failed sequence
+    stops no other one. What is finished is kept; the same call goes on.
+    """
+    notes: list[str] = []
+    if isinstance(folder, PersonConfig):
+        _require_none(folder, [*options, *(["sequences"] if sequences else []), *(["subject"] if subject else [])])
+        config = _checked(folder)
+    else:
+        if isinstance(sequences, str | Path):
+            raise InputError(f"expected several sequences, found one name ({sequences}); give a list of them")
+        kind, root = person_kind(Path(folder), sequences, subject), Path(folder).absolute()
+        where: dict[str, Any] = {"root_folder": root}
+        where |= {"sequence": sequences[0]} if kind is not MonocularPersonConfig else {}
+        if issubclass(kind, NersemblePersonConfig | NersembleV2PersonConfig):
+            where["subject"] = subject
+        data = options.pop("data", {})
+        given = {"sequences": [*sequences], "subject": subject, "data": {**data, **where}}
+        from vhap.config.keywords import from_keywords_with_lines
+
+        config, notes = from_keywords_with_lines(kind, {**options, **given})
+    with progress_to(progress):
+        return _pipeline("track_person")(config, notes)
+
+
+def person_kind(folder: Path, sequences: Sequence[str], subject: str) -> type[PersonConfig]:
+    """The options for the sequences in a folder, by what they are."""
+    from vhap.data.recording_kind import dataset_version, recording_kind
+    from vhap.data.sequence_folder import find_folder
+
+    kind = dataset_version(folder, subject)
+    if kind is None and sequences:
+        kind = recording_kind(find_folder(folder, sequences[0]))
+    if kind == "single_frame":
+        raise InputError(
+            f"expected sequences of moving heads, found a static avatar at {folder / sequences[0]}; track it with "
+            "track-single-frame"
+        )
+    return PERSON[kind or "video"]
 
 
 def export(

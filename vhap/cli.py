@@ -33,6 +33,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "From a video to a dataset": {
         "preprocess-video": "Makes a sequence folder from a video: pictures, alpha maps and landmarks",
         "track": "Fits a head to every frame of a preprocessed video",
+        "track-person": "Solves one person from several sequences together, then follows each with that person fixed",
         "live": "Follows a head as fast as a camera films it: overlay, head pose, ARKit curves, packets for Unreal",
         "export-as-nerf-dataset": "Exports a tracking run for a trainer: GaussianAvatars, INSTA, nerfstudio and more",
         "export-mesh": "Exports a tracking run as meshes: one a frame (OBJ, PLY), or an animated head in one file",

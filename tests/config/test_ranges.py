@@ -24,6 +24,7 @@ from vhap.config.fetch_models import FetchModelsConfig
 from vhap.config.live import LiveConfig
 from vhap.config.loading import load_config, save_config
 from vhap.config.nersemble import DownloadConfig, ListConfig
+from vhap.config.person import MonocularPersonConfig, NersembleV2PersonConfig
 from vhap.config.preprocess import PreprocessConfig
 from vhap.config.ranges import Range, check_ranges, numbers_without_range
 from vhap.config.relightable import (
@@ -58,6 +59,8 @@ REQUIRED = {
     NersembleV2TrackConfig: (*PLACE, "--data.subject", "074"),
     MultiviewTrackConfig: PLACE,
     SingleFrameTrackConfig: PLACE,
+    MonocularPersonConfig: PLACE,
+    NersembleV2PersonConfig: (*PLACE, "--data.subject", "074"),
     ExportConfig: ("--src_folder", "a", "--tgt_folder", "b"),
     MeshExportConfig: ("--src_folder", "a", "--tgt_folder", "b"),
     CombineConfig: ("--src_folders", "a", "--tgt_folder", "b"),

@@ -47,6 +47,7 @@ def test_differing_identity_is_named_with_numbers_and_remedy(tmp_path: Path, lin
     (line,) = lines.messages
     assert "that of 074_A" in line
     assert "074_B 0.70" in line
+    assert "track all together with `vhap track-person`" in line
     assert "--model.flame_params_path NPZ --model.fix_shape" in line
     assert "\n" not in line
 
@@ -77,6 +78,7 @@ def test_differing_offset_is_named_in_millimetres(tmp_path: Path, lines) -> None
     combine_exports(pair(tmp_path, {}, head(static_offset=offset)), tmp_path / "074_U", "last")
     (line,) = lines.messages
     assert "static offsets differ" in line
+    assert "`vhap track-person`" in line
     assert "074_B 4 (largest, mm)" in line
     assert "--model.fix_shape" in line
 
@@ -86,6 +88,7 @@ def test_differing_focal_length_is_named_and_the_top_has_no_camera(tmp_path: Pat
     union = combine_exports(pair(tmp_path, {}, {"camera": camera}), tmp_path / "074_U", "last")
     (line,) = lines.messages
     assert "6.0 px in 074_B, 5.0 px in 074_A (camera 0)" in line
+    assert "track all together with `vhap track-person`" in line
     assert "--data.fx" in line
     for split, focal in (("train", 5), ("test", 6)):
         content = read(union, split)
@@ -114,6 +117,8 @@ def test_the_camera_at_the_top_is_that_of_every_frame(tmp_path: Path) -> None:
             "static_offset alike",
         ),
         (head(dynamic_offset=np.zeros((1, 5, 3))), {}, r"arrays dynamic_offset alike, .* and none in "),
+        (head(expr=np.zeros((1, 9))), {}, "track all sequences together with `vhap track-person`"),
+        ({"head": "ict:1"}, {"head": "flame2023:ab"}, "one head model, .* as `vhap track-person` does"),
         ({}, {"camera": {"w": 8, "h": 6}}, "pictures of one size from camera 0, 4x3 as in 074_A, found 8x6 in 074_B"),
         ({}, head(expr=np.full((1, 3), np.nan)), "expected finite numbers in .*00000.npz, found others in expr"),
     ],

@@ -25,6 +25,7 @@ from vhap.config.detect import DetectConfig
 from vhap.config.evaluate import EvaluateConfig
 from vhap.config.export import CombineConfig, ExportConfig, MeshExportConfig
 from vhap.config.nersemble import DownloadConfig, ListConfig
+from vhap.config.person import MonocularPersonConfig
 from vhap.config.preprocess import PreprocessConfig
 from vhap.config.relightable import CropConfig, IrisConfig, KeypointConfig
 from vhap.config.report import ReportConfig
@@ -71,6 +72,9 @@ COMMANDS: dict[type, str] = {
     track_configs.NersembleV2TrackConfig: f"{RIG} --data.subject 30 --data.target_extrinsic_type w2c",
     track_configs.MultiviewTrackConfig: f"{RIG} --data.cameras a b --data.scale_factor 0.5",
     track_configs.SingleFrameTrackConfig: f"{RIG} --w.landmark 10",
+    MonocularPersonConfig: (
+        "--data.root_folder data --sequences a b c --subject anna --keyframes 24 --exp.output_folder out --person_only"
+    ),
     ExportConfig: (
         "--src_folder a --tgt_folder b --epoch 30 --scale_factor 0.5 --world tracked --subset ti0 "
         "--background-color white"

@@ -34,6 +34,9 @@ if wanted == "meet":
     else:
         sys.exit("nobody came")
 if command.startswith("track"):
-    run = Path(words[words.index("--exp.output_folder") + 1]) / "2026-01-01_00-00-00"
+    folder = Path(words[words.index("--exp.output_folder") + 1])
+    if command == "track-person":
+        folder /= f"{words[words.index('--subject') + 1]}_person"
+    run = folder / "2026-01-01_00-00-00"
     run.mkdir(parents=True, exist_ok=True)
     (run / "tracked_flame_params_30.npz").touch()

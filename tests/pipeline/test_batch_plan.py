@@ -42,8 +42,17 @@ def test_videos_and_sequence_folders_are_grouped_by_persons(tmp_path: Path) -> N
     by_id = {entry.id: entry for entry in manifest.sequences}
     assert by_id["carl_talk"].frames == by_id["carl_talk"].source == data / "carl_talk"
     assert by_id["anna_smile"].frames == tmp_path / "results" / "frames" / "anna_smile"
-    assert {entry.subject: entry.identity_from for entry in manifest.subjects}["dora"] == "dora_cry"
-    assert "anna_talk       anna     video         of anna_smile" in table(manifest)
+    together = {entry.subject: (entry.together, entry.identity_from) for entry in manifest.subjects}
+    assert together == {
+        "anna": (True, None),
+        "bert": (False, "bert"),
+        "carl": (False, "carl_rig"),
+        "dora": (True, None),
+        "eve": (False, "eve_avatar"),
+        "rig": (False, "rig_calibrated"),
+    }
+    assert "anna_talk       anna     video         of all" in table(manifest)
+    assert "carl_talk       carl     pictures      of carl_rig" in table(manifest)
 
 
 def test_nersemble_folders_of_both_versions(tmp_path: Path) -> None:
@@ -123,6 +132,14 @@ def test_a_manifest_is_read_as_it_was_written_and_not_overwritten(tmp_path: Path
         ({"options": {"track": "--model.head 'ict"}}, "expected options as they are typed"),
         ({"options": {"trak": ""}}, "expected known options"),
         ({"subjects": [{"subject": "anna", "union": "u", "identity_from": "bert_a"}]}, "as identity_from"),
+        (
+            {"subjects": [{"subject": "anna", "union": "u", "identity_from": "anna_a", "together": True}]},
+            "expected together or identity_from of subject anna",
+        ),
+        (
+            {"subjects": [{"subject": "eve", "union": "u", "together": True}]},
+            "expected sequences of one kind, not of static avatars, of subject eve",
+        ),
     ],
 )
 def test_wrong_manifests_are_refused(tmp_path: Path, edit: dict[str, object], expected: str) -> None:

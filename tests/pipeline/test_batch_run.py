@@ -42,20 +42,29 @@ def test_all_steps_run_once_and_share_one_identity(tmp_path: Path) -> None:
     text, is_well = batch_run.run(RunConfig(path))
     lines = calls(tmp_path)
     assert is_well
-    assert "10 done, 0 finished before, 0 failed" in text
-    of = {name: [line for line in lines if line.startswith(name + " ")] for name in ("preprocess-video", "track")}
+    assert "11 done, 0 finished before, 0 failed" in text
+    names = ("preprocess-video", "track", "track-person")
+    of = {name: [line for line in lines if line.startswith(name + " ")] for name in names}
     assert len(of["preprocess-video"]) == len(of["track"]) == 3
     assert all("--target_fps 5" in line for line in of["preprocess-video"])
-    leader = tmp_path / "results" / "runs" / "anna_a" / "2026-01-01_00-00-00" / "tracked_flame_params_30.npz"
+    frames, persons = tmp_path / "results" / "frames", tmp_path / "results" / "persons"
+    assert of["track-person"][0].split(" # ")[0] == (
+        f"track-person --data.root_folder {frames} --subject anna --sequences anna_a anna_b "
+        f"--exp.output_folder {persons} --person_only --model.head builtin"
+    )
+    person = persons / "anna_person" / "2026-01-01_00-00-00" / "tracked_flame_params_30.npz"
     following = [line for line in of["track"] if "fix_shape" in line]
-    assert len(following) == 1
-    assert f"--data.sequence anna_b --exp.output_folder {tmp_path / 'results' / 'runs' / 'anna_b'}" in following[0]
-    assert f"--model.flame_params_path {leader} --model.fix_shape --model.head builtin" in following[0]
+    assert len(following) == 2
+    assert f"--data.sequence anna_b --exp.output_folder {tmp_path / 'results' / 'runs' / 'anna_b'}" in following[1]
+    fixed = f"--model.flame_params_path {person} --model.fix_shape --model.focal_path {person} --model.head builtin"
+    assert all(fixed in line for line in following)
+    first = [line.split()[0] for line in lines if "anna" in line][:3]
+    assert first == ["preprocess-video", "preprocess-video", "track-person"]
     unions = [line for line in lines if line.startswith("combine-nerf-datasets")]
     assert len(unions) == 1
     assert "export/anna_a" in unions[0]
-    assert batch_run.run(RunConfig(path))[0].endswith("0 done, 10 finished before, 0 failed, 0 wait for these, "
-                                                      "of 10 steps")  # fmt: skip
+    assert batch_run.run(RunConfig(path))[0].endswith("0 done, 11 finished before, 0 failed, 0 wait for these, "
+                                                      "of 11 steps")  # fmt: skip
     assert calls(tmp_path) == []
 
 
@@ -63,13 +72,48 @@ def test_without_shared_identity_nobody_waits(tmp_path: Path) -> None:
     path = fake_batch(tmp_path, "anna_a", "anna_b")
     edit(path, share_identity=False)
     batch_run.run(RunConfig(path))
-    assert not any("fix_shape" in line for line in calls(tmp_path))
+    lines = calls(tmp_path)
+    assert not any("fix_shape" in line or line.startswith("track-person") for line in lines)
+    assert len(lines) == 7
+
+
+def test_a_known_focal_length_is_no_part_of_the_person(tmp_path: Path) -> None:
+    path = fake_batch(tmp_path, "anna_a", "anna_b")
+    edit(path, options=StepOptions(track="--data.fx 900"))
+    batch_run.run(RunConfig(path))
+    tracked = [line for line in calls(tmp_path) if line.startswith("track ")]
+    assert len(tracked) == 2
+    assert not any("focal_path" in line for line in tracked)
+
+
+def test_a_sequence_without_pictures_leaves_the_person_to_the_others(tmp_path: Path) -> None:
+    path = fake_batch(tmp_path, "anna_a", "anna_b", "anna_c")
+    behave(tmp_path, {"preprocess-video --input " + str(tmp_path / "data" / "anna_b.mp4"): "fail"})
+    text, is_well = batch_run.run(RunConfig(path))
+    assert not is_well
+    assert "person anna: " in text
+    assert "7 done, 0 finished before, 1 failed, 3 wait for these, of 11 steps" in text
+    assert commands(tmp_path).count("track-person") == 1
+    behave(tmp_path, {})
+    text, is_well = batch_run.run(RunConfig(path))
+    assert is_well
+    # The person is solved again, by all three, and so are those that had been followed.
+    assert "9 done, 2 finished before" in text
+    assert commands(tmp_path).count("track") == 3
+
+
+def test_a_person_that_fails_stops_its_own_sequences_only(tmp_path: Path) -> None:
+    path = fake_batch(tmp_path, "anna_a", "anna_b", "bert_a")
+    behave(tmp_path, {"track-person": "fail"})
+    text, _ = batch_run.run(RunConfig(path))
+    assert "person anna: FAILED" in text
+    assert "5 done, 0 finished before, 1 failed, 5 wait for these, of 11 steps" in text
 
 
 def test_another_sequence_may_give_the_identity(tmp_path: Path) -> None:
     path = fake_batch(tmp_path, "anna_a", "anna_b")
     (subject,) = read_manifest(path).subjects
-    edit(path, subjects=(replace(subject, identity_from="anna_b"),))
+    edit(path, subjects=(replace(subject, identity_from="anna_b", together=False),))
     batch_run.run(RunConfig(path))
     tracked = [line for line in calls(tmp_path) if line.startswith("track ")]
     assert ["--data.sequence anna_b" in line for line in tracked] == [True, False]
@@ -87,8 +131,8 @@ def test_a_failure_stops_only_what_needs_it(tmp_path: Path, capsys: pytest.Captu
     text, said = capsys.readouterr().out, commands(tmp_path)
     assert "bert_b.track: exit status 2: error: expected another film, found this one; film again" in text
     assert str(tmp_path / "results" / "logs" / "bert_b.track.log") in text
-    assert "11 done, 0 finished before, 1 failed, 2 wait for these, of 14 steps" in text
-    assert (said.count("track"), said.count("combine-nerf-datasets")) == (5, 1)
+    assert "13 done, 0 finished before, 1 failed, 2 wait for these, of 16 steps" in text
+    assert (said.count("track"), said.count("track-person"), said.count("combine-nerf-datasets")) == (5, 2, 1)
     behave(tmp_path, {})
     text, is_well = batch_run.run(RunConfig(path))
     assert is_well

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,12 +13,14 @@ import pytest
 import torch
 from small_run import COUNT, OFFSETS, SIZE, make_result, make_run, write_run
 
+from vhap import api
 from vhap.config.export import CombineConfig, ExportConfig
 from vhap.data.lost_frames import CONSTANT, NO_HEAD, NO_MATTE, OUTSIDE
 from vhap.data.pictures import read_alpha, read_rgb, write_picture
 from vhap.data.results import TrackResult
 from vhap.head.load import load_head
 from vhap.pipeline import combine_nerf_datasets, export_as_nerf_dataset
+from vhap.pipeline.export_layouts import LAYOUTS
 from vhap.pipeline.open_run import open_run
 from vhap.util.errors import InputError
 from vhap.util.files import read_json
@@ -92,6 +95,28 @@ def test_lost_frames_are_in_no_split_and_are_listed(root, head):
     assert len(list((root / "E/images").iterdir())) == len(list((root / "E/flame_param").iterdir())) == 2
     moved = [np.load(root / "E" / frame["flame_param_path"])["translation"][0, 0] for frame in content["frames"]]
     np.testing.assert_allclose(moved, np.array(OFFSETS)[[1, 4]] - np.mean(np.array(OFFSETS)[[1, 4]]), atol=1e-6)
+
+
+def test_the_library_leaves_them_out_as_the_command_does(root, head):
+    blacken(root, [0])
+    source = write_run(root / "out", root, make_result(head))
+    content = read_json(api.export(source, root / "by_library") / "transforms.json")
+    assert reasons_of(content) == {"000000": CONSTANT}
+    assert original(content) == [1, 2, 3, 4]
+    kept = read_json(api.export(source, root / "kept", keep_lost_frames=True) / "transforms.json")
+    assert original(kept) == [*range(COUNT)]
+
+
+def test_every_layout_leaves_them_out(root, head):
+    blacken(root, [0, 3])
+    source, counts = write_run(root / "out", root, make_result(head)), {}
+    for layout in LAYOUTS:
+        # Layouts of FLAME alone refuse the built-in head.
+        with contextlib.suppress(InputError):
+            job, *_ = export_as_nerf_dataset.open_job(ExportConfig(source, root / layout, layout=layout))
+            counts[layout] = job.n_rows
+    assert {*counts.values()} == {COUNT - 2}, counts
+    assert len(counts) >= 6
 
 
 def test_a_whole_capture_loses_nothing_and_lists_nothing(root, head):

@@ -114,6 +114,29 @@ def test_the_same_seed_gives_the_same_files_and_an_interrupted_capture_is_comple
     assert hashes(other)["images/000000.png"] != whole["images/000000.png"]
 
 
+def test_another_motion_or_light_is_of_the_same_person(capture, tmp_path):
+    moved = run(options(tmp_path / "moved", landmark_noise_px=0.7, motion_seed=5))
+    lit = run(options(tmp_path / "lit", landmark_noise_px=0.7, light_seed=5))
+    first, second, third = (
+        load_result(folder / "ground_truth/tracked_flame_params_0.npz") for folder in (capture, moved, lit)
+    )
+    for other in (second, third):
+        np.testing.assert_array_equal(other.shape, first.shape)
+        np.testing.assert_array_equal(other.albedo, first.albedo)
+        np.testing.assert_array_equal(other.focal_length, first.focal_length)
+    assert np.abs(second.rotation - first.rotation).max() > 0.02
+    np.testing.assert_array_equal(second.lights, first.lights)
+    np.testing.assert_array_equal(third.rotation, first.rotation)
+    assert np.abs(third.lights - first.lights).max() > 0.05
+    same = run(options(tmp_path / "same", landmark_noise_px=0.7, motion_seed=0, light_seed=0))
+    assert (same / "images/000001.png").read_bytes() == (capture / "images/000001.png").read_bytes()
+
+
+def test_a_rigs_motion_is_that_of_its_sequence(tmp_path):
+    with pytest.raises(InputError, match="expected --motion_seed with --layout monocular, found multiview"):
+        run(options(tmp_path / "rig", layout="multiview", motion_seed=3))
+
+
 def test_other_options_for_the_same_folder_are_refused(capture):
     with pytest.raises(InputError, match=r"same options.*landmark_noise_px=0.7"):
         run(options(capture, landmark_noise_px=0.0))
@@ -128,7 +151,17 @@ def test_a_folder_of_someone_else_is_refused_and_left_alone(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"frames": 0}, {"size": 95}, {"size": 8}, {"fps": 0.0}, {"seed": -1}, {"max_yaw": 120.0}, {"focal": 0.0}]
+    "change",
+    [
+        {"frames": 0},
+        {"size": 95},
+        {"size": 8},
+        {"fps": 0.0},
+        {"seed": -1},
+        {"motion_seed": -1},
+        {"max_yaw": 120.0},
+        {"focal": 0.0},
+    ],
 )
 def test_options_out_of_range_are_named(change, tmp_path):
     with pytest.raises(InputError, match=next(iter(change))):

@@ -11,7 +11,7 @@ from vhap.config.ranges import CountOrNone, Range, Workers
 
 MANIFEST_VERSION = 1
 SequenceKind = Literal["video", "pictures", "multiview", "single_frame", "nersemble", "nersemble_v2"]
-StepName = Literal["preprocess", "track", "export", "union"]
+StepName = Literal["preprocess", "person", "track", "export", "union"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class StepConfig:
     step: StepName
     """Which step; those before it have to be finished."""
     target: str
-    """Id of the sequence; of a union the subject."""
+    """Id of the sequence; of a person and of a union the subject."""
     threads: Workers = 0
     """Threads of the step; 0 takes all cores that the process may use."""
 
@@ -96,13 +96,16 @@ class SequenceEntry:
 
 @dataclass(frozen=True)
 class SubjectEntry:
-    """A person: whose identity counts, and where the union of the exports goes."""
+    """A person: where the identity comes from, and where the union of the exports goes."""
 
     subject: str
     union: Path
     """Beside the exports."""
     identity_from: str | None = None
-    """Id of the sequence that is tracked first and gives the others its identity; None: each has its own."""
+    """Id of the sequence that is tracked first and gives the others its identity; None: each has its own. Without
+    together."""
+    together: bool = False
+    """The person is solved once from all sequences together, which are then followed."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ class Manifest:
     results: Path
     """Folder of logs and states."""
     share_identity: bool = True
-    """One identity a person, of the sequence that identity_from names."""
+    """One identity a person, solved together or of the sequence that identity_from names."""
     command: tuple[str, ...] = ()
     """Words that start vhap in a step, as those of a container. Empty: the Python that runs the batch."""
     options: StepOptions = StepOptions()

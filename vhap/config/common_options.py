@@ -11,12 +11,15 @@ from dataclasses import MISSING
 from pathlib import Path
 from typing import Any, Literal
 
+from vhap.config.person import REFUSED, PersonOptions
 from vhap.config.translate import Known, options_of
 
 COMMON = {
     "Recording": {
         "data.video": "video to track, in place of a sequence's folder",
         "data.root_folder": "folder that holds the sequences",
+        "sequences": "names of the person's sequences, two or more",
+        "subject": "the person's name in results; of NeRSemble the participant's number",
         "data.subject": "number of the participant",
         "data.sequence": "name of the sequence's folder, or the beginning of it",
         "data.calibration": "file with the cameras, if it is not in the sequence's folder",
@@ -40,6 +43,8 @@ COMMON = {
         "exp.no_photometric": "landmarks only: quick, no texture, less exact",
         "exp.no_report": "no evaluation and page of the finished run",
         "exp.resume": "auto: go on with an unfinished run; never; or a run folder",
+        "keyframes": "moments of all sequences of which the person is solved",
+        "person_only": "solve the person and follow no sequence",
         "begin_stage": "leave the stages before this one out",
         "begin_timestep": "first frame",
         "batch_size": "consecutive timesteps solved together",
@@ -53,7 +58,8 @@ shows those that it has."""
 
 def common_of(kind: type) -> dict[str, dict[str, tuple[str, Known]]]:
     """The groups with the options that a script has: as typed, their help and type."""
-    known = dict(options_of(kind))
+    refused = REFUSED if issubclass(kind, PersonOptions) else ()
+    known = {name: option for name, option in options_of(kind) if name not in refused}
     found = {
         heading: {name: (line, known[on]) for name, line in group.items() if (on := positive(name, known)) in known}
         for heading, group in COMMON.items()

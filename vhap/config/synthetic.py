@@ -68,6 +68,11 @@ class SyntheticConfig:
     skull and is part of pictures and mattes, but not of the true vertices."""
     seed: Seed = 0
     """Chooses person, light, camera and motion. Equal options give equal files."""
+    motion_seed: Seed | None = None
+    """One camera: chooses the motion and what stands behind, so that films of one person differ. None: seed. A rig's
+    motion is chosen by its sequence's name."""
+    light_seed: Seed | None = None
+    """Chooses the light. None: seed."""
     focal: Annotated[float, Range(0, 100, above=True)] | None = None
     """Focal length in units of the picture's longer side. None: random in 1.5 to 2.5; rigs: 2.55."""
     max_yaw: Degrees = 35.0

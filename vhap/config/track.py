@@ -55,6 +55,9 @@ class ModelConfig:
     """Keep its offsets as well. None: where the shape is kept."""
     fix_texture: bool | None = None
     """Keep its texture as well. None: where the shape is kept."""
+    focal_path: Path | None = None
+    """A saved tracked_flame_params npz of a run by the same camera, whose solved focal length is kept: data.fx, in the
+    pixels of this recording."""
     light_path: Path | None = None
     """A light.json whose light is kept, of an earlier run or of a studio. Without it the light is separated from the
     albedo, unless the texture is kept."""

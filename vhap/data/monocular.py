@@ -145,9 +145,7 @@ class MonocularCapture:
                     "expected --data.fx with --data.calibrated, fy, cx or cy, found none; give fx, or none of them"
                 )
             return None
-        full = picture_size(next(iter(sequence.full_size_images.values())))
-        if sequence.full_size_images is sequence.images and sequence.downsampled > 1:
-            full = (full[0] * sequence.downsampled, full[1] * sequence.downsampled)
+        full = full_size(sequence)
         fy = config.fx if config.fy is None else config.fy
         cx = full[1] / 2 if config.cx is None else config.cx
         cy = full[0] / 2 if config.cy is None else config.cy
@@ -161,3 +159,11 @@ class MonocularCapture:
         scaled = {"fx": config.fx * x_scale, "fy": fy * y_scale, "cx": cx * x_scale, "cy": cy * y_scale}
         tensors = {name: torch.tensor([value], dtype=torch.float32) for name, value in scaled.items()}
         return Camera(**tensors, T_camera_world=default_pose()[None], height=self.size[0], width=self.size[1])
+
+
+def full_size(sequence: SequenceFolder) -> tuple[int, int]:
+    """(height, width) of a sequence's pictures before downsampling; where only smaller ones are there, by their N."""
+    height, width = picture_size(next(iter(sequence.full_size_images.values())))
+    if sequence.full_size_images is sequence.images and sequence.downsampled > 1:
+        return height * sequence.downsampled, width * sequence.downsampled
+    return height, width

@@ -13,6 +13,7 @@ import numpy as np
 
 from vhap.data.pictures import picture_size
 from vhap.export.transforms import PATH_KEYS, read_transforms
+from vhap.util.commands import command
 from vhap.util.errors import InputError
 from vhap.util.files import read_npz
 from vhap.util.log import get_logger
@@ -21,6 +22,8 @@ from vhap.util.progress import progress
 
 CANONICAL = "canonical_flame_param.npz"
 UNKNOWN_HEAD = "unknown"
+TOGETHER = "track-person"
+"""The command that gives several sequences one identity, one offset and one focal length."""
 SCALE_TOLERANCE = 0.05
 """Sequences of one unknown unit are solved each for itself; more than this share apart, units differ."""
 FOCAL_TOLERANCE = 0.001
@@ -128,8 +131,8 @@ def require_equal_shapes(first: Arrays, other: Arrays, first_path: Path, path: P
         if said[0] != said[1]:
             raise InputError(
                 f"expected arrays {name} alike, found {said[0]} in {first_path} and {said[1]} in {path}; track all "
-                "sequences with one head and equal --model.n_shape, --model.n_expr, --model.add_teeth and "
-                "--model.use_dynamic_offset"
+                f"sequences together with `{command(TOGETHER)}`, or with one head and equal --model.n_shape, "
+                "--model.n_expr, --model.add_teeth, --model.use_static_offset and --model.use_dynamic_offset"
             )
 
 
@@ -140,7 +143,7 @@ def check_alike(sequences: Sequence[ExportedSequence]) -> None:
         if sequence.head_model != first.head_model and UNKNOWN_HEAD not in (sequence.head_model, first.head_model):
             raise InputError(
                 f"expected one head model, {first.head_model} as in {first.name}, found {sequence.head_model} "
-                f"in {sequence.name}; track all sequences with one head"
+                f"in {sequence.name}; track all sequences with one head, as `{command(TOGETHER)}` does"
             )
         if abs(math.log(sequence.scale / first.scale)) > SCALE_TOLERANCE:
             raise InputError(
@@ -209,7 +212,10 @@ def warn_of_differences(sequences: Sequence[ExportedSequence]) -> None:
         for other in others
         if (found := _largest_difference(first, other, "static_offset")) > OFFSET_TOLERANCE_M
     ]
-    again = f"track these with --model.flame_params_path NPZ --model.fix_shape, NPZ the result that {first.name} is of"
+    again = (
+        f"track all together with `{command(TOGETHER)}`, or these with --model.flame_params_path NPZ "
+        f"--model.fix_shape, NPZ the result that {first.name} is of"
+    )
     if shapes:
         get_logger().warning(
             "shapes differ from that of %s, which trainers take for all: %s (root mean square of the first %d "
@@ -223,8 +229,9 @@ def warn_of_differences(sequences: Sequence[ExportedSequence]) -> None:
         )  # fmt: skip
     if focal := focal_differences(sequences):
         get_logger().warning(
-            "focal lengths differ: %s; where one camera filmed all, track all with one --data.fx", ", ".join(focal)
-        )
+            "focal lengths differ: %s; where one camera filmed all, track all together with `%s`, or with one "
+            "--data.fx", ", ".join(focal), command(TOGETHER),
+        )  # fmt: skip
 
 
 def focal_differences(sequences: Sequence[ExportedSequence]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vhap.data.sample import FrameBatch
-from vhap.fit.light_separation import PointViews, light_on_albedo, separate_light
+from vhap.fit.light_separation import PointViews, light_on_albedo, separate_light, shading_of
 from vhap.geometry.cameras import Camera
 from vhap.geometry.meshes import vertex_normals
 from vhap.head.model import HeadModel
@@ -68,6 +68,31 @@ def light_of_pictures(
     lights = lights.to(topology.faces.device)
     count = sum(len(view.points) for view in views)
     return SeparatedLight(lights, len(views), count, turn_of(views, head.n_vertices))
+
+
+@torch.no_grad()
+def lights_of_recordings(
+    head: HeadModel, backend: Backend, topology: Topology, recordings: Sequence[Iterable[PosedPicture]]
+) -> list[Tensor]:
+    """(9, 3) lights of several recordings of one head, which show one albedo: one light is separated from it for all,
+    and each recording's is then the one that explains its pictures best on that albedo."""
+    seen, alike = ~_inside(head, NOT_SKIN), _inside(head, ("face",)) & ~_inside(head, NOT_ALIKE)
+    views = [[vertices_seen(backend, topology, picture, seen) for picture in pictures] for pictures in recordings]
+    shared = separate_light([view for of_one in views for view in of_one], head.n_vertices, alike & seen)
+    albedo = albedo_of_views(views, [shared] * len(views), head.n_vertices)
+    lights = [light_on_albedo(of_one, albedo) for of_one in views]
+    return [light.to(topology.faces.device) for light in lights]
+
+
+def albedo_of_views(views: Sequence[Sequence[PointViews]], lights: Sequence[Tensor], count: int) -> Tensor:
+    """(count, 3) that explains the points best under the light of each recording; 0 where none is seen."""
+    crossed, squares = torch.zeros(count, 3), torch.zeros(count, 3)
+    for of_one, light in zip(views, lights):
+        for view in of_one:
+            shading = shading_of(view.normals, light)
+            crossed.index_add_(0, view.points, shading * view.colours)
+            squares.index_add_(0, view.points, shading.square())
+    return crossed / squares.clamp(min=1e-6)
 
 
 def _inside(head: HeadModel, regions: tuple[str, ...]) -> Tensor:

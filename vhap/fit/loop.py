@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import groupby, starmap
 from typing import Literal
 
 import torch
@@ -16,7 +17,7 @@ from vhap.fit.checkpoint import Checkpoint, Progress, moved_on
 from vhap.fit.events import Callback, StepEvent
 from vhap.fit.landmarks.first_guess import choose_more, fill_between, follow_landmarks, solve_person
 from vhap.fit.landmarks.solver import landmark_cost
-from vhap.fit.light_views import MOST_PICTURES, PosedPicture, light_of_pictures
+from vhap.fit.light_views import MOST_PICTURES, PosedPicture, light_of_pictures, lights_of_recordings
 from vhap.fit.params import CAMERA, GROUPS, PER_FRAME, TrackParams
 from vhap.fit.photometric.eyes import follow_eyes
 from vhap.fit.photometric.hair import grow_hair
@@ -78,7 +79,8 @@ class Tracker:
     init_frames: rows of the initialisation; params: the unknowns of all frames, updated in place as stages run;
     first_row: where the sequential pass begins; progress: the unit that comes next; correlation: so many
     points count as one (residual_correlation.py); known: the albedo that the frames solved together have told, on
-    pictures "coarse" and "fine", none where no picture shows the head."""
+    pictures "coarse" and "fine", none where no picture shows the head; recordings (T,): which of several recordings
+    each frame is of, where these have a light each."""
 
     config: TrackConfig
     scene: Scene
@@ -93,6 +95,7 @@ class Tracker:
     progress: Progress = field(default_factory=Progress)
     correlation: float = PointPrior().correlation
     known: dict[str, FixedAlbedo] = field(default_factory=dict)
+    recordings: Tensor | None = None
 
     def __post_init__(self) -> None:
         self.sh_lights = self.config.render.lighting_type == "SH"
@@ -200,6 +203,7 @@ class Tracker:
             fixed_texture=scene.faces_in(stage.fixed_texture),
             fixed_outline=scene.vertices_in(stage.fixed_outline),
             teeth=self.teeth,
+            recordings=self.recordings,
             prior=PointPrior(correlation=self.correlation),
         )
 
@@ -214,6 +218,8 @@ class Tracker:
         def report(index: int, cost: float) -> None:
             self._report_step(stage, index + 1, stage.rounds + 1, rows, cost)
 
+        if self.recordings is not None and self.sh_lights:
+            self.params = replace(self.params, lights=self._light_of_each(rows.tolist()))
         problem, names = self._photometric_problem(stage), self._names(stage)
         self.params, self.correlation = solve_identity(problem, self.params, rows, names, stage.rounds, report)
         if stage.coarse:
@@ -356,6 +362,9 @@ class Tracker:
         """The light in closed form, from pictures of these rows as the head stands. known_albedo: the texture is that
         of the person, so that light alone explains the pictures."""
         scene = self.scene
+        if self.recordings is not None:
+            self.params = replace(self.params, lights=self._light_of_each(frames))
+            return
         pictures = [(row, camera) for row in frames for camera in range(len(self.capture.camera_ids))]
         chosen = (pictures[index] for index in even_choice(len(pictures), MOST_PICTURES))
         albedo = scene.albedo(self.params.residual_texture) if known_albedo else None
@@ -364,6 +373,22 @@ class Tracker:
         self.params = replace(self.params, lights=light.lights.to(self.params.lights))
         for callback in self.callbacks:
             callback.on_light(light)
+
+    def _light_of_each(self, frames: list[int]) -> Tensor:
+        """(T, 9, 3): the light of every recording in closed form, from pictures of these rows as the head stands."""
+        assert self.recordings is not None
+        scene, cameras, recordings = self.scene, range(len(self.capture.camera_ids)), self.recordings.tolist()
+        numbers = sorted({recordings[row] for row in frames})
+        most = max(1, MOST_PICTURES // len(numbers))
+        chosen = []
+        for number in numbers:
+            pictures = [(row, camera) for row in frames if recordings[row] == number for camera in cameras]
+            some = [pictures[index] for index in even_choice(len(pictures), most)]
+            chosen.append(starmap(self._posed, some))
+        lights = dict(zip(numbers, lights_of_recordings(scene.head, scene.backend, scene.topology, chosen)))
+        kept = self.params.lights.expand(len(recordings), -1, -1)
+        each = [lights.get(number, old) for number, old in zip(recordings, kept)]
+        return torch.stack([light.to(old) for light, old in zip(each, kept)])
 
     def _posed(self, row: int, camera: int) -> PosedPicture:
         one = self.params.rows(torch.tensor([row]))
@@ -394,8 +419,11 @@ class Tracker:
 
     def batches(self, frames: list[int]) -> Iterator[tuple[TrackParams, FrameBatch]]:
         """Rows of the unknowns with their pictures."""
-        for rows in torch.tensor(frames).split(self.config.batch_size):
-            yield self.params.rows(rows), self.load(rows)
+        recordings = self.recordings
+        of_one = groupby(frames, lambda row: 0 if recordings is None else int(recordings[row]))
+        for some in (list(some) for _, some in of_one):
+            for rows in torch.tensor(some).split(self.config.batch_size):
+                yield self.params.rows(rows), self.load(rows)
 
     def _report_result(self, stage: Stage) -> None:
         if stage.result is not None:

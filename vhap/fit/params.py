@@ -42,9 +42,9 @@ GROUPS: dict[ParamGroup, tuple[str, ...]] = {
 class TrackParams:
     """rotation, translation, neck_pose, jaw_pose (T, 3); eyes_pose (T, 6); expr (T, E); shape (S,);
     focal_length (1,) in units of max(height, width); rig_scale (1,): given cameras stand so many times as far from the
-    world's origin as given; lights (9, 3); residual_texture (1, R, R, 3) added to the
-    base albedo, row 0 on top; static_offset (V, 3), dynamic_offset (T, V, 3) in canonical space, None where unused.
-    Rotations axis-angle in radians, lengths in metres."""
+    world's origin as given; lights (9, 3), or (T, 9, 3) where frames are of recordings that are lit differently;
+    residual_texture (1, R, R, 3) added to the base albedo, row 0 on top; static_offset (V, 3), dynamic_offset
+    (T, V, 3) in canonical space, None where unused. Rotations axis-angle in radians, lengths in metres."""
 
     rotation: Tensor
     translation: Tensor
@@ -66,7 +66,13 @@ class TrackParams:
 
     def rows(self, timesteps: Tensor) -> TrackParams:
         """A copy whose per-frame tensors hold only these timesteps (B,); shared tensors are the same objects."""
-        return self.mapped(lambda name, value: value[timesteps] if name in PER_ROW else value)
+        of_rows = PER_ROW if self.lights.dim() == 2 else (*PER_ROW, "lights")
+        return self.mapped(lambda name, value: value[timesteps] if name in of_rows else value)
+
+    @property
+    def light(self) -> Tensor:
+        """(9, 3) of all frames, or of the first one's recording where recordings have one each."""
+        return self.lights if self.lights.dim() == 2 else self.lights[0]
 
     def detached(self) -> TrackParams:
         return self.mapped(lambda _, value: value.detach())

@@ -111,7 +111,7 @@ def render_frames(scene: Scene, params: TrackParams, batch: FrameBatch, sh_light
         scene.topology,
         scene.head.uvs,
         scene.albedo(params.residual_texture),
-        params.lights if sh_lights else None,
+        params.light if sh_lights else None,
         params.cameras(scene.given, scene.size, batch.cameras),
         batch.rgb,
     )

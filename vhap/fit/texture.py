@@ -114,7 +114,7 @@ def _shading(scene: Scene, rows: TrackParams, vertices: Tensor, raster: Raster) 
     """(N, 3) of the covered pixels, kept above a tenth so that dark sides do not blow texels up."""
     normals = vertex_normals(vertices, scene.head.faces)
     smooth = scene.backend.interpolate(normals, scene.topology.faces, raster)
-    return scene.backend.light(smooth, rows.lights, raster)[1].clamp(min=0.1)
+    return scene.backend.light(smooth, rows.light, raster)[1].clamp(min=0.1)
 
 
 def fill_holes(texture: Tensor, known: Tensor, fallback: Tensor) -> Tensor:

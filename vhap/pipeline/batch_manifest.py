@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -27,7 +28,8 @@ from vhap.util.files import write_text
 HEADER = """\
 # A manifest of `vhap batch`: edit it, then `vhap batch run` this file, or workflow/Snakefile with it (doc/scale.md).
 # options: what the commands of each step get beside the paths, as it is typed; sequences may have options as well.
-# subjects: identity_from is the sequence that is tracked first; null lets each sequence have its own identity.
+# subjects: together solves a person once from all sequences; else identity_from is the sequence that is tracked first,
+# and null lets each sequence have its own identity.
 # command: words that start vhap, as [apptainer, exec, vhap.sif, vhap]; empty is the Python that runs the batch.
 """
 
@@ -97,14 +99,24 @@ def _subject(source: Source) -> str:
 def with_subjects(manifest: Manifest) -> Manifest:
     """The manifest with an entry for each person whose sequences it has; those that it names stay as they are."""
     named = {entry.subject: entry for entry in manifest.subjects}
-    first: dict[str, SequenceEntry] = {}
+    members: dict[str, list[SequenceEntry]] = {}
     for entry in manifest.sequences:
-        first.setdefault(entry.subject, entry)
-    subjects = (
-        named.get(subject, SubjectEntry(subject, entry.export.parent / f"{subject}_union", entry.id))
-        for subject, entry in first.items()
-    )
+        members.setdefault(entry.subject, []).append(entry)
+    subjects = (named.get(subject, _new_subject(subject, entries)) for subject, entries in members.items())
     return replace(manifest, subjects=tuple(subjects))
+
+
+def _new_subject(subject: str, entries: list[SequenceEntry]) -> SubjectEntry:
+    """Solved together where that is possible, else with the identity of the first sequence."""
+    union = entries[0].export.parent / f"{subject}_union"
+    together = len(entries) > 1 and can_be_solved_together(entries)
+    return SubjectEntry(subject, union, None if together else entries[0].id, together)
+
+
+def can_be_solved_together(entries: Sequence[SequenceEntry]) -> bool:
+    """Whether sequences are recordings of moving heads of one kind."""
+    kinds = {"pictures" if entry.kind == "video" else entry.kind for entry in entries}
+    return len(kinds) == 1 and "single_frame" not in kinds
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
@@ -148,9 +160,25 @@ def _check(manifest: Manifest, path: Path) -> None:
                 f"expected a sequence of subject {entry.subject} as identity_from in {path}, found "
                 f"{shown(entry.identity_from)}; name one of its ids, or null"
             )
+        if entry.together:
+            _check_together(entry, [one for one in manifest.sequences if one.subject == entry.subject], path)
     for where, options in [("options", manifest.options), *((entry.id, entry.options) for entry in manifest.sequences)]:
         for step, text in to_plain(options).items():
             _words(text, f"{path}: {where}: {step}")
+
+
+def _check_together(entry: SubjectEntry, members: list[SequenceEntry], path: Path) -> None:
+    if entry.identity_from is not None:
+        raise InputError(
+            f"expected together or identity_from of subject {entry.subject} in {path}, found both; set one of them to "
+            "false or null"
+        )
+    if not can_be_solved_together(members):
+        raise InputError(
+            f"expected sequences of one kind, not of static avatars, of subject {entry.subject} in {path}, to be "
+            f"solved together, found {', '.join(sorted({one.kind for one in members})) or 'none'}; set together to "
+            "false"
+        )
 
 
 def _words(text: str, where: str) -> list[str]:
@@ -162,19 +190,23 @@ def _words(text: str, where: str) -> list[str]:
 
 def table(manifest: Manifest) -> str:
     """One line a sequence, by persons."""
-    sources = {entry.identity_from for entry in manifest.subjects} if manifest.share_identity else set()
     rows = [("id", "subject", "kind", "identity", "source")]
     rows += [
-        (entry.id, entry.subject, entry.kind, _identity(entry, manifest, sources), str(entry.source))
+        (entry.id, entry.subject, entry.kind, _identity(entry, manifest), str(entry.source))
         for entry in manifest.sequences
     ]
     counts = f"{len(manifest.sequences)} sequences of {len(manifest.subjects)} persons"
     return "\n".join([*aligned(rows), counts])
 
 
-def _identity(entry: SequenceEntry, manifest: Manifest, sources: set[str | None]) -> str:
-    leader = next(subject.identity_from for subject in manifest.subjects if subject.subject == entry.subject)
-    return f"of {leader}" if leader in sources and leader not in (None, entry.id) else "own"
+def _identity(entry: SequenceEntry, manifest: Manifest) -> str:
+    subject = next(subject for subject in manifest.subjects if subject.subject == entry.subject)
+    members = sum(other.subject == entry.subject for other in manifest.sequences)
+    if not manifest.share_identity:
+        return "own"
+    if subject.together and members > 1:
+        return "of all"
+    return "own" if subject.identity_from in (None, entry.id) else f"of {subject.identity_from}"
 
 
 def aligned(rows: list[tuple[str, ...]]) -> list[str]:

@@ -60,10 +60,10 @@ class _Batch:
     def __init__(self, steps: Steps, jobs: int, retries: int) -> None:
         self.steps, self.jobs, self.outcome = steps, jobs, Outcome()
         self.threads = max(1, usable_cores() // jobs)
-        self.needs = {key: {*step.after} for key, step in steps.all.items()}
+        self.needs = {key: {*step.after, *step.ended} for key, step in steps.all.items()}
         self.wanted_by: dict[str, list[str]] = {}
         for key, step in steps.all.items():
-            for earlier in step.after:
+            for earlier in (*step.after, *step.ended):
                 self.wanted_by.setdefault(earlier, []).append(key)
         self.ready = deque(key for key, needed in self.needs.items() if not needed)
         self.running: list[_Running] = []
@@ -114,14 +114,21 @@ class _Batch:
     def _release(self, key: str) -> None:
         """Lets those begin that waited for this step alone, before others: a sequence is finished once begun."""
         for later in reversed(self.wanted_by.get(key, [])):
-            self.needs[later].discard(key)
-            if not self.needs[later]:
-                self.ready.appendleft(later)
+            self._let(later, key)
+
+    def _let(self, later: str, key: str) -> None:
+        """A step need not wait for this one any more."""
+        self.needs[later].discard(key)
+        if not self.needs[later] and later not in self.outcome.blocked:
+            self.ready.appendleft(later)
 
     def _fail(self, step: Step, why: str) -> None:
         get_logger().warning("%s: FAILED (%s); log: %s", step.key, as_one_line(why), self.steps.log(step))
         self.outcome.failed[step.key] = as_one_line(why)
         blocked = [*self.wanted_by.get(step.key, [])]
+        for later in [later for later in blocked if step.key in self.steps.all[later].ended]:
+            blocked.remove(later)
+            self._let(later, step.key)
         while blocked:
             key = blocked.pop()
             self.outcome.blocked.add(key)
@@ -262,6 +269,7 @@ def table(steps: Steps, outcome: Outcome) -> str:
         )
         rows.append((name, *words))
     lines = aligned(rows)
+    lines += [f"person {step.target}: {outcome.word(key)}" for key, step in steps.all.items() if step.name == "person"]
     lines += [f"union of {step.target}: {outcome.word(key)}" for key, step in steps.all.items() if step.name == "union"]
     for key, why in outcome.failed.items():
         lines += [f"{key}: {why}", f"  {steps.log(steps.all[key])}"]
@@ -276,6 +284,9 @@ def steps_to_check(manifest: Manifest) -> list[list[str]]:
     """The words of one step of every kind with the same options: what tells whether the options exist."""
     steps, found = Steps(manifest), {}
     for step in steps.all.values():
+        if step.name == "person":
+            # It has the options of tracking, of the recording's own kind.
+            continue
         entry = steps.sequences.get(step.target)
         key = (step.name, entry and entry.kind, entry and getattr(entry.options, step.name))
         if key not in found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shlex
 import sys
 from collections.abc import Mapping
@@ -25,16 +26,20 @@ TRACKING = {
     "nersemble": "track-nersemble",
     "nersemble_v2": "track-nersemble-v2",
 }
-STATE, LOGS = "state", "logs"
+STATE, LOGS, PERSONS = "state", "logs", "persons"
+"""Folders of the results; PERSONS: of the persons that are solved together."""
+OF_ONE_CAMERA = ("video", "pictures")
 
 
 @dataclass(frozen=True)
 class Step:
-    """name: what is done. target: the sequence's id; of a union the subject. after: keys of steps that it needs."""
+    """name: what is done. target: the sequence's id; of a person and of a union the subject. after: keys of steps that
+    it needs; ended: of steps that must have ended, whether they are finished or failed."""
 
     name: StepName
     target: str
     after: tuple[str, ...] = ()
+    ended: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -58,6 +63,9 @@ class Steps:
         steps: list[Step] = []
         for subject, members in self.members.items():
             leader = self.subjects[subject].identity_from
+            if self.is_together(subject):
+                first = [step for name in members for step in self._before_tracking(self.sequences[name])]
+                steps += [*first, Step("person", subject, ended=tuple(step.key for step in first))]
             for name in sorted(members, key=lambda member: member != leader):
                 steps += self._of_sequence(self.sequences[name])
             if self.has_union(subject):
@@ -65,13 +73,23 @@ class Steps:
         return {step.key: step for step in steps}
 
     def _of_sequence(self, entry: SequenceEntry) -> list[Step]:
-        # A static avatar's pictures need no preparation.
-        first = [] if entry.kind == "single_frame" else [Step("preprocess", entry.id)]
+        first = self._before_tracking(entry)
         needed = [step.key for step in first]
-        if leader := self.leader(entry):
+        if self.is_together(entry.subject):
+            needed.append(f"{entry.subject}.person")
+        elif leader := self.leader(entry):
             needed.append(f"{leader}.track")
         track = Step("track", entry.id, tuple(needed))
         return [*first, track, Step("export", entry.id, (track.key,))]
+
+    def _before_tracking(self, entry: SequenceEntry) -> list[Step]:
+        # A static avatar's pictures need no preparation.
+        return [] if entry.kind == "single_frame" else [Step("preprocess", entry.id)]
+
+    def is_together(self, subject: str) -> bool:
+        """Whether a person is solved from several sequences at once."""
+        is_wanted = self.manifest.share_identity and self.subjects[subject].together
+        return is_wanted and len(self.members[subject]) > 1
 
     def leader(self, entry: SequenceEntry) -> str | None:
         """Whose identity a sequence gets; None: its own."""
@@ -116,6 +134,8 @@ class Steps:
             target = str(self.subjects[step.target].union)
             options = shlex.split(self.manifest.options.union)
             return ["combine-nerf-datasets", "--src_folders", *sources, "--tgt_folder", target, *options]
+        if step.name == "person":
+            return self._person_words(step.target)
         entry = self.sequences[step.target]
         options = self._typed(step.name, entry)
         if step.name == "preprocess":
@@ -124,19 +144,42 @@ class Steps:
         if step.name == "export":
             places = ["--src_folder", str(entry.run), "--tgt_folder", str(entry.export)]
             return ["export-as-nerf-dataset", *places, *options]
-        leader = self.leader(entry) if with_identity else None
-        identity = [] if leader is None else ["--model.flame_params_path", str(self.result_of(leader))]
-        identity += ["--model.fix_shape"] if identity else []
+        identity = self._identity(entry, options) if with_identity else []
         places = [*_recording(entry), "--exp.output_folder", str(entry.run)]
         return [TRACKING[entry.kind], *places, *identity, *options]
 
+    def _person_words(self, subject: str) -> list[str]:
+        """With the options that the tracking of all sequences has."""
+        folders = [self.sequences[name].frames for name in self.members[subject]]
+        kind = self.sequences[self.members[subject][0]].kind
+        if kind.startswith("nersemble"):
+            root = folders[0].parents[2 if kind == "nersemble_v2" else 1]
+            names, number = [folder.name for folder in folders], folders[0].relative_to(root).parts[0]
+        else:
+            root = Path(os.path.commonpath([folder.parent for folder in folders]))
+            names, number = [str(folder.relative_to(root)) for folder in folders], subject
+        place = ["--exp.output_folder", str(self.manifest.results / PERSONS), "--person_only"]
+        typed = shlex.split(self.manifest.options.track)
+        recording = ["--data.root_folder", str(root), "--subject", number, "--sequences", *names]
+        return ["track-person", *recording, *place, *typed]
+
+    def _identity(self, entry: SequenceEntry, typed: list[str]) -> list[str]:
+        """The options that fix the person of a sequence."""
+        leader = self.leader(entry)
+        if self.is_together(entry.subject):
+            result = str(self.person_result(entry.subject))
+            focal = entry.kind in OF_ONE_CAMERA and "--data.fx" not in typed
+            camera = ["--model.focal_path", result] if focal else []
+            return ["--model.flame_params_path", result, "--model.fix_shape", *camera]
+        return [] if leader is None else ["--model.flame_params_path", str(self.result_of(leader)), "--model.fix_shape"]
+
     def result_of(self, sequence: str) -> Path:
         """The newest result of a sequence."""
-        folder = self.sequences[sequence].run
-        runs = runs_in(folder)
-        if not runs:
-            raise InputError(f"expected a run of {sequence} in {folder}, found none; track it first")
-        return result_path(runs[-1])
+        return _newest_result(self.sequences[sequence].run, sequence)
+
+    def person_result(self, subject: str) -> Path:
+        """The newest result of a person that is solved together."""
+        return _newest_result(self.manifest.results / PERSONS / f"{subject}_person", f"the person {subject}")
 
     def _typed(self, step: StepName, entry: SequenceEntry) -> list[str]:
         return [
@@ -163,6 +206,7 @@ class Steps:
         before = [self.digest(self.all[key]) for key in step.after]
         if not all(before):
             return None
+        before += [self.digest(self.all[key]) for key in step.ended]
         source = self.sequences[step.target].source if step.name == "preprocess" else None
         size = source.stat().st_size if source is not None and source.is_file() else 0
         text = "\0".join([*self.words(step), *map(str, before), str(size)])
@@ -172,6 +216,14 @@ class Steps:
         """Notes that a step is finished."""
         record = {"made_by": self.made_by(step), "seconds": round(seconds, 2), "command": shlex.join(self.words(step))}
         write_json(self.mark(step), record)
+
+
+def _newest_result(folder: Path, whose: str) -> Path:
+    """InputError where there is no run."""
+    runs = runs_in(folder)
+    if not runs:
+        raise InputError(f"expected a run of {whose} in {folder}, found none; track it first")
+    return result_path(runs[-1])
 
 
 def _recording(entry: SequenceEntry) -> list[str]:

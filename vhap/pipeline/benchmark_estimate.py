@@ -13,6 +13,7 @@ from time import monotonic
 import torch
 
 from vhap.config.benchmark import BenchmarkRunConfig
+from vhap.data.joined import FewFrames
 from vhap.data.nersemble.frames import FrameReader
 from vhap.data.pictures import read_rgb, write_picture
 from vhap.data.rig_extraction import find_videos
@@ -24,7 +25,7 @@ from vhap.nersemble.benchmark.video_submission import expected_length
 from vhap.pipeline import track
 from vhap.pipeline.benchmark_track import BenchmarkSequence, preprocess, tracking_options
 from vhap.pipeline.captures import open_capture
-from vhap.pipeline.estimate import FewFrames, stage_seconds
+from vhap.pipeline.estimate import stage_seconds
 from vhap.util.choice import even_choice
 
 MOMENT = "000000"

@@ -10,6 +10,7 @@ import torch
 from vhap.config.data import DataConfig, MultiviewDataConfig, NersembleDataConfig, SingleFrameDataConfig
 from vhap.config.track import TrackConfig
 from vhap.data.frame_cache import DEFAULT_BYTES
+from vhap.data.joined import rig_of
 from vhap.data.monocular import MonocularCapture
 from vhap.data.multiview import MultiviewCapture, open_multiview_recording
 from vhap.data.nersemble.capture import NersembleCapture, open_nersemble_recording
@@ -114,19 +115,18 @@ def find_tracked_world(capture: Capture, problem: LandmarkProblem, saved: TrackR
     The dataset's calibrations are in metres. A user's own may have any unit, axes and origin: they come from where its
     cameras see the landmarks of problem. InputError where the landmarks contradict the cameras.
     """
-    if not isinstance(capture, RigCapture):
-        return None
-    cameras = capture.calibrated_camera()
-    if cameras is None:
+    rig = rig_of(capture)
+    cameras = None if rig is None else rig.calibrated_camera()
+    if rig is None or cameras is None:
         return None
     if saved is not None and saved.T_tracked_given is not None:
         return saved.T_tracked_given
     cameras = cameras.to(problem.weight.device)
-    metric = isinstance(capture.config, NersembleDataConfig)
-    keep_axes = metric or not capture.config.align_cameras_to_axes
+    metric = isinstance(rig.config, NersembleDataConfig)
+    keep_axes = metric or not rig.config.align_cameras_to_axes
     points = (problem.head, problem.name, problem.detected_px, problem.weight)
     fit = align_rig(*points, cameras, capture.camera_ids, keep_axes)
-    if fit is None and isinstance(capture.config, SingleFrameDataConfig):
+    if fit is None and isinstance(rig.config, SingleFrameDataConfig):
         raise InputError(
             f"expected landmarks of a face in at least two of {len(capture.camera_ids)} pictures of {capture.folder}, "
             "from which the avatar's scale is solved, found fewer; add views from the front, or try another "
@@ -135,7 +135,7 @@ def find_tracked_world(capture: Capture, problem: LandmarkProblem, saved: TrackR
     if metric and fit is not None:
         _require_metres(fit.metres_per_unit, capture)
     if metric or fit is None:
-        return capture.T_aligned_world
+        return rig.T_aligned_world
     get_logger().info("one unit of the calibration is %.4g m, by the size of a mean head", fit.metres_per_unit)
     return fit.T_tracked_given.cpu().numpy()
 
@@ -152,6 +152,5 @@ def _require_metres(metres_per_unit: float, capture: Capture) -> None:
 
 def unit_is_unknown(capture: Capture) -> bool:
     """Whether lengths of the calibration are told by the size of the head: those of the dataset are metres."""
-    if not isinstance(capture, RigCapture) or isinstance(capture.config, NersembleDataConfig):
-        return False
-    return capture.calibrated_camera() is not None
+    rig = rig_of(capture)
+    return rig is not None and not isinstance(rig.config, NersembleDataConfig) and rig.calibrated_camera() is not None

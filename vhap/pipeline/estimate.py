@@ -8,40 +8,15 @@ from time import monotonic
 import torch
 from torch import Tensor
 
-from vhap.data.sample import Capture, FrameBatch
+from vhap.data.joined import FewFrames
 from vhap.fit.checkpoint import Progress
 from vhap.fit.loop import Tracker
 from vhap.fit.photometric.problem import views_each
 from vhap.fit.photometric.solver import FIRST_ROUNDS
 from vhap.fit.stages import Stage
-from vhap.geometry.cameras import Camera
 
 PICTURES_TRIED = 8
 ROUNDS_TRIED = (1, 3)
-
-
-class FewFrames:
-    """Some timesteps of a capture as if there were no others."""
-
-    def __init__(self, whole: Capture, rows: list[int]) -> None:
-        self.whole, self.rows = whole, rows
-        self.folder, self.size = whole.folder, whole.size
-        self.camera_ids, self.landmark_set = whole.camera_ids, whole.landmark_set
-        self.background_rgb = whole.background_rgb
-        self.timestep_ids = [whole.timestep_ids[row] for row in rows]
-        self.timestep_indices = [whole.timestep_indices[row] for row in rows]
-
-    def load(self, timesteps: list[int], cameras: list[int] | None = None) -> FrameBatch:
-        batch = self.whole.load([self.rows[index] for index in timesteps], cameras)
-        own = torch.tensor(timesteps).repeat_interleave(len(batch.cameras) // len(timesteps))
-        return replace(batch, timesteps=own)
-
-    def load_landmarks(self) -> tuple[Tensor, Tensor]:
-        points, confidence = self.whole.load_landmarks()
-        return points[self.rows], confidence[self.rows]
-
-    def given_camera(self) -> Camera | None:
-        return self.whole.given_camera()
 
 
 def describe(tracker: Tracker, stages: list[Stage]) -> None:

@@ -26,7 +26,7 @@ from vhap.pipeline.class_maps_of_run import RunClassMaps
 from vhap.pipeline.export_layouts import files_of, layout_of, planned_lines, write_layout
 from vhap.pipeline.export_lost_frames import without_lost_frames
 from vhap.pipeline.heads import configured_head, with_detector_points
-from vhap.pipeline.open_run import require_recording, scene_of
+from vhap.pipeline.open_run import require_recording, require_sequence, scene_of
 from vhap.render.backend import get_backend
 from vhap.util.errors import InputError
 from vhap.util.log import get_logger
@@ -49,6 +49,7 @@ def open_job(config: ExportConfig) -> tuple[Job, Path, str]:
     if not 0 < config.scale_factor <= 1:
         raise InputError(f"expected a --scale_factor above 0, at most 1, found {config.scale_factor}; correct it")
     folder = newest_run(config.src_folder)
+    require_sequence(folder)
     file = result_path(folder, config.epoch)
     tracked = load_config(folder / "config.yml", TrackConfig)
     require_recording(tracked, folder)

@@ -36,7 +36,7 @@ NOT_COMPARED = ("output", "flame_model_path", "gnm_path", "ict_facekit_path", "h
 """Options that only say where files lie; the head's identity stands for its file."""
 OF_RIGS_ALONE = ("sequence", "cameras", "width", "height", "videos", "camera_file", "world")
 OF_RIGS = ("subject", *OF_RIGS_ALONE)
-OF_ONE_CAMERA = ("size",)
+OF_ONE_CAMERA = ("size", "motion_seed")
 AnyFiles = CaptureFiles | RigFiles | SvfrFiles
 
 
@@ -80,20 +80,25 @@ def complete_capture(config: SyntheticConfig, model: HeadModel, files: AnyFiles)
         get_logger().info("complete already: %s", files.folder)
         return files.folder
     truth = make_truth(config, model)
-    write_capture(files, truth, config.frame_rate, sets, config.landmark_noise_px, config.seed)
+    write_capture(files, truth, config.frame_rate, sets, config.landmark_noise_px, seed_of_motion(config))
     return files.folder
 
 
 def make_truth(config: SyntheticConfig, model: HeadModel) -> Truth:
     """The person, motion and camera that the options and their seed give."""
     backend = get_backend("auto")
-    person = make_person(model, backend, config.seed, config.hair == "long")
+    person = make_person(model, backend, config.seed, config.hair == "long", config.light_seed)
     focal = config.focal or float(np.random.default_rng((config.seed, 3)).uniform(*FOCAL_RANGE))
     times = np.arange(config.frames) / config.frame_rate
-    params = make_motion(model, person.shape, times, motion_limits(config), config.seed)
+    moved_by = seed_of_motion(config)
+    params = make_motion(model, person.shape, times, motion_limits(config), moved_by)
     pinhole = camera_from_focal(torch.tensor(focal), config.size, config.size)
-    camera = make_film_camera(model, person, backend, pinhole, config.supersampling, config.seed)
+    camera = make_film_camera(model, person, backend, pinhole, config.supersampling, moved_by)
     return Truth(model, person, params, focal, camera)
+
+
+def seed_of_motion(config: SyntheticConfig) -> int:
+    return config.seed if config.motion_seed is None else config.motion_seed
 
 
 def motion_limits(config: SyntheticConfig) -> MotionLimits:
@@ -148,6 +153,7 @@ def check_options(config: SyntheticConfig) -> None:
         "size": (64, 8192),
         "supersampling": (1, LARGEST_SUPERSAMPLING),
         "seed": (0, 2**32),
+        **{name: (0, 2**32) for name in ("motion_seed", "light_seed") if getattr(config, name) is not None},
         "max_yaw": (0, 90),
         "max_pitch": (0, 60),
         "max_roll": (0, 60),
@@ -161,6 +167,11 @@ def check_options(config: SyntheticConfig) -> None:
         if not low <= getattr(config, name) <= high:
             option = "fps" if name == "frame_rate" else name
             raise InputError(f"expected --{option} from {low} to {high}, found {getattr(config, name)}; correct it")
+    if config.motion_seed is not None and config.layout != "monocular":
+        raise InputError(
+            f"expected --motion_seed with --layout monocular, found {config.layout}, whose motion --sequence chooses; "
+            "leave it out"
+        )
     if config.size % 2:
         raise InputError(f"expected an even --size (video stores colours by pairs of pixels), found {config.size}")
 
@@ -181,8 +192,9 @@ def claim_folder(files: AnyFiles, settings: dict[str, Any]) -> None:
             )
         write_json(files.settings, settings)
         return
-    # Captures of before there was that option have no hair.
-    found = {"hair": "none", **read_json(files.settings, dict[str, Any])}
+    # Captures of before there were these options.
+    earlier = {"hair": "none", "motion_seed": None, "light_seed": None}
+    found = {**earlier, **read_json(files.settings, dict[str, Any])}
     if differing := sorted(key for key in settings if found.get(key) != settings[key]):
         described = ", ".join(f"{key}={shown(found.get(key))}" for key in differing)
         raise InputError(

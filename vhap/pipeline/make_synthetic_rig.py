@@ -82,7 +82,7 @@ def write_rig(config: SyntheticConfig, model: HeadModel, sets: list[str], limits
 def make_rig_truth(config: SyntheticConfig, model: HeadModel, rig: SyntheticRig, limits: MotionLimits) -> RigTruth:
     """Person, motion and colours that the options and their seed give."""
     backend = get_backend("auto")
-    person = make_person(model, backend, person_seed(config), config.hair == "long")
+    person = make_person(model, backend, person_seed(config), config.hair == "long", config.light_seed)
     surface = make_surface(model, person)
     times = np.arange(config.frames) / config.frame_rate
     params = make_motion(model, person.shape, times, limits, person_seed(config) + zlib.crc32(config.sequence.encode()))

@@ -52,7 +52,7 @@ def write_svfr_pictures(config: SyntheticConfig, model: HeadModel, sets: list[st
         get_logger().info("complete already: %s", files.folder)
         return files.folder
     seed = person_seed(config)
-    person = make_person(model, get_backend("auto"), seed, config.hair == "long")
+    person = make_person(model, get_backend("auto"), seed, config.hair == "long", config.light_seed)
     size = (config.size, config.size)
     rig = make_rig(SERIALS, range(len(SERIALS)), len(SERIALS), size, config.focal or DEFAULT_FOCAL, False, seed)
     shots = []

@@ -24,6 +24,9 @@ from vhap.render.topology import build_topology
 from vhap.util.errors import InputError
 from vhap.util.log import get_logger
 
+KEYFRAMES = "keyframes.json"
+"""Names of a person's keyframes, SEQUENCE/TIMESTEP, in that person's run."""
+
 
 def open_run(
     run: str | Path, epoch: int = -1, device: torch.device | str = "cpu", with_landmarks: bool = True
@@ -36,6 +39,7 @@ def open_run(
     or of other pictures.
     """
     folder = newest_run(run)
+    require_sequence(folder)
     path = result_path(folder, epoch)
     epoch = next(number for number, file in result_epochs(folder).items() if file == path)
     config = load_config(folder / "config.yml", TrackConfig)
@@ -49,6 +53,15 @@ def open_run(
     result = replace(result, T_tracked_given=similarity_of(capture, result))
     model = fitting_head(model, result, path).to(device)
     return scene_of(path, epoch, config, model, capture, result)
+
+
+def require_sequence(folder: Path) -> None:
+    """InputError where a run is that of a person, which has keyframes of several sequences."""
+    if (folder / KEYFRAMES).is_file():
+        raise InputError(
+            f"expected the run of one sequence in {folder}, found that of a person ({KEYFRAMES}); name the folder of "
+            "one of the person's sequences"
+        )
 
 
 def require_recording(config: TrackConfig, folder: Path) -> None:

@@ -116,7 +116,7 @@ def _complete(folder: Path, config: TrackConfig, checkpoint: Checkpoint) -> bool
 def same_options(folder: Path, config: TrackConfig) -> bool:
     """Whether a run folder was made with these options, those aside that only say where to continue."""
     try:
-        made = load_config(folder / "config.yml", TrackConfig)
+        made = load_config(folder / "config.yml", type(config))
     except InputError:
         return False
     return _told(made) == _told(config)

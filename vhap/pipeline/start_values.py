@@ -7,10 +7,13 @@ from typing import Any
 
 import torch
 
+from vhap.config.data import DataConfig
 from vhap.config.loading import load_config, to_plain
 from vhap.config.track import TrackConfig
+from vhap.data.monocular import full_size
 from vhap.data.results import TrackResult, load_result
 from vhap.data.run_order import runs_in
+from vhap.data.sequence_folder import open_sequence
 from vhap.fit.albedo import albedo_of
 from vhap.fit.checkpoint import (
     CHECKPOINT,
@@ -24,6 +27,9 @@ from vhap.fit.params import PER_FRAME, TrackParams
 from vhap.head.model import HeadModel
 from vhap.util.errors import InputError
 from vhap.util.log import get_logger
+
+SAME_SHAPE = 0.01
+"""Of the ratio of width to height, which rounding changes in small pictures."""
 
 
 def saved_result(config: TrackConfig, head: HeadModel) -> TrackResult | None:
@@ -78,6 +84,31 @@ def with_motion_of(params: TrackParams, result: TrackResult, timestep_ids: list[
         if value is not None
     }
     return replace(params, **own, **told)
+
+
+def with_solved_focal(config: TrackConfig) -> TrackConfig:
+    """The options with the focal length of model.focal_path as data.fx, in pixels of the full-size pictures. InputError
+    where there is none, or where the pictures cannot be of that camera."""
+    path, data = config.model.focal_path, config.data
+    if path is None:
+        return config
+    if not isinstance(data, DataConfig) or data.fx is not None:
+        raise InputError(
+            "expected one camera of unknown focal length with --model.focal_path, found a rig or --data.fx; leave one "
+            "of them out"
+        )
+    result = load_result(path)
+    height, width = (int(side) for side in result.image_size)
+    full = full_size(open_sequence(data.root_folder, data.sequence, data.n_downsample_rgb))
+    if result.focal_length is None:
+        raise InputError(f"expected a solved focal length in {path}, found none; give --data.fx as that run had it")
+    if abs(full[0] * width / (full[1] * height) - 1) > SAME_SHAPE:
+        raise InputError(
+            f"expected pictures of the shape {width}x{height} that {path} is of, found {full[1]}x{full[0]}; leave "
+            "--model.focal_path out"
+        )
+    focal = float(result.focal_length.reshape(-1)[0]) * max(height, width) / width
+    return replace(config, data=replace(data, fx=focal * full[1]), model=replace(config.model, focal_path=None))
 
 
 def newest_checkpoint(config: TrackConfig, count: int, device: torch.device) -> Checkpoint | None:

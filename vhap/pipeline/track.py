@@ -61,6 +61,7 @@ from vhap.pipeline.start_values import (
     saved_result,
     with_motion_of,
     with_person_of,
+    with_solved_focal,
     with_texture_of,
 )
 from vhap.pipeline.track_checks import check_options, lines_of_occlusion
@@ -125,6 +126,7 @@ def run(config: TrackConfig, lines: Sequence[str] = ()) -> Path:
 def spelt_out(config: TrackConfig) -> TrackConfig:
     """The options as config.yml keeps them: the head's files by name, the recording by its folder's whole name, and
     what counts as hidden."""
+    config = with_solved_focal(config)
     data = config.data
     if isinstance(data, DataConfig | MultiviewDataConfig):
         folder = find_folder(data.root_folder, data.sequence)

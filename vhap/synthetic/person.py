@@ -40,14 +40,17 @@ class Person:
     hair: Hair | None = None
 
 
-def make_person(model: HeadModel, backend: Backend, seed: int, with_hair: bool = False) -> Person:
-    """A person of this head on the CPU; seeds give different people, the same seed always the same one."""
+def make_person(
+    model: HeadModel, backend: Backend, seed: int, with_hair: bool = False, light_seed: int | None = None
+) -> Person:
+    """A person of this head on the CPU; seeds give different people, the same seed always the same one. light_seed:
+    chooses the light in place of seed."""
     shape = random_shape(model, np.random.default_rng((seed, 0)))
     texture = random_texture(model, backend, np.random.default_rng((seed, 1)))
     return Person(
         shape=shape,
         texture=texture,
-        lights=random_lights(np.random.default_rng((seed, 2))),
+        lights=random_lights(np.random.default_rng((seed if light_seed is None else light_seed, 2))),
         hair=make_hair(model, shape, texture, np.random.default_rng((seed, 4))) if with_hair else None,
     )
 

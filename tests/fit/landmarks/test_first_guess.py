@@ -8,6 +8,7 @@ from tracked_heads import builtin_head, exact_problem, landmarks_px, moving_para
 from vhap.fit.landmarks.first_guess import (
     choose_frames,
     choose_more,
+    choose_of_each,
     fill_between,
     guess_from_landmarks,
     pose_from_landmarks,
@@ -129,3 +130,18 @@ def test_frames_are_chosen_although_none_of_those_chosen_before_counts():
     assert choose_more(problem, [0, 1], found, 2) == sorted(set(choose_more(problem, [0, 1], found, 2)))
     assert set(choose_more(problem, [0, 1], found, 2)) <= {3, 4, 5}
     assert choose_more(problem, [0], found, 6) == [3, 4, 5]
+
+
+def test_keyframes_are_shared_out_among_recordings() -> None:
+    """Of small recordings all, what they have not is for the others; always the one least like those there."""
+    truth = moving_params(12)
+    problem = exact_problem(truth, SIZE)
+    everything, group = torch.ones(12, dtype=torch.bool), torch.tensor([0] * 7 + [1] * 4 + [2])
+    for count, shares in ((3, [1, 1, 1]), (6, [3, 2, 1]), (9, [4, 4, 1]), (99, [7, 4, 1])):
+        chosen = choose_of_each(problem, 2, everything, group, count)
+        assert chosen == sorted(set(chosen)), count
+        assert 2 in chosen, count
+        assert torch.bincount(group[chosen], minlength=3).tolist() == shares, count
+    found = everything.clone()
+    found[[7, 8, 9, 10]] = False
+    assert torch.bincount(group[choose_of_each(problem, 2, found, group, 4)], minlength=3).tolist() == [3, 0, 1]

@@ -146,10 +146,7 @@ def choose_more(problem: LandmarkProblem, chosen: list[int], found: Tensor, coun
     candidates = torch.nonzero(found.to(problem.weight.device)).flatten()
     if len(candidates) == 0:
         return chosen
-    pixels, seen = problem.detected_px[candidates], (problem.weight[candidates] > 0)[..., None]
-    mean = (pixels * seen).sum(-2, keepdim=True) / seen.sum(-2, keepdim=True).clamp(min=1)
-    centred = (pixels - mean) * seen
-    spread = (centred / centred.square().mean((-1, -2), keepdim=True).sqrt().clamp(min=1e-6)).flatten(1)
+    spread = _landmark_shapes(problem, candidates)
     picked = torch.nonzero(torch.isin(candidates, candidates.new_tensor(chosen))).flatten().tolist() or [0]
     distance = torch.cdist(spread, spread[picked]).amin(1)
     while len(picked) < min(count, len(candidates)):
@@ -157,6 +154,43 @@ def choose_more(problem: LandmarkProblem, chosen: list[int], found: Tensor, coun
         picked.append(int(distance.argmax()))
         distance = torch.minimum(distance, torch.cdist(spread, spread[picked[-1]][None]).squeeze(1))
     return sorted(int(candidates[index]) for index in picked)
+
+
+def choose_of_each(problem: LandmarkProblem, first: int, found: Tensor, group: Tensor, count: int) -> list[int]:
+    """At most `count` of the frames found (B,), from every group (B,) about as many: `first`, then always the one least
+    like those already there, of a group that has not got its share."""
+    candidates = torch.nonzero(found.to(problem.weight.device)).flatten()
+    spread, groups = _landmark_shapes(problem, candidates), group.to(candidates.device)[candidates]
+    left = _shares(groups, count)
+    picked: list[int] = []
+    distance = torch.where(candidates == first, torch.inf, 1.0)
+    while sum(left.values()):
+        allowed = torch.isin(groups, groups.new_tensor([name for name, number in left.items() if number]))
+        picked.append(int(torch.where(allowed, distance, -torch.inf).argmax()))
+        left[int(groups[picked[-1]])] -= 1
+        nearest = torch.cdist(spread, spread[picked[-1]][None]).squeeze(1)
+        distance = nearest if len(picked) == 1 else torch.minimum(distance, nearest)
+        distance[picked] = -1
+    return sorted(int(candidates[index]) for index in picked)
+
+
+def _shares(groups: Tensor, count: int) -> dict[int, int]:
+    """How many each group gets of `count`: evenly, what a small one has not is for the others."""
+    names, sizes = groups.unique(return_counts=True)
+    shares = dict.fromkeys(names.tolist(), 0)
+    size = dict(zip(names.tolist(), sizes.tolist()))
+    for _ in range(min(count, len(groups))):
+        open_ones = [name for name in shares if shares[name] < size[name]]
+        shares[min(open_ones, key=lambda name: shares[name])] += 1
+    return shares
+
+
+def _landmark_shapes(problem: LandmarkProblem, frames: Tensor) -> Tensor:
+    """(N, D) landmark pictures of frames (N,), centred and scaled."""
+    pixels, seen = problem.detected_px[frames], (problem.weight[frames] > 0)[..., None]
+    mean = (pixels * seen).sum(-2, keepdim=True) / seen.sum(-2, keepdim=True).clamp(min=1)
+    centred = (pixels - mean) * seen
+    return (centred / centred.square().mean((-1, -2), keepdim=True).sqrt().clamp(min=1e-6)).flatten(1)
 
 
 @dataclass(frozen=True)

@@ -177,7 +177,7 @@ def pixels_of(scene: Scene, params: TrackParams, balls: Eyeballs, frame: int, ba
     for index in range(len(batch.cameras)):
         camera = cameras.select(index)
         for eye in range(2):
-            pixels = _one_eye(scene, vertices, camera, batch, index, balls, frame, eye, params.lights)
+            pixels = _one_eye(scene, vertices, camera, batch, index, balls, frame, eye, params.light)
             if pixels is not None:
                 found.append(pixels)
     return found

@@ -146,7 +146,11 @@ def _near_base_texture(
     points: SurfacePoints, views: Sequence[View], prior: PointPrior, value: Tensor, right: Tensor, sure: Tensor
 ) -> _Expected:
     """The base texture plus a colour offset of each patch, which itself is the one that costs least."""
-    patch, empty = patches(points.uv), points.grey.new_zeros(CELLS * CELLS)
+    patch, count = patches(points.uv), CELLS * CELLS
+    if points.recording is not None:
+        # Each recording has its own light, and so its own colour offsets.
+        patch, count = patch + count * points.recording, count * (int(points.recording.max()) + 1)
+    empty = points.grey.new_zeros(count)
     pictures = [shown for seen in views for shown in seen.shown.each]
     share = sum(shown.counts.points / len(shown.index) for shown in pictures) / max(1, len(pictures))
 

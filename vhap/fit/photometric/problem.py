@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import TypeVar
 
 import torch
@@ -50,7 +51,8 @@ class PhotometricProblem:
     """What is solved. pictures: of the scene's size; landmarks: all frames';
     landmark_share, photo_share, outline_share: factors on what landmarks, points and outlines cost; fixed_texture (F,),
     fixed_outline (V,) bool: triangles whose texture, vertices whose outline moves nothing; teeth: kept behind the skin,
-    where given."""
+    where given; recordings (T,): which of several recordings each frame is of, each under a light of its own, so that
+    albedos are compared within one alone; None: one light."""
 
     scene: Scene
     landmarks: LandmarkProblem
@@ -61,8 +63,13 @@ class PhotometricProblem:
     fixed_texture: Tensor | None = None
     fixed_outline: Tensor | None = None
     teeth: TeethGaps | None = None
+    recordings: Tensor | None = None
     prior: PointPrior = field(default_factory=PointPrior)
     outlines: OutlinePrior = field(default_factory=OutlinePrior)
+
+    def recordings_of(self, rows: Tensor) -> list[int] | None:
+        """Of frames rows (B,)."""
+        return None if self.recordings is None else self.recordings[rows].tolist()
 
     @property
     def outline_spread_px(self) -> float:
@@ -96,7 +103,8 @@ class FixedAlbedo:
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """All points, by names."""
-        return {name: dict(vars(getattr(self, name))) for name in ("points", "albedo")}
+        values = {name: vars(getattr(self, name)) for name in ("points", "albedo")}
+        return {name: {key: value for key, value in held.items() if value is not None} for name, held in values.items()}
 
     @classmethod
     def of_tensors(cls, points: dict[str, Tensor], albedo: dict[str, Tensor]) -> FixedAlbedo:
@@ -192,10 +200,14 @@ def _views(problem: PhotometricProblem, rows: Tensor) -> list[list[int]]:
     return [sorted({int((view + start) * count / each) for view in range(each)}) for start in starts]
 
 
-def grouped(indices: Sequence[ViewIndex]) -> list[tuple[list[ViewIndex], slice, Tensor]]:
-    """AT_ONCE pictures at a time, in the order of their frames: which; first and end of their frames; and which of
-    these (P,) int32 each is of."""
-    groups = [list(indices[first : first + AT_ONCE]) for first in range(0, len(indices), AT_ONCE)]
+def grouped(
+    indices: Sequence[ViewIndex], recordings: Sequence[int] | None = None
+) -> list[tuple[list[ViewIndex], slice, Tensor]]:
+    """AT_ONCE pictures at a time, in the order of their frames, of one recording where these are given: which; first
+    and end of their frames; and which of these (P,) int32 each is of."""
+    by_recording = groupby(indices, lambda index: 0 if recordings is None else recordings[index[0]])
+    runs = [list(some) for _, some in by_recording]
+    groups = [some[first : first + AT_ONCE] for some in runs for first in range(0, len(some), AT_ONCE)]
     found = []
     for group in groups:
         first, last = group[0][0], group[-1][0]
@@ -205,9 +217,9 @@ def grouped(indices: Sequence[ViewIndex]) -> list[tuple[list[ViewIndex], slice, 
 
 
 def picture_batches(
-    scene: Scene, params: TrackParams, pictures: Sequence[GreyPictures]
+    scene: Scene, params: TrackParams, pictures: Sequence[GreyPictures], recordings: Sequence[int] | None = None
 ) -> list[tuple[list[ViewIndex], PictureBatch]]:
-    """Pictures of the frames of params, with the heads that they show."""
+    """Pictures of the frames of params, with the heads that they show. recordings: of the frames, where they count."""
     device = params.rotation.device
     indices = [(frame, camera) for frame, shown in enumerate(pictures) for camera in range(len(shown))]
     return [
@@ -219,14 +231,19 @@ def picture_batches(
                 heads.to(device),
             ),
         )
-        for group, frames, heads in grouped(indices)
+        for group, frames, heads in grouped(indices, recordings)
     ]
 
 
 def shown_in(
-    problem: PhotometricProblem, batches: Sequence[tuple[list[ViewIndex], PictureBatch]], points: SurfacePoints
+    problem: PhotometricProblem,
+    batches: Sequence[tuple[list[ViewIndex], PictureBatch]],
+    points: SurfacePoints,
+    recordings: Sequence[int] | None = None,
+    points_each: float = 0.0,
 ) -> dict[ViewIndex, Shown]:
-    """What pictures show of the points; without those that show next to nothing."""
+    """What pictures show of the points; without those that show next to nothing. recordings: of the frames, each of
+    which shows the points of its own alone; these count as if they were points_each."""
     count = problem.outlines.count if problem.outline_share > 0 else 0
 
     @torch.no_grad()
@@ -234,16 +251,19 @@ def shown_in(
         return find_shown(problem.scene, batch[1], points, count, problem.fixed_outline)
 
     found = zip(batches, for_each(find, batches, points.grey.device))
-    return {
-        index: shown
-        for (indices, _), each in found
-        for index, shown in zip(indices, each, strict=True)
-        if shown is not None
-    }
+    every = {index: shown for (indices, _), each in found for index, shown in zip(indices, each, strict=True)}
+    if recordings is not None and points.recording is not None:
+        every = {
+            index: shown and shown.among(points, recordings[index[0]], points_each) for index, shown in every.items()
+        }
+    return {index: shown for index, shown in every.items() if shown is not None}
 
 
 def task_batches(
-    shown: dict[ViewIndex, Shown], pictures: Sequence[GreyPictures], points: SurfacePoints
+    shown: dict[ViewIndex, Shown],
+    pictures: Sequence[GreyPictures],
+    points: SurfacePoints,
+    recordings: Sequence[int] | None = None,
 ) -> list[TaskBatch]:
     """Of the pictures that show the head."""
     device = points.grey.device
@@ -255,7 +275,7 @@ def task_batches(
             heads=heads.to(device),
             shown=ShownBatch.of([shown[index] for index in group], points, heads.to(device)),
         )
-        for group, frames, heads in grouped(list(shown))
+        for group, frames, heads in grouped(list(shown), recordings)
     ]
 
 
@@ -293,8 +313,8 @@ def outline_distance(problem: PhotometricProblem, outline: OutlineView) -> Tenso
 
 
 def light_change(task: Task, params: TrackParams) -> Tensor:
-    """(9,) in standard deviations."""
-    return (params.lights - task.start.lights).mean(1) / task.problem.prior.light
+    """(9,) in standard deviations: of lights of several recordings the change is one."""
+    return (params.light - task.start.light).mean(1) / task.problem.prior.light
 
 
 def for_each(work: Callable[[Item], Result], items: Sequence[Item], device: torch.device) -> Iterator[Result]:

@@ -159,25 +159,30 @@ def open_task(
     before: Sequence[int] = (),
 ) -> Task | None:
     """The pictures of the frames rows, with points chosen where the head stands; None where none shows it."""
-    pictures = pictures_of(problem, rows)
-    every = picture_batches(problem.scene, params.rows(rows), pictures)
+    pictures, recordings = pictures_of(problem, rows), problem.recordings_of(rows)
+    every = picture_batches(problem.scene, params.rows(rows), pictures, recordings)
     if known is None:
-        each = max(1, problem.prior.count // sum(len(indices) for indices, _ in every))
-        points = choose_points(problem.scene, [batch for _, batch in every], each, problem.fixed_texture)
+        # Twice as many where recordings do not share them.
+        count = problem.prior.count * (1 if recordings is None else min(2, len({*recordings})))
+        each = max(1, count // sum(len(indices) for indices, _ in every))
+        of_batches = None if recordings is None else [recordings[indices[0][0]] for indices, _ in every]
+        batches = [batch for _, batch in every]
+        points = choose_points(problem.scene, batches, each, problem.fixed_texture, of_batches)
     else:
         points = known.points
     if points is None:
         return None
-    albedo, shown = None if known is None else known.albedo, shown_in(problem, every, points)
+    albedo, points_each = None if known is None else known.albedo, problem.prior.count / (known.each if known else 1.0)
+    shown = shown_in(problem, every, points, recordings, points_each)
     ties = torch.tensor(before, dtype=torch.long)
-    task = Task(problem, rows, ties, points, albedo, params, task_batches(shown, pictures, points))
+    task = Task(problem, rows, ties, points, albedo, params, task_batches(shown, pictures, points, recordings))
     first = views_of(task, params)
     if albedo is not None:
         seen = [([frame for frame, _ in batch.indices], view) for batch, (_, view) in zip(task.batches, first)]
         outliers = outlier_frames(seen, albedo.value, task.landmarks_found())
         if outliers:
             shown = {index: each for index, each in shown.items() if index[0] not in outliers}
-            task = replace(task, batches=task_batches(shown, pictures, points))
+            task = replace(task, batches=task_batches(shown, pictures, points, recordings))
             first = views_of(task, params)
     if not first:
         return None
@@ -187,7 +192,8 @@ def open_task(
         index: each.counting(each.counts.shared_by(problem.prior.correlation, photo_share))
         for index, each in shown.items()
     }
-    return replace(task, problem=replace(problem, prior=prior), batches=task_batches(shown, pictures, points))
+    batches = task_batches(shown, pictures, points, recordings)
+    return replace(task, problem=replace(problem, prior=prior), batches=batches)
 
 
 @dataclass(frozen=True)

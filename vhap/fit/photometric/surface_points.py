@@ -48,12 +48,14 @@ GOLDEN = 0.618
 
 @dataclass(frozen=True)
 class SurfacePoints:
-    """M points: corners (M, 3) vertices, barycentrics (M, 3), grey (M,) albedo that is expected, uv (M, 2)."""
+    """M points: corners (M, 3) vertices, barycentrics (M, 3), grey (M,) albedo that is expected, uv (M, 2). recording
+    (M,) long: which of several recordings alone shows a point; None: all pictures may."""
 
     corners: Tensor
     barycentrics: Tensor
     grey: Tensor
     uv: Tensor
+    recording: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,15 @@ class Shown:
     index: Tensor
     counts: Counts
     outline: Outline | None
+
+    def among(self, points: SurfacePoints, recording: int, count: float) -> Shown | None:
+        """Of the points of one recording alone, which count as if they were `count`; None where it shows hardly any."""
+        assert points.recording is not None
+        own = points.recording == recording
+        index = self.index[own[self.index]]
+        if len(index) < FEWEST_POINTS:
+            return None
+        return replace(self, index=index, counts=replace(self.counts, points=len(index) * count / int(own.sum())))
 
     def counting(self, counts: Counts) -> Shown:
         """The same, which counts otherwise."""
@@ -201,10 +212,14 @@ class View:
 
 
 def choose_points(
-    scene: Scene, batches: Sequence[PictureBatch], each: int, left_out: Tensor | None = None
+    scene: Scene,
+    batches: Sequence[PictureBatch],
+    each: int,
+    left_out: Tensor | None = None,
+    recordings: Sequence[int] | None = None,
 ) -> SurfacePoints | None:
     """`each` points under the pixels of each picture that shows the head; None where none does. left_out: (F,) bool,
-    triangles without points."""
+    triangles without points. recordings: that of every batch, where each recording has points of its own."""
     begins = accumulate([len(batch.pictures) for batch in batches], initial=0)
 
     @torch.no_grad()
@@ -224,12 +239,17 @@ def choose_points(
         return found
 
     side_by_side = in_threads if scene.head.template.device.type == "cpu" else map
-    found = [part for parts in side_by_side(chosen, list(zip(begins, batches))) for part in parts]
+    parts = list(side_by_side(chosen, list(zip(begins, batches))))
+    found = [part for of_batch in parts for part in of_batch]
     if not found:
         return None
     corners, barycentrics, uv = (torch.cat(column) for column in zip(*found))
     residual = batches[0].posed.params.residual_texture
-    return SurfacePoints(corners, barycentrics, _grey_at(scene.albedo(residual), uv), uv)
+    recording = None
+    if recordings is not None:
+        counts = [sum(len(part[0]) for part in of_batch) for of_batch in parts]
+        recording = torch.tensor(recordings).repeat_interleave(torch.tensor(counts)).to(uv.device)
+    return SurfacePoints(corners, barycentrics, _grey_at(scene.albedo(residual), uv), uv, recording)
 
 
 def drawn_in(scene: Scene, batch: PictureBatch, cameras: Tensor) -> list[Drawn]:
@@ -329,7 +349,7 @@ def _placed(batch: PictureBatch, points: PointList, cameras: Tensor) -> Placed:
 
 def grey_lights(params: TrackParams) -> Tensor:
     """(9,) of what shades a grey albedo."""
-    return params.lights @ params.lights.new_tensor(GREY)
+    return params.light @ params.lights.new_tensor(GREY)
 
 
 def surface_at(points: SurfacePoints | Outline, values: Tensor) -> Tensor:
@@ -344,6 +364,7 @@ def select(points: SurfacePoints, index: Tensor) -> SurfacePoints:
         barycentrics=points.barycentrics[index],
         grey=points.grey[index],
         uv=points.uv[index],
+        recording=None if points.recording is None else points.recording[index],
     )
 
 
