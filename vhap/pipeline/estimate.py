@@ -8,6 +8,7 @@ from time import monotonic
 import torch
 from torch import Tensor
 
+from vhap.data.frame_cache import Frame
 from vhap.data.sample import Capture, FrameBatch
 from vhap.fit.checkpoint import Progress
 from vhap.fit.loop import Tracker
@@ -35,6 +36,9 @@ class FewFrames:
         batch = self.whole.load([self.rows[index] for index in timesteps], cameras)
         own = torch.tensor(timesteps).repeat_interleave(len(batch.cameras) // len(timesteps))
         return replace(batch, timesteps=own)
+
+    def frame(self, timestep: int, camera: int = 0) -> Frame:
+        return self.whole.frame(self.rows[timestep], camera)
 
     def load_landmarks(self) -> tuple[Tensor, Tensor]:
         points, confidence = self.whole.load_landmarks()
