@@ -62,7 +62,7 @@ class FilmOptions:
 
     output: Path
     """Where everything is written; finished runs are kept and not done again."""
-    head: Literal["builtin", "ict", "gnm"] = "builtin"
+    head: Literal["builtin", "ict", "gnm", "flame"] = "builtin"
     """Head model that is filmed and tracked."""
     frames: int = 60
     """Length of a film."""
@@ -133,8 +133,9 @@ def run_config(options: FilmOptions, data: DataConfig, name: str) -> TrackConfig
 def track(config: TrackConfig, film: Path, prepare: Callable[[Tracker], None] | None = None) -> dict[str, Any]:
     """Tracks in this process and measures against the film's truth, unless that was done with the same options.
 
-    prepare: changes the tracker after the first guess. Returns the clip's measures by name, its `seconds` (first guess
-    and stages), and under `stages` the mean vertex error of the face in mm after each of them.
+    prepare: changes the tracker after the first guess. Returns the clip's measures by name, its `seconds` and
+    `processor_seconds` (first guess and stages), and under `stages` the mean vertex error of the face in mm after each
+    of them.
     """
     folder = config.exp.output_folder
     evaluation = folder / "evaluation.json"
@@ -170,7 +171,7 @@ def _track_anew(config: TrackConfig, film: Path, prepare: Callable[[Tracker], No
     """Writes the result and returns seconds and stages."""
     run = prepared_run(config)
     head, capture = run.head, run.capture
-    started = time.monotonic()
+    started, used = time.monotonic(), time.process_time()
     tracker = run.tracker()
     if prepare is not None:
         prepare(tracker)
@@ -179,12 +180,13 @@ def _track_anew(config: TrackConfig, film: Path, prepare: Callable[[Tracker], No
     tracker.callbacks = (StageProgress(), measured)
     tracker.run(run.stages)
     seconds = time.monotonic() - started - measured.seconds
+    used = time.process_time() - used - measured.processor_seconds
     result = result_of(config, head, capture, tracker.params)
     if any(stage.photometric for stage in run.stages):
         albedo = tracker.scene.albedo(tracker.params.residual_texture)
         result = result_of(config, head, capture, tracker.params, albedo)
     save_result(config.exp.output_folder / RESULT, result)
-    return {"seconds": seconds, "stages": measured.errors}
+    return {"seconds": seconds, "processor_seconds": used, "stages": measured.errors}
 
 
 def result_of(
@@ -210,7 +212,7 @@ def result_of(
 class StageErrors(Callback):
     """errors: stage -> mean vertex error of the face in mm, None where it is not finite.
 
-    seconds: what measuring took, which is no part of tracking.
+    seconds, processor_seconds: what measuring took, which is no part of tracking.
     """
 
     film: Path
@@ -219,14 +221,16 @@ class StageErrors(Callback):
     capture: Capture
     errors: dict[str, float | None] = field(default_factory=dict)
     seconds: float = 0.0
+    processor_seconds: float = 0.0
 
     def add(self, name: str, params: TrackParams) -> None:
-        started = time.monotonic()
+        started, used = time.monotonic(), time.process_time()
         result = result_of(self.config, self.head, self.capture, params)
         path = self.config.exp.output_folder / RESULT
         error = face_error_mm(scene_of(path, 0, self.config, self.head, self.capture, result), self.film)
         self.errors[name] = error if math.isfinite(error) else None
         self.seconds += time.monotonic() - started
+        self.processor_seconds += time.process_time() - used
 
     def on_stage_end(self, stage: Stage, params: TrackParams) -> None:
         self.add(stage.name, params)

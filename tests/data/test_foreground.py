@@ -2,8 +2,9 @@
 
 import cv2
 import numpy as np
+import pytest
 
-from vhap.data.foreground import own_colors
+from vhap.data.foreground import own_colors, rim_colors
 
 
 def mixed(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -38,3 +39,21 @@ def test_mattes_without_a_rim_change_nothing():
     picture, alpha, _ = mixed()
     for matte in (np.zeros_like(alpha), np.ones_like(alpha), (alpha > 0.5).astype(np.float32)):
         np.testing.assert_array_equal(own_colors(picture, matte), picture)
+
+
+@pytest.mark.parametrize("part", [np.s_[:, :], np.s_[40:120, 70:200], np.s_[:3, 60:140]], ids=["whole", "cut", "thin"])
+def test_the_rim_alone_gets_the_same_colours(part: tuple[slice, slice]):
+    picture, alpha, _ = (np.rint(values[part] * 255).clip(0, 255).astype(np.uint8) for values in mixed())
+    alpha[:, :1] = 128
+    rim, colours = rim_colors(picture, alpha)
+    expected = own_colors(picture.astype(np.float32) / 255, alpha.astype(np.float32) / 255)
+    np.testing.assert_array_equal(rim, np.flatnonzero((alpha > 0) & (alpha < 255)))
+    assert colours.dtype == np.float32
+    np.testing.assert_allclose(colours, expected.reshape(-1, 3)[rim], atol=2e-6)
+
+
+def test_without_a_rim_there_are_no_colours():
+    picture = np.zeros((4, 5, 3), np.uint8)
+    rim, colours = rim_colors(picture, np.full((4, 5), 255, np.uint8))
+    assert rim.shape == (0,)
+    assert colours.shape == (0, 3)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from vhap.data.frame_cache import Frame
 from vhap.data.joined import FewFrames, JoinedCapture, rig_of
 from vhap.data.sample import FrameBatch
 from vhap.geometry.cameras import Camera, camera_from_focal
@@ -31,6 +33,10 @@ class FakeCapture:
         alpha = torch.ones(len(rows), *self.size) if self.alpha else None
         rgb = self.colours[rows].view(-1, 1, 1, 1).expand(-1, *self.size, 3)
         return FrameBatch(rows, torch.zeros_like(rows), rgb, alpha, points[rows, 0], confidence[rows, 0])
+
+    def frame(self, timestep: int, camera: int = 0) -> Frame:
+        value = round(255 * float(self.colours[timestep]))
+        return Frame(np.full((*self.size, 3), value, np.uint8), np.full(self.size, 255, np.uint8))
 
     def load_landmarks(self) -> tuple[torch.Tensor, torch.Tensor]:
         count, (height, width) = len(self.timestep_ids), self.size
@@ -64,6 +70,12 @@ def test_pictures_of_one_shape_come_at_the_smallest_size() -> None:
     assert whole.size == (8, 12)
     batch = whole.load([0, 1])
     assert batch.size == (8, 12)
+    for row, value in ((0, 26), (1, 51)):
+        frame = whole.frame(row)
+        assert frame.alpha is not None
+        assert (frame.rgb.shape, frame.alpha.shape) == ((8, 12, 3), (8, 12))
+        assert (frame.rgb == value).all()
+    assert (FewFrames(whole, [1]).frame(0).rgb == 51).all()
     torch.testing.assert_close(batch.landmarks_px[:, 0], torch.tensor([[3.0, 4.0], [3.0, 4.0]]))
     torch.testing.assert_close(whole.load_landmarks()[0][:, 0, 0], torch.tensor([[3.0, 4.0], [3.0, 4.0]]))
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from vhap.data.frame_cache import Frame
 from vhap.data.results import TrackResult
 from vhap.data.sample import FrameBatch
 from vhap.geometry.cameras import Camera, camera_from_focal
@@ -146,6 +147,13 @@ class MemoryCapture:
         numbers = torch.tensor(pairs)
         rgb = torch.from_numpy(np.stack([self.rgb[p] for p in pairs]))
         return FrameBatch(numbers[:, 0], numbers[:, 1], rgb, alpha, empty[..., None].expand(-1, -1, 2), empty)
+
+    def frame(self, timestep: int, camera: int = 0) -> Frame:
+        self.loads.append((timestep, camera))
+        found = (None if values is None else values[timestep, camera] for values in (self.rgb, self.alpha))
+        rgb, alpha = (None if values is None else np.rint(values * 255).astype(np.uint8) for values in found)
+        assert rgb is not None
+        return Frame(rgb, alpha)
 
     def load_landmarks(self) -> tuple[torch.Tensor, torch.Tensor]:
         raise AssertionError("export reads no landmarks")

@@ -40,9 +40,17 @@ def test_seen_from_the_side_or_behind_the_torso_still_fades(stage, yaw: float) -
     assert line.normal[1] > 0.7
 
 
+def faded(size: tuple[int, int], line: NeckLine, window_px: float) -> np.ndarray:
+    """(H, W): what is left of a mask of ones."""
+    fade, whole = fade_below(size, line, window_px), np.ones(size, np.float32)
+    whole[fade.rows] *= fade.values
+    return whole
+
+
 def test_fade_is_one_above_zero_below_and_as_wide_as_asked() -> None:
-    fade = fade_below((40, 30), NeckLine(np.array([15.0, 20.0]), np.array([0.0, 1.0])), 6)
-    assert fade.shape == (40, 30)
+    line = NeckLine(np.array([15.0, 20.0]), np.array([0.0, 1.0]))
+    fade = faded((40, 30), line, 6)
+    assert fade_below((40, 30), line, 6).rows == slice(17, 40)
     assert (fade[:17] == 1).all()
     assert (fade[23:] == 0).all()
     assert fade[19, 0] == pytest.approx(1 - fade[20, 0])
@@ -51,7 +59,7 @@ def test_fade_is_one_above_zero_below_and_as_wide_as_asked() -> None:
 
 def test_fade_is_the_box_blur_of_the_step_at_a_slanted_line() -> None:
     normal = np.array([0.6, 0.8])
-    fade = fade_below((50, 50), NeckLine(np.array([25.0, 25.0]), normal), 10)
+    fade = faded((50, 50), NeckLine(np.array([25.0, 25.0]), normal), 10)
     centre = np.array([20.5, 27.5])
     steps = [(centre + t * normal - 25) @ normal < 0 for t in np.linspace(-5, 5, 2001)]
     assert fade[27, 20] == pytest.approx(np.mean(steps), abs=1e-3)

@@ -312,14 +312,14 @@ def test_frames_in_memory_are_bounded(tmp_path: Path, stage) -> None:
 
 def test_an_unreadable_picture_stops_the_export_before_the_transforms(tmp_path: Path, stage) -> None:
     source = make_source(stage, count=6)
-    load = source.capture.load
+    frame = source.capture.frame
 
-    def failing(timesteps, cameras):
-        if timesteps == [4]:
+    def failing(timestep, camera):
+        if timestep == 4:
             raise InputError("expected a picture")
-        return load(timesteps, cameras)
+        return frame(timestep, camera)
 
-    source.capture.load = failing
+    source.capture.frame = failing
     with pytest.raises(InputError, match="expected a picture"):
         run(source, tmp_path / "E", stage)
     assert not (tmp_path / "E/transforms.json").exists()

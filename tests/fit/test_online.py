@@ -10,9 +10,8 @@ import torch
 from tests.fit.tracked_heads import builtin_head, exact_problem, moving_params
 from vhap.fit.online import OnlineSolver
 from vhap.fit.online_keys import KeyFrames
-from vhap.fit.online_person import own_head
 from vhap.fit.params import TrackParams
-from vhap.head.model import landmark_head, pose
+from vhap.head.model import landmark_head, person_head, pose
 
 SIZE, FRAMES = (300, 400), 24
 
@@ -21,7 +20,7 @@ def solver(lag: int) -> tuple[OnlineSolver, TrackParams, torch.Tensor]:
     """Of a person who is known, the truth, and the landmarks (T, L, 2)."""
     truth = moving_params(FRAMES)
     problem = exact_problem(truth, SIZE)
-    head = own_head(builtin_head(), truth.shape, None)
+    head = person_head(builtin_head(), truth.shape, None)
     known = replace(problem, head=landmark_head(head, "ibug"))
     return OnlineSolver(known, replace(truth, shape=truth.shape[:0]), lag), truth, problem.detected_px[:, 0]
 

@@ -17,6 +17,7 @@ import rig_files
 import torch
 from fuzz_benchmark import benchmark
 from fuzz_relightable import subject
+from gnm_like import make_gnm, write_gnm
 from PIL import Image
 
 from vhap.config.data import DataConfig, MultiviewDataConfig, NersembleDataConfig
@@ -47,8 +48,8 @@ HEAD = "flame2023:0123"
 
 def make_base(folder: Path) -> None:
     for make in (
-        results, configs, checkpoints, sequence, faces, rigs, avatar, nersemble, exports, union, evaluation, flame, ict,
-        pictures, videos, texts, benchmark, subject,
+        results, configs, checkpoints, sequence, faces, rigs, avatar, nersemble, exports, union, evaluation, flame, gnm,
+        ict, pictures, videos, texts, benchmark, subject,
     ):  # fmt: skip
         make(folder / make.__name__)
 
@@ -238,6 +239,10 @@ def flame(folder: Path) -> None:
     for index, content in enumerate(pickle_files.seeds()):
         (folder / "seeds").mkdir(exist_ok=True)
         (folder / f"seeds/{index:03d}").write_bytes(content)
+
+
+def gnm(folder: Path) -> None:
+    write_gnm(folder, make_gnm())
 
 
 def ict(folder: Path) -> None:

@@ -58,6 +58,7 @@ from vhap.geometry.meshes import barycentric_points
 from vhap.head import ict_facekit
 from vhap.head.flame import load_flame
 from vhap.head.flame_pickle import numbers_of, read_object_array, read_pickle
+from vhap.head.gnm import load_gnm
 from vhap.head.landmark_files import read_ibug, read_mediapipe
 from vhap.head.model import HeadModel
 from vhap.pipeline import evaluate_tracking, report
@@ -219,6 +220,10 @@ def use_pickle(path: Path) -> None:
 
 def use_flame(path: Path) -> None:
     load_flame(path.parent / "flame2023.pkl")
+
+
+def use_gnm(path: Path) -> None:
+    load_gnm(path.parent / "gnm_head.npz")
 
 
 def use_marks(path: Path) -> None:

@@ -204,6 +204,8 @@ READERS: dict[str, Reader] = {
     "FLAME template": Reader("text", "flame/head_template_mesh.obj", use.use_flame, 0.1),
     "FLAME texture space": Reader("npz", "flame/FLAME_texture.npz", use.use_flame, 0.2),
     "FLAME painted texture": Reader("bytes", "flame/tex_mean_painted.png", use.use_flame, 0.1),
+    "GNM model": Reader("npz", "gnm/gnm_head.npz", use.use_gnm, 0.1),
+    "GNM landmarks": Reader("text", "gnm/head_sparse_68.txt", use.use_gnm, 0.1),
     "iBUG landmarks": Reader(
         "bytes",
         "flame/landmark_embedding_with_eyes.npy",

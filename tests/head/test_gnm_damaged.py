@@ -12,6 +12,7 @@ from gnm_formula import gnm_forward
 from gnm_like import Like, make_gnm, write_gnm
 
 from vhap import cli
+from vhap.api import make_synthetic_capture
 from vhap.head.gnm import checks, load_gnm, reference
 from vhap.head.gnm.file import read_gnm
 from vhap.pipeline.doctor import run_head
@@ -108,6 +109,33 @@ def test_a_damaged_file_is_refused_in_one_line_that_the_doctor_has_too(tmp_path,
     assert "get the file again from https://huggingface.co" in line
     assert "\n" not in line
     assert line in [finding.text for finding in run_head("gnm", path) if finding.state == "broken"]
+
+
+TRACKED = (
+    "a missing array", "objects", "another version", "transposed weights", "not finite", "other joints",
+    "a vertex that is none", "names of no region", "centimetres", "the same component twice",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory) -> Path:
+    place = tmp_path_factory.mktemp("films") / "film"
+    return make_synthetic_capture(place, frames=2, size=64, landmark_source="face-alignment")
+
+
+@pytest.mark.parametrize("name", TRACKED)
+def test_tracking_with_a_damaged_file_ends_with_one_line_and_status_2(tmp_path, film, like, name, capsys):
+    change, text = DAMAGES[name]
+    path = write_gnm(tmp_path / "head", like, change, landmarks=False)
+    options = ["--data.root_folder", str(film.parent), "--data.sequence", film.name, "--model.head", "gnm"]
+    options += ["--data.landmark_source", "face-alignment", "--model.gnm_path", str(path)]
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["track", *options, "--exp.output_folder", str(tmp_path / "out")])
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert stop.value.code == 2
+    assert len(said) == 1
+    assert text in said[0]
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("damage", ["a byte", "cut", "a bare array", "text", "a folder", "nothing"])

@@ -46,3 +46,18 @@ def test_a_film_of_the_head_is_tracked_and_its_numbers_lead_back(tmp_path, monke
     names = np.load(gnm_path)["expression_names"].tolist()
     np.testing.assert_array_equal(expression[:, [names.index(name) for name in run.head.expr_names]], result.expr)
     assert sorted(identity.tolist()) == sorted(result.shape.tolist())
+
+
+@pytest.mark.slow
+def test_a_rig_of_any_world_tracks_the_head(tmp_path, monkeypatch, gnm_path):
+    monkeypatch.setenv("VHAP_GNM_HEAD", str(gnm_path))
+    rig = api.make_synthetic_capture(
+        tmp_path / "rig", head="gnm", layout="multiview", world="similarity", frames=2, cameras=4, height=160,
+        width=110, image_format="png", landmark_source="face-alignment",
+    )  # fmt: skip
+    folder = api.track(
+        rig, kind="multiview", head="gnm", landmark_source="face-alignment", output_folder=tmp_path / "out",
+        photometric=False, report=False,
+    )  # fmt: skip
+    measured = api.evaluate(folder, truth=rig)
+    assert measured["face_vertex_error_mm_mean"] < 1.5

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vhap.data.frame_cache import Frame
+from vhap.data.pictures import shrink
 from vhap.data.rig_capture import RigCapture
 from vhap.data.sample import Capture, FrameBatch
 from vhap.geometry.cameras import Camera
@@ -38,6 +40,9 @@ class FewFrames:
         batch = self.whole.load([self.rows[index] for index in timesteps], cameras)
         own = torch.tensor(timesteps).repeat_interleave(len(batch.cameras) // len(timesteps))
         return replace(batch, timesteps=own)
+
+    def frame(self, timestep: int, camera: int = 0) -> Frame:
+        return self.whole.frame(self.rows[timestep], camera)
 
     def load_landmarks(self) -> tuple[Tensor, Tensor]:
         points, confidence = self.whole.load_landmarks()
@@ -84,6 +89,13 @@ class JoinedCapture:
             own = torch.tensor(some).repeat_interleave(len(batch.cameras) // len(some))
             parts.append(replace(_resized(batch, self.size), timesteps=own))
         return _together(parts)
+
+    def frame(self, timestep: int, camera: int = 0) -> Frame:
+        """One picture with its alpha map."""
+        number, row = self._places[timestep]
+        frame = self.captures[number].frame(row, camera)
+        alpha = None if frame.alpha is None else shrink(frame.alpha, self.size)
+        return Frame(shrink(frame.rgb, self.size), alpha)
 
     def load_landmarks(self) -> tuple[Tensor, Tensor]:
         """(T, C, L, 2) px of the joined pictures and confidence (T, C, L)."""

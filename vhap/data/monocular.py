@@ -81,6 +81,11 @@ class MonocularCapture:
             confidence=confidence,
         )
 
+    def frame(self, timestep: int, camera: int = 0) -> Frame:
+        """One picture with its alpha map."""
+        assert camera == 0, camera
+        return self._frames.get([timestep])[0]
+
     def load_landmarks(self) -> tuple[Tensor, Tensor]:
         """(T, 1, L, 2) px of the loaded pictures and confidence (T, 1, L)."""
         return landmarks_in_pixels(torch.from_numpy(self._points[:, None]), self.size)

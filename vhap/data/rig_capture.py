@@ -118,6 +118,10 @@ class RigCapture:
             confidence=confidence,
         )
 
+    def frame(self, timestep: int, camera: int = 0) -> Frame:
+        """One picture with its alpha map."""
+        return self._frames.get([timestep * len(self.camera_ids) + camera])[0]
+
     def load_landmarks(self) -> tuple[Tensor, Tensor]:
         """(T, C, L, 2) px of the loaded pictures and confidence (T, C, L)."""
         return landmarks_in_pixels(torch.from_numpy(self._points), self.size)

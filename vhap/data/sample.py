@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vhap.data.frame_cache import Frame
 from vhap.geometry.cameras import Camera
 
 
@@ -95,6 +96,10 @@ class Capture(Protocol):
 
     def load(self, timesteps: list[int], cameras: list[int] | None = None) -> FrameBatch:
         """Pictures of these timesteps, by all cameras or these (timestep-major)."""
+        ...
+
+    def frame(self, timestep: int, camera: int = 0) -> Frame:
+        """One picture of those that `load` gives, with its alpha map, as they are kept."""
         ...
 
     def load_landmarks(self) -> tuple[Tensor, Tensor]:

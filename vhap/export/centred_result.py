@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -10,11 +12,11 @@ from torch import Tensor
 
 from vhap.data.results import TrackResult
 from vhap.geometry.cameras import Camera, camera_from_focal
-from vhap.head.model import HeadModel, HeadParams, pose
+from vhap.head.model import HeadModel, HeadParams, person_head, pose
 from vhap.util.errors import InputError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CentredTrack:
     """Head and cameras in the exported world.
 
@@ -45,9 +47,31 @@ class CentredTrack:
         )
 
     def vertices(self, row: int) -> Tensor:
-        """(V, 3) in the exported world, in double precision as the cameras."""
-        with torch.no_grad():
-            return pose(self.head, self.params(row)).double()
+        """(V, 3) in the exported world, in double precision as the cameras. A thread that asks for the same row again
+        gets the same ones: they are not to be changed."""
+        latest = self._latest
+        if getattr(latest, "row", None) != row:
+            offset = dynamic_offset(self.result, row)
+            params = replace(
+                self.params(row),
+                shape=self._person.template.new_zeros(0),
+                static_offset=None if offset is None else _tensor(offset),
+            )
+            with torch.no_grad():
+                latest.vertices = pose(self._person, params).double()
+            latest.row = row
+        return latest.vertices
+
+    @cached_property
+    def _person(self) -> HeadModel:
+        """The head with what all rows share in it."""
+        offset = static_offset(self.result)
+        shape = _tensor(self.result.shape)
+        return person_head(self.head, shape, None if offset is None else _tensor(offset))
+
+    @cached_property
+    def _latest(self) -> threading.local:
+        return threading.local()
 
 
 def centre(

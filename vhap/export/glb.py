@@ -13,6 +13,8 @@ from trimesh.exchange.gltf import export_glb
 from vhap.util.files import atomic_path
 
 COMPONENT = {np.dtype(np.float32): 5126, np.dtype(np.uint8): 5121}
+VERTICES, INDICES = 34962, 34963
+"""Kinds of buffer views."""
 KINDS = {(): "SCALAR", (3,): "VEC3", (4,): "VEC4", (4, 4): "MAT4"}
 
 
@@ -93,12 +95,26 @@ class GltfTree:
         self.tree["animations"] = [{"name": "tracked", "samplers": samplers, "channels": channels}]
 
 
+def mark_views(tree: dict[str, Any]) -> None:
+    """Says of every part of the buffer that holds vertices or indices which of the two it is, so that readers can hand
+    it to a graphics card as it is."""
+    for primitive in (primitive for mesh in tree["meshes"] for primitive in mesh["primitives"]):
+        targets = [index for target in primitive.get("targets", ()) for index in target.values()]
+        for target, accessors in (
+            (VERTICES, [*primitive["attributes"].values(), *targets]),
+            (INDICES, [primitive["indices"]]),
+        ):
+            for index in accessors:
+                tree["bufferViews"][tree["accessors"][index]["bufferView"]]["target"] = target
+
+
 def write_glb(path: Path, mesh: trimesh.Trimesh, extend: Callable[[GltfTree], None]) -> None:
     """One mesh with smooth normals as a .glb file; `extend` adds to it before it is written."""
     content = export_glb(
         trimesh.Scene({"head": mesh}),
         include_normals=True,
         buffer_postprocessor=lambda buffers, tree: extend(GltfTree(buffers, tree)),
+        tree_postprocessor=mark_views,
     )
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)

@@ -57,7 +57,7 @@ class HeadFiles:
         if "flame_param_path" in missing:
             self.files.write(missing["flame_param_path"], npz(timestep_arrays(self.track, row)))
         if "mesh_path" in missing:
-            self.files.write(missing["mesh_path"], self.obj.text(self.track.vertices(row).numpy()).encode())
+            self.files.write(missing["mesh_path"], self.obj.content(self.track.vertices(row).numpy()))
         if "exp_path" in missing:
             lines = (f"{value:.8g}\n" for value in self.track.result.expr[row])
             self.files.write(missing["exp_path"], "".join(lines).encode())
@@ -68,8 +68,8 @@ class HeadFiles:
         head_model = np.array(self.track.head.identity)
         self.files.write("canonical_flame_param.npz", npz({**arrays, "head_model": head_model}))
         if self.with_meshes:
-            mesh = self.obj.text(pose_arrays(self.track.head, arrays).numpy())
-            self.files.write("canonical.obj", mesh.encode())
+            mesh = self.obj.content(pose_arrays(self.track.head, arrays).numpy())
+            self.files.write("canonical.obj", mesh)
 
 
 def timestep_arrays(track: CentredTrack, row: int) -> dict[str, np.ndarray]:

@@ -62,15 +62,27 @@ def neck_line(vertices: Tensor, point_ids: list[int], camera: Camera) -> NeckLin
     return NeckLine(bottom, normal if normal @ away >= 0 else -normal)
 
 
-def fade_below(size: tuple[int, int], line: NeckLine, window_px: float) -> np.ndarray:
-    """(H, W) float32: 1 on the head's side of the line, 0 beyond, linear over window_px across the line.
+@dataclass(frozen=True)
+class Fade:
+    """values (R, W) float32 in [0, 1] of the rows, which a mask is multiplied by; it stays in the others."""
+
+    rows: slice
+    values: np.ndarray
+
+
+def fade_below(size: tuple[int, int], line: NeckLine, window_px: float) -> Fade:
+    """1 on the head's side of the line, 0 beyond, linear over window_px across the line; size: (height, width).
 
     That is the step at the line, blurred by a box window_px wide.
     """
     height, width = size
     x, y = np.arange(width) + 0.5, np.arange(height) + 0.5
-    beyond = (x - line.point[0])[None] * line.normal[0] + (y - line.point[1])[:, None] * line.normal[1]
-    return np.clip(0.5 - beyond / max(window_px, 1e-6), 0, 1).astype(np.float32)
+    window_px = max(window_px, 1e-6)
+    across, down = (x - line.point[0]) * line.normal[0], (y - line.point[1]) * line.normal[1]
+    rows = np.flatnonzero(0.5 - (max(across[0], across[-1]) + down) / window_px < 1)
+    touched = slice(int(rows[0]), int(rows[-1]) + 1) if len(rows) else slice(0, 0)
+    values = np.clip(0.5 - (across[None] + down[touched, None]) / window_px, 0, 1).astype(np.float32)
+    return Fade(touched, values)
 
 
 class Silhouettes:

@@ -76,7 +76,7 @@ class NerfDataset:
         self.heads = HeadFiles(files, self.track, config.flame_mode)
         self.pictures = PictureWriter(
             files=files,
-            source=picture_source(source, config, self.paddings, backend),
+            source=picture_source(source, config, self.paddings, backend, track=self.track),
             camera_numbers=source.camera_numbers,
             background=BACKGROUND_RGB[config.background_color],
             wanted=source.shows,
@@ -121,16 +121,22 @@ def exported_track(source: ExportSource, config: ExportConfig) -> CentredTrack:
 
 
 def picture_source(
-    source: ExportSource, config: ExportConfig, paddings: list[Padding], backend: Backend, carried_on: bool = False
+    source: ExportSource,
+    config: ExportConfig,
+    paddings: list[Padding],
+    backend: Backend,
+    carried_on: bool = False,
+    track: CentredTrack | None = None,
 ) -> PictureSource:
     """Decides where the masks come from, and says so where it is not from alpha maps. carried_on: as of
-    `PictureSource`.
+    `PictureSource`. track: of the source, to be taken where its world fits, so that it poses each head once.
 
     Masks are drawn in metres, whatever the unit of the exported world: the renderer's depths have bounds.
     """
-    track = centre(source.head, source.result, source.cameras)
+    if track is None or track.result.scale is not None:
+        track = centre(source.head, source.result, source.cameras)
     timesteps = capture_timesteps(source.result, source.capture)
-    has_alpha = source.capture.load(timesteps[:1], source.camera_indices[:1]).alpha is not None
+    has_alpha = source.capture.frame(timesteps[0], source.camera_indices[0]).alpha is not None
     neck_ids, silhouettes = None, None
     if config.create_mask_from_mesh:
         neck_ids = neck_point_ids(track.head.regions)

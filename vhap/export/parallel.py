@@ -10,6 +10,8 @@ from vhap.util.threads import get_threads
 
 T = TypeVar("T")
 MOST_THREADS = 8
+WAITING_THREADS = 1
+"""More of them than work at the same time: some wait for the disk."""
 
 
 def for_each(work: Callable[[T], object], items: Iterable[T], threads: int | None = None) -> None:
@@ -17,7 +19,7 @@ def for_each(work: Callable[[T], object], items: Iterable[T], threads: int | Non
 
     The first error stops the rest and is raised.
     """
-    threads = threads or min(MOST_THREADS, get_threads())
+    threads = threads or min(MOST_THREADS, get_threads()) + WAITING_THREADS
     with ThreadPoolExecutor(threads) as pool:
         pending: set[Future[object]] = set()
         try:

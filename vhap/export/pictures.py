@@ -12,7 +12,8 @@ from vhap.data.foreground import own_colors
 from vhap.data.sample import Capture
 from vhap.export.centred_result import CentredTrack
 from vhap.export.files import TargetFiles, png
-from vhap.export.mask import FADE_WINDOW, Silhouettes, fade_below, neck_line
+from vhap.export.mask import FADE_WINDOW, Fade, Silhouettes, fade_below, neck_line
+from vhap.export.masked_picture import MaskedPicture, of_bytes, of_floats
 from vhap.export.recentre import Padding
 
 BACKGROUND_RGB = {"white": 255, "black": 0}
@@ -44,21 +45,40 @@ class PictureSource:
         """Of the head at a row, where `read` needs them."""
         return None if self.neck_ids is None and self.silhouettes is None else self.track.vertices(row)
 
-    def read(self, row: int, camera: int, vertices: Tensor | None) -> tuple[np.ndarray, np.ndarray]:
-        """Picture (H, W, 3) and mask (H, W), float32 in [0, 1], padded as written."""
+    def read(self, row: int, camera: int, vertices: Tensor | None) -> MaskedPicture:
+        """Picture and mask, padded as written."""
         padding = self.paddings[camera]
-        batch = self.capture.load([self.timesteps[row]], [self.camera_indices[camera]])
-        picture = batch.rgb[0].numpy()
-        mask = np.ones(picture.shape[:2], np.float32) if batch.alpha is None else batch.alpha[0].numpy()
-        if self.is_rim_own and batch.alpha is not None:
-            picture = own_colors(picture, mask, self.carried_on or padding.mixes_pixels)
+        frame = self.capture.frame(self.timesteps[row], self.camera_indices[camera])
+        fade = self._fade(camera, vertices)
+        if frame.alpha is None:
+            mask = self._drawn_mask(frame.rgb, camera, vertices)
+        elif self.is_rim_own and (self.carried_on or padding.mixes_pixels):
+            mask = frame.alpha.astype(np.float32) / 255
+            return self._of_floats(own_colors(frame.rgb.astype(np.float32) / 255, mask), mask, fade, padding)
+        elif not padding.mixes_pixels:
+            return of_bytes(frame.rgb, frame.alpha, fade, self.is_rim_own).padded(padding)
+        else:
+            mask = frame.alpha.astype(np.float32) / 255
+        return self._of_floats(frame.rgb.astype(np.float32) / 255, mask, fade, padding)
+
+    def _of_floats(self, picture: np.ndarray, mask: np.ndarray, fade: Fade | None, padding: Padding) -> MaskedPicture:
+        if fade is not None:
+            mask[fade.rows] *= fade.values
+        return of_floats(padding.apply(picture), padding.apply(mask))
+
+    def _drawn_mask(self, picture: np.ndarray, camera: int, vertices: Tensor | None) -> np.ndarray:
+        """(H, W) float32 in [0, 1], where there is no alpha map."""
+        if vertices is None or self.silhouettes is None:
+            return np.ones(picture.shape[:2], np.float32)
+        return self.silhouettes.draw(vertices, self.track.cameras[camera])
+
+    def _fade(self, camera: int, vertices: Tensor | None) -> Fade | None:
+        """Below the neck, where the mask ends there."""
+        if vertices is None or self.neck_ids is None:
+            return None
         seen_by = self.track.cameras[camera]
-        if vertices is not None and batch.alpha is None and self.silhouettes is not None:
-            mask = self.silhouettes.draw(vertices, seen_by)
-        if vertices is not None and self.neck_ids is not None:
-            line = neck_line(vertices, self.neck_ids, seen_by)
-            mask = mask * fade_below((seen_by.height, seen_by.width), line, FADE_WINDOW * seen_by.width)
-        return padding.apply(picture), padding.apply(mask)
+        line = neck_line(vertices, self.neck_ids, seen_by)
+        return fade_below((seen_by.height, seen_by.width), line, FADE_WINDOW * seen_by.width)
 
 
 @dataclass(frozen=True)
@@ -87,17 +107,6 @@ class PictureWriter:
         vertices = self.source.vertices(row) if missing else None
         for camera in missing:
             picture_name, mask_name = self.names(row, camera)
-            picture, mask = self.source.read(row, camera, vertices)
-            self.files.write(mask_name, png(as_bytes(mask)))
-            self.files.write(picture_name, png(over_colour(picture, mask, self.background)))
-
-
-def as_bytes(values: np.ndarray) -> np.ndarray:
-    """[0, 1] -> uint8, rounded."""
-    return np.rint(values * 255).clip(0, 255).astype(np.uint8)
-
-
-def over_colour(picture: np.ndarray, mask: np.ndarray, background: int) -> np.ndarray:
-    """picture (H, W, 3) by mask (H, W), float32 in [0, 1], over a grey 0..255 -> uint8, rounded once."""
-    share = mask[..., None]
-    return np.rint(picture * 255 * share + background * (1 - share)).clip(0, 255).astype(np.uint8)
+            shown = self.source.read(row, camera, vertices)
+            self.files.write(mask_name, png(shown.mask))
+            self.files.write(picture_name, png(shown.over(self.background)))

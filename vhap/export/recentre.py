@@ -26,18 +26,27 @@ class Padding:
         return (self.resized or self.size) != self.size or any(float(value) % 1 for value in self.shift)
 
     def apply(self, picture: np.ndarray) -> np.ndarray:
-        """(H, W) or (H, W, 3) in [0, 1] -> the same of the new size; what is new is 0. Bilinear where the shift is not
-        whole."""
+        """(H, W) or (H, W, 3) in [0, 1], or bytes where no pixels are mixed -> the same of the new size; what is new is
+        0. Bilinear where the shift is not whole."""
         cv2 = import_or_explain("cv2")
         height, width = self.size
-        if picture.shape[:2] != self.size or self.shift != (0, 0):
+        if any(float(value) % 1 for value in self.shift):
             matrix = np.array([[1, 0, self.shift[0]], [0, 1, self.shift[1]]], np.float64)
             picture = cv2.warpAffine(picture, matrix, (width, height), flags=cv2.INTER_LINEAR)
+        elif picture.shape[:2] != self.size or self.shift != (0, 0):
+            picture = self._shifted(picture, int(self.shift[0]), int(self.shift[1]))
         if self.resized is None or self.resized == self.size:
             return picture
         # Cubic interpolation shrinks without averaging.
         way = cv2.INTER_AREA if self.resized[0] < height else cv2.INTER_CUBIC
         return cv2.resize(picture, self.resized[::-1], interpolation=way).clip(0, 1)
+
+    def _shifted(self, picture: np.ndarray, right: int, down: int) -> np.ndarray:
+        """By whole pixels."""
+        moved = np.zeros((*self.size, *picture.shape[2:]), picture.dtype)
+        kept = picture[max(0, -down) : self.size[0] - down, max(0, -right) : self.size[1] - right]
+        moved[max(0, down) :, max(0, right) :][: kept.shape[0], : kept.shape[1]] = kept
+        return moved
 
 
 def centring(cameras: list[Camera]) -> list[Padding]:

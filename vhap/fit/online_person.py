@@ -21,7 +21,7 @@ from vhap.fit.residuals.landmark_problem import LandmarkProblem
 from vhap.fit.residuals.teeth_gaps import find_teeth_gaps
 from vhap.fit.scene import Scene, emphasis
 from vhap.fit.stages import coarse_factor, fine_factor
-from vhap.head.model import HeadModel, landmark_head
+from vhap.head.model import HeadModel, landmark_head, person_head
 from vhap.render.types import Backend, Topology
 
 LANDMARK_SET = "mediapipe"
@@ -49,21 +49,7 @@ class OnlinePerson:
 
     def own_head(self) -> HeadModel:
         """The head with this person's shape, without coefficients of it."""
-        return own_head(self.head, self.shape, self.offset)
-
-
-def own_head(head: HeadModel, shape: Tensor, offset: Tensor | None) -> HeadModel:
-    """The head of one person: shape (S,) and offset (V, 3) become part of it, so that no frame computes them again. It
-    has no shape coefficients."""
-    template = head.template + head.shape_basis @ shape
-    return replace(
-        head,
-        template=template if offset is None else template + offset,
-        joint_template=head.joint_template + head.joint_shape_basis @ shape,
-        shape_basis=head.shape_basis[..., :0],
-        joint_shape_basis=head.joint_shape_basis[..., :0],
-        shape_names=(),
-    )
+        return person_head(self.head, self.shape, self.offset)
 
 
 @dataclass(frozen=True)

@@ -202,6 +202,20 @@ def pose(model: HeadModel, params: HeadParams) -> Tensor:
     return skin_canonical(model, params, canonical_vertices(model, params))
 
 
+def person_head(head: HeadModel, shape: Tensor, offset: Tensor | None) -> HeadModel:
+    """The head of one person: shape (S,) and offset (V, 3) become part of it, so that no frame computes them again. It
+    has no shape coefficients."""
+    template = head.template + head.shape_basis @ shape
+    return replace(
+        head,
+        template=template if offset is None else template + offset,
+        joint_template=head.joint_template + head.joint_shape_basis @ shape,
+        shape_basis=head.shape_basis[..., :0],
+        joint_shape_basis=head.joint_shape_basis[..., :0],
+        shape_names=(),
+    )
+
+
 def canonical_vertices(model: HeadModel, params: HeadParams) -> Tensor:
     """(..., V, 3): template, shape, expression and static offset, before pose correctives and skinning."""
     count = model.n_vertices

@@ -65,6 +65,7 @@ OPTIONAL = {
                                          "'vhap[face-alignment]'"),
     "star": ("star", "--landmark_source star is missing; pip install git+https://github.com/ShenhanQian/STAR"),
     "viser": ("viser", "vhap view is missing; pip install 'vhap[viewer]'"),
+    "usd-core": ("pxr", "--layout usd is missing; pip install 'vhap[usd]'"),
     "nvdiffrast": ("nvdiffrast", "--render.backend nvdiffrast is missing; install it from its source"),
 }  # fmt: skip
 """Distributions without which a part is missing: module, and what is missing."""

@@ -14,10 +14,10 @@ from vhap.export.files import json_text, png
 from vhap.export.layouts.base import SQUARE, Job, LayoutRules
 from vhap.export.layouts.checks import offset_mm
 from vhap.export.layouts.insta import MOUTH
-from vhap.export.layouts.one_camera import OneCamera, rgba
+from vhap.export.layouts.one_camera import OneCamera
 from vhap.export.layouts.square import square_around_head
 from vhap.export.nerf_dataset import ExportSource
-from vhap.export.pictures import BACKGROUND_RGB, as_bytes, over_colour
+from vhap.export.pictures import BACKGROUND_RGB
 from vhap.export.target import TargetKind
 from vhap.geometry.cameras import Camera
 from vhap.head.model import HeadModel, HeadParams, landmark_head
@@ -109,7 +109,7 @@ class HrAvatar(RelightableHead):
     def write(self, row: int) -> None:
         name = f"image/{row:05d}.png"
         if not self.files.has(name):
-            self.files.write(name, png(rgba(*self.view.read(row))))
+            self.files.write(name, png(self.view.read(row).rgba()))
 
     def finish(self) -> None:
         params = self.posed([f"{row:05d}.png" for row in range(self.count)], with_translation=True)
@@ -129,12 +129,12 @@ class ImAvatar(RelightableHead):
         names = [*(f"{place}/{name}" for place in places), f"parsing/{row + 1}_mouth.png"]
         if self.files.has(*names):
             return
-        picture, mask = self.view.read(row)
-        classes = self.view.classes(row, picture, mask)
-        with_alpha = png(rgba(picture, mask))
-        white = png(over_colour(picture, mask, BACKGROUND_RGB["white"]))
+        shown = self.view.read(row)
+        classes = self.view.classes(row, shown)
+        with_alpha = png(shown.rgba())
+        white = png(shown.over(BACKGROUND_RGB["white"]))
         mouth = png(np.where(np.isin(classes, MOUTH), 255, 0).astype(np.uint8))
-        contents = [with_alpha, with_alpha, png(as_bytes(mask)), png(classes), white, mouth]
+        contents = [with_alpha, with_alpha, png(shown.mask), png(classes), white, mouth]
         for path, content in zip(names, contents):
             self.files.write(path, content)
 

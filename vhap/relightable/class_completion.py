@@ -154,24 +154,30 @@ def colour_shares(picture: np.ndarray, prior: np.ndarray, examples: np.ndarray, 
 
     picture (H, W, 3) uint8; prior (H, W, 3); examples (H, W, 3) and inside (H, W) bool.
     """
-    bins, shares, useful = _bins(picture[None, inside])[0], prior[inside], examples[inside]
+    # Classes one after the other: sums over a last axis of three take longer than all else.
+    bins, shares, useful = _bins(picture[None, inside])[0], _by_class(prior[inside]), _by_class(examples[inside])
     common = COMMON / len(np.unique(bins))
     likely = shares
     for number in range(ROUNDS):
         weights = likely * useful
         # At first only what is sure by its place counts.
         weights = weights**2 if number == 0 else weights
-        densities = np.stack([_density(bins, weights[:, k]) for k in range(N_COARSE)], -1)
+        densities = np.stack([_density(bins, weight) for weight in weights])
         # Colours that skin and hair explain say little about clothes: hair over shoulders, and shoulders, are none.
-        novelty = common / (common + densities[:, HAIR] + densities[:, SKIN])
-        densities[:, CLOTH] = _density(bins, weights[:, CLOTH] * novelty[bins])
+        novelty = common / (common + densities[HAIR] + densities[SKIN])
+        densities[CLOTH] = _density(bins, weights[CLOTH] * novelty[bins])
         evidence = np.log(densities)
-        evidence = np.maximum(evidence - evidence.max(-1, keepdims=True), -MOST_EVIDENCE)
-        likely = shares * np.exp(evidence)[bins]
-        likely /= likely.sum(-1, keepdims=True)
+        evidence = np.maximum(evidence - evidence.max(0), -MOST_EVIDENCE)
+        likely = shares * np.exp(evidence).take(bins, 1)
+        likely /= likely.sum(0)
     found = prior.copy()
-    found[inside] = likely
+    found[inside] = likely.T
     return found
+
+
+def _by_class(values: np.ndarray) -> np.ndarray:
+    """(N, classes) -> (classes, N), each class's values beside each other."""
+    return np.ascontiguousarray(values.T)
 
 
 def _bins(picture: np.ndarray) -> np.ndarray:

@@ -12,7 +12,6 @@ from vhap.export.layouts.head_motion import OPENCV_OPENGL, RIGID_PARTS
 from vhap.export.layouts.no_jaw_head import NoJawFit, fit_no_jaw, load_no_jaw
 from vhap.export.layouts.one_camera import flame_vertices, path_name
 from vhap.export.nerf_dataset import picture_source
-from vhap.export.pictures import as_bytes
 from vhap.export.recentre import keeping
 from vhap.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from vhap.util.choice import even_choice
@@ -81,9 +80,9 @@ class Cap4d:
             picture_name, mask_name = (f"{place}/{name}/{self.place_of[row]:05d}.png" for place in ("images", "bg"))
             if self.files.has(picture_name, mask_name):
                 continue
-            picture, mask = self.pictures.read(row, number, vertices)
-            self.files.write(mask_name, png(np.repeat(as_bytes(mask)[..., None], 3, 2)))
-            self.files.write(picture_name, png(as_bytes(picture)))
+            shown = self.pictures.read(row, number, vertices)
+            self.files.write(mask_name, png(np.repeat(shown.mask[..., None], 3, 2)))
+            self.files.write(picture_name, png(shown.picture))
 
     def finish(self) -> None:
         fit = self.fit()

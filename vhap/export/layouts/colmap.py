@@ -13,7 +13,7 @@ from vhap.export.layouts.head_motion import OPENCV_OPENGL
 from vhap.export.layouts.nerfstudio import OPTIONS
 from vhap.export.layouts.scene import Scene
 from vhap.export.layouts.scene_points import scene_points
-from vhap.export.pictures import BACKGROUND_RGB, over_colour
+from vhap.export.pictures import BACKGROUND_RGB
 from vhap.geometry.cameras import Camera
 from vhap.geometry.rotations import matrix_to_quaternion
 
@@ -38,7 +38,7 @@ class Colmap:
         for view in self.scene.of_row[row]:
             name = f"images/{view.name}.png"
             if not self.files.has(name):
-                self.files.write(name, png(over_colour(*self.scene.read(view), self.background)))
+                self.files.write(name, png(self.scene.read(view).over(self.background)))
 
     def finish(self) -> None:
         """cameras.bin, images.bin, points3D.bin, by COLMAP's format; images without points of their own."""

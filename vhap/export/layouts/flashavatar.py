@@ -14,7 +14,6 @@ from vhap.export.layouts.insta import MOUTH
 from vhap.export.layouts.metrical import N_EXPR, N_SHAPE, write_frame
 from vhap.export.layouts.one_camera import OneCamera, path_name
 from vhap.export.layouts.square import square_around_head
-from vhap.export.pictures import as_bytes
 
 SIDE = 512
 """Of the pictures, which the reader has fixed."""
@@ -61,11 +60,11 @@ class FlashAvatar:
         names += [f"{self.data}/parsing/{number}_{part}.png" for part in ("mouth", "neckhead")]
         if self.files.has(*names):
             return
-        picture, mask = self.view.read(row)
-        classes, matte = self.view.classes(row, picture, mask), mask >= MATTE
+        shown = self.view.read(row)
+        classes, matte = self.view.classes(row, shown), shown.exact_mask() >= MATTE
         kept = matte & ~np.isin(classes, NOT_KEPT)
         # The reader multiplies by both masks itself.
-        contents = [jpg(as_bytes(picture)), jpg(as_bytes(mask)), png(_mask(np.isin(classes, MOUTH) & matte))]
+        contents = [jpg(shown.picture), jpg(shown.mask), png(_mask(np.isin(classes, MOUTH) & matte))]
         for name, content in zip(names, [*contents, png(_mask(kept))]):
             self.files.write(name, content)
 

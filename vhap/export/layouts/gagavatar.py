@@ -19,7 +19,6 @@ from vhap.export.layouts.base import Job, LayoutRules, marked
 from vhap.export.layouts.head_motion import opencv_extrinsics, padded
 from vhap.export.layouts.metrical import N_EXPR, N_SHAPE, P3D_OPENCV
 from vhap.export.layouts.one_camera import OneCamera
-from vhap.export.pictures import over_colour
 from vhap.export.recentre import Padding
 from vhap.export.torch_file import Content, pickled
 from vhap.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
@@ -80,7 +79,7 @@ class GagAvatar:
     def write(self, row: int) -> None:
         name = f"frames/{row:05d}.jpg"
         if not self.files.has(name):
-            self.example = bytes(jpg(over_colour(*self.view.read(row), 0)))
+            self.example = bytes(jpg(self.view.read(row).over(0)))
             self.files.write(name, self.example)
 
     def finish(self) -> None:

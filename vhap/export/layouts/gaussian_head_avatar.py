@@ -13,7 +13,6 @@ from vhap.export.layouts.base import SQUARE, Job, LayoutRules, marked
 from vhap.export.layouts.head_motion import OPENCV_OPENGL, HeadMotion, MovedHead, intrinsic_matrix
 from vhap.export.layouts.square import square_around_head, squares
 from vhap.export.nerf_dataset import picture_source
-from vhap.export.pictures import as_bytes
 from vhap.export.recentre import padded_camera
 from vhap.geometry.rotations import matrix_to_axis_angle
 from vhap.head.model import HeadModel, landmark_points
@@ -85,9 +84,9 @@ class GaussianHeadAvatar:
             paths = [f"images/{frame}/{kind}_{name}.jpg" for kind in ("image", "mask", "image_lowres", "mask_lowres")]
             if self.files.has(*paths):
                 continue
-            picture, mask = self.pictures.read(row, number, vertices)
+            shown = self.pictures.read(row, number, vertices)
             # Its reader takes a channel of masks, which a grey file has not.
-            full = [as_bytes(picture), np.repeat(as_bytes(mask)[..., None], 3, 2)]
+            full = [shown.picture, np.repeat(shown.mask[..., None], 3, 2)]
             for path, content in zip(paths, [*full, *(shrunk(content) for content in full)]):
                 self.files.write(path, jpg(content))
 

@@ -22,8 +22,9 @@ from vhap.export.layouts.checks import FLAME_2020, offset_mm
 from vhap.export.layouts.depth import DepthMaps
 from vhap.export.layouts.head_motion import opencv_extrinsics, padded
 from vhap.export.layouts.metrical import JAW_RAD, N_EXPR, frame_flame, write_frame
-from vhap.export.layouts.one_camera import OneCamera, obj_text, rgba
+from vhap.export.layouts.one_camera import OneCamera
 from vhap.export.layouts.square import square_around_head
+from vhap.export.meshes import ObjWriter
 from vhap.head.model import pose, zero_params
 from vhap.util.errors import InputError
 from vhap.util.log import get_logger
@@ -83,7 +84,7 @@ class Insta:
         head = self.view.track.head
         self.is_posed = head.name == FLAME_2020 and offset_mm(job.source) == 0
         self.depths = DepthMaps(job.backend, head)
-        self.faces = head.faces.numpy()
+        self.obj = ObjWriter(head.faces.numpy())
         if self.is_posed:
             self.view.report_still_neck()
         report_place(job.files.folder, self.is_posed)
@@ -97,11 +98,11 @@ class Insta:
         names = [f"images/{row:05d}.png", f"seg_mask/{row:05d}.png", f"parsing/{row:05d}_mouth.png"]
         if self.files.has(*names):
             return
-        picture, mask = self.view.read(row)
-        classes = self.view.classes(row, picture, mask)
-        alpha = mask * ~grown(nearest_classes(classes, mask) == FaceClass.CLOTH)
+        shown = self.view.read(row)
+        classes = self.view.classes(row, shown)
+        clothes = grown(nearest_classes(classes, shown.mask) == FaceClass.CLOTH)
         red = RED_TABLE[classes]
-        self.files.write(names[0], png(rgba(picture, alpha)))
+        self.files.write(names[0], png(shown.rgba(without=clothes)))
         self.files.write(names[1], png(np.dstack([red, np.zeros_like(red), np.zeros_like(red)])))
         self.files.write(names[2], png(np.where(np.isin(classes, MOUTH), 255, 0).astype(np.uint8)))
 
@@ -110,7 +111,7 @@ class Insta:
         result, files = self.view.track.result, self.files
         moved = self.view.motion.at(row)
         if not files.has(f"meshes/{row:05d}.obj"):
-            files.write(f"meshes/{row:05d}.obj", obj_text(moved.in_head, self.faces))
+            files.write(f"meshes/{row:05d}.obj", self.obj.content(moved.in_head))
         if not files.has(f"depth/{row:05d}.png"):
             files.write(f"depth/{row:05d}.png", png(self.depths.millimetres(moved.vertices, self.view.camera)))
         files.replace(f"flame/exp/{row:05d}.txt", number_lines(padded(result.expr[row], N_EXPR)))
@@ -125,7 +126,7 @@ class Insta:
 
     def finish(self) -> None:
         """canonical.obj, of the meshes' topology, and the transforms files."""
-        self.files.write("canonical.obj", obj_text(self.canonical(), self.faces))
+        self.files.write("canonical.obj", self.obj.content(self.canonical()))
         frames = [self.frame(row) for row in range(self.count)]
         parts = {"": frames, "_train": frames[: -self.n_test], "_test": frames[-self.n_test :]}
         parts["_val"] = frames[-min(VALIDATION_FRAMES, self.n_test) :]

@@ -21,9 +21,9 @@ from vhap.export.layouts.head_motion import (
     six_numbers,
     turns_as_six,
 )
-from vhap.export.layouts.one_camera import OneCamera, canonical_mesh, obj_text
+from vhap.export.layouts.one_camera import OneCamera, canonical_mesh
 from vhap.export.layouts.square import square_around_head
-from vhap.export.pictures import as_bytes
+from vhap.export.meshes import ObjWriter
 from vhap.export.torch_file import Content, torch_file
 from vhap.geometry.cameras import Camera
 
@@ -62,7 +62,7 @@ class Metrical:
     def write(self, row: int) -> None:
         picture, frame = f"input/{row:05d}.png", f"checkpoint/{row:05d}.frame"
         if not self.files.has(picture):
-            self.files.write(picture, png(as_bytes(self.view.read(row)[0])))
+            self.files.write(picture, png(self.view.read(row).picture))
         write_frame(self.files, frame, self.view, row)
 
     def finish(self) -> None:
@@ -78,7 +78,7 @@ def write_frame(files: TargetFiles, name: str, view: OneCamera, row: int) -> Non
 def write_canonical(files: TargetFiles, name: str, view: OneCamera) -> None:
     """FLAME's own topology, the shape alone, the mouth open."""
     mesh = canonical_mesh(view.track.head, view.track.result.shape, JAW_RAD)
-    files.write(name, obj_text(*mesh))
+    files.write(name, ObjWriter(mesh[1]).content(mesh[0]))
 
 
 def frame_content(result: TrackResult, row: int, moved: MovedHead, camera: Camera) -> dict[str, Content]:

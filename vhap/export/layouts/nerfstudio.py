@@ -8,7 +8,6 @@ import numpy as np
 
 from vhap.export.files import TargetFiles, json_text, png
 from vhap.export.layouts.base import Job, LayoutRules, marked
-from vhap.export.layouts.one_camera import rgba
 from vhap.export.layouts.scene import Scene, View
 from vhap.export.layouts.scene_points import ply, scene_points
 from vhap.export.nerf_dataset import camera_to_world, intrinsics
@@ -70,10 +69,10 @@ def write_view(files: TargetFiles, scene: Scene, view: View, mask_name: str | No
     picture_name = f"images/{view.name}.png"
     if files.has(picture_name, *([] if mask_name is None else [mask_name])):
         return
-    picture, mask = scene.read(view)
+    shown = scene.read(view)
     if mask_name is not None:
-        files.write(mask_name, png(np.where(counted(mask) != is_ignored, 255, 0).astype(np.uint8)))
-    files.write(picture_name, png(rgba(picture, mask)))
+        files.write(mask_name, png(np.where(counted(shown.exact_mask()) != is_ignored, 255, 0).astype(np.uint8)))
+    files.write(picture_name, png(shown.rgba()))
 
 
 def counted(mask: np.ndarray) -> np.ndarray:

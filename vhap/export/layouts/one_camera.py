@@ -11,9 +11,8 @@ from vhap.export.centred_result import centre
 from vhap.export.layouts.base import Job
 from vhap.export.layouts.checks import without_offsets
 from vhap.export.layouts.head_motion import HeadMotion
-from vhap.export.meshes import ObjWriter
+from vhap.export.masked_picture import MaskedPicture
 from vhap.export.nerf_dataset import picture_source
-from vhap.export.pictures import as_bytes
 from vhap.export.recentre import Padding, padded_camera
 from vhap.head.model import HeadModel, pose, zero_params
 from vhap.util.log import get_logger
@@ -33,20 +32,21 @@ class OneCamera:
         self.track = centre(source.head, source.result, source.cameras, to_origin=False)
         self.camera = padded_camera(self.track.cameras[0], padding)
         self.motion = HeadMotion(self.track)
-        self.pictures = picture_source(job.source, job.config, [padding], job.backend, carried_on)
+        self.pictures = picture_source(
+            job.source, job.config, [padding], job.backend, carried_on, self.track if with_offsets else None
+        )
 
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) of the written pictures."""
         return self.camera.height, self.camera.width
 
-    def read(self, row: int) -> tuple[np.ndarray, np.ndarray]:
-        """Picture (H, W, 3) and mask (H, W), float32 in [0, 1]."""
+    def read(self, row: int) -> MaskedPicture:
         return self.pictures.read(row, 0, self.pictures.vertices(row))
 
-    def classes(self, row: int, picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """(H, W) uint8 of `data.face_classes`; picture and mask as `read` gives them."""
-        return self.job.classes(row, self.track.vertices(row), self.camera, as_bytes(picture), as_bytes(mask))
+    def classes(self, row: int, shown: MaskedPicture) -> np.ndarray:
+        """(H, W) uint8 of `data.face_classes`; shown: as `read` gives it."""
+        return self.job.classes(row, self.track.vertices(row), self.camera, shown.picture, shown.mask)
 
     def report_still_neck(self) -> None:
         """A line where leaving the neck's turn to the camera moves the face."""
@@ -59,14 +59,6 @@ class OneCamera:
                 "the neck's turn is written as the camera's, which moves the face by up to %.2f mm on average, and the "
                 "lower neck by up to %.1f mm", mean, most,
             )  # fmt: skip
-
-
-def rgba(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """(H, W, 4) uint8 with straight colours, since trainers multiply by alpha; nothing where nothing shows."""
-    alpha = as_bytes(mask)
-    colours = as_bytes(picture)
-    colours[alpha == 0] = 0
-    return np.dstack([colours, alpha])
 
 
 def canonical_mesh(head: HeadModel, shape: np.ndarray, jaw_rad: float) -> tuple[np.ndarray, np.ndarray]:
@@ -86,10 +78,6 @@ def flame_vertices(head: HeadModel) -> int:
     """How many of FLAME's vertices are its own: the teeth that were added stand behind them."""
     teeth = head.regions.get("teeth")
     return head.n_vertices if teeth is None or not len(teeth) else int(teeth.min())
-
-
-def obj_text(vertices: np.ndarray, faces: np.ndarray) -> bytes:
-    return ObjWriter(faces).text(vertices).encode()
 
 
 def path_name(name: str) -> str:

@@ -15,6 +15,7 @@ import torch
 from vhap.export.centred_result import centre
 from vhap.export.layouts.base import Job
 from vhap.export.layouts.head_motion import HeadMotion
+from vhap.export.masked_picture import MaskedPicture
 from vhap.export.nerf_dataset import exported_track, picture_source
 from vhap.export.recentre import centring, keeping, padded_camera
 from vhap.geometry.cameras import Camera
@@ -57,7 +58,7 @@ class Scene:
         self.unit = 1.0 if scale is None else float(scale)
         paddings = (centring if job.config.center_principal_point else keeping)(self.track.cameras)
         self.cameras = [padded_camera(camera, padding) for camera, padding in zip(self.track.cameras, paddings)]
-        self.pictures = picture_source(job.source, job.config, paddings, job.backend)
+        self.pictures = picture_source(job.source, job.config, paddings, job.backend, track=self.track)
         motion = HeadMotion(self.track)
         self.T_scene_world = [
             np.linalg.inv(motion.at(row).T_world_head) if self.is_head_still else np.eye(4) for row in range(job.n_rows)
@@ -71,8 +72,7 @@ class Scene:
         matrix = self.T_scene_world[row]
         return self.track.vertices(row).numpy() @ matrix[:3, :3].T + matrix[:3, 3]
 
-    def read(self, view: View) -> tuple[np.ndarray, np.ndarray]:
-        """Picture (H, W, 3) and mask (H, W), float32 in [0, 1]."""
+    def read(self, view: View) -> MaskedPicture:
         return self.pictures.read(view.row, view.number, self.pictures.vertices(view.row))
 
     def split(self) -> dict[str, list[View]]:

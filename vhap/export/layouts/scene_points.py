@@ -32,7 +32,8 @@ def scene_points(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
 @torch.no_grad()
 def visible_colours(scene: Scene, view: View) -> tuple[np.ndarray, np.ndarray]:
     """Ids (N,) of the vertices that a picture shows, and their colours (N, 3) in [0, 1]."""
-    picture, mask = scene.read(view)
+    shown = scene.read(view)
+    picture, mask = shown.exact_picture(), shown.exact_mask()
     # The renderer's depths have bounds in metres.
     camera = view.camera.moved(scaling(1 / scene.unit))
     vertices = torch.from_numpy(scene.vertices(view.row) / scene.unit)

@@ -14,7 +14,6 @@ from vhap.export.files import jpg, png
 from vhap.export.layouts.base import Job, LayoutRules, marked
 from vhap.export.mesh_files import DEFAULT_FPS
 from vhap.export.nerf_dataset import picture_source
-from vhap.export.pictures import as_bytes
 from vhap.export.recentre import centring, keeping, padded_camera
 from vhap.export.usd_cameras import add_camera, add_picture_plane, distance_behind
 from vhap.export.usd_head import add_head
@@ -56,7 +55,7 @@ class Usd:
         for number in range(len(self.cameras)):
             name = self.name(row, number)
             if name is not None and not self.files.has(name):
-                self.files.write(name, jpg(as_bytes(self.pictures.read(row, number, None)[0])))
+                self.files.write(name, jpg(self.pictures.read(row, number, None).picture))
 
     def finish(self) -> None:
         self.files.replace(TEXTURE, bytes(png(self.job.albedo())))
