@@ -9,6 +9,7 @@ from vhap.detect.embedding import IRIS_POINTS, geometric_median, make_embedding,
 from vhap.geometry.meshes import barycentric_points
 from vhap.head.builtin import load_builtin
 from vhap.head.regions import complete_regions, faces_of_region
+from vhap.head.texture import region_texture
 from vhap.render.backend import get_backend
 from vhap.util.errors import InputError
 from vhap.util.files import read_npz, write_npz
@@ -138,6 +139,39 @@ def test_result_is_cached_per_head_and_own_sets_are_kept(head, backend, true_pla
     assert with_landmarks(second, detector, backend) is second
     with_landmarks(replace(head, asset_hash="other"), detector, backend)
     assert detector.calls == 2 * calls
+
+
+def _with_other_sockets(head):
+    return replace(head, regions={**head.regions, "eye_sockets": head.regions["left_eyelids"]})
+
+
+def _with_other_colours(head):
+    return replace(head, base_texture=head.base_texture.flip(0))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _with_other_sockets,
+        _with_other_colours,
+        lambda head: head.keep_coefficients(head.n_shape - 1, head.n_expr),
+        lambda head: replace(head, open_mouth={0: 1.0}),
+        lambda head: replace(head, template=1.001 * head.template),
+    ],
+)
+def test_the_same_file_read_otherwise_gets_points_of_its_own(head, backend, tmp_path, monkeypatch, change):
+    """Points on lids went on lying where an earlier reader had let them, far behind the lids."""
+    monkeypatch.setenv("VHAP_CACHE", str(tmp_path))
+    made = embedding._as_sets(np.zeros(478, np.int64), np.full((478, 3), 1 / 3, np.float32))
+    read: list[object] = []
+    monkeypatch.setattr(embedding, "make_embedding", lambda model, *_: read.append(model) or made)
+    bare = replace(head, landmarks={}, base_texture=region_texture(head, 16))
+    other = change(bare)
+    assert other.identity == bare.identity
+    for model in (bare, other, bare, other):
+        with_landmarks(model, None, backend)
+    assert len(read) == 2
+    assert len(list((tmp_path / "embeddings").iterdir())) == 2
 
 
 @pytest.mark.parametrize(

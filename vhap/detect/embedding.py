@@ -315,5 +315,18 @@ def _as_sets(face_ids: np.ndarray, barycentrics: np.ndarray) -> dict[str, Landma
 
 def _cache_file(model: HeadModel, detector: PointDetector) -> Path:
     """Another head, detector, version of its networks or of this file makes another embedding."""
-    key = (model.identity, len(model.faces), type(detector).__qualname__, RELEASE, EMBEDDING_VERSION)
+    key = (_digest(model.to("cpu")), type(detector).__qualname__, RELEASE, EMBEDDING_VERSION)
     return cache_folder() / "embeddings" / f"{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.npz"
+
+
+def _digest(model: HeadModel) -> str:
+    """Of all that an embedding looks at. The same file may be read with other regions, colours or coefficients: by
+    another release, or by a run's options."""
+    parts = (model.identity, model.n_shape, sorted(model.open_mouth.items()), sorted(model.regions))
+    digest = hashlib.sha256(repr(parts).encode())
+    texture = [] if model.base_texture is None else [model.base_texture]
+    for values in (model.template, model.uvs, *texture):
+        digest.update(np.round(values.double().numpy() * 1e6).astype(np.int64).tobytes())
+    for ids in (model.faces, model.uv_faces, *(model.regions[name] for name in sorted(model.regions))):
+        digest.update(ids.long().numpy().tobytes())
+    return digest.hexdigest()
