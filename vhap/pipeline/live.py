@@ -21,6 +21,7 @@ from vhap.data.run_order import new_run_folder
 from vhap.fit.online import OnlineSolver
 from vhap.fit.online_person import FollowedPerson, OnlinePerson, Studio
 from vhap.fit.params import as_vectors
+from vhap.pipeline.live_faces import VideoFaces
 from vhap.pipeline.live_person import known_person, model_of, new_person, save_person
 from vhap.pipeline.live_results import (
     CsvSink,
@@ -71,8 +72,9 @@ def run(config: LiveConfig, source: Source | None = None, follower: Follower | N
         head = person.head
         studio = Studio(size, get_backend("auto"), build_topology(head.faces, head.uv_faces), config.fx is not None)
         followed = FollowedPerson.of(person, studio, config.pictures)
-        follower = follower or open_follower()
-        warm_up(follower, followed, size)
+        faces = video_faces(source) if follower is None else None
+        follower = follower or faces or open_follower()
+        warm_up(None if faces else follower, followed, size)
         worker = worker_of(config, identity_known, person, studio)
         video = followed_video(config, source, model, studio)
         frames = FollowedFrames()
@@ -96,8 +98,9 @@ def run(config: LiveConfig, source: Source | None = None, follower: Follower | N
                     live, folder, config, how, lambda: video is not None and video.save(folder, frames, live.followed)
                 )
             finally:
-                if worker is not None:
-                    worker.close()
+                for process in (worker, faces):
+                    if process is not None:
+                        process.close()
     if live.failure is not None:
         raise live.failure
     return folder
@@ -166,6 +169,11 @@ def open_follower() -> Follower:
     return FaceFollower()
 
 
+def video_faces(source: Source) -> VideoFaces | None:
+    """Faces of a video of which every frame is taken; None of other sources."""
+    return None if source.is_live or not isinstance(source, VideoSource) else VideoFaces(source.path, source.own_fps)
+
+
 def open_sinks(
     config: LiveConfig, fps: Fraction, person: OnlinePerson, address: tuple[str, int] | None
 ) -> tuple[list[Sink], OverlaySink]:
@@ -204,12 +212,13 @@ def kernels_on_one_thread() -> Iterator[None]:
 
 
 @torch.no_grad()
-def warm_up(follower: Follower, person: FollowedPerson, size: tuple[int, int]) -> None:
+def warm_up(follower: Follower | None, person: FollowedPerson, size: tuple[int, int]) -> None:
     """Everything once, on an empty picture, before the first frame: networks and kernels are loaded when they are first
-    used."""
+    used. follower: None where another process finds faces."""
     empty = np.zeros((*size, 3), np.uint8)
     square = np.stack(np.meshgrid(*(np.linspace(side / 4, side / 2, 22) for side in size[::-1])), -1).reshape(-1, 2)
-    follower.follow(empty, -1.0, square[:478])
+    if follower is not None:
+        follower.follow(empty, -1.0, square[:478])
     solver = OnlineSolver(person.problem, person.params, lag=0)
     pixels = solver.problem.project(*as_vectors(solver.params))[0, 0]
     looks = person.pictures

@@ -56,7 +56,7 @@ class PersonWorker:
     def _started(self) -> subprocess.Popen[bytes]:
         process = start_module("vhap.pipeline.live_worker", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert process.stdin is not None
-        _send(process.stdin, self.order)
+        send(process.stdin, self.order)
         return process
 
     def improve(
@@ -69,8 +69,8 @@ class PersonWorker:
         assert requests is not None
         assert answers is not None
         try:
-            _send(requests, (_without_head(person), list(frames), with_pictures))
-            answer = _receive(answers)
+            send(requests, (_without_head(person), list(frames), with_pictures))
+            answer = receive(answers)
         except OSError:
             return None
         if answer is None:
@@ -82,32 +82,38 @@ class PersonWorker:
         """Ends the process, whatever it is doing."""
         if self.process is None:
             return
-        for stream in (self.process.stdin, self.process.stdout):
-            if stream is not None:
-                try:
-                    stream.close()
-                except OSError:
-                    continue
-        try:
-            self.process.wait(CLOSING_S / 10)
-        except subprocess.TimeoutExpired:
-            self.process.terminate()
-            self.process.wait(CLOSING_S)
+        end_process(self.process)
 
 
 def _without_head(person: OnlinePerson) -> dict[str, Any]:
     return {field.name: getattr(person, field.name) for field in fields(person) if field.name != "head"}
 
 
-def _send(stream: IO[bytes], value: Any) -> None:
+def end_process(process: subprocess.Popen[bytes]) -> None:
+    """Closes its pipes, and ends it where that is not enough."""
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            try:
+                stream.close()
+            except OSError:
+                continue
+    try:
+        process.wait(CLOSING_S / 10)
+    except subprocess.TimeoutExpired:
+        process.terminate()
+        process.wait(CLOSING_S)
+
+
+def send(stream: IO[bytes], value: Any) -> None:
+    """Its length, then its pickle."""
     data = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
     stream.write(LENGTH.pack(len(data)))
     stream.write(data)
     stream.flush()
 
 
-def _receive(stream: IO[bytes]) -> Any:
-    """None at the end."""
+def receive(stream: IO[bytes]) -> Any:
+    """What `send` sent; None at the end."""
     head = stream.read(LENGTH.size)
     if len(head) < LENGTH.size:
         return None
@@ -117,16 +123,16 @@ def _receive(stream: IO[bytes]) -> Any:
 
 def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     """Until the requests end."""
-    order = _receive(requests)
+    order = receive(requests)
     if order is None:
         return
     full = order.improvement()
     by_landmarks = replace(full, with_pictures=False)
-    while (request := _receive(requests)) is not None:
+    while (request := receive(requests)) is not None:
         state, frames, with_pictures = request
         person = replace(order.person, **state)
         made = (full if with_pictures else by_landmarks).of(person, frames)
-        _send(answers, None if made is None else (_without_head(made.person), made.params, made.found))
+        send(answers, None if made is None else (_without_head(made.person), made.params, made.found))
 
 
 def main() -> None:
