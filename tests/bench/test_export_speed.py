@@ -25,5 +25,5 @@ def test_layouts_are_timed_and_refused_ones_are_named(tmp_path, monkeypatch, cap
     rows = {line.split("|")[1].strip(): line.split("|")[2:] for line in lines if line.startswith("|")}
     assert set(rows) >= {"gaussian_avatars", "nerfstudio"}
     assert "metrical" not in rows
-    assert int(rows["nerfstudio"][0]) == 3
+    assert int(rows["nerfstudio"][0]) == 6, "three pictures and their masks"
     assert any(line.startswith("- metrical: expected a run of FLAME 2020") for line in lines)
