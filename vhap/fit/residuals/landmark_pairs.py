@@ -26,7 +26,7 @@ MEDIAPIPE_PAIRS = (
 
 def landmark_pairs(landmark_set: str, detector_ids: Tensor) -> Tensor:
     """(P, 2) rows, of the landmarks with these ids (L,), of both points of each pair."""
-    row_of = {int(point): row for row, point in enumerate(detector_ids)}
+    row_of = {point: row for row, point in enumerate(detector_ids.tolist())}
     pairs = IBUG_PAIRS if landmark_set == "ibug" else MEDIAPIPE_PAIRS
     rows = [(row_of[first], row_of[second]) for first, second in pairs if first in row_of and second in row_of]
     return torch.tensor(rows, dtype=torch.long, device=detector_ids.device).reshape(-1, 2)
