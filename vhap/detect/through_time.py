@@ -12,12 +12,12 @@ import numpy as np
 import warp as wp
 
 from vhap.detect.kernels.arrays import array, in_whole_lines
-from vhap.detect.kernels.fuse import TILE, hear, say
+from vhap.detect.kernels.fuse import TILE, add_neighbour, make_layers
 
 OFFSETS = (-4, -2, -1, 1, 2, 4)
-"""Neighbours that have a say: blotches that come and go are outvoted, edges stay with the picture's own."""
+"""Neighbours that count: blotches that come and go are outvoted, edges stay with the picture's own."""
 SAME_COLOR = 0.08
-"""Difference of colours, in [0, 1], after motion is taken out, at which a neighbour's say has fallen to 60 %."""
+"""Difference of colours, in [0, 1], after motion is taken out, at which a neighbour's weight has fallen to 60 %."""
 LEAST_FLOW_DIAGONAL_PX = 256
 """Motion is sought at half the size, unless that is smaller than this."""
 SURE = 0.98
@@ -39,7 +39,7 @@ def view_of(probability: np.ndarray, picture: np.ndarray) -> View:
     height, width = probability.shape
     layers, same = in_whole_lines(height, width, 4), np.empty(_tiles(height) * _tiles(width), np.float32)
     given = [array(picture, np.uint8), array(probability), height, width, SURE, array(layers), array(same)]
-    wp.launch(say, len(same), given, device="cpu")
+    wp.launch(make_layers, len(same), given, device="cpu")
     factor = float(np.clip(LEAST_FLOW_DIAGONAL_PX / math.hypot(*picture.shape[:2]), 0.5, 1))
     rows, columns = (max(1, round(factor * side)) for side in picture.shape[:2])
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
@@ -60,7 +60,7 @@ def fused(view: View, others: Sequence[tuple[View, np.ndarray]]) -> np.ndarray:
     for there, flow in others:
         views = [array(view.layers), array(there.layers), array(view.same), array(there.same)]
         given = [*views, array(flow), height, width, flow.shape[0], flow.shape[1], -0.5 / SAME_COLOR**2, *sums]
-        wp.launch(hear, len(view.same), given, device="cpu")
+        wp.launch(add_neighbour, len(view.same), given, device="cpu")
     return 1 / (1 + cv2.exp(-odds[:, :width] / weights[:, :width]))
 
 

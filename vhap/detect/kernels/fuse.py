@@ -1,5 +1,5 @@
-"""Pictures through time on CPUs, tile by tile: what a picture says, and its neighbours' say in it where motion leads,
-trusted by how alike the colours are there."""
+"""Pictures through time on CPUs, tile by tile: layers of a picture, and those of its neighbours added where motion
+leads, trusted by how alike the colours are there."""
 
 # Warp compiles these functions from their source; to a type checker they are not Python.
 # pyright: basic, reportInvalidTypeForm=false, reportOperatorIssue=false, reportIndexIssue=false
@@ -18,7 +18,7 @@ use_widest_vectors(sys.modules[__name__])
 TILE = 16
 """Side of a tile in px, and floats of a vector."""
 
-SAY = """
+MAKE_LAYERS = """
 typedef float pixel __attribute__((ext_vector_type(4), aligned(16)));
 const int across = (width + 15) / 16, top = tile / across * 16, left = tile % across * 16;
 const int end_row = top + 16 < height ? top + 16 : height, end_column = left + 16 < width ? left + 16 : width;
@@ -36,7 +36,7 @@ for (int row = top; row < end_row; ++row) for (int column = left; column < end_c
 same.data[tile] = low == high ? low : 0.0f;
 """
 
-HEAR = """
+ADD_NEIGHBOUR = """
 typedef float vec __attribute__((ext_vector_type(16), aligned(4)));
 typedef int ints __attribute__((ext_vector_type(16), aligned(4)));
 typedef float pixel __attribute__((ext_vector_type(4), aligned(16)));
@@ -153,8 +153,8 @@ for (int r = 0; r < end_row - top; ++r) {
 """
 
 
-@wp.func_native(SAY)
-def _say(
+@wp.func_native(MAKE_LAYERS)
+def _make_layers(
     tile: int,
     picture: wp.array(dtype=wp.uint8),
     probability: wp.array(dtype=float),
@@ -166,8 +166,8 @@ def _say(
 ): ...
 
 
-@wp.func_native(HEAR)
-def _hear(
+@wp.func_native(ADD_NEIGHBOUR)
+def _add_neighbour(
     tile: int,
     here: wp.array(dtype=float),
     there: wp.array(dtype=float),
@@ -185,7 +185,7 @@ def _hear(
 
 
 @wp.kernel
-def say(
+def make_layers(
     picture: wp.array(dtype=wp.uint8),
     probability: wp.array(dtype=float),
     height: int,
@@ -196,11 +196,11 @@ def say(
 ):
     """One thread a tile: colours in [0, 1] and log odds, 4 floats a pixel; and the log odds that all of the tile has, 0
     for none. Probabilities are cut at sure and 1 minus this."""
-    _say(wp.tid(), picture, probability, height, width, sure, layers, same)
+    _make_layers(wp.tid(), picture, probability, height, width, sure, layers, same)
 
 
 @wp.kernel
-def hear(
+def add_neighbour(
     here: wp.array(dtype=float),
     there: wp.array(dtype=float),
     same_here: wp.array(dtype=float),
@@ -218,7 +218,7 @@ def hear(
 
     by_colour: of a squared difference of colours, the log of the trust. odds, weights: grow, rows have whole tiles.
     """
-    _hear(
+    _add_neighbour(
         wp.tid(),
         here,
         there,

@@ -11,18 +11,14 @@ What each step means stands in `operators.py` and `custom_operators.py`, which t
 
 from __future__ import annotations
 
+import sys
+
 import warp as wp
 
+from vhap.detect.kernels.options import use_widest_vectors
 from vhap.detect.networks.kernel_layout import BEGIN, END, FIELDS, Step
-from vhap.util.quiet_warp import start_quietly
 
-WIDEST = "-mprefer-vector-width=512"
-
-start_quietly()
-wp.set_module_options({"enable_backward": False})
-if hasattr(wp.config, "cpu_compiler_flags"):
-    # Compilers take half of a processor's widest vectors unless told; here every sum is of whole ones.
-    wp.set_module_options({"cpu_compiler_flags": f"{wp.config.cpu_compiler_flags or '-march=native'} {WIDEST}"})
+use_widest_vectors(sys.modules[__name__])
 
 
 CONVOLUTION = (
