@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vhap.fit.conversion.problem import ConversionProblem
-from vhap.fit.landmarks.solver import solve_step
+from vhap.fit.landmarks.solver import ChainEquations
 from vhap.fit.levenberg_marquardt import Schedule, descend
 from vhap.fit.normal_equations import NormalEquations, empty_equations, hold
 from vhap.fit.params import N_CAMERA, TrackParams, as_vectors, from_vectors
@@ -82,7 +82,7 @@ class _Fit:
         system, free, _ = hold(sums, self.start, self.names)
         motion = self._motion(now.frames).only(free) if self.smooth else no_motion(now.frames)
         moving = ~problem.held & ~self._leaving(now.frames, system.right_frames - motion.gradient)
-        return _Equations(self, now, *_without(system, motion, moving.double()))
+        return _Equations(*_without(system, motion, moving.double()), self, now)
 
     def _leaving(self, frames: Tensor, right: Tensor) -> Tensor:
         """(T, P) bool: unknowns at a bound, which the cost pulls beyond it."""
@@ -100,21 +100,9 @@ class _Fit:
 
 
 @dataclass(frozen=True)
-class _Equations:
+class _Equations(ChainEquations):
     fit: _Fit
     now: _State
-    system: NormalEquations
-    motion: Motion
-
-    def solve(self, damping: float) -> tuple[Tensor, Tensor] | None:
-        try:
-            return solve_step(self.system, damping, self.motion)
-        except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]
-            return None
-
-    def gain(self, step: tuple[Tensor, Tensor]) -> float:
-        right = self.system.right_frames - self.motion.gradient
-        return float((right * step[1]).sum() + (self.system.right_shared * step[0]).sum())
 
     def after(self, step: tuple[Tensor, Tensor]) -> _State:
         shared = self.now.shared + step[0] if self.fit.with_shape else self.now.shared

@@ -91,7 +91,7 @@ class _LandmarkFit:
         if self.with_shared:
             system = with_mean(system, mean_of(self.problem, now.per_frame), free)
         motion = self._motion(now.per_frame).only(free) if self.smooth else no_motion(now.per_frame)
-        return _LandmarkEquations(self, now, system, motion)
+        return _LandmarkEquations(system, motion, self, now)
 
     def _motion(self, per_frame: Tensor) -> Motion:
         problem = self.problem
@@ -99,14 +99,15 @@ class _LandmarkFit:
 
 
 @dataclass(frozen=True)
-class _LandmarkEquations:
-    fit: _LandmarkFit
-    now: _State
+class ChainEquations:
+    """Of frames that the motion prior joins, and of what they share: all of a descent's equations but where a step
+    leads."""
+
     system: NormalEquations
     motion: Motion
 
     def solve(self, damping: float) -> tuple[Tensor, Tensor] | None:
-        """Steps of shared (Q,) and per-frame unknowns (B, P)."""
+        """Steps of shared (Q,) and per-frame unknowns (B, P); None where they are singular."""
         try:
             return solve_step(self.system, damping, self.motion)
         except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]
@@ -116,6 +117,12 @@ class _LandmarkEquations:
         """At least."""
         right = self.system.right_frames - self.motion.gradient
         return float((right * step[1]).sum() + (self.system.right_shared * step[0]).sum())
+
+
+@dataclass(frozen=True)
+class _LandmarkEquations(ChainEquations):
+    fit: _LandmarkFit
+    now: _State
 
     def after(self, step: tuple[Tensor, Tensor]) -> _State:
         now, (shared, frames) = self.now, step
