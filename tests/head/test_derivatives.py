@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.func import jacfwd
 
 from vhap.geometry.meshes import barycentric_points
+from vhap.head.joints import PosedJoints
 from vhap.head.load import load_head
 from vhap.head.model import HeadModel, HeadParams, map_tensors, pose
 from vhap.head.points import JointDerivatives, JointMotion, RowDerivatives, SkinnedPoints, row_derivatives
@@ -78,7 +79,8 @@ def expected_rows(head: HeadModel, params: HeadParams, name: str, by_point: Tens
 def found_rows(head: HeadModel, params: HeadParams, by_point: Tensor, apart: bool = False) -> RowDerivatives:
     """apart: each frame has points of its own, the same ones."""
     points = SkinnedPoints.of(head, *places())
-    motion, derivatives = JointMotion.of(head, params), JointDerivatives.of(head, params)
+    joints = PosedJoints.of(head, params)
+    motion, derivatives = JointMotion.of(joints), JointDerivatives.of(joints)
     if apart:
         points = points.at(torch.arange(POINTS).expand(FRAMES, -1))
     local = motion.local(points.with_shape(params.shape))
@@ -91,7 +93,10 @@ def found_rows(head: HeadModel, params: HeadParams, by_point: Tensor, apart: boo
 def test_points_stand_and_move_as_autograd_finds(correctives, scale, turned):
     head = bent_head(correctives)
     params, by_point = params_of(head, scale, turned), random_like(FRAMES, ROWS, POINTS, 3)
-    points, motion = SkinnedPoints.of(head, *places()).with_shape(params.shape), JointMotion.of(head, params)
+    points, motion = (
+        SkinnedPoints.of(head, *places()).with_shape(params.shape),
+        JointMotion.of(PosedJoints.of(head, params)),
+    )
     placed = motion.place(points, motion.local(points))
     found = found_rows(head, params, by_point)
     assert found.by_shape is not None
@@ -119,9 +124,10 @@ def test_points_of_each_frame_are_as_points_of_all(correctives):
 def test_rows_without_shape_are_those_with_it():
     head = bent_head(correctives=True)
     params, by_point = params_of(head, None), random_like(FRAMES, ROWS, POINTS, 3)
-    points, motion = SkinnedPoints.of(head, *places()), JointMotion.of(head, params)
+    points, motion = SkinnedPoints.of(head, *places()), JointMotion.of(PosedJoints.of(head, params))
     local = motion.local(points.with_shape(params.shape))
-    own = row_derivatives(points, local, motion, JointDerivatives.of(head, params), by_point, shared=False)
+    derivatives = JointDerivatives.of(PosedJoints.of(head, params), by_shape=False)
+    own = row_derivatives(points, local, motion, derivatives, by_point, shared=False)
     every = found_rows(head, params, by_point)
     assert own.by_shape is None
     assert torch.equal(own.by_motion, every.by_motion)
@@ -143,6 +149,9 @@ def test_single_precision_is_double_precision_rounded():
 
 def found_rows_single(head: HeadModel, params: HeadParams, by_point: Tensor) -> RowDerivatives:
     face_ids, barycentrics = places()
-    points, motion = SkinnedPoints.of(head, face_ids, barycentrics.float()), JointMotion.of(head, params)
+    points, motion = (
+        SkinnedPoints.of(head, face_ids, barycentrics.float()),
+        JointMotion.of(PosedJoints.of(head, params)),
+    )
     local = motion.local(points.with_shape(params.shape))
-    return row_derivatives(points, local, motion, JointDerivatives.of(head, params), by_point)
+    return row_derivatives(points, local, motion, JointDerivatives.of(PosedJoints.of(head, params)), by_point)

@@ -30,25 +30,28 @@ def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
     return identity + sine_ratio * cross + cosine_ratio * (cross @ cross)
 
 
-def axis_angle_derivatives(axis_angle: Tensor) -> Tensor:
-    """(..., 3) -> (..., 3, 3, 3): derivatives of `axis_angle_to_matrix` by each of the three components, in front.
-
-    The product rule on Rodrigues' formula, in double precision, since its ratios cancel at small angles.
-    """
+def right_jacobian(axis_angle: Tensor) -> Tensor:
+    """(..., 3) -> (..., 3, 3): a change d of the axis-angle turns its matrix R to R (1 + skew(J d)) (Sola et al. 2018,
+    A micro Lie theory, eq. 143). In double precision, since its ratios cancel at small angles."""
     vector = axis_angle.double()
-    squared = (vector * vector).sum(-1)[..., None, None, None]
+    squared = (vector * vector).sum(-1)[..., None, None]
     small = squared < 1e-8
     safe = torch.where(small, torch.ones_like(squared), squared)
-    sine_ratio = torch.where(small, 1 - squared / 6, safe.sqrt().sin() / safe.sqrt())
-    cosine_ratio = torch.where(small, 0.5 - squared / 24, (1 - safe.sqrt().cos()) / safe)
-    sine_slope = torch.where(small, torch.full_like(squared, -1 / 3), (safe.sqrt().cos() - sine_ratio) / safe)
-    cosine_slope = torch.where(small, torch.full_like(squared, -1 / 12), (sine_ratio - 2 * cosine_ratio) / safe)
-    cross = skew(vector)[..., None, :, :]
-    unit = skew(torch.eye(3, dtype=vector.dtype, device=vector.device))
-    along = vector[..., :, None, None]
-    slopes = sine_ratio * unit + cosine_ratio * (unit @ cross + cross @ unit)
-    slopes = slopes + along * (sine_slope * cross + cosine_slope * (cross @ cross))
-    return slopes.to(axis_angle.dtype)
+    angle = safe.sqrt()
+    sine_ratio = torch.where(small, 1 - squared / 6, angle.sin() / angle)
+    cosine_ratio = torch.where(small, 0.5 - squared / 24, (1 - angle.cos()) / safe)
+    along = torch.where(small, 1 / 6 - squared / 120, (1 - sine_ratio) / safe)
+    identity = torch.eye(3, dtype=vector.dtype, device=vector.device)
+    outer = vector[..., :, None] * vector[..., None, :]
+    return (sine_ratio * identity - cosine_ratio * skew(vector) + along * outer).to(axis_angle.dtype)
+
+
+def axis_angle_derivatives(axis_angle: Tensor) -> Tensor:
+    """(..., 3) -> (..., 3, 3, 3): derivatives of `axis_angle_to_matrix` by each of the three components, in front. In
+    double precision, see `right_jacobian`."""
+    vector = axis_angle.double()
+    turns = skew(right_jacobian(vector).mT)
+    return (axis_angle_to_matrix(vector)[..., None, :, :] @ turns).to(axis_angle.dtype)
 
 
 def matrix_to_axis_angle(matrix: Tensor) -> Tensor:

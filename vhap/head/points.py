@@ -13,9 +13,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from vhap.head.derivatives import joint_shifts, rotation_changes, transform_derivatives
-from vhap.head.model import HeadModel, HeadParams, joint_places, joint_rotations, pose_feature
-from vhap.head.skinning import chain_transforms
+from vhap.head.joints import PosedJoints
+from vhap.head.model import HeadModel, pose_feature
 
 N_MOTION = 18
 """Numbers that move the head and its joints: rotation, translation, neck, jaw (3 each) and both eyes (6)."""
@@ -84,15 +83,11 @@ class JointMotion:
     expr: Tensor
 
     @classmethod
-    def of(cls, head: HeadModel, params: HeadParams) -> JointMotion:
-        """params: B frames of one person, without static offset."""
-        rotations = joint_rotations(params)
-        joints = joint_places(head, params.shape).expand(*rotations.shape[:-2], 3)
-        transforms = chain_transforms(rotations, joints, head.parents)[..., :3, :]
-        if params.scale is not None:
-            transforms = transforms * params.scale
-        turns = transforms[..., :3].transpose(-3, -2).flatten(-2)
-        return cls(turns, transforms[..., 3], params.translation, pose_feature(rotations), params.expr)
+    def of(cls, joints: PosedJoints) -> JointMotion:
+        """joints: of B frames of one person, without static offset."""
+        turns = joints.transforms[..., :3].transpose(-3, -2).flatten(-2)
+        params = joints.params
+        return cls(turns, joints.transforms[..., 3], params.translation, pose_feature(joints.rotations), params.expr)
 
     def rows(self, frames: slice) -> JointMotion:
         return JointMotion(
@@ -121,26 +116,26 @@ class JointMotion:
 @dataclass(frozen=True)
 class JointDerivatives:
     """by_transforms (B, 4 J, 3 * 15): of points by the 15 components of the joints' rotations, linear in x and weights;
-    by_feature (B, 9 (J - 1), 15); shifts (B, 3 J, S): how what hangs on each joint moves by shape."""
+    by_feature (B, 9 (J - 1), 15); shifts (B, 3 J, S): how what hangs on each joint moves by shape. The last two are
+    None where nothing asks for them."""
 
     by_transforms: Tensor
-    by_feature: Tensor
-    shifts: Tensor
+    by_feature: Tensor | None
+    shifts: Tensor | None
 
     @classmethod
-    def of(cls, head: HeadModel, params: HeadParams) -> JointDerivatives:
-        changes = rotation_changes(params)
-        moved = transform_derivatives(head, params, changes)
-        if params.scale is not None:
-            moved = moved * params.scale
-        # (B, 15, J, 3, 4) -> J, its columns, rows, components.
-        moved = moved.permute(0, 2, 4, 3, 1)
+    def of(cls, joints: PosedJoints, by_shape: bool = True) -> JointDerivatives:
+        # (B, 15, J, 4, 3) -> J, columns, rows, components.
+        moved = joints.derivatives().permute(0, 2, 3, 4, 1)
         by_transforms = torch.cat([moved[:, :, :3].flatten(1, 2), moved[:, :, 3]], 1).flatten(-2)
-        by_feature = changes[:, :, 1:].flatten(-3).mT
-        return cls(by_transforms, by_feature, joint_shifts(head, params).flatten(-2).mT)
+        by_feature = None
+        if joints.model.pose_basis is not None:
+            by_feature = joints.rotation_changes()[:, :, 1:].flatten(-3).mT
+        return cls(by_transforms, by_feature, joints.shape_shifts().flatten(-2).mT if by_shape else None)
 
     def rows(self, frames: slice) -> JointDerivatives:
-        return JointDerivatives(self.by_transforms[frames], self.by_feature[frames], self.shifts[frames])
+        by_feature, shifts = (None if part is None else part[frames] for part in (self.by_feature, self.shifts))
+        return JointDerivatives(self.by_transforms[frames], by_feature, shifts)
 
     def moved(self, points: SkinnedPoints, local: Tensor) -> Tensor:
         """(B, N, 3, 15) how points with x local (B, N, 3 J) move by the joints' rotations, without pose correctives."""
@@ -176,11 +171,13 @@ def row_derivatives(
     for axis in (1, 2):
         by_rotations.addcmul_(by_point[..., axis, None], moved[..., axis, :])
     if points.by_pose is not None:
+        assert derivatives.by_feature is not None
         correctives = _through(turned, points.by_pose).flatten(1, 2) @ derivatives.by_feature
         by_rotations = by_rotations + correctives.unflatten(1, (count, numbers))
     by_motion = torch.cat([by_rotations[..., :3], by_point, by_rotations[..., 3:]], -1)
     by_shape = None
     if shared:
+        assert derivatives.shifts is not None
         weights = points.weights if points.weights.ndim == 3 else points.weights.expand(frames, -1, -1)
         hung = (weights[:, None, ..., None] * by_point[..., None, :]).flatten(-2).flatten(1, 2) @ derivatives.shifts
         by_shape = _through(turned, points.by_shape) + hung.unflatten(1, (count, numbers))

@@ -13,22 +13,15 @@ def chain_transforms(rotations: Tensor, joints: Tensor, parents: tuple[int, ...]
     smaller than the joint's own index elsewhere. Returns (..., J, 4, 4); A_j = G_j * inverse of the rest
     transform (SMPL, Loper et al. 2015, eq. 2 to 4).
     """
-    rotation_of: list[Tensor] = []
-    place_of: list[Tensor] = []
-    for joint, parent in enumerate(parents):
-        if parent < 0:
-            rotation_of.append(rotations[..., joint, :, :])
-            place_of.append(joints[..., joint, :])
-            continue
-        offset = joints[..., joint, :] - joints[..., parent, :]
-        rotation_of.append(rotation_of[parent] @ rotations[..., joint, :, :])
-        place_of.append(place_of[parent] + (rotation_of[parent] @ offset[..., None]).squeeze(-1))
-    rotation = torch.stack(rotation_of, -3)
-    place = torch.stack(place_of, -2) - (rotation @ joints[..., None]).squeeze(-1)
-    upper = torch.cat([rotation, place[..., None]], -1)
+    # Each joint turns what hangs on it about its place at rest, before its parents do.
+    moved = joints - (rotations @ joints[..., None]).squeeze(-1)
+    upper = torch.cat([rotations, moved[..., None]], -1)
     lower = torch.zeros_like(upper[..., :1, :])
     lower[..., 3] = 1
-    return torch.cat([upper, lower], -2)
+    carried: list[Tensor] = []
+    for parent, own in zip(parents, torch.cat([upper, lower], -2).unbind(-3), strict=True):
+        carried.append(own if parent < 0 else carried[parent] @ own)
+    return torch.stack(carried, -3)
 
 
 def skin(vertices: Tensor, transforms: Tensor, weights: Tensor) -> Tensor:

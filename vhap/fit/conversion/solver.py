@@ -14,6 +14,7 @@ from vhap.fit.levenberg_marquardt import Schedule, descend
 from vhap.fit.normal_equations import NormalEquations, empty_equations, hold
 from vhap.fit.params import N_CAMERA, TrackParams, as_vectors, from_vectors
 from vhap.fit.residuals.motion import N_MOTION, Motion, motion_of, no_motion
+from vhap.head.joints import PosedJoints
 from vhap.head.model import HeadParams
 from vhap.head.points import JointDerivatives, JointMotion, row_derivatives
 
@@ -117,18 +118,19 @@ def _chunks(count: int) -> list[slice]:
 def _values(problem: ConversionProblem, params: HeadParams) -> Tensor:
     """(B, N, 3) residuals in standard deviations."""
     points = problem.points.with_shape(params.shape)
-    motion = JointMotion.of(problem.head, params)
+    motion = JointMotion.of(PosedJoints.of(problem.head, params))
     places = motion.place(points, motion.local(points))
     return (problem.axes @ (places - problem.goals)[..., None])[..., 0]
 
 
 def _add(sums: NormalEquations, part: slice, problem: ConversionProblem, params: HeadParams, shared: bool) -> None:
     points = problem.points.with_shape(params.shape)
-    motion = JointMotion.of(problem.head, params)
+    joints = PosedJoints.of(problem.head, params)
+    motion = JointMotion.of(joints)
     local = motion.local(points)
     value = (problem.axes @ (motion.place(points, local) - problem.goals)[..., None])[..., 0]
     by_point = problem.axes.transpose(1, 2)
-    rows = row_derivatives(points, local, motion, JointDerivatives.of(problem.head, params), by_point, shared)
+    rows = row_derivatives(points, local, motion, JointDerivatives.of(joints, shared), by_point, shared)
     own = torch.cat([rows.by_motion, rows.by_expr], -1).flatten(1, 2)
     weighted = own.mT * problem.emphasis[:, None, None].to(own)
     residual = value.transpose(1, 2).flatten(1)

@@ -39,7 +39,7 @@ def normal_equations(
     """
     n_shared = len(shared) if with_shared else 0
     sums = empty_equations(len(per_frame), per_frame.shape[1], n_shared, per_frame.device)
-    point = LinearisationPoint.of(problem, shared, per_frame)
+    point = LinearisationPoint.of(problem, shared, per_frame, with_shared)
 
     @torch.no_grad()
     def add(frames: slice) -> tuple[Tensor, Tensor]:

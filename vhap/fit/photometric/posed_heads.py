@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -11,9 +11,8 @@ from torch import Tensor
 from vhap.fit.params import TrackParams
 from vhap.fit.scene import Scene
 from vhap.geometry.fans import Fans
-from vhap.head.derivatives import joint_shifts, rotation_changes, transform_derivatives
-from vhap.head.model import HeadModel, canonical_vertices, joint_places, joint_rotations, pose_correctives
-from vhap.head.skinning import chain_transforms
+from vhap.head.joints import PosedJoints
+from vhap.head.model import canonical_vertices, pose_correctives
 from vhap.render.warp_surface_points import blend_rotations, fan_normals, skin_vertices
 
 N_MOTION = 18
@@ -22,12 +21,12 @@ N_MOTION = 18
 
 @dataclass(frozen=True)
 class PosedHeads:
-    """The heads of B frames. params: their rows; canonical (B, V, 3): vertices before skinning; transforms
-    (B, J, 3, 4): of the joints; weights (V, J); fans: the vertices' neighbours."""
+    """The heads of B frames. params: their rows; canonical (B, V, 3): vertices before skinning; joints: of them;
+    weights (V, J); fans: the vertices' neighbours."""
 
     params: TrackParams
     canonical: Tensor
-    transforms: Tensor
+    joints: PosedJoints
     weights: Tensor
     fans: Fans
 
@@ -35,22 +34,16 @@ class PosedHeads:
     def of(cls, scene: Scene, params: TrackParams) -> PosedHeads:
         """One for each row of params."""
         head, posed = scene.head, params.head()
-        rotations = joint_rotations(posed)
-        canonical = (canonical_vertices(head, posed) + pose_correctives(head, rotations)).contiguous()
-        joints = joint_places(head, posed.shape).expand(*rotations.shape[:-2], 3)
-        transforms = chain_transforms(rotations, joints, head.parents)[..., :3, :].contiguous()
-        return cls(params, canonical, transforms, head.weights, scene.fans)
-
-    def row(self, index: int) -> PosedHeads:
-        """One of them."""
-        rows = slice(index, index + 1)
-        params = self.params.rows(torch.tensor([index]))
-        return replace(self, params=params, canonical=self.canonical[rows], transforms=self.transforms[rows])
+        joints = PosedJoints.of(head, posed)
+        canonical = canonical_vertices(head, posed)
+        if head.pose_basis is not None:
+            canonical = canonical + pose_correctives(head, joints.rotations)
+        return cls(params, canonical.contiguous(), joints, head.weights, scene.fans)
 
     @cached_property
     def vertices(self) -> Tensor:
         """(B, V, 3)."""
-        return skin_vertices(self.canonical, self.weights, self.transforms, self.params.translation)
+        return skin_vertices(self.canonical, self.weights, self.joints.transforms, self.params.translation)
 
     @cached_property
     def normals(self) -> tuple[Tensor, Tensor]:
@@ -60,7 +53,7 @@ class PosedHeads:
     @cached_property
     def turned(self) -> Tensor:
         """(B, V, 3, 3) what skinning turns displacements by."""
-        return blend_rotations(self.weights, self.transforms[..., :3])
+        return blend_rotations(self.weights, self.joints.turns)
 
 
 @dataclass(frozen=True)
@@ -69,24 +62,25 @@ class PoseDerivatives:
 
     by_motion (B, 12 J + 4, 18): of the joints' transforms and a translation, by what moves joints and head;
     by_correctives (B, C, 18): of the pose correctives' coefficients, None without them; joint_shifts (B, S, 3 J): where
-    shape moves what hangs on joints.
+    shape moves what hangs on joints, None where nothing asks for it.
     """
 
     by_motion: Tensor
     by_correctives: Tensor | None
-    joint_shifts: Tensor
+    joint_shifts: Tensor | None
 
     @classmethod
-    def of(cls, head: HeadModel, params: TrackParams) -> PoseDerivatives:
-        posed = params.head()
-        changes = rotation_changes(posed)
-        by_transforms = _as_motion(transform_derivatives(head, posed, changes).flatten(-3))
+    def of(cls, joints: PosedJoints, by_shape: bool = True) -> PoseDerivatives:
+        by_transforms = _as_motion(joints.derivatives().mT.flatten(-3))
         by_translation = by_transforms.new_zeros(len(by_transforms), 4, N_MOTION)
         by_translation[:, [0, 1, 2], [3, 4, 5]] = 1
+        correctives = None
+        if joints.model.pose_basis is not None:
+            correctives = _as_motion(joints.rotation_changes()[..., 1:, :, :].flatten(-3))
         return cls(
             by_motion=torch.cat([by_transforms, by_translation], 1),
-            by_correctives=None if head.pose_basis is None else _as_motion(changes[..., 1:, :, :].flatten(-3)),
-            joint_shifts=joint_shifts(head, posed).flatten(-2),
+            by_correctives=correctives,
+            joint_shifts=joints.shape_shifts().flatten(-2) if by_shape else None,
         )
 
 

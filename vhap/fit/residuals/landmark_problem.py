@@ -14,6 +14,7 @@ from vhap.fit.residuals.motion import N_MOTION, MotionPrior, Spreads, motion_pri
 from vhap.fit.residuals.teeth_gaps import TeethGaps
 from vhap.geometry.cameras import Camera, camera_from_focal
 from vhap.geometry.robust import Cauchy
+from vhap.head.joints import PosedJoints
 from vhap.head.model import HeadModel, HeadParams
 from vhap.head.points import JointMotion
 
@@ -190,7 +191,7 @@ class LandmarkProblem:
         """Landmarks of B frames with unknowns per_frame (B, P): (B, C, L, 2) px."""
         cameras = self.cameras(shared)
         params, points = head_params(shared, per_frame), self.points.with_shape(shared[N_CAMERA:])
-        posed = PosedLandmarks.of(points, JointMotion.of(self.head, params), yaw_of(params, cameras))
+        posed = PosedLandmarks.of(points, JointMotion.of(PosedJoints.of(self.head, params)), yaw_of(params, cameras))
         return cameras.project(posed.world(len(cameras.fx)))[0]
 
     def residuals_px(self, params: TrackParams) -> Tensor:

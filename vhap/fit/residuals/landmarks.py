@@ -10,6 +10,7 @@ from torch import Tensor
 from vhap.fit.residuals.landmark_points import LandmarkPoints, PosedLandmarks, yaw_of
 from vhap.fit.residuals.landmark_problem import LandmarkProblem, head_params
 from vhap.geometry.cameras import Camera
+from vhap.head.joints import PosedJoints
 from vhap.head.points import JointDerivatives, JointMotion, RowDerivatives
 
 
@@ -38,14 +39,17 @@ class LinearisationPoint:
     yaw_rad: Tensor
 
     @classmethod
-    def of(cls, problem: LandmarkProblem, shared: Tensor, per_frame: Tensor) -> LinearisationPoint:
-        """shared (Q,), per_frame (B, P)."""
+    def of(
+        cls, problem: LandmarkProblem, shared: Tensor, per_frame: Tensor, by_shape: bool = True
+    ) -> LinearisationPoint:
+        """shared (Q,), per_frame (B, P). by_shape: rows by shared unknowns will be asked for."""
         params, cameras = head_params(shared, per_frame), problem.cameras(shared)
+        joints = PosedJoints.of(problem.head, params)
         return cls(
             cameras=cameras,
             points=problem.points.with_shape(params.shape),
-            motion=JointMotion.of(problem.head, params),
-            derivatives=JointDerivatives.of(problem.head, params),
+            motion=JointMotion.of(joints),
+            derivatives=JointDerivatives.of(joints, by_shape),
             yaw_rad=yaw_of(params, cameras),
         )
 

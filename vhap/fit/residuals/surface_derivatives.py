@@ -29,7 +29,7 @@ def surface_derivatives(
     between the vertices' unit normals; None where residuals do not depend on it.
     """
     head, count = scene.head, len(points.corners)
-    derivatives = PoseDerivatives.of(head, posed.params)
+    derivatives = PoseDerivatives.of(posed.joints, shared)
     spread = vertex_derivatives(posed, points, by_point, by_normal)
     by_joints = gather_joints(spread, points, posed.canonical, head.weights, posed.turned)
     first = padded(N_MOTION)
@@ -72,6 +72,7 @@ def _by_shared(
     rows = by_joints.new_empty(len(by_joints), first + scene.person_shapes.shape[1] * BLOCK)
     through_blend_shapes(spread, scene.person_shapes, rows)
     # Shape moves the joints, and what hangs on them.
+    assert derivatives.joint_shifts is not None
     hung = by_joints[:, :-4].view(len(by_joints), -1, 4)[..., 3]
     for shifts, part in zip(derivatives.joint_shifts, parts):
         rows[part, first : first + n_shape] += hung[part] @ shifts.T
