@@ -23,6 +23,10 @@ SHARED_CHUNKS = 4
 """Gradient buffers of a target that all views share on the CPU, where Warp's atomics are plain adds."""
 
 
+DESCRIPTION: Any = type(wp.from_torch(torch.zeros(1), return_ctype=True))
+"""What kernels take of an array."""
+NUMBER = 4
+"""Bytes of the numbers of vectors."""
 CPU_BLOCK = 1
 """Threads that Warp launches together on a CPU."""
 COMMON_CHANNELS = (1, 2, 3)
@@ -30,6 +34,9 @@ COMMON_CHANNELS = (1, 2, 3)
 
 _overloads: dict[tuple[Any, int], Any] = {}
 _loading = threading.Lock()
+_loaded: set[tuple[Any, str]] = set()
+_own = threading.local()
+"""Of each thread: commands that launch a kernel anew, by kernel and device."""
 
 
 def keep_freed_memory() -> None:
@@ -66,24 +73,36 @@ def shared_ranges(raster: Raster) -> list[tuple[int, int]]:
 
 def wrap(tensor: Tensor, dtype: Any = None) -> Any:
     """A torch tensor as the description that kernels take of a Warp array on the same memory. A whole `wp.array` takes
-    three times as long to make, which adds up where a kernel works on a few thousand points."""
+    many times as long to make, which adds up where a kernel works on a few thousand points."""
+    if dtype is None:
+        tensor = tensor.contiguous()
+        size = tensor.element_size()
+        return _described(tensor, tensor.shape, [size * step for step in tensor.stride()])
     # Empty tensors count as contiguous with any strides, which Warp refuses.
     tensor = tensor.detach().contiguous() if tensor.numel() else tensor.new_empty(tensor.shape)
     described: Any = wp.from_torch(tensor, dtype=dtype, requires_grad=False, return_ctype=True)
-    # The memory lives as long as its description.
     described.tensor = tensor
     return described
 
 
 def flat(tensor: Tensor) -> Any:
     """A torch tensor's elements as a one-dimensional Warp array on the same memory."""
-    return wrap(tensor.detach().contiguous().view(-1))
+    tensor = tensor.contiguous()
+    return _described(tensor, (tensor.numel(),), (tensor.element_size(),))
 
 
 def vectors(tensor: Tensor) -> Any:
-    """A torch tensor (..., C) as a one-dimensional Warp array of C-vectors on the same memory."""
-    channels = tensor.shape[-1]
-    return wrap(tensor.detach().contiguous().view(-1, channels), wp.types.vector(channels, wp.float32))
+    """A torch tensor (..., C) of numbers of 4 bytes as a one-dimensional Warp array of C-vectors on the same memory."""
+    tensor, channels, size = tensor.contiguous(), tensor.shape[-1], tensor.element_size()
+    assert size == NUMBER, f"numbers of {size} bytes where kernels expect {NUMBER}"
+    return _described(tensor, (tensor.numel() // channels,), (size * channels,))
+
+
+def _described(tensor: Tensor, shape: Sequence[int], strides: Sequence[int]) -> Any:
+    described: Any = DESCRIPTION(tensor.data_ptr(), 0, len(shape), shape, strides)
+    # The memory lives as long as its description.
+    described.tensor = tensor
+    return described
 
 
 def picture_vectors(tensor: Tensor) -> Any:
@@ -104,19 +123,44 @@ def launch_ranges(
     kernel: Any, ranges: Sequence[tuple[int, int]], inputs: Callable[[int], list[Any]], device: torch.device
 ) -> None:
     """Runs `kernel(first, *inputs(part))` over every range; parts run at the same time on the CPU."""
-    target = wp.device_from_torch(device)
-    # One after the other and before threads start, since several would compile one module at the same time.
-    with _loading:
-        # As `wp.launch` asks for it: on a CPU another number would be compiled beside the one that is launched.
-        kernel.module.load(target, CPU_BLOCK if device.type == "cpu" else None)
+    _load(kernel, device)
 
     def launch(part: int) -> None:
         first, stop = ranges[part]
         if stop > first:
-            wp.launch(kernel, dim=stop - first, inputs=[first, *inputs(part)], device=target)
+            _launch(kernel, stop - first, [first, *inputs(part)], device)
 
     with torch_stream(device):
         run_all([partial(launch, part) for part in range(len(ranges))])
+
+
+def _load(kernel: Any, device: torch.device) -> None:
+    """One after the other and before threads start, since several would compile one module at the same time."""
+    key = kernel, str(device)
+    if key in _loaded:
+        return
+    with _loading:
+        # As `wp.launch` asks for it: on a CPU another number would be compiled beside the one that is launched.
+        kernel.module.load(wp.device_from_torch(device), CPU_BLOCK if device.type == "cpu" else None)
+    _loaded.add(key)
+
+
+def _launch(kernel: Any, count: int, inputs: list[Any], device: torch.device) -> None:
+    """As `wp.launch`, which checks and converts anew what stays the same from one time to the next: that takes as long
+    as a kernel on a few thousand points."""
+    commands = _own.__dict__.setdefault("commands", {})
+    command, blank = commands.get((kernel, str(device)), (None, None))
+    if command is None:
+        command = wp.launch(kernel, dim=count, inputs=inputs, device=wp.device_from_torch(device), record_cmd=True)
+        command.fwd_args = None
+        blank = [type(part)() for part in command.params[1:]]
+        commands[kernel, str(device)] = command, blank
+    else:
+        command.set_dim(count)
+        command.set_params_from_ctypes(inputs)
+    command.launch()
+    # Not to keep what it worked on.
+    command.params[1:] = blank
 
 
 def torch_stream(device: torch.device) -> contextlib.AbstractContextManager[Any]:
