@@ -17,12 +17,13 @@ from vhap.data.sample import FrameBatch
 from vhap.fit.landmarks.equations import normal_equations
 from vhap.fit.online import FrameEquations
 from vhap.fit.params import TrackParams, as_vectors
-from vhap.fit.photometric.pictures import GreyPicture, grey_planes
+from vhap.fit.photometric.pictures import GreyPicture
 from vhap.fit.photometric.point_albedo import HIDDEN, LEAST_COLOUR, PointPrior, difference_weight
 from vhap.fit.photometric.posed_heads import PosedHeads
 from vhap.fit.photometric.problem import FixedAlbedo
 from vhap.fit.photometric.surface_points import PictureBatch, ShownBatch, find_shown, look_at, point_derivatives
 from vhap.fit.residuals.landmark_problem import LandmarkProblem
+from vhap.fit.residuals.surface_derivatives import sloped_planes
 from vhap.fit.residuals.teeth_gaps import TeethGaps
 from vhap.fit.scene import Scene
 from vhap.fit.stages import fine_factor
@@ -50,29 +51,35 @@ class OnlinePictures:
     teeth: TeethGaps | None
     beside_pixels: float
     prior: PointPrior
-    scenes: dict[int, Scene] = field(default_factory=dict)
-    """The scene for pictures shrunk by a factor: what it derives from the head is kept."""
+    scenes: dict[int, tuple[Scene, Scene]] = field(default_factory=dict)
+    """The scene, and its part around the points, for pictures shrunk by a factor: what they derive from the head is
+    kept."""
 
     def __post_init__(self) -> None:
         self.fewer = self.known.thinned(MOST_POINTS)
         albedo = self.fewer.albedo
         self.points, self.albedo = self.fewer.points, albedo.value
+        self.near, corners = part_around(self.scene, self.points.corners)
+        self.near_points = replace(self.points, corners=corners)
         self.precision = albedo.prior_precision + albedo.precision
 
     def look(self, picture: np.ndarray, landmarks: LandmarkProblem) -> FrameLook:
         """At one frame: picture (H, W, 3) uint8 RGB of the scene's size, and its landmarks."""
         factor = fine_factor(float(landmarks.extent_px().max()))
-        scene = self.scenes.setdefault(factor, self.scene.shrunk(factor))
-        return FrameLook(self, scene, _grey_around(picture, landmarks, factor, scene.size), landmarks)
+        if factor not in self.scenes:
+            self.scenes[factor] = self.scene.shrunk(factor), self.near.shrunk(factor)
+        scene, near = self.scenes[factor]
+        return FrameLook(self, scene, near, _grey_around(picture, landmarks, factor, scene.size), landmarks)
 
 
 @dataclass
 class FrameLook:
     """One frame's picture, looked at as often as the head moves. Which points it shows, and the landmarks' equations,
-    stay as they were at first: the head moves a little only."""
+    stay as they were at first: the head moves a little only. near: the scene's part around the points."""
 
     pictures: OnlinePictures
     scene: Scene
+    near: Scene
     grey: GreyPicture
     landmarks: LandmarkProblem
     shown: ShownBatch | None = None
@@ -81,21 +88,22 @@ class FrameLook:
     @torch.inference_mode()
     def equations(self, params: TrackParams) -> FrameEquations | None:
         """About the unknowns of a frame; None where the picture shows nothing of the head, or in another light."""
-        known, batch = self.pictures, PictureBatch.of_one(PosedHeads.of(self.scene, params), self.grey)
+        known, batch = self.pictures, PictureBatch.of_one(PosedHeads.of(self.near, params), self.grey)
         if self.shown is None:
-            (found,) = find_shown(self.scene, batch, known.points)
+            whole = PictureBatch.of_one(PosedHeads.of(self.scene, params), self.grey)
+            (found,) = find_shown(self.scene, whole, known.points)
             if found is None:
                 return None
             counting = found.counting(found.counts.shared_by(known.prior.correlation, known.fewer.each))
-            self.shown = ShownBatch.of([counting], known.points, batch.heads)
-        seen = look_at(self.scene, batch, self.shown)
+            self.shown = ShownBatch.of([counting], known.near_points, batch.heads)
+        seen = look_at(self.near, batch, self.shown)
         albedo = known.albedo[seen.index]
         typical = float((seen.shading * albedo - seen.value).abs().median())
         if typical > OTHER_LIGHT:
             return None
         spread = HIDDEN * MEDIAN_OF_NORMAL * typical
         prior = replace(known.prior, colour=min(known.prior.colour, max(LEAST_COLOUR, spread)))
-        _, by_own = point_derivatives(self.scene, batch, seen, albedo, False, prior.colour)
+        _, by_own = point_derivatives(self.near, batch, seen, albedo, False, prior.colour)
         residual, weight = difference_weight(seen, known.albedo, prior)
         # The albedo is eliminated: a point that is not well known counts less.
         by_albedo = seen.shading / prior.colour
@@ -119,6 +127,18 @@ class FrameLook:
         return self.of_landmarks
 
 
+def part_around(scene: Scene, corners: Tensor) -> tuple[Scene, Tensor]:
+    """The scene with those triangles only that meet one of the vertices corners (M, 3), and the numbers of these among
+    the vertices that are left. Points between corners stand, turn and move there as on the whole head."""
+    head = scene.head
+    met = torch.zeros(head.n_vertices, dtype=torch.bool)
+    met[corners] = True
+    kept, faces = head.faces[met[head.faces].any(1)].unique(return_inverse=True)
+    number = torch.empty(head.n_vertices, dtype=corners.dtype)
+    number[kept] = torch.arange(len(kept), dtype=corners.dtype)
+    return replace(scene, head=replace(head.keep_vertices(kept), faces=faces)), number[corners]
+
+
 def _grey_around(picture: np.ndarray, landmarks: LandmarkProblem, factor: int, size: tuple[int, int]) -> GreyPicture:
     """The picture shrunk to size (height, width), as `grey_pictures` makes it, but only around the landmarks: the rest
     counts as beside the matte."""
@@ -129,12 +149,12 @@ def _grey_around(picture: np.ndarray, landmarks: LandmarkProblem, factor: int, s
     high = (seen.amax(0) + seen.new_tensor([AROUND, BELOW]) * extent).tolist()
     (x0, x1), (y0, y1) = (_range(one, other, side, factor) for one, other, side in zip(low, high, (width, height)))
     part = picture[y0 * factor : y1 * factor, x0 * factor : x1 * factor]
-    grey = cv2.cvtColor(part.astype(np.float32) / 255, cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(part.astype(np.float32), cv2.COLOR_RGB2GRAY)
     if factor > 1:
         grey = cv2.resize(grey, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
-    smooth = cv2.sepFilter2D(grey, -1, BINOMIAL, BINOMIAL, borderType=cv2.BORDER_REPLICATE)
+    smooth = cv2.sepFilter2D(grey / 255, -1, BINOMIAL, BINOMIAL, borderType=cv2.BORDER_REPLICATE)
     planes, inside = torch.zeros(1, 3, *size), torch.zeros(size, dtype=torch.bool)
-    planes[:, :, y0:y1, x0:x1], inside[y0:y1, x0:x1] = grey_planes(torch.from_numpy(smooth)), True
+    planes[:, :, y0:y1, x0:x1], inside[y0:y1, x0:x1] = sloped_planes(torch.from_numpy(smooth)), True
     return GreyPicture(planes, inside, None, torch.zeros(1, dtype=torch.long))
 
 

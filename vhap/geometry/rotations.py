@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
 
 def skew(vector: Tensor) -> Tensor:
     """(..., 3) -> (..., 3, 3) cross-product matrices: skew(a) @ b = a x b."""
-    x, y, z = vector.unbind(-1)
-    zero = torch.zeros_like(x)
-    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*vector.shape[:-1], 3, 3)
+    return (vector @ _generators(vector.dtype, vector.device)).unflatten(-1, (3, 3))
+
+
+@lru_cache
+def _generators(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(3, 9) cross-product matrices of the axes."""
+    x, y, z = [0, 0, 0, 0, 0, -1, 0, 1, 0], [0, 0, 1, 0, 0, 0, -1, 0, 0], [0, -1, 0, 1, 0, 0, 0, 0, 0]
+    # Kept, so not one that is for inference alone where the first caller is.
+    with torch.inference_mode(False):
+        return torch.tensor([x, y, z], dtype=dtype, device=device)
 
 
 def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:

@@ -71,8 +71,10 @@ class PosedJoints:
 @lru_cache
 def _hangs_on(parents: tuple[int, ...]) -> Tensor:
     """(3 J, J, 1, 1): 1 where a joint is the one that a component turns, or hangs on it, else 0."""
-    hangs = torch.eye(len(parents))
-    for joint, parent in enumerate(parents):
-        if parent >= 0:
-            hangs[:, joint] += hangs[:, parent]
-    return hangs.repeat_interleave(3, 0)[..., None, None]
+    # Kept, so not one that is for inference alone where the first caller is.
+    with torch.inference_mode(False):
+        hangs = torch.eye(len(parents))
+        for joint, parent in enumerate(parents):
+            if parent >= 0:
+                hangs[:, joint] += hangs[:, parent]
+        return hangs.repeat_interleave(3, 0)[..., None, None]

@@ -148,16 +148,15 @@ def _load(kernel: Any, device: torch.device) -> None:
 def _launch(kernel: Any, count: int, inputs: list[Any], device: torch.device) -> None:
     """As `wp.launch`, which checks and converts anew what stays the same from one time to the next: that takes as long
     as a kernel on a few thousand points."""
-    commands = _own.__dict__.setdefault("commands", {})
-    command, blank = commands.get((kernel, str(device)), (None, None))
-    if command is None:
-        command = wp.launch(kernel, dim=count, inputs=inputs, device=wp.device_from_torch(device), record_cmd=True)
-        command.fwd_args = None
-        blank = [type(part)() for part in command.params[1:]]
-        commands[kernel, str(device)] = command, blank
-    else:
-        command.set_dim(count)
-        command.set_params_from_ctypes(inputs)
+    commands: dict[tuple[Any, str], tuple[Any, list[Any]]] = _own.__dict__.setdefault("commands", {})
+    key = kernel, str(device)
+    if key not in commands:
+        made: Any = wp.launch(kernel, dim=count, inputs=inputs, device=wp.device_from_torch(device), record_cmd=True)
+        made.fwd_args = None
+        commands[key] = made, [type(part)() for part in made.params[1:]]
+    command, blank = commands[key]
+    command.set_dim(count)
+    command.set_params_from_ctypes(inputs)
     command.launch()
     # Not to keep what it worked on.
     command.params[1:] = blank

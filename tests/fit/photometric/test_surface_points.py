@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d, normalize
 from tracked_heads import builtin_head, frame_batch, moving_params, scene, still_params
 
+from vhap.fit.online_pictures import part_around
 from vhap.fit.params import CAMERA, N_CAMERA, PER_FRAME, TrackParams
-from vhap.fit.photometric.pictures import GREY, GreyPicture, grey_pictures, grey_planes
+from vhap.fit.photometric.pictures import GREY, GreyPicture, grey_pictures
 from vhap.fit.photometric.posed_heads import PosedHeads
 from vhap.fit.photometric.surface_points import (
     Counts,
@@ -27,6 +28,7 @@ from vhap.fit.photometric.surface_points import (
     point_derivatives,
 )
 from vhap.fit.residuals.outlines import MatteBorder
+from vhap.fit.residuals.surface_derivatives import sloped_planes
 from vhap.fit.scene import Scene
 from vhap.geometry.cameras import Camera, camera_from_focal
 from vhap.geometry.meshes import vertex_normals
@@ -58,7 +60,7 @@ def pixel_centres() -> Tensor:
 
 def picture(grey: Tensor | None = None, inside: Tensor | None = None, camera: int = 0) -> GreyPicture:
     return GreyPicture(
-        planes=grey_planes(waves(pixel_centres()) if grey is None else grey),
+        planes=sloped_planes(waves(pixel_centres()) if grey is None else grey),
         inside=torch.ones(SIZE, dtype=torch.bool) if inside is None else inside,
         border=MatteBorder.of(from_disc(pixel_centres())),
         cameras=torch.tensor([camera]),
@@ -256,7 +258,9 @@ def near_params() -> TrackParams:
 def large_picture() -> tuple[Scene, GreyPicture]:
     stage = scene((384, 384), TEXTURE)
     everywhere = torch.ones(stage.size, dtype=torch.bool)
-    return stage, GreyPicture(grey_planes(torch.zeros(stage.size)), everywhere, None, torch.zeros(1, dtype=torch.long))
+    return stage, GreyPicture(
+        sloped_planes(torch.zeros(stage.size)), everywhere, None, torch.zeros(1, dtype=torch.long)
+    )
 
 
 def test_points_behind_a_lid_are_not_seen():
@@ -369,3 +373,25 @@ def test_pictures_of_the_head_have_the_points_colours():
     (plain,) = grey_pictures(replace(batch, alpha=None), [0])
     assert plain.inside.all()
     assert plain.border is None
+
+
+def test_points_on_the_part_of_a_head_around_them_look_and_move_as_on_the_whole():
+    stage, params, shown = scene(SIZE, TEXTURE), lit_params(), picture()
+    points, albedo = points_of(stage, params, shown), torch.full((COUNT,), 0.6)
+    found = found_in(stage, params, shown, points)
+    assert found is not None
+    # Few of them, so that much of the head is left out.
+    found = replace(found, index=found.index[:60])
+    near, corners = part_around(stage, points.corners[found.index])
+    assert near.head.n_vertices < stage.head.n_vertices / 2
+    renumbered = points.corners.clone()
+    renumbered[found.index] = corners
+    views = []
+    for part, on_it in ((stage, points), (near, replace(points, corners=renumbered))):
+        batch = batch_of(part, params, shown)
+        seen = look_at(part, batch, ShownBatch.of([found], on_it, batch.heads))
+        by_shared, by_own = point_derivatives(part, batch, seen, albedo[seen.index])
+        views.append((seen.value, seen.shading, seen.surface, by_shared, by_own))
+    assert len(views[0]) == 5
+    for whole, part in zip(*views, strict=True):
+        torch.testing.assert_close(part, whole, atol=1e-6, rtol=1e-6)

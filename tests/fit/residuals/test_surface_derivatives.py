@@ -13,7 +13,7 @@ from tracked_heads import in_double, moving_params, scene
 
 from vhap.fit.params import N_CAMERA, TrackParams, as_vectors, from_vectors
 from vhap.fit.photometric.posed_heads import PosedHeads
-from vhap.fit.residuals.surface_derivatives import picture_gradient, surface_derivatives
+from vhap.fit.residuals.surface_derivatives import sloped_planes, surface_derivatives
 from vhap.fit.scene import N_LIGHT
 from vhap.geometry.meshes import vertex_normals
 from vhap.head.model import HeadModel, pose
@@ -80,8 +80,10 @@ def test_columns_are_the_slopes_that_autograd_finds(normals, correctives):
 
 def test_slopes_of_a_ramp_are_exact_and_zero_at_the_border():
     row, column = torch.meshgrid(torch.arange(6.0), torch.arange(8.0), indexing="ij")
-    slopes = picture_gradient(3 * column - 2 * row)
-    expected = torch.tensor([3.0, -2.0]).expand(4, 6, 2)
-    assert torch.equal(slopes[1:-1, 1:-1], expected)
-    assert not slopes[:, [0, -1], 0].any()
-    assert not slopes[[0, -1], :, 1].any()
+    ramp = 3 * column - 2 * row
+    planes = sloped_planes(ramp)[0]
+    assert torch.equal(planes[0], ramp)
+    expected = torch.tensor([3.0, -2.0])[:, None, None].expand(2, 4, 6)
+    assert torch.equal(planes[1:, 1:-1, 1:-1], expected)
+    assert not planes[1, :, [0, -1]].any()
+    assert not planes[2, [0, -1]].any()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vhap.data.sample import FrameBatch
 from vhap.fit.residuals.outlines import MatteBorder, matte_border
-from vhap.fit.residuals.surface_derivatives import picture_gradient
+from vhap.fit.residuals.surface_derivatives import sloped_planes
 from vhap.util.bounded_cache import BoundedCache
 
 GREY = (0.299, 0.587, 0.114)
@@ -74,18 +74,13 @@ def grey_pictures(batch: FrameBatch, chosen: Sequence[int]) -> GreyPictures:
     everywhere = torch.ones(batch.rgb.shape[1:3], dtype=torch.bool, device=batch.rgb.device)
     return GreyPictures(
         GreyPicture(
-            planes=grey_planes(_smooth(batch.rgb[index] @ batch.rgb.new_tensor(GREY))),
+            planes=sloped_planes(_smooth(batch.rgb[index] @ batch.rgb.new_tensor(GREY))),
             inside=everywhere if batch.alpha is None else batch.alpha[index] > OPAQUE,
             border=None if batch.alpha is None else matte_border(batch.alpha[index]),
             cameras=batch.cameras[index : index + 1],
         )
         for index in chosen
     )
-
-
-def grey_planes(grey: Tensor) -> Tensor:
-    """(H, W) grey values -> (1, 3, H, W) with their slopes."""
-    return torch.cat([grey[None], picture_gradient(grey).permute(2, 0, 1)])[None].contiguous()
 
 
 def _smooth(picture: Tensor) -> Tensor:

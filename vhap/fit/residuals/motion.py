@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -35,11 +36,17 @@ class MotionPrior:
 
     def scales(self, per_frame: Tensor, expr_names: tuple[str, ...]) -> Tensor:
         """(P,) in the order of PER_FRAME."""
-        values = [self.rotation_rad] * 3 + [self.translation_m] * 3 + [self.neck_rad] * 3 + [self.jaw_rad] * 3
-        blinks = [self.blink if "blink" in name.lower() else self.expr for name in expr_names]
-        return per_frame.new_tensor(
-            values + [self.eyes_rad] * 6 + (blinks or [self.expr] * (per_frame.shape[1] - N_MOTION))
-        )
+        return _scales(self, expr_names, per_frame.shape[1]).to(per_frame)
+
+
+@lru_cache
+def _scales(prior: MotionPrior, expr_names: tuple[str, ...], count: int) -> Tensor:
+    """(P,) for `count` unknowns."""
+    values = [prior.rotation_rad] * 3 + [prior.translation_m] * 3 + [prior.neck_rad] * 3 + [prior.jaw_rad] * 3
+    blinks = [prior.blink if "blink" in name.lower() else prior.expr for name in expr_names]
+    # Kept, so not one that is for inference alone where the first caller is.
+    with torch.inference_mode(False):
+        return torch.tensor(values + [prior.eyes_rad] * 6 + (blinks or [prior.expr] * (count - N_MOTION)))
 
 
 @dataclass(frozen=True)

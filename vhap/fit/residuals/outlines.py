@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vhap.fit.residuals.surface_derivatives import picture_gradient
+from vhap.fit.residuals.surface_derivatives import sloped_planes
 from vhap.geometry.robust import Cauchy, GemanMcClure
 
 EDGE = 2
@@ -73,7 +73,7 @@ class MatteBorder:
     @classmethod
     def of(cls, distance: Tensor) -> MatteBorder:
         """distance (H, W)."""
-        return cls(torch.cat([distance[None], picture_gradient(distance).permute(2, 0, 1)])[None].contiguous())
+        return cls(sloped_planes(distance))
 
 
 def matte_border(alpha: Tensor) -> MatteBorder:

@@ -79,9 +79,11 @@ def _by_shared(
     return rows[:, first - N_CAMERA : first + n_shape + N_LIGHT]
 
 
-def picture_gradient(picture: Tensor) -> Tensor:
-    """(H, W) -> (H, W, 2): central differences by x and y, zero at the border."""
-    slopes = torch.zeros(*picture.shape, 2, dtype=picture.dtype, device=picture.device)
-    slopes[:, 1:-1, 0] = (picture[:, 2:] - picture[:, :-2]) / 2
-    slopes[1:-1, :, 1] = (picture[2:] - picture[:-2]) / 2
-    return slopes
+def sloped_planes(picture: Tensor) -> Tensor:
+    """(H, W) -> (1, 3, H, W): the same, and its central differences by x and y, zero at the border."""
+    planes = picture.new_zeros(1, 3, *picture.shape)
+    planes[0, 0] = picture
+    torch.sub(picture[:, 2:], picture[:, :-2], out=planes[0, 1, :, 1:-1])
+    torch.sub(picture[2:], picture[:-2], out=planes[0, 2, 1:-1])
+    planes[0, 1:] /= 2
+    return planes
