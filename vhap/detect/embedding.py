@@ -14,7 +14,6 @@ from typing import Protocol
 
 import numpy as np
 import torch
-import trimesh
 from scipy.spatial import KDTree
 from torch import Tensor
 
@@ -255,8 +254,11 @@ def _meet(
     facing = (normals * rays).sum(-1).clamp(max=-1e-6)
     depth = (normals * (corners[:, 0] - centre)).sum(-1) / facing
     places = centre + depth[:, None] * rays
-    closest = trimesh.triangles.closest_point(corners.double().numpy(), places.double().numpy())
-    weights = trimesh.triangles.points_to_barycentric(corners.double().numpy(), closest).clip(0, 1)
+    # Not with the module: it takes long to import, and an embedding that was made before needs none of it.
+    from trimesh.triangles import closest_point, points_to_barycentric
+
+    closest = closest_point(corners.double().numpy(), places.double().numpy())
+    weights = points_to_barycentric(corners.double().numpy(), closest).clip(0, 1)
     on_template = (template[triangles] * torch.from_numpy(weights).float()[..., None]).sum(1)
     return on_template, torch.where(inside, 1.0, BESIDE_TRUST)
 
@@ -282,14 +284,16 @@ def closest_on_surface(vertices: Tensor, surface: Surface, points: Tensor) -> tu
     """Face ids (N,) in the whole head and barycentrics (N, 3) of the surface's points nearest to points (N, 3)."""
     corners = vertices[surface.faces[surface.allowed]].double().numpy()
     candidates = min(64, len(corners))
+    from trimesh.triangles import closest_point, points_to_barycentric
+
     _, near = KDTree(corners.mean(1)).query(points.numpy(), k=candidates)
     near = near.reshape(len(points), candidates)
     queries = np.repeat(points.double().numpy(), candidates, 0)
-    closest = trimesh.triangles.closest_point(corners[near.ravel()], queries)
+    closest = closest_point(corners[near.ravel()], queries)
     best = np.linalg.norm(closest - queries, axis=-1).reshape(near.shape).argmin(1)
     rows = np.arange(len(points))
     chosen, places = near[rows, best], closest.reshape(*near.shape, 3)[rows, best]
-    weights = trimesh.triangles.points_to_barycentric(corners[chosen], places).clip(0, 1)
+    weights = points_to_barycentric(corners[chosen], places).clip(0, 1)
     weights = weights / weights.sum(-1, keepdims=True)
     return surface.face_ids[surface.allowed].numpy()[chosen], weights.astype(np.float32)
 
