@@ -12,7 +12,7 @@ from vhap.util.errors import exits_cleanly
 @exits_cleanly
 def main(args: Sequence[str] | None = None) -> None:
     config = parse(LiveConfig, __doc__, args)
-    from vhap.pipeline.live import run
+    from vhap.pipeline.live_start import run
 
     print(run(config))
 

@@ -14,8 +14,8 @@ from vhap.data.video import probe_video, read_frames
 from vhap.detect.following import FaceFollower
 from vhap.pipeline import live_faces, make_synthetic_capture
 from vhap.pipeline.live_faces import VideoFaces, VideoOrder, serve
-from vhap.pipeline.live_worker import receive, send
 from vhap.util.errors import InputError
+from vhap.util.own_process import receive, send
 
 FRAMES = 6
 

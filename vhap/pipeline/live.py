@@ -54,8 +54,9 @@ QUIT_KEYS = (ord("q"), 27)
 def run(config: LiveConfig, source: Source | None = None, follower: Follower | None = None) -> Path:
     """Follows until the source ends, or until the window is closed, Ctrl-C or SIGTERM. Returns the run folder.
 
-    source, follower: take the place of the options' camera and of the detector. Raises InputError where something
-    cannot be opened, and, after everything was saved, where the camera disappeared or the video broke.
+    source, follower: take the place of the options' camera and of the detector; whoever gives them closes them. Raises
+    InputError where something cannot be opened, and, after everything was saved, where the camera disappeared or the
+    video broke.
     """
     address = check_options(config)
     source = source or open_source(config)
@@ -72,9 +73,8 @@ def run(config: LiveConfig, source: Source | None = None, follower: Follower | N
         head = person.head
         studio = Studio(size, get_backend("auto"), build_topology(head.faces, head.uv_faces), config.fx is not None)
         followed = FollowedPerson.of(person, studio, config.pictures)
-        faces = video_faces(source) if follower is None else None
-        follower = follower or faces or open_follower()
-        warm_up(None if faces else follower, followed, size)
+        follower = follower or open_follower()
+        warm_up(None if isinstance(follower, VideoFaces) else follower, followed, size)
         worker = worker_of(config, identity_known, person, studio)
         video = followed_video(config, source, model, studio)
         frames = FollowedFrames()
@@ -98,9 +98,8 @@ def run(config: LiveConfig, source: Source | None = None, follower: Follower | N
                     live, folder, config, how, lambda: video is not None and video.save(folder, frames, live.followed)
                 )
             finally:
-                for process in (worker, faces):
-                    if process is not None:
-                        process.close()
+                if worker is not None:
+                    worker.close()
     if live.failure is not None:
         raise live.failure
     return folder
@@ -167,11 +166,6 @@ def open_follower() -> Follower:
     from vhap.detect.following import FaceFollower
 
     return FaceFollower()
-
-
-def video_faces(source: Source) -> VideoFaces | None:
-    """Faces of a video of which every frame is taken; None of other sources."""
-    return None if source.is_live or not isinstance(source, VideoSource) else VideoFaces(source.path, source.own_fps)
 
 
 def open_sinks(

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,11 +18,11 @@ from typing import IO
 
 import numpy as np
 
-from vhap.data.video import read_frames
+from vhap.config.live import LiveConfig
+from vhap.data.video import probe_video, read_frames
 from vhap.detect.following import FaceFollower, FollowedFace
-from vhap.pipeline.live_worker import end_process, receive, send
 from vhap.util.errors import InputError
-from vhap.util.own_process import start_module
+from vhap.util.own_process import end_process, receive, send, start_module
 from vhap.util.threads import one_torch_thread, set_threads
 
 REFUSED = -1
@@ -61,6 +63,20 @@ class VideoFaces:
     def close(self) -> None:
         """Ends the process, whatever it is doing."""
         end_process(self.process)
+
+
+@contextmanager
+def faces_beside(config: LiveConfig) -> Iterator[VideoFaces | None]:
+    """Faces of the video of which every frame is taken, looked for from now on until they are no longer needed; None of
+    other sources."""
+    if config.video is None or config.pace is not None:
+        yield None
+        return
+    faces = VideoFaces(config.video, probe_video(config.video).fps)
+    try:
+        yield faces
+    finally:
+        faces.close()
 
 
 def serve(requests: IO[bytes], answers: IO[bytes]) -> None:

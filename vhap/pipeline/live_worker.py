@@ -1,15 +1,13 @@
 """Estimates a live run's person in a process of its own, behind the others: in a thread it would hold Python's lock
 while frames wait for it.
 
-`python -m vhap.pipeline.live_worker` reads requests from its input and writes answers to its output, each as a length
-of 8 bytes and a pickle; both ends are this program. It ends with its input.
+`python -m vhap.pipeline.live_worker` reads requests from its input and writes answers to its output. It ends with its
+input.
 """
 
 from __future__ import annotations
 
 import os
-import pickle
-import struct
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -20,12 +18,10 @@ from vhap.fit.online_keys import KeyFrame
 from vhap.fit.online_person import ImprovedPerson, Improvement, OnlinePerson, Studio
 from vhap.render.backend import get_backend
 from vhap.render.topology import build_topology
-from vhap.util.own_process import start_module
+from vhap.util.own_process import end_process, receive, send, start_module
 from vhap.util.threads import one_torch_thread, set_threads
 
-LENGTH = struct.Struct("!Q")
 BEHIND_NICE = 10
-CLOSING_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -87,38 +83,6 @@ class PersonWorker:
 
 def _without_head(person: OnlinePerson) -> dict[str, Any]:
     return {field.name: getattr(person, field.name) for field in fields(person) if field.name != "head"}
-
-
-def end_process(process: subprocess.Popen[bytes]) -> None:
-    """Closes its pipes, and ends it where that is not enough."""
-    for stream in (process.stdin, process.stdout):
-        if stream is not None:
-            try:
-                stream.close()
-            except OSError:
-                continue
-    try:
-        process.wait(CLOSING_S / 10)
-    except subprocess.TimeoutExpired:
-        process.terminate()
-        process.wait(CLOSING_S)
-
-
-def send(stream: IO[bytes], value: Any) -> None:
-    """Its length, then its pickle."""
-    data = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
-    stream.write(LENGTH.pack(len(data)))
-    stream.write(data)
-    stream.flush()
-
-
-def receive(stream: IO[bytes]) -> Any:
-    """What `send` sent; None at the end."""
-    head = stream.read(LENGTH.size)
-    if len(head) < LENGTH.size:
-        return None
-    data = stream.read(LENGTH.unpack(head)[0])
-    return pickle.loads(data)
 
 
 def serve(requests: IO[bytes], answers: IO[bytes]) -> None:

@@ -1,14 +1,20 @@
-"""Modules of this package as processes of their own, wherever it is installed."""
+"""Modules of this package as processes of their own, wherever it is installed, and what is said between them: values,
+each as a length of 8 bytes and a pickle, since both ends are this program."""
 
 from __future__ import annotations
 
 import os
+import pickle
+import struct
 import subprocess
 import sys
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import vhap
+
+LENGTH = struct.Struct("!Q")
+CLOSING_S = 2.0
 
 
 def start_module(name: str, *arguments: str, **streams: int | IO[bytes]) -> subprocess.Popen[bytes]:
@@ -21,3 +27,35 @@ def start_module(name: str, *arguments: str, **streams: int | IO[bytes]) -> subp
         start_new_session=True,
         **streams,  # pyright: ignore[reportArgumentType, reportCallIssue]
     )
+
+
+def end_process(process: subprocess.Popen[bytes]) -> None:
+    """Closes its pipes, and ends it where that is not enough."""
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            try:
+                stream.close()
+            except OSError:
+                continue
+    try:
+        process.wait(CLOSING_S / 10)
+    except subprocess.TimeoutExpired:
+        process.terminate()
+        process.wait(CLOSING_S)
+
+
+def send(stream: IO[bytes], value: Any) -> None:
+    """Its length, then its pickle."""
+    data = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+    stream.write(LENGTH.pack(len(data)))
+    stream.write(data)
+    stream.flush()
+
+
+def receive(stream: IO[bytes]) -> Any:
+    """What `send` sent; None at the end."""
+    head = stream.read(LENGTH.size)
+    if len(head) < LENGTH.size:
+        return None
+    data = stream.read(LENGTH.unpack(head)[0])
+    return pickle.loads(data)
