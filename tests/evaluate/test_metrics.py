@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from vhap.evaluate import metrics
+from vhap.evaluate.window import Window
 from vhap.geometry.rotations import axis_angle_to_matrix
 
 
@@ -128,12 +129,14 @@ def test_distribution_equals_the_sorted_values():
 def test_head_window_leaves_out_what_lies_below_the_chin_of_a_tilted_head():
     head = torch.tensor([[10.0, 10.0], [50.0, 10.0], [10.0, 60.0], [50.0, 60.0]])
     chin = torch.tensor([[30.0, 40.0], [30.0, 20.0]])
-    upright = metrics.head_window(head, torch.tensor([0.0, -2.0]), chin, 80, 80)
+    upright = metrics.head_window(head, torch.tensor([0.0, -2.0]), chin, Window(0, 0, 80, 80))
     assert upright.nonzero().amin(0).tolist() == [10, 10]
     assert upright.nonzero().amax(0).tolist() == [39, 49]
-    lying = metrics.head_window(head, torch.tensor([1.0, 0.0]), chin, 80, 80)
+    lying = metrics.head_window(head, torch.tensor([1.0, 0.0]), chin, Window(0, 0, 80, 80))
     assert lying.nonzero().amin(0).tolist() == [10, 30]
     assert lying.nonzero().amax(0).tolist() == [59, 49]
+    part = metrics.head_window(head, torch.tensor([1.0, 0.0]), chin, Window(5, 7, 40, 60))
+    assert torch.equal(part, lying[5:45, 7:67])
 
 
 def test_silhouette_iou_counts_inside_the_window_only():

@@ -36,7 +36,7 @@ class Counts:
         self.before: Counter[tuple[int, int]] = Counter()
         self.rendered = 0
         self.captures: list[MonocularCapture] = []
-        read, render, page = MonocularCapture._read_frame, RunScene.render_vertices, report.run
+        read, render, page = MonocularCapture._read_frame, RunScene.render_heads, report.run
 
         def counted_read(capture: MonocularCapture, timestep: int):
             if capture not in self.captures:
@@ -44,9 +44,9 @@ class Counts:
             self.decoded[self.captures.index(capture), timestep] += 1
             return read(capture, timestep)
 
-        def counted_render(*arguments):
-            self.rendered += 1
-            return render(*arguments)
+        def counted_render(scene: RunScene, vertices, *arguments):
+            self.rendered += len(vertices)
+            return render(scene, vertices, *arguments)
 
         def page_alone(config: ReportConfig) -> Path:
             self.before, self.rendered = self.decoded, 0
@@ -54,7 +54,7 @@ class Counts:
             return page(config)
 
         patch.setattr(MonocularCapture, "_read_frame", counted_read)
-        patch.setattr(RunScene, "render_vertices", counted_render)
+        patch.setattr(RunScene, "render_heads", counted_render)
         patch.setattr(report, "run", page_alone)
 
 
@@ -118,8 +118,12 @@ class Order:
     def __init__(self) -> None:
         self.said: list[object] = []
 
-    def add(self, frame: RenderedFrame) -> None:
-        self.said.append((frame.row, frame.view, int(frame.picture.timesteps[0])))
+    def look(self, frame: RenderedFrame) -> int:
+        return int(frame.picture.rgb.astype(int).sum())
+
+    def add(self, frame: RenderedFrame, seen: int) -> None:
+        assert seen == frame.scene.frame(frame.row).rgb.astype(int).sum()
+        self.said.append((frame.row, frame.view))
 
     def end_row(self, row: int) -> None:
         self.said.append(row)
@@ -128,7 +132,7 @@ class Order:
 def test_a_pass_gives_rows_in_order_and_only_those_that_are_wanted(tracked):
     order = Order()
     pass_over(open_run(tracked[0]), [order], None, rows=[1, 7, 3])
-    assert order.said == [(1, 0, 1), 1, (7, 0, 7), 7, (3, 0, 3), 3]
+    assert order.said == [(1, 0), 1, (7, 0), 7, (3, 0), 3]
 
 
 def test_a_picture_that_cannot_be_read_ends_the_pass_with_its_name(tracked, capture):
@@ -142,11 +146,11 @@ def test_a_picture_that_cannot_be_read_ends_the_pass_with_its_name(tracked, capt
             pass_over(scene, [order], None)
     finally:
         path.write_bytes(kept)
-    assert order.said[-1] == 3
+    assert not {(row, 0) for row in range(4, FRAMES)} & set(order.said)
 
 
 def test_a_scene_without_consumers_that_want_a_rendering_renders_nothing(tracked, monkeypatch):
-    monkeypatch.setattr(RunScene, "render_vertices", None)
+    monkeypatch.setattr(RunScene, "render_heads", None)
     pass_over(open_run(tracked[0]), [Order()], None)
 
 

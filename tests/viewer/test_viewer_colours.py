@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from vhap.data.frame_cache import Frame
 from vhap.geometry.rotations import axis_angle_to_matrix
 from vhap.head.builtin import load_builtin
 from vhap.head.regions import complete_regions
@@ -74,15 +75,15 @@ def test_a_region_turns_green(head):
 
 def test_errors_are_those_of_the_picture_where_it_shows_a_vertex(two_frames):
     scene, frame = two_frames
-    truth = scene.render(0)[0].picture
-    brighter = (truth + 0.1).clamp(max=2)
+    truth = (scene.render(0)[0].picture[0].clamp(0, 0.89) * 255).round().byte().numpy()
     nothing, tenth = (
-        colours.vertex_errors(replace(frame, picture=replace(frame.picture, rgb=rgb))) for rgb in (truth, brighter)
+        colours.vertex_errors(replace(frame.together, pictures=[Frame(rgb, None)]).frames()[0])
+        for rgb in (truth, truth + np.uint8(26))
     )
     seen = ~np.isnan(tenth)
     assert 0.2 < seen.mean() < 0.7
     # Where a vertex stands on the outline, its pixel is in part of what lies behind.
-    assert np.median(tenth[seen]) == pytest.approx(0.1, abs=1e-3)
+    assert np.median(tenth[seen]) == pytest.approx(26 / 255, abs=3e-3)
     assert np.mean(np.abs(tenth[seen] - 0.1) < 0.03) > 0.9
     assert np.nanquantile(nothing, 0.95) < 0.01
     # The back of the head is not in a picture from the front, but for triangles that reach round its outline.

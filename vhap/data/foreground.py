@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import math
 import threading
+from typing import Any
 
 import numpy as np
+import warp as wp
 
+from vhap.data.rim_kernels import means_nearby, sum_rectangles
 from vhap.util.optional import import_or_explain
+from vhap.util.quiet_warp import start_quietly
+
+start_quietly()
 
 REACH_SHARES = (1 / 16, 1 / 60)
 """Sides of the neighbourhoods that colours are taken from, in picture diagonals: first wide, then close by where that
@@ -22,24 +28,19 @@ TRUST = 1e-6
 
 
 class _Memory(threading.local):
-    """Large arrays that are used again: the system takes longer to give new ones than sums need to fill them.
+    """A large array that is used again: the system takes longer to give a new one than sums need to fill it."""
 
-    counted, pure (H, W, 4) uint8, weighted (H, W, 4) float32, sums (H + 1, W + 1, 4) float64, of padded pictures.
-    """
+    sums = np.empty((0, 0, 4))
 
-    size: tuple[int, ...] = ()
-
-    def of(self, size: tuple[int, ...]) -> _Memory:
-        """For pictures of a size (height, width); what is in them is anything."""
-        if self.size != size:
-            self.size, (height, width) = size, size
-            self.counted, self.pure = (np.empty((height, width, 4), np.uint8) for _ in range(2))
-            self.weighted = np.empty((height, width, 4), np.float32)
-            self.sums = np.empty((height + 1, width + 1, 4), np.float64)
-        return self
+    def of(self, size: tuple[int, int]) -> np.ndarray:
+        """(H, W, 4) float64; what is in it is anything."""
+        if self.sums.shape[:2] != size:
+            self.sums = np.empty((*size, 4))
+        return self.sums
 
 
 _memory = _Memory()
+_loading = threading.Lock()
 
 
 def own_colors(picture: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -112,43 +113,44 @@ def _nearby(picture: np.ndarray, weight: np.ndarray, sides: list[int]) -> np.nda
 def _nearby_rim(
     picture: np.ndarray, alpha: np.ndarray, rows: np.ndarray, columns: np.ndarray, sides: list[int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted mean colours (N, 3) of the person and of the scene around pixels, by sums over rectangles.
+    """Weighted mean colours (N, 3) float64 of the person and of the scene around pixels, by sums over rectangles.
 
     picture (H, W, 3), alpha (H, W), uint8; rows, columns (N,).
     """
-    cv2 = import_or_explain("cv2")
-    reach = max(sides) // 2
-    border = (reach, reach, reach, reach, cv2.BORDER_REFLECT_101)
-    # The fourth channel counts the pixels.
-    alpha = cv2.copyMakeBorder(alpha, *border)
-    kept = _memory.of(alpha.shape)
-    counted = cv2.copyMakeBorder(cv2.cvtColor(picture, cv2.COLOR_BGR2BGRA), *border, kept.counted)
-    rim = np.flatnonzero((alpha > 0) & (alpha < 255))
-    colours, amount = counted.reshape(-1, 4)[rim].astype(np.float32), alpha.reshape(-1)[rim].astype(np.float32) / 255
-    stride = alpha.shape[1] + 1
-    places = (rows + reach) * stride + columns + reach
-    own = picture[rows, columns].astype(np.float64)
+    reaches = [side // 2 for side in sides]
+    margin = max(reaches)
+    row_of, column_of = (_mirrored(count, margin) for count in alpha.shape)
+    sums = _memory.of((len(row_of) + 1, len(column_of) + 1))
+    shown = _wrap(np.ascontiguousarray(picture), wp.vec3ub)
+    padded = [
+        _wrap(np.ascontiguousarray(alpha), wp.uint8),
+        *(_wrap(places, wp.int32) for places in (row_of, column_of)),
+    ]
+    near = [shown, _wrap(rows, wp.int64), _wrap(columns, wp.int64), _wrap(sums, wp.vec4d), margin, *reaches]
+    levels = np.arange(256, dtype=np.float32) / 255
     found = []
-    for pure, weight in ((255, _power(amount)), (0, _power(1 - amount))):
-        kept.pure.fill(0)
-        np.copyto(kept.weighted, cv2.copyTo(counted, cv2.inRange(alpha, pure, pure), kept.pure))
-        kept.weighted.reshape(-1, 4)[rim] = colours * weight[:, None]
-        sums = cv2.integral(kept.weighted, kept.sums, cv2.CV_64F).reshape(-1, 4)
-        mean, trust = own, TRUST
-        for side in sides:
-            total = _rectangle_sums(sums, places, stride, side // 2) / side**2
-            mean = (total[:, :3] + trust * mean) / (total[:, 3:] / 255 + trust)
-            trust = ENOUGH
-        found.append(mean / 255)
+    for amount in (levels, 1 - levels):
+        weights, means = _wrap(_power(amount), wp.float32), np.empty((len(rows), 3))
+        _launch(sum_rectangles, 1, [shown, padded[0], weights, *padded[1:], near[3]])
+        _launch(means_nearby, len(rows), [*near, TRUST, ENOUGH, _wrap(means, wp.vec3d)])
+        found.append(means)
     return found[0], found[1]
 
 
-def _rectangle_sums(sums: np.ndarray, places: np.ndarray, stride: int, reach: int) -> np.ndarray:
-    """(N, C) of the pixels no farther than `reach` along each axis; sums (.., C): an integral picture's rows, which
-    are `stride` long, one after the other; places (N,): of the pixels in it."""
-    after, before = places + (reach + 1) * stride, places - reach * stride
-    found = sums.take(after + reach + 1, 0)
-    found -= sums.take(after - reach, 0)
-    found -= sums.take(before + reach + 1, 0)
-    found += sums.take(before - reach, 0)
-    return found
+def _mirrored(count: int, margin: int) -> np.ndarray:
+    """(count + 2 margin,) int32: what stands at each place of a row of `count` that goes on as in a mirror, whose ends
+    are not said twice."""
+    period = max(1, 2 * (count - 1))
+    places = np.abs(np.arange(-margin, count + margin)) % period
+    return np.minimum(places, period - places if count > 1 else 0).astype(np.int32)
+
+
+def _wrap(array: np.ndarray, dtype: type) -> wp.array:
+    """A Warp array on the same memory."""
+    return wp.array(array, dtype=dtype, device="cpu", copy=False)
+
+
+def _launch(kernel: Any, count: int, inputs: list) -> None:
+    with _loading:
+        kernel.module.load(wp.get_device("cpu"))
+    wp.launch(kernel, dim=count, inputs=inputs, device="cpu")

@@ -142,13 +142,14 @@ def shrink(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def composite(rgb: np.ndarray, alpha: np.ndarray, background_rgb: tuple[float, float, float]) -> np.ndarray:
     """rgb (H, W, 3) over a colour in [0, 1] by alpha (H, W), both uint8; rounded to uint8 once."""
     behind = np.asarray(background_rgb, np.float32) * 255
-    over = np.empty_like(rgb)
+    over = np.empty(rgb.shape, np.uint8)
     over[:] = (behind + 0.5).astype(np.uint8)
     import_or_explain("cv2").copyTo(rgb, (alpha > 0).view(np.uint8), over)
-    # Few pixels are neither the person nor the background.
-    mixed = (alpha > 0) & (alpha < 255)
-    share = alpha[mixed][:, None].astype(np.float32) / 255
-    over[mixed] = (rgb[mixed] * share + behind * (1 - share) + 0.5).astype(np.uint8)
+    # Few pixels are neither the person nor the background: 0 and 255 alone are below 2 when 1 is added.
+    mixed = np.flatnonzero(alpha + np.uint8(1) > 1)
+    share = alpha.reshape(-1)[mixed][:, None].astype(np.float32) / 255
+    mean = rgb.reshape(-1, 3)[mixed] * share + behind * (1 - share) + 0.5
+    over.reshape(-1, 3)[mixed] = mean.astype(np.uint8)
     return over
 
 

@@ -13,13 +13,14 @@ from torch import Tensor
 from vhap.evaluate.frame_pass import RenderedFrame
 from vhap.evaluate.grid import image_grid, label
 from vhap.evaluate.jpeg import shrink
-from vhap.evaluate.overlay import blend, cut_out, draw_landmarks, error_map
+from vhap.evaluate.overlay import blend, cut_out, dimmed, draw_landmarks, error_map, picture_bytes
 from vhap.evaluate.run_scene import RunScene
-from vhap.render.scene import Rendering
 
 PANELS = ("input", "landmarks", "overlay", "render", "normals", "albedo", "shading", "error")
-RENDERED = "whole render"
-"""The head over its picture, of which panels are made."""
+RENDERED = "window's render"
+"""The head over what its window shows of its picture, of which panels are made."""
+BESIDE = 255
+"""Grey beside the rendered head."""
 
 
 @torch.no_grad()
@@ -39,20 +40,24 @@ def _panel(frame: RenderedFrame, name: str) -> np.ndarray:
 
 
 DRAWN: Mapping[str, Callable[[RenderedFrame], np.ndarray]] = {
-    RENDERED: lambda frame: _as_bytes(frame.rendering.picture[0]),
-    "input": lambda frame: _as_bytes(frame.picture.rgb[0]),
+    RENDERED: lambda frame: picture_bytes(frame.rendering.picture[0].cpu().numpy()),
+    "input": lambda frame: frame.picture.rgb,
     "landmarks": lambda frame: draw_landmarks(_panel(frame, "input"), *_landmarks(frame)),
-    "overlay": lambda frame: blend(_panel(frame, "input"), _panel(frame, RENDERED), _mask(frame)),
-    "render": lambda frame: cut_out(_panel(frame, RENDERED), _mask(frame)),
-    "normals": lambda frame: _over_white(frame.rendering, (_camera_normals(frame) + 1) / 2),
-    "albedo": lambda frame: _over_white(frame.rendering, frame.rendering.albedo),
-    "shading": lambda frame: _over_white(frame.rendering, frame.rendering.shading / 2),
-    "error": lambda frame: error_map(_panel(frame, "input"), _panel(frame, RENDERED), _mask(frame)),
+    "overlay": lambda frame: _in_window(frame, frame.picture.rgb.copy(), blend),
+    "render": lambda frame: _in_window(frame, np.full_like(frame.picture.rgb, BESIDE), _alone),
+    "normals": lambda frame: _over_white(frame, (_camera_normals(frame) + 1) / 2),
+    "albedo": lambda frame: _over_white(frame, frame.rendering.albedo),
+    "shading": lambda frame: _over_white(frame, frame.rendering.shading / 2),
+    "error": lambda frame: _in_window(frame, dimmed(frame.picture.rgb), error_map),
 }
 
 
 class PanelConsumer(Protocol):
     """Wants panels of whole rows, cameras side by side."""
+
+    def sure_names(self, row: int) -> Collection[str]:
+        """Of the panels that will be wanted of a row, whatever its values; asked from several threads, in any order."""
+        ...
 
     def names(self, row: int) -> Collection[str]:
         """Of the panels that are wanted of a row; empty for none."""
@@ -75,7 +80,12 @@ class PanelRows:
     def __post_init__(self) -> None:
         self.views = self.scene.shown_views()
 
-    def add(self, frame: RenderedFrame) -> None:
+    def look(self, frame: RenderedFrame) -> None:
+        """Draws what is sure to be wanted."""
+        if frame.view in self.views:
+            frame_panels(frame, set[str]().union(*(consumer.sure_names(frame.row) for consumer in self.consumers)))
+
+    def add(self, frame: RenderedFrame, seen: None) -> None:
         # Which panels are wanted may depend on what the other views say of the row: at most three frames wait for it.
         if frame.view in self.views:
             self.held[frame.view] = frame
@@ -110,28 +120,34 @@ def shown_panels(
     }
 
 
-def _mask(frame: RenderedFrame) -> np.ndarray:
-    return frame.rendering.raster.mask[0].cpu().numpy()
+def _in_window(frame: RenderedFrame, drawn: np.ndarray, paint: Callable[..., np.ndarray]) -> np.ndarray:
+    """A picture in whose window stands what is painted of the frame's picture, its render and its mask, all there."""
+    window, mask = frame.window, frame.rendering.raster.mask[0].cpu().numpy()
+    window.of(drawn)[:] = paint(window.of(frame.picture.rgb), _panel(frame, RENDERED), mask)
+    return drawn
+
+
+def _alone(picture: np.ndarray, render: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    return cut_out(render, mask, BESIDE)
 
 
 def _landmarks(frame: RenderedFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Detected and fitted points (L, 2) px, and confidence (L,)."""
-    scene, picture = frame.scene, frame.picture
-    ids = scene.model.landmarks[scene.capture.landmark_set].detector_ids
-    detected, confidence = picture.landmarks_px[0, ids], picture.confidence[0, ids]
-    return detected.cpu().numpy(), frame.landmarks_px.reshape(-1, 2).cpu().numpy(), confidence.cpu().numpy()
+    scene = frame.scene
+    ids = scene.model.landmarks[scene.capture.landmark_set].detector_ids.cpu()
+    detected, confidence = frame.detected_px[ids], frame.confidence[ids]
+    return detected.numpy(), frame.landmarks_px.cpu().numpy(), confidence.numpy()
 
 
 def _camera_normals(frame: RenderedFrame) -> Tensor:
     return frame.rendering.normals @ frame.camera.T_camera_world[:3, :3].T
 
 
-def _over_white(rendering: Rendering, colours: Tensor) -> np.ndarray:
+def _over_white(frame: RenderedFrame, colours: Tensor) -> np.ndarray:
     """colours (N, 3) of the covered pixels."""
-    drawn = np.full((*rendering.raster.face_id.shape[1:], 3), 255, np.uint8)
-    drawn.reshape(-1, 3)[rendering.raster.pixels.cpu().numpy()] = _as_bytes(colours)
+    window, drawn = frame.window, np.full_like(frame.picture.rgb, BESIDE)
+    within = np.full((window.height, window.width, 3), BESIDE, np.uint8)
+    shown = colours.clamp(0, 1).mul_(255).round_().byte()
+    within.reshape(-1, 3)[frame.rendering.raster.pixels.cpu().numpy()] = shown.cpu().numpy()
+    window.of(drawn)[:] = within
     return drawn
-
-
-def _as_bytes(colours: Tensor) -> np.ndarray:
-    return colours.clamp(0, 1).mul_(255).round_().byte().cpu().numpy()

@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
+from vhap.data.sample import unit_floats
 from vhap.evaluate.frame_pass import RenderedFrame
 from vhap.evaluate.metrics import (
     SquaredErrorSum,
@@ -72,9 +73,14 @@ class PictureMeasurer:
         self._row: list[PictureMeasures] = []
         self._finite = True
 
-    def add(self, frame: RenderedFrame) -> None:
-        self._finite = bool(torch.isfinite(frame.vertices).all())
-        self._row.append(measure_picture(frame, self.in_face, self.above_neck) if self._finite else lost_picture(frame))
+    def look(self, frame: RenderedFrame) -> PictureMeasures | None:
+        """None of a head that is not finite."""
+        is_finite = bool(torch.isfinite(frame.vertices).all())
+        return measure_picture(frame, self.in_face, self.above_neck) if is_finite else None
+
+    def add(self, frame: RenderedFrame, seen: PictureMeasures | None) -> None:
+        self._finite = seen is not None
+        self._row.append(lost_picture(frame) if seen is None else seen)
 
     def end_row(self, row: int) -> None:
         self.frames.append(FrameMeasures(tuple(self._row), self._finite))
@@ -88,19 +94,21 @@ def lost_picture(frame: RenderedFrame) -> PictureMeasures:
 
 def measure_picture(frame: RenderedFrame, in_face: Tensor, above_neck: Tensor) -> PictureMeasures:
     """in_face: (F,) bool, the faces of the region `face`; above_neck (V,) bool."""
-    target, detected = frame.picture, _shows_face(frame)
+    detected, alpha = _shows_face(frame), frame.picture.alpha
     squares = squared_differences(frame)
     nme = picture_landmark_error(frame) if detected else math.nan
     both, either = 0, 0
-    if target.alpha is not None:
-        window, matte = silhouette_window(frame, above_neck), target.alpha[0] > MATTE_THRESHOLD
-        both, either = silhouette_overlap(frame.rendering.raster.mask[0], matte, window)
-    head, face = SquaredErrorSum.of(squares), SquaredErrorSum.of(squares[facing_camera(frame, in_face)])
+    if alpha is not None:
+        matte = torch.from_numpy(frame.window.of(alpha) > MATTE_THRESHOLD * 255)
+        window = silhouette_window(frame, above_neck)
+        both, either = silhouette_overlap(frame.rendering.raster.mask[0].cpu(), matte, window.cpu())
+    head = SquaredErrorSum.of(squares)
+    face = SquaredErrorSum.of(squares[facing_camera(frame, in_face)])
     return PictureMeasures(detected, head, face, nme, both, either)
 
 
 def _shows_face(frame: RenderedFrame) -> bool:
-    return bool((frame.picture.confidence > 0).any())
+    return bool((frame.confidence > 0).any())
 
 
 def picture_values(pictures: Sequence[PictureMeasures]) -> dict[str, float]:
@@ -129,42 +137,54 @@ def summed(errors: Sequence[SquaredErrorSum]) -> SquaredErrorSum:
 
 def squared_differences(frame: RenderedFrame) -> Tensor:
     """(N, 3) float64 of the covered pixels."""
-    pixels = frame.rendering.raster.pixels
-    drawn, target = (values.reshape(-1, 3)[pixels].double() for values in (frame.rendering.picture, frame.picture.rgb))
-    return (drawn - target).square()
+    rendering, pixels = frame.rendering, frame.rendering.raster.pixels
+    shown = np.ascontiguousarray(frame.window.of(frame.picture.rgb)).reshape(-1, 3)
+    target = unit_floats(shown.take(pixels.cpu().numpy(), 0))
+    drawn = rendering.picture.reshape(-1, 3).index_select(0, pixels).cpu()
+    return drawn.double().sub_(target).square_()
 
 
 def facing_camera(frame: RenderedFrame, in_face: Tensor) -> Tensor:
-    """(N,) bool: covered pixels of the wanted faces (F,) bool whose normal is turned to the camera."""
-    scene, rendering = frame.scene, frame.rendering
-    raster = rendering.raster
-    places = scene.backend.interpolate(frame.vertices[None], scene.topology.faces, raster)
-    towards = normalize(frame.camera.centre() - places, dim=-1)
-    facing = (rendering.normals * towards).sum(-1) >= FACING_COSINE
-    return facing & in_face[raster.face_id.view(-1)[raster.pixels].long()]
+    """(M,) long: which of the covered pixels are of the wanted faces (F,) bool, with normals that are turned to the
+    camera."""
+    raster, camera, window = frame.rendering.raster, frame.camera, frame.window
+    covering = raster.face_id.view(-1).index_select(0, raster.pixels)
+    wanted = in_face.index_select(0, covering).nonzero().squeeze(1)
+    rows = raster.pixels[wanted].div(window.width, rounding_mode="floor")
+    columns = raster.pixels[wanted] - rows * window.width
+    # What a pixel shows lies on its ray, whatever the depth: (x, -y, -1) in the camera's axes.
+    x = (columns + (window.left + 0.5) - camera.cx) / camera.fx
+    y = (rows + (window.top + 0.5) - camera.cy) / camera.fy
+    normals = rendering_normals(frame, wanted)
+    towards = normals[:, 1] * y - normals[:, 0] * x + normals[:, 2]
+    return wanted[towards >= FACING_COSINE * (x * x + y * y + 1).sqrt()].cpu()
+
+
+def rendering_normals(frame: RenderedFrame, which: Tensor) -> Tensor:
+    """(M, 3) of some covered pixels, in the camera's axes."""
+    return frame.rendering.normals.index_select(0, which) @ frame.camera.T_camera_world[:3, :3].T
 
 
 def picture_landmark_error(frame: RenderedFrame) -> float:
     """% of the detected distance between the outer eye corners, over the points that both sides know; NaN where that is
     not known."""
     scene, name = frame.scene, frame.scene.capture.landmark_set
-    detected_px, confidence = frame.picture.landmarks_px[0], frame.picture.confidence[0]
-    ids = scene.model.landmarks[name].detector_ids
+    detected_px, confidence = frame.detected_px, frame.confidence
+    ids = scene.model.landmarks[name].detector_ids.cpu()
     width = eye_width_px(detected_px, confidence, name)
-    return float(landmark_nme_percent(frame.landmarks_px, detected_px[ids], confidence[ids], width))
+    return float(landmark_nme_percent(frame.landmarks_px.cpu(), detected_px[ids], confidence[ids], width))
 
 
 def silhouette_window(frame: RenderedFrame, above_neck: Tensor) -> Tensor:
-    """(H, W) bool, see head_window; the head's up axis is that of its root and neck. above_neck (V,) bool."""
-    scene, vertices = frame.scene, frame.vertices
-    height, width = scene.capture.size
-    points_px, _ = frame.camera.project(vertices)
+    """(h, w) bool of the frame's window, see head_window; the head's up axis is that of its root and neck. above_neck
+    (V,) bool."""
+    scene, vertices, window = frame.scene, frame.vertices, frame.window
     face = scene.model.regions["face"]
-    middle = vertices[face].mean(0)
+    middle = vertices.index_select(0, face).mean(0)
     axes = _head_rotation(scene, frame.row)
     ends = torch.stack([middle, middle + 0.01 * axes[:, 1]])
     start_px, end_px = frame.camera.project(ends)[0]
-    return head_window(points_px[above_neck], end_px - start_px, points_px[face], height, width)
+    return head_window(frame.points_px[above_neck], end_px - start_px, frame.points_px.index_select(0, face), window)
 
 
 def _vertices_above_neck(scene: RunScene) -> Tensor:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from vhap.evaluate.window import Window
+
 EYE_CORNERS = {"mediapipe": (33, 263), "ibug": (36, 45)}
 """Detector ids of the outer eye corners, image left first."""
 
@@ -87,21 +89,21 @@ def silhouette_iou(both: int, either: int) -> float:
     return both / either if either else math.nan
 
 
-def head_window(points_px: Tensor, up_px: Tensor, chin_px: Tensor, height: int, width: int) -> Tensor:
+def head_window(points_px: Tensor, up_px: Tensor, chin_px: Tensor, window: Window) -> Tensor:
     """Where a matte (which also holds body and hair) may be compared with a rendered head.
 
     points_px: (V, 2) projected vertices of the head without its neck; up_px: (2,) the head's up axis in the picture
-    (y down); chin_px: (N, 2) projected vertices of the face.
-    Returns (H, W) bool: pixels in the bounding box of the head's vertices that lie above the lowest face vertex
+    (y down); chin_px: (N, 2) projected vertices of the face; window: of the picture, which is looked at.
+    Returns (h, w) bool: pixels in the bounding box of the head's vertices that lie above the lowest face vertex
     along the up axis, so that neck and shoulders do not count.
     """
     up = torch.nn.functional.normalize(up_px, dim=-1)
     chin_level = (chin_px @ up).amin()
     low, high = points_px.amin(0), points_px.amax(0)
-    x = torch.arange(width, device=points_px.device, dtype=points_px.dtype) + 0.5
-    y = torch.arange(height, device=points_px.device, dtype=points_px.dtype)[:, None] + 0.5
-    inside = (x >= low[0]) & (x <= high[0]) & (y >= low[1]) & (y <= high[1])
-    return inside & (x * up[0] + y * up[1] >= chin_level)
+    x = torch.arange(window.left, window.left + window.width, device=up.device, dtype=up.dtype) + 0.5
+    y = torch.arange(window.top, window.top + window.height, device=up.device, dtype=up.dtype)[:, None] + 0.5
+    inside_x, inside_y = (x >= low[0]) & (x <= high[0]), (y >= low[1]) & (y <= high[1])
+    return (x * up[0] + y * up[1] >= chin_level) & inside_x & inside_y
 
 
 def second_difference_mm(before: Tensor, now: Tensor, after: Tensor) -> Tensor:

@@ -18,16 +18,22 @@ DIM = 0.35
 SUBPIXEL_BITS = 4
 
 
+def picture_bytes(colours: np.ndarray) -> np.ndarray:
+    """(H, W, 3) float32 -> uint8, rounded; what lies beside [0, 1] is cut off."""
+    return import_or_explain("cv2").convertScaleAbs(np.maximum(colours, 0), alpha=255)
+
+
 def blend(picture: np.ndarray, render: np.ndarray, mask: np.ndarray, opacity: float = 0.6) -> np.ndarray:
     """The rendered head over the picture, see-through, where the mask is."""
-    drawn, share = picture.copy(), np.float32(opacity)
-    drawn[mask] = np.rint(picture[mask] * (1 - share) + render[mask] * share).astype(np.uint8)
-    return drawn
+    cv2 = import_or_explain("cv2")
+    mixed = cv2.addWeighted(picture, 1 - opacity, render, opacity, 0)
+    return cv2.copyTo(mixed, mask.view(np.uint8), picture.copy())
 
 
 def cut_out(render: np.ndarray, mask: np.ndarray, background: int = 255) -> np.ndarray:
     """The rendered head alone over a grey."""
-    return np.where(mask[..., None], render, np.uint8(background))
+    drawn = np.full_like(render, background)
+    return import_or_explain("cv2").copyTo(render, mask.view(np.uint8), drawn)
 
 
 def draw_landmarks(
@@ -64,9 +70,11 @@ def error_map(picture: np.ndarray, render: np.ndarray, mask: np.ndarray, full_sc
     full_scale: difference in [0, 1] that is the hottest colour; larger ones look the same.
     """
     cv2 = import_or_explain("cv2")
-    difference = np.abs(picture[mask].astype(np.float32) - render[mask].astype(np.float32)).mean(-1) / 255
-    level = np.rint(np.clip(difference / full_scale, 0, 1) * 255).astype(np.uint8)
-    grey = np.rint(np.arange(3 * 255 + 1) / 3 * DIM).astype(np.uint8)[picture.sum(-1, dtype=np.uint16)]
-    drawn = np.repeat(grey[..., None], 3, axis=-1)
-    drawn[mask] = cv2.cvtColor(cv2.applyColorMap(level[:, None], cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)[:, 0]
-    return drawn
+    level = cv2.transform(cv2.absdiff(picture, render), np.full((1, 3), 1 / (3 * full_scale)))
+    heat = cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    return cv2.copyTo(heat, mask.view(np.uint8), dimmed(picture))
+
+
+def dimmed(picture: np.ndarray) -> np.ndarray:
+    """In dim grey."""
+    return import_or_explain("cv2").transform(picture, np.full((3, 3), DIM / 3))

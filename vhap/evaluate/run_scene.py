@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from vhap.config.track import TrackConfig
+from vhap.data.frame_cache import Frame
 from vhap.data.result_cameras import given_cameras
 from vhap.data.results import TrackResult
 from vhap.data.sample import Capture, FrameBatch
@@ -78,8 +80,8 @@ class RunScene:
         """(R, R, 3) uint8, row 0 on top."""
         return (self.texture[0].clamp(0, 1) * 255).round().byte().cpu().numpy()
 
-    def vertices(self, row: int) -> Tensor:
-        """(V, 3) metres in the world."""
+    def vertices(self, row: int | list[int]) -> Tensor:
+        """(V, 3) metres in the world; of several rows (N, V, 3)."""
         return pose(self.model, self.head_params(row))
 
     def camera(self, view: int = 0) -> Camera:
@@ -100,6 +102,15 @@ class RunScene:
         """The picture of one row, as a batch of one."""
         return self.capture.load([self.timesteps[row]], [view]).to(self.device)
 
+    def frame(self, row: int, view: int = 0) -> Frame:
+        """The picture of one row with its alpha map, as the capture keeps them."""
+        return self.capture.frame(self.timesteps[row], view)
+
+    @cached_property
+    def detected(self) -> tuple[Tensor, Tensor]:
+        """The detector's points of the capture's timesteps, (T, C, D, 2) px, and their confidence (T, C, D)."""
+        return self.capture.load_landmarks()
+
     def render(self, row: int, view: int = 0) -> tuple[Rendering, FrameBatch]:
         """The head over the picture of one row; both are batches of one."""
         frame = self.load(row, view)
@@ -107,9 +118,13 @@ class RunScene:
 
     def render_vertices(self, vertices: Tensor, camera: Camera, background: Tensor | None) -> Rendering:
         """vertices (V, 3) seen by one camera before background (1, H, W, 3), black where None."""
+        return self.render_heads(vertices[None], camera, background)
+
+    def render_heads(self, vertices: Tensor, camera: Camera, background: Tensor | None) -> Rendering:
+        """vertices (B, V, 3) seen by one camera or by one each before background (B, H, W, 3), black where None."""
         return render_head(
             self.backend,
-            vertices[None],
+            vertices,
             self.topology,
             self.model.uvs,
             self.texture,
@@ -120,12 +135,14 @@ class RunScene:
 
     def landmarks_px(self, row: int, view: int = 0, vertices: Tensor | None = None) -> Tensor:
         """(L, 2) pixels of the model's points, in the order of its landmark set; vertices: posed already, if known."""
-        params = self.head_params(row)
-        vertices = pose(self.model, params) if vertices is None else vertices
-        camera = self.camera(view)
-        yaw = yaw_in_camera(params, camera.T_camera_world[:3, :3])
-        points = landmark_points(self.model, vertices[None], self.capture.landmark_set, yaw[None])[0]
-        return camera.project(points)[0]
+        vertices = self.vertices(row) if vertices is None else vertices
+        return self.heads_landmarks_px([row], vertices[None], self.camera(view).expand(1))[0]
+
+    def heads_landmarks_px(self, rows: list[int], vertices: Tensor, cameras: Camera) -> Tensor:
+        """As `landmarks_px`, (B, L, 2): of the heads of rows, posed as vertices (B, V, 3), each seen by a camera of its
+        own."""
+        yaw = yaw_in_camera(self.head_params(rows), cameras.T_camera_world[:, :3, :3])
+        return cameras.project(landmark_points(self.model, vertices, self.capture.landmark_set, yaw))[0]
 
 
 def result_texture(model: HeadModel, result: TrackResult) -> Tensor:

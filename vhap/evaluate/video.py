@@ -16,6 +16,8 @@ from vhap.util.files import atomic_path
 from vhap.util.optional import import_or_explain
 
 BT709 = ("-vf", "scale=out_color_matrix=bt709:out_range=tv")
+PRESET = "veryfast"
+"""x264's: half of the usual one's time for files of the same size."""
 BT709_TAGS = ("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv")
 
 
@@ -56,7 +58,8 @@ class VideoWriter:
             self._encoder = self._open()
         if frame.shape != self._shape or frame.dtype != np.uint8:
             raise ValueError(f"expected uint8 frames of shape {self._shape}, found {frame.dtype} {frame.shape}")
-        even = np.pad(frame, ((0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)), mode="edge")
+        odd = frame.shape[0] % 2, frame.shape[1] % 2
+        even = np.pad(frame, ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge") if any(odd) else frame
         try:
             self._encoder.send(np.ascontiguousarray(even))
         except OSError as error:
@@ -78,7 +81,7 @@ class VideoWriter:
             pix_fmt_out="yuv420p",
             macro_block_size=1,
             quality=None,
-            output_params=["-crf", str(self.crf), *BT709, *BT709_TAGS, "-movflags", "+faststart"],
+            output_params=["-preset", PRESET, "-crf", str(self.crf), *BT709, *BT709_TAGS, "-movflags", "+faststart"],
         )
         encoder.send(None)
         return encoder

@@ -8,6 +8,7 @@ import json
 import re
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from vhap.util.errors import InputError
 from vhap.util.files import write_bytes
+from vhap.util.files_together import FilesTogether
 from vhap.util.optional import import_or_explain
 
 JPEG_QUALITY = 97
@@ -25,13 +27,30 @@ class TargetFiles:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._together: FilesTogether | None = None
+
+    @contextlib.contextmanager
+    def settling(self) -> Iterator[None]:
+        """Files written within wait for their names until many of them are on the disk, at the latest until the end;
+        where it ends badly, those that wait are gone."""
+        together = self._together = FilesTogether()
+        try:
+            yield
+            together.settle()
+        finally:
+            self._together = None
+            together.discard()
 
     def has(self, *names: str) -> bool:
-        """Whether all of these are there already."""
-        return all((self.folder / name).is_file() for name in names)
+        """Whether all of these are there already, or wait for their names."""
+        paths, together = [self.folder / name for name in names], self._together
+        return all(path.is_file() or (together is not None and together.waits(path)) for path in paths)
 
     def write(self, name: str, content: bytes | memoryview) -> None:
-        write_bytes(self.folder / name, content)
+        if self._together is None:
+            write_bytes(self.folder / name, content)
+        else:
+            self._together.write(self.folder / name, content)
 
     def replace(self, name: str, content: bytes) -> None:
         """As `write`, but a file that holds the same is left alone."""

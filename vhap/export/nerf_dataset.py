@@ -104,9 +104,11 @@ def export_dataset(
     there being whole; another export at the target is replaced. backend draws silhouettes where the capture has no
     alpha maps.
     """
-    dataset = NerfDataset(source, config, TargetFiles(target), backend)
+    files = TargetFiles(target)
+    dataset = NerfDataset(source, config, files, backend)
     open_target(target, fingerprint)
-    for_each(dataset.write, progress(range(dataset.n_rows), "export"))
+    with files.settling():
+        for_each(dataset.write, progress(range(dataset.n_rows), "export"))
     dataset.finish()
     finish_target(target, fingerprint)
     return target

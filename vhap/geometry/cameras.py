@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -129,6 +130,12 @@ class Camera:
         y_clip = depth - 2 * (self.cy[..., None] * depth - self.fy[..., None] * y) / self.height
         z_clip = (depth * (FAR_M + NEAR_M) - 2 * FAR_M * NEAR_M) / (FAR_M - NEAR_M)
         return torch.stack([x_clip, y_clip, z_clip, depth], -1)
+
+
+def stacked_cameras(cameras: Sequence[Camera]) -> Camera:
+    """Single cameras of one picture size along a new leading axis."""
+    names = ("fx", "fy", "cx", "cy", "T_camera_world")
+    return replace(cameras[0], **{name: torch.stack([getattr(one, name) for one in cameras]) for name in names})
 
 
 def default_pose(dtype: torch.dtype = torch.float32) -> Tensor:

@@ -26,6 +26,7 @@ from vhap.evaluate.measure_eyes_and_mouth import EyesAndMouth
 from vhap.evaluate.measure_pictures import (
     FrameMeasures,
     PictureMeasurer,
+    PictureMeasures,
     detected_share,
     mean_nme_percent,
     picture_values,
@@ -105,8 +106,11 @@ class RunEvaluation:
         self.scene, self.truth = scene, truth
         self.pictures, self.jitter = PictureMeasurer(scene), Jitter()
 
-    def add(self, frame: RenderedFrame) -> None:
-        self.pictures.add(frame)
+    def look(self, frame: RenderedFrame) -> PictureMeasures | None:
+        return self.pictures.look(frame)
+
+    def add(self, frame: RenderedFrame, seen: PictureMeasures | None) -> None:
+        self.pictures.add(frame, seen)
         if frame.view == 0:
             self.jitter.add(frame.vertices)
 

@@ -34,6 +34,9 @@ class ImageGrids:
     def __init__(self, folder: Path, n_views: int) -> None:
         self.folder, self.columns = folder, 4 if n_views == 1 else 2
 
+    def sure_names(self, row: int) -> Collection[str]:
+        return PANELS
+
     def names(self, row: int) -> Collection[str]:
         return PANELS
 

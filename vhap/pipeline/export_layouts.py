@@ -83,7 +83,8 @@ def write_layout(job: Job, target: Path, mark: str) -> Path:
     with folder_lock(target):
         writer = entry.open(job)
         open_target(target, mark, entry.rules.target)
-        for_each(writer.write, progress(range(job.n_rows), "export"))
+        with job.files.settling():
+            for_each(writer.write, progress(range(job.n_rows), "export"))
         writer.finish()
         finish_target(target, mark, entry.rules.target)
     return target

@@ -32,6 +32,9 @@ class VideoPanels:
         self.writer, self.shown = writer, names
         self.columns = len(names) if n_views == 1 else 1
 
+    def sure_names(self, row: int) -> Collection[str]:
+        return self.shown
+
     def names(self, row: int) -> Collection[str]:
         return self.shown
 
@@ -59,6 +62,9 @@ class SliderPanels:
         places = min(WORST_SHOWN, most_marked(self.count), self.most // 4) if self.count > self.most else 0
         self.places = places
         self.chosen = set(even_choice(self.count, self.most - places * len(LARGER_IS_WORSE)))
+
+    def sure_names(self, row: int) -> Collection[str]:
+        return PANELS if row in self.chosen else ()
 
     def names(self, row: int) -> Collection[str]:
         self._rank(row)

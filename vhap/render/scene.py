@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -85,6 +86,28 @@ def render_head(
         picture = backend.antialias(picture, raster, outline(clip, alignment.fixed_outline), topology)
     coverage = picture[..., 3] if alignment.coverage else None
     return Rendering(picture[..., :3], coverage, raster, albedo, normals, shading)
+
+
+def single_renderings(rendering: Rendering) -> list[Rendering]:
+    """Each picture of a batch without the others, as batches of one on the same memory."""
+    raster, coverage = rendering.raster, rendering.coverage
+    batch, height, width = raster.face_id.shape
+    area = height * width
+    firsts = torch.arange(batch + 1, device=raster.pixels.device) * area
+    bounds = torch.searchsorted(raster.pixels, firsts).tolist()
+    found = []
+    for view, (start, stop) in enumerate(pairwise(bounds)):
+        own = Raster(
+            face_id=raster.face_id[view : view + 1],
+            pixels=raster.pixels[start:stop] - view * area,
+            views=torch.zeros_like(raster.views[start:stop]),
+            barycentrics=raster.barycentrics[start:stop],
+            barycentric_derivatives=raster.barycentric_derivatives[start:stop],
+        )
+        colours = {name: getattr(rendering, name)[start:stop] for name in ("albedo", "normals", "shading")}
+        covered = None if coverage is None else coverage[view : view + 1]
+        found.append(Rendering(rendering.picture[view : view + 1], covered, own, **colours))
+    return found
 
 
 def outline(clip: Tensor, fixed: Tensor | None) -> Tensor:

@@ -37,22 +37,35 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
     and it takes the target's name. What a kill leaves is removed by `remove_unfinished`."""
     target = Path(target)
     make_folder(target.parent)
-    temporary, handle = _held_file(target)
+    temporary, handle = held_file(target)
     try:
         yield temporary
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
+        make_readable(temporary)
+        sync_file(temporary)
         os.replace(temporary, target)
     finally:
-        if handle is not None:
-            os.close(handle)
-        temporary.unlink(missing_ok=True)
+        drop_temporary(temporary, handle)
 
 
-def _held_file(target: Path) -> tuple[Path, int | None]:
+def make_readable(temporary: Path) -> None:
+    """To whom the user's other new files are."""
+    mask = os.umask(0)
+    os.umask(mask)
+    temporary.chmod(0o666 & ~mask)
+
+
+def sync_file(path: Path) -> None:
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
+def drop_temporary(temporary: Path, handle: int | None) -> None:
+    if handle is not None:
+        os.close(handle)
+    temporary.unlink(missing_ok=True)
+
+
+def held_file(target: Path) -> tuple[Path, int | None]:
     """A new file beside the target, locked by the handle as long as it is written; None where there are no locks."""
     while True:
         handle, name = tempfile.mkstemp(prefix=".tmp_", suffix=target.suffix, dir=target.parent)

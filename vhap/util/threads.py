@@ -84,6 +84,23 @@ def in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterato
         yield from pool.map(work, items[1:])
 
 
+def results_ahead(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
+    """As `in_threads`, of items whose number need not be known: no more are worked on, or wait to be taken, than there
+    are threads and one."""
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="vhap-work") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
 def each_in_threads(work: Callable[[Item], object], items: Iterable[Item]) -> None:
     """Work on every item, whose number need not be known; at most two a thread are in memory. What work raises is
     raised here when all threads have ended."""

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vhap.data.sample import unit_floats
 from vhap.evaluate.frame_pass import RenderedFrame
 from vhap.evaluate.overlay import FULL_SCALE
 from vhap.geometry.meshes import vertex_normals
@@ -68,11 +69,13 @@ def shape_colours(normals: Tensor, rotation: Tensor) -> np.ndarray:
 def vertex_errors(frame: RenderedFrame) -> np.ndarray:
     """(V,) mean absolute colour difference in [0, 1] of the rendered head and its picture, where each vertex stands in
     it; NaN for vertices that it does not show."""
-    raster = frame.rendering.raster
-    difference = (frame.rendering.picture[0] - frame.picture.rgb[0]).abs().mean(-1)
+    raster, window = frame.rendering.raster, frame.window
+    shown = unit_floats(np.ascontiguousarray(window.of(frame.picture.rgb)))
+    difference = (frame.rendering.picture[0] - shown.to(frame.vertices.device)).abs().mean(-1)
     faces = raster.face_id[0][raster.mask[0]].long().unique()
     vertex_ids = frame.scene.model.faces[faces].unique()
-    pixels = frame.camera.project(frame.vertices)[0][vertex_ids].floor().long()
+    corner = torch.tensor([window.left, window.top], device=frame.vertices.device)
+    pixels = frame.points_px[vertex_ids].floor().long() - corner
     height, width = difference.shape
     inside = (pixels[:, 0] >= 0) & (pixels[:, 0] < width) & (pixels[:, 1] >= 0) & (pixels[:, 1] < height)
     errors = difference.new_full((len(frame.vertices),), torch.nan)

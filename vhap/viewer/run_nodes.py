@@ -9,9 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vhap.data.frame_cache import Frame
+from vhap.data.pictures import shrink as shrink_to
 from vhap.data.result_cameras import similarity_of, unused_cameras
+from vhap.data.sample import shrunk_size
 from vhap.evaluate.frame_panels import frame_panels
-from vhap.evaluate.frame_pass import RenderedFrame
+from vhap.evaluate.frame_pass import RenderedFrame, shrunk_frame
 from vhap.evaluate.jpeg import shrink
 from vhap.evaluate.overlay import draw_landmarks
 from vhap.evaluate.run_scene import RunScene
@@ -126,9 +129,8 @@ class RunNodes:
         """(H, W, 3) uint8, at most as large as is sent."""
         frame = self._small_frame(row, view)
         if kind == "alpha":
-            alpha = frame.picture.alpha
-            grey = torch.ones(frame.picture.size) if alpha is None else alpha[0]
-            picture = np.repeat((grey * 255).round().byte().cpu().numpy()[..., None], 3, -1)
+            rgb, alpha = frame.picture
+            picture = np.full_like(rgb, 255) if alpha is None else np.repeat(alpha[..., None], 3, -1)
         else:
             picture = frame_panels(frame, (kind,))[kind]
         if with_landmarks and self.has_landmarks:
@@ -137,12 +139,9 @@ class RunNodes:
 
     def _with_landmarks(self, picture: np.ndarray, frame: RenderedFrame) -> np.ndarray:
         scene = self.scene
-        ids = scene.model.landmarks[scene.capture.landmark_set].detector_ids
-        detected, confidence = frame.picture.landmarks_px[0, ids], frame.picture.confidence[0, ids]
-        height, width = frame.picture.size
-        shrunk_by = torch.tensor([width / scene.capture.size[1], height / scene.capture.size[0]])
-        fitted = scene.landmarks_px(frame.row, frame.view, frame.vertices).reshape(-1, 2).cpu() * shrunk_by
-        return draw_landmarks(picture, detected.cpu().numpy(), fitted.numpy(), confidence.cpu().numpy())
+        ids = scene.model.landmarks[scene.capture.landmark_set].detector_ids.cpu()
+        detected, confidence, fitted = frame.detected_px[ids], frame.confidence[ids], frame.landmarks_px.cpu()
+        return draw_landmarks(picture, detected.numpy(), fitted.numpy(), confidence.numpy())
 
     def _small_frame(self, row: int, view: int) -> RenderedFrame:
         """A picture and its camera, averaged over whole pixels to at least the size that is sent; the last one is
@@ -150,9 +149,9 @@ class RunNodes:
         kept = self._frame
         if kept is None or (kept.row, kept.view) != (row, view):
             scene = self.scene
-            picture = scene.load(row, view)
-            picture = picture.shrunk(max(1, max(picture.size) // self.pixels.picture))
-            camera = scene.camera(view).resized(*picture.size)
-            kept = RenderedFrame(scene, row, view, picture, self.vertices(row), camera)
+            rgb, alpha = scene.frame(row, view)
+            size = shrunk_size(scene.capture.size, max(1, max(scene.capture.size) // self.pixels.picture))
+            small = Frame(shrink_to(rgb, size), None if alpha is None else shrink_to(alpha, size))
+            kept = shrunk_frame(scene, row, view, small)
             self._frame = kept
         return kept
