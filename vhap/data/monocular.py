@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +44,11 @@ class MonocularCapture:
     of another size, or damaged. Landmarks must have been detected unless config.use_landmark is off.
     """
 
-    def __init__(self, config: DataConfig, cache_bytes: int = DEFAULT_BYTES) -> None:
+    def __init__(
+        self, config: DataConfig, cache_bytes: int = DEFAULT_BYTES, await_mattes: Callable[[], object] | None = None
+    ) -> None:
+        """await_mattes: alpha maps are still being made; it is called before they are first looked at, returns when
+        they are there, and then they are checked, too. None: they are there, or there are none."""
         sequence = open_sequence(config.root_folder, config.sequence, config.n_downsample_rgb)
         self.config = config
         self.folder = sequence.path
@@ -54,8 +60,9 @@ class MonocularCapture:
         self.file_size = common_size(self.image_paths)
         sequence.require_current_copies(self.timestep_ids)
         self.size = scaled_size(self.file_size, config.scale_factor)
-        self.alpha_paths = self._find_alpha_maps(sequence)
-        composited = config.background_color is not None and self.alpha_paths is not None
+        self._sequence, self._await_mattes = sequence, await_mattes
+        has_mattes = await_mattes is not None or self.alpha_paths is not None
+        composited = config.background_color is not None and has_mattes
         self.background_rgb = BACKGROUNDS[config.background_color or "white"] if composited else None
         self.landmark_set = landmark_set(config.landmark_source)
         self._points = self._read_landmarks(sequence)
@@ -93,6 +100,13 @@ class MonocularCapture:
     def given_camera(self) -> Camera | None:
         """The camera with a leading axis of 1 where fx is given, else None."""
         return self._camera
+
+    @cached_property
+    def alpha_paths(self) -> list[Path] | None:
+        """Alpha maps of the timesteps, checked; None where there are none. Waits for those that are being made."""
+        if self._await_mattes is not None:
+            self._await_mattes()
+        return self._find_alpha_maps(self._sequence)
 
     def _find_alpha_maps(self, sequence: SequenceFolder) -> list[Path] | None:
         folder = sequence.path / "alpha_maps"

@@ -53,8 +53,9 @@ from vhap.pipeline.captures import find_tracked_world, only_agreeing_views, open
 from vhap.pipeline.estimate import describe
 from vhap.pipeline.evaluation_folder import write_evaluation_folder
 from vhap.pipeline.heads import open_head, resolved
-from vhap.pipeline.lost_frames import Pictures, all_small_pictures, check_pictures, described, lost_reasons
+from vhap.pipeline.lost_frames import described, lost_reasons
 from vhap.pipeline.open_run import scene_of
+from vhap.pipeline.preparation import VideoPreparation
 from vhap.pipeline.run_folder import finished_run, start_run_folder, unfinished_run
 from vhap.pipeline.start_values import (
     newest_checkpoint,
@@ -65,7 +66,8 @@ from vhap.pipeline.start_values import (
     with_texture_of,
 )
 from vhap.pipeline.track_checks import check_options, lines_of_occlusion
-from vhap.pipeline.video_source import with_video
+from vhap.pipeline.track_pictures import RunPictures, warn
+from vhap.pipeline.video_source import beside_preparation, with_video
 from vhap.render.backend import get_backend
 from vhap.render.shading import uniform_lights
 from vhap.render.topology import build_topology
@@ -84,10 +86,17 @@ def run(config: TrackConfig, lines: Sequence[str] = ()) -> Path:
     lines: what the log is to say first, of options that were not taken as they were typed.
     """
     check_options(config)
-    asked = config
-    config = spelt_out(with_video(config))
+    with beside_preparation(config) as (placed, preparation):
+        return _run(config, spelt_out(placed), lines, preparation)
+
+
+def _run(asked: TrackConfig, config: TrackConfig, lines: Sequence[str], preparation: VideoPreparation | None) -> Path:
+    """asked: the options as they were given; config: as they are kept. preparation: what makes the mattes of a video
+    meanwhile; the stages of pictures wait for it."""
     device = choose_device(config.device)
-    capture = open_capture(config)
+    if preparation is not None:
+        preparation.await_landmarks()
+    capture = open_capture(config, None if preparation is None else preparation.await_end)
     count = len(capture.timestep_ids)
     if config.begin_timestep >= count:
         raise InputError(
@@ -98,14 +107,15 @@ def run(config: TrackConfig, lines: Sequence[str] = ()) -> Path:
         require_axes(config.model.light_path, knows_cameras(capture))
     head = open_textured_head(config, capture, device)
     stages = wanted_stages(config, build_stages(config))
-    pictures = all_small_pictures(config.data)
+    pictures = RunPictures(capture, config.data)
     lines = [
         *lines,
         *lines_of_no_effect(asked, traits_of(config)),
         *lines_of_occlusion(asked, config),
         *lines_of_unmoved(config),
     ]
-    lines += check_pictures(capture, pictures)
+    if preparation is None:
+        lines += pictures.read()
     if config.dry_run:
         warn(lines)
         describe(build_tracker(config, capture, head, device), stages)
@@ -113,13 +123,14 @@ def run(config: TrackConfig, lines: Sequence[str] = ()) -> Path:
     with folder_lock(config.exp.output_folder):
         continued = unfinished_run(config, (count, len(capture.camera_ids)), device)
         folder, checkpoint = continued or (start_run_folder(config), None)
-        handler = log_to_file(folder / "log.txt")
-        try:
-            warn(lines)
-            track_into(folder, config, capture, pictures, head, stages, device, checkpoint)
-        finally:
-            get_logger().removeHandler(handler)
-            handler.close()
+        with pictures.or_no_run(folder, continued is None):
+            handler = log_to_file(folder / "log.txt")
+            try:
+                warn(lines)
+                track_into(folder, config, capture, pictures, head, stages, device, checkpoint)
+            finally:
+                get_logger().removeHandler(handler)
+                handler.close()
     return folder
 
 
@@ -128,7 +139,8 @@ def spelt_out(config: TrackConfig) -> TrackConfig:
     what counts as hidden."""
     config = with_solved_focal(config)
     data = config.data
-    if isinstance(data, DataConfig | MultiviewDataConfig):
+    is_video = isinstance(data, DataConfig) and data.video is not None
+    if isinstance(data, DataConfig | MultiviewDataConfig) and not is_video:
         folder = find_folder(data.root_folder, data.sequence)
         data = replace(data, sequence=str(folder.relative_to(data.root_folder)))
     return with_known_occlusions(replace(config, data=data, model=resolved(config.model)))
@@ -140,11 +152,6 @@ def run_once(config: TrackConfig, changed_ns: int = 0) -> Path:
     check_options(config)
     config = with_video(config)
     return finished_run(spelt_out(config), changed_ns) or run(config)
-
-
-def warn(lines: list[str]) -> None:
-    for line in lines:
-        get_logger().warning(line)
 
 
 def choose_device(name: str) -> torch.device:
@@ -191,7 +198,7 @@ def track_into(
     folder: Path,
     config: TrackConfig,
     capture: Capture,
-    pictures: Pictures,
+    pictures: RunPictures,
     head: HeadModel,
     stages: list[Stage],
     device: torch.device,
@@ -234,13 +241,15 @@ def track_into(
         )
         path = folder / f"tracked_flame_params_{epoch}.npz"
         scene = scene_of(path, epoch, config, head, capture, result)
-        lost = lost_reasons(scene, pictures, tracker.found.any(1).cpu().numpy())
+        lost = lost_reasons(scene, pictures.get(), tracker.found.any(1).cpu().numpy())
         result = replace(result, lost_reason=lost, camera_id=np.array(capture.camera_ids))
         save_result(path, result)
         write_evaluation_folder(replace(scene, result=result))
 
     board = TensorBoard(folder, config.log)
+    pictures.times = times
     tracker.callbacks = (
+        pictures,
         StageProgress(),
         times,
         board,
