@@ -10,7 +10,6 @@ import contextlib
 import pickle
 import subprocess
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -63,25 +62,19 @@ Message = Said | LandmarksThere | Failed | ProgressEvent
 class VideoPreparation:
     """The process, from the side of the one who waits. To be used in a `with`, which ends it."""
 
-    def __init__(self) -> None:
-        """Starts the process, which loads what it needs until it is told what to do."""
+    def __init__(self, options: PreprocessConfig) -> None:
+        """Starts the process, which makes what the folder lacks."""
         self._process = start_module(MODULE, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._messages: SimpleQueue[Message | None] = SimpleQueue()
         self._has_landmarks = self._has_ended = False
         self._shown: Progress | None = None
-        self.waited_s = 0.0
-        assert self._process.stdout is not None
-        threading.Thread(target=_read, args=(self._process.stdout, self._messages), daemon=True).start()
-
-    def begin(self, options: PreprocessConfig) -> None:
-        """What the folder lacks is made from now on."""
         assert self._process.stdin is not None
-        try:
+        assert self._process.stdout is not None
+        with contextlib.suppress(OSError):
+            # It may have ended: whoever waits hears how.
             pickle.dump(Order(options, get_threads()), self._process.stdin)
             self._process.stdin.flush()
-        except OSError:
-            # It has ended already: `_next` says how.
-            return
+        threading.Thread(target=_read, args=(self._process.stdout, self._messages), daemon=True).start()
 
     def await_landmarks(self) -> None:
         """Until pictures and landmarks are complete. InputError as of preprocessing, and where the process was ended
@@ -93,13 +86,11 @@ class VideoPreparation:
         self._wait(lambda: self._has_ended)
 
     def _wait(self, is_there: Callable[[], bool]) -> None:
-        started = time.monotonic()
         try:
             while not is_there():
                 self._take(self._messages.get())
         finally:
             self._show_nothing()
-            self.waited_s += time.monotonic() - started
 
     def _take(self, message: Message | None) -> None:
         if isinstance(message, Said):

@@ -70,10 +70,6 @@ def main() -> None:
     # What libraries print must not come between the messages.
     messages = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    # Nearly every order needs them; they are loaded while nothing has been ordered yet.
-    import vhap.detect.mediapipe_landmarks
-    import vhap.detect.video_matting  # noqa: F401
-
     try:
         order = pickle.load(sys.stdin.buffer)
     except EOFError:

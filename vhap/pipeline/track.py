@@ -14,6 +14,7 @@ import torch
 from vhap.config.data import DataConfig, MultiviewDataConfig
 from vhap.config.no_effect import lines_of_no_effect, traits_of
 from vhap.config.track import ModelConfig, TrackConfig, usual_weights, with_known_occlusions
+from vhap.data.monocular_landmarks import landmark_set
 from vhap.data.plausible import FaceError
 from vhap.data.result_cameras import cameras_in, knows_cameras
 from vhap.data.results import TrackResult, load_result, result_epochs, result_path, save_result
@@ -67,7 +68,7 @@ from vhap.pipeline.start_values import (
 )
 from vhap.pipeline.track_checks import check_options, lines_of_occlusion
 from vhap.pipeline.track_pictures import RunPictures, warn
-from vhap.pipeline.video_source import beside_preparation, with_video
+from vhap.pipeline.video_source import preparing, with_place_of_video, with_video
 from vhap.render.backend import get_backend
 from vhap.render.shading import uniform_lights
 from vhap.render.topology import build_topology
@@ -79,24 +80,28 @@ from vhap.util.threads import one_torch_thread
 FLAT_TEXTURE_SIZE = 512
 
 
-@one_torch_thread()
 def run(config: TrackConfig, lines: Sequence[str] = ()) -> Path:
     """Tracks one sequence. Returns the run folder (the output folder itself for a dry run, which writes nothing).
 
     lines: what the log is to say first, of options that were not taken as they were typed.
     """
     check_options(config)
-    with beside_preparation(config) as (placed, preparation):
-        return _run(config, spelt_out(placed), lines, preparation)
+    with preparing(config) as preparation:
+        return run_beside(preparation, config, lines)
 
 
-def _run(asked: TrackConfig, config: TrackConfig, lines: Sequence[str], preparation: VideoPreparation | None) -> Path:
-    """asked: the options as they were given; config: as they are kept. preparation: what makes the mattes of a video
-    meanwhile; the stages of pictures wait for it."""
+@one_torch_thread()
+def run_beside(preparation: VideoPreparation | None, asked: TrackConfig, lines: Sequence[str] = ()) -> Path:
+    """As `run`, of options that are checked. preparation: what makes pictures, landmarks and mattes of the video
+    meanwhile; the stages that look at pictures wait for it."""
+    config = spelt_out(with_video(asked) if preparation is None else with_place_of_video(asked))
     device = choose_device(config.device)
+    head, await_mattes = None, None
     if preparation is not None:
+        await_mattes = preparation.await_end
+        head = open_textured_head(config, landmark_set(config.data.landmark_source), device)
         preparation.await_landmarks()
-    capture = open_capture(config, None if preparation is None else preparation.await_end)
+    capture = open_capture(config, await_mattes)
     count = len(capture.timestep_ids)
     if config.begin_timestep >= count:
         raise InputError(
@@ -105,7 +110,7 @@ def _run(asked: TrackConfig, config: TrackConfig, lines: Sequence[str], preparat
         )
     if config.model.light_path is not None:
         require_axes(config.model.light_path, knows_cameras(capture))
-    head = open_textured_head(config, capture, device)
+    head = head or open_textured_head(config, capture.landmark_set, device)
     stages = wanted_stages(config, build_stages(config))
     pictures = RunPictures(capture, config.data)
     lines = [
@@ -163,15 +168,15 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def open_textured_head(config: TrackConfig, capture: Capture, device: torch.device) -> HeadModel:
+def open_textured_head(config: TrackConfig, landmark_set: str, device: torch.device) -> HeadModel:
     """The head with the texture that tracking starts from: that of an earlier result, else its base texture."""
-    head = open_head_with_base(config.model, capture)
+    head = open_head_with_base(config.model, landmark_set)
     return with_texture_of(head, saved_result(config, head)).to(device)
 
 
-def open_head_with_base(model: ModelConfig, capture: Capture) -> HeadModel:
+def open_head_with_base(model: ModelConfig, landmark_set: str) -> HeadModel:
     """See `with_base`."""
-    return with_base(open_head(model, capture.landmark_set), model)
+    return with_base(open_head(model, landmark_set), model)
 
 
 def with_base(head: HeadModel, model: ModelConfig) -> HeadModel:
@@ -271,7 +276,7 @@ def track_into(
 def base_texture_of(config: TrackConfig, capture: Capture, head: HeadModel) -> torch.Tensor:
     """(1, B, B, 3) what tex_extra is added to: the head's own base texture, also where tracking starts from that of an
     earlier result, which readers would have to find."""
-    own = head if config.model.flame_params_path is None else open_head_with_base(config.model, capture)
+    own = head if config.model.flame_params_path is None else open_head_with_base(config.model, capture.landmark_set)
     assert own.base_texture is not None, head.name
     return own.base_texture[None].to(head.template.device)
 

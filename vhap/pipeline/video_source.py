@@ -32,21 +32,20 @@ def with_video(config: TrackConfig) -> TrackConfig:
 
 
 @contextmanager
-def beside_preparation(config: TrackConfig) -> Iterator[tuple[TrackConfig, VideoPreparation | None]]:
-    """The options with the folder of data.video, and what makes there what is missing, while the caller goes on; None
-    where the folder is complete. Ends the preparation at the end, finished or not."""
+def preparing(config: TrackConfig) -> Iterator[VideoPreparation | None]:
+    """What makes the folder of data.video beside the caller, who waits for it; None where there is no video, where its
+    folder is complete, and where that would gain nothing. Ends it with the block, finished or not."""
     data = config.data
     if not isinstance(data, DataConfig) or data.video is None or not _is_worth_a_process(config):
-        yield with_video(config), None
+        yield None
         return
     require_video(data)
     made = with_place(data)
     if _looks_complete(made):
-        yield with_video(config), None
+        yield None
         return
-    with VideoPreparation() as preparation:
-        preparation.begin(_options(made))
-        yield replace(config, data=made), preparation
+    with VideoPreparation(_options(made)) as preparation:
+        yield preparation
         preparation.await_end()
         mark_used(made.root_folder / made.sequence)
 
@@ -72,6 +71,12 @@ def require_video(data: DataConfig) -> None:
     video = data.video.expanduser().absolute()
     if not video.is_file():
         raise InputError(f"expected a video at {video}, found none; correct --data.video, or put it back")
+
+
+def with_place_of_video(config: TrackConfig) -> TrackConfig:
+    """As `with_video`, of a folder that is being made."""
+    assert isinstance(config.data, DataConfig)
+    return replace(config, data=with_place(config.data))
 
 
 def with_folder(data: Data) -> Data:
