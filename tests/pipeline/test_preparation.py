@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,14 @@ def is_running(process: int) -> bool:
     # One that has ended and that nobody waits for counts as there.
     status = Path(f"/proc/{process}/stat")
     return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def until(is_so: Callable[[], object], tries: int = 1200) -> None:
+    for _ in range(tries):
+        if is_so():
+            return
+        time.sleep(0.05)
+    pytest.fail("waited in vain")
 
 
 def test_solving_begins_before_the_mattes_are_there_and_ends_as_after_them(video, cache, odd, tmp_path, monkeypatch):
@@ -159,16 +168,10 @@ def test_a_killed_run_leaves_no_process_and_goes_on(video, cache, odd, tmp_path,
     root = str(Path(vhap.__file__).parents[1])
     environment = {**os.environ, "VHAP_THREADS": "2", "PYTHONPATH": root}
     with subprocess.Popen([sys.executable, "-c", program], env=environment, stderr=subprocess.DEVNULL) as process:
-        limit = time.monotonic() + 60
-        while not (pid.exists() and pid.read_text() and list(target.glob("*/checkpoint.pt"))):
-            assert process.poll() is None
-            assert time.monotonic() < limit
-            time.sleep(0.05)
+        until(lambda: pid.exists() and pid.read_text() and list(target.glob("*/checkpoint.pt")))
+        assert process.poll() is None
         process.kill()
-    child, limit = int(pid.read_text()), time.monotonic() + 10
-    while is_running(child):
-        assert time.monotonic() < limit
-        time.sleep(0.05)
+    until(lambda: not is_running(int(pid.read_text())))
     (begun,) = target.glob("*/checkpoint.pt")
     monkeypatch.setattr(preparation, "MODULE", "vhap.pipeline.prepare_video")
     assert api.track(video, output_folder=target, **OPTIONS) == begun.parent

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -213,15 +212,14 @@ def track_into(
     log = get_logger()
     log.info("%d frames of %s, head %s, %s", len(capture.timestep_ids), config.data.sequence, head.identity, device)
     log.info("run folder %s", folder)
-    started = time.monotonic()
+    times = pictures.times = StageTimes(folder / "seconds.json")
     earlier = checkpoint
     if earlier is None and config.begin_stage is not None and config.model.flame_params_path is None:
         earlier = newest_checkpoint(config, len(capture.timestep_ids), device)
     tracker = build_tracker(config, capture, head, device, earlier)
-    times = StageTimes(folder / "seconds.json")
     if checkpoint is None:
         report_detections(capture, tracker.found)
-        times.seconds["first_guess"] = time.monotonic() - started
+        times.lap("first_guess")
     else:
         left = [stage.name for stage in stages[checkpoint.progress.stage :]]
         log.info("going on in %s with %s", folder, left[0] if left else "its page")
@@ -252,7 +250,6 @@ def track_into(
         write_evaluation_folder(replace(scene, result=result))
 
     board = TensorBoard(folder, config.log)
-    pictures.times = times
     tracker.callbacks = (
         pictures,
         StageProgress(),
