@@ -19,6 +19,8 @@ from vhap.head.points import JointMotion
 
 FIXED_SHAPE = 1e-4
 """Standard deviation of an identity that is known."""
+AT_ONCE = 512
+"""Frames whose landmarks are projected together."""
 
 
 @dataclass(frozen=True)
@@ -188,10 +190,15 @@ class LandmarkProblem:
 
     def project(self, shared: Tensor, per_frame: Tensor) -> Tensor:
         """Landmarks of B frames with unknowns per_frame (B, P): (B, C, L, 2) px."""
-        cameras = self.cameras(shared)
-        params, points = head_params(shared, per_frame), self.points.with_shape(shared[N_CAMERA:])
-        posed = PosedLandmarks.of(points, JointMotion.of(self.head, params), yaw_of(params, cameras))
-        return cameras.project(posed.world(len(cameras.fx)))[0]
+        cameras, points = self.cameras(shared), self.points.with_shape(shared[N_CAMERA:])
+
+        def of(own: Tensor) -> Tensor:
+            params = head_params(shared, own)
+            posed = PosedLandmarks.of(points, JointMotion.of(self.head, params), yaw_of(params, cameras))
+            return cameras.project(posed.world(len(cameras.fx)))[0]
+
+        # On the way a frame takes ten times as much memory as its landmarks.
+        return torch.cat([of(own) for own in per_frame.split(AT_ONCE)])
 
     def residuals_px(self, params: TrackParams) -> Tensor:
         """(B, C, L, 2): the head's landmarks minus the detected ones."""
