@@ -15,6 +15,7 @@ import numpy as np
 from vhap.data.agreement import Contradiction, contradiction
 from vhap.data.pictures import shrink
 from vhap.data.sample import Capture
+from vhap.util.threads import in_threads
 
 CONSTANT, OUTSIDE = "the picture is black or of one colour", "the head is outside the picture"
 NO_MATTE = "the matte is empty where the head is"
@@ -33,8 +34,6 @@ WHOLE_COVER = 0.5
 LONG, LONG_AT_ENDS = 25, 5
 """Frames in a row without a face, between others and at the recording's ends, after which nothing tells where the head
 is."""
-LOADED_AT_ONCE = 16
-"""Pictures."""
 
 
 @dataclass(frozen=True)
@@ -80,14 +79,13 @@ def small_picture(rgb: np.ndarray, alpha: np.ndarray | None) -> SmallPicture:
 
 def small_pictures(capture: Capture, timesteps: Sequence[int], cameras: Sequence[int]) -> list[list[SmallPicture]]:
     """Of timesteps and, inside, of cameras, as indices into a capture without a background colour."""
-    found: list[SmallPicture] = []
-    at_once = max(1, LOADED_AT_ONCE // max(1, len(cameras)))
-    for first in range(0, len(timesteps), at_once):
-        batch = capture.load(list(timesteps[first : first + at_once]), list(cameras))
-        for index in range(len(batch.rgb)):
-            alpha = None if batch.alpha is None else batch.alpha[index].numpy()
-            found.append(small_picture(batch.rgb[index].numpy(), alpha))
-    return [found[row * len(cameras) : (row + 1) * len(cameras)] for row in range(len(timesteps))]
+
+    def of_timestep(timestep: int) -> list[SmallPicture]:
+        batch = capture.load([timestep], list(cameras))
+        alphas = [None] * len(batch.rgb) if batch.alpha is None else batch.alpha.numpy()
+        return [small_picture(rgb, alpha) for rgb, alpha in zip(batch.rgb.numpy(), alphas)]
+
+    return list(in_threads(of_timestep, timesteps))
 
 
 @dataclass(frozen=True)
