@@ -65,7 +65,9 @@ class MonocularCapture:
         composited = config.background_color is not None and has_mattes
         self.background_rgb = BACKGROUNDS[config.background_color or "white"] if composited else None
         self.landmark_set = landmark_set(config.landmark_source)
-        self._points = self._read_landmarks(sequence)
+        # In pixels, since a long video's are in memory once.
+        points = torch.from_numpy(self._read_landmarks(sequence))
+        self._landmarks_px, self._confidence = landmarks_in_pixels(points, self.size)
         self._camera = self._read_camera(sequence)
         self._frames = FrameCache(self._read_frame, cache_bytes)
 
@@ -78,14 +80,13 @@ class MonocularCapture:
         alpha = None
         if self.alpha_paths is not None:
             alpha = unit_floats(np.stack([frame.alpha for frame in frames if frame.alpha is not None]))
-        landmarks_px, confidence = landmarks_in_pixels(torch.from_numpy(self._points[timesteps]), self.size)
         return FrameBatch(
             timesteps=torch.tensor(timesteps, dtype=torch.long),
             cameras=torch.zeros(len(timesteps), dtype=torch.long),
             rgb=unit_floats(np.stack([frame.rgb for frame in frames])),
             alpha=alpha,
-            landmarks_px=landmarks_px,
-            confidence=confidence,
+            landmarks_px=self._landmarks_px[timesteps],
+            confidence=self._confidence[timesteps],
         )
 
     def frame(self, timestep: int, camera: int = 0) -> Frame:
@@ -94,8 +95,8 @@ class MonocularCapture:
         return self._frames.get([timestep])[0]
 
     def load_landmarks(self) -> tuple[Tensor, Tensor]:
-        """(T, 1, L, 2) px of the loaded pictures and confidence (T, 1, L)."""
-        return landmarks_in_pixels(torch.from_numpy(self._points[:, None]), self.size)
+        """(T, 1, L, 2) px of the loaded pictures and confidence (T, 1, L): the capture's own, not to be written to."""
+        return self._landmarks_px[:, None], self._confidence[:, None]
 
     def given_camera(self) -> Camera | None:
         """The camera with a leading axis of 1 where fx is given, else None."""

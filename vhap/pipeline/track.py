@@ -290,7 +290,7 @@ def build_tracker(
     name = capture.landmark_set
     small = landmark_head(head, name)
     ids = small.landmarks[name].detector_ids
-    pixels, confidence = (tensor[:, :, ids.cpu()].to(device) for tensor in capture.load_landmarks())
+    pixels, confidence = (_of_points(tensor, ids.cpu()).to(device) for tensor in capture.load_landmarks())
     weight = confidence * emphasis(name, ids, jaw_line=True).clamp(max=1)
     saved = saved_result(config, head)
     prior = landmark_prior(Spreads(config.w, usual_weights(config)))
@@ -331,6 +331,12 @@ def build_tracker(
         lights = light_in_tracked_axes(config.model.light_path, T_tracked_given)
         tracker.params = replace(tracker.params, lights=lights.to(tracker.params.lights))
     return tracker
+
+
+def _of_points(values: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+    """Those (T, C, L, ...) of a detector's points (T, C, N, ...) that a head has; without a copy where it has all."""
+    is_all = torch.equal(ids, torch.arange(values.shape[2]))
+    return values if is_all else values[:, :, ids]
 
 
 def _report_start(guess: FirstGuess, capture: Capture, problem: LandmarkProblem) -> None:

@@ -130,7 +130,7 @@ class LandmarkProblem:
 
     def counting(self, share: Tensor) -> LandmarkProblem:
         """The same with each landmark's weight times share (L,)."""
-        return replace(self, weight=self.weight * share)
+        return self if bool((share == 1).all()) else replace(self, weight=self.weight * share)
 
     def near_shape(self, shape: Tensor, fixed: bool) -> LandmarkProblem:
         """The same with a known identity: fixed, or in the middle of the prior."""
