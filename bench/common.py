@@ -163,7 +163,7 @@ class PreparedRun:
 
 def prepared_run(config: TrackConfig) -> PreparedRun:
     capture = open_capture(config)
-    head = open_textured_head(config, capture, choose_device(config.device))
+    head = open_textured_head(config, capture.landmark_set, choose_device(config.device))
     return PreparedRun(config, capture, head, build_stages(config))
 
 

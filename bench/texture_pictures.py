@@ -58,7 +58,7 @@ def open_run(folder: Path) -> Tracker:
     """The run as it ended."""
     config = load_config(folder / "config.yml", TrackConfig)
     device, capture = choose_device(config.device), open_capture(config)
-    head = open_textured_head(config, capture, device)
+    head = open_textured_head(config, capture.landmark_set, device)
     return build_tracker(config, capture, head, device, load_checkpoint(folder, device))
 
 

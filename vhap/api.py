@@ -145,6 +145,8 @@ def track(
         config, lines = _of_recording(TRACKING, Path(source), kind, options)
         notes = [*notes, *lines]
     pipeline = "track_single_frame" if isinstance(config, SingleFrameTrackConfig) else "track"
+    if isinstance(config.data, DataConfig) and config.data.video is not None:
+        pipeline = "track_video"
     with progress_to(progress):
         folder = _pipeline(pipeline)(config, notes)
         if config.exp.report and not config.dry_run:

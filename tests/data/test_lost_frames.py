@@ -9,11 +9,13 @@ from vhap.data.lost_frames import (
     LONG_AT_ENDS,
     NO_MATTE,
     OUTSIDE,
+    SIDE,
     head_in_picture,
     picture_reason,
     small_picture,
     without_face,
 )
+from vhap.data.pictures import shrink
 
 HEIGHT, WIDTH = 270, 480
 HEAD = np.stack(np.meshgrid(np.linspace(0.4, 0.6, 9), np.linspace(0.3, 0.7, 9)), -1).reshape(-1, 2)
@@ -63,6 +65,16 @@ def test_the_head_must_be_in_view():
     assert reason(busy, None, HEAD, -BEFORE) == OUTSIDE
     assert reason(busy, None, np.full_like(HEAD, np.nan)) == OUTSIDE
     assert reason(busy, None, moved(0.45)) == ""
+
+
+def test_a_matte_is_kept_small_and_whole():
+    noise = np.random.default_rng(0).random((HEIGHT, WIDTH)).astype(np.float32)
+    for alpha in (matte(0.35, 0.65), noise):
+        kept = small_picture(picture(), alpha)
+        expected = np.rint(shrink(alpha, (SIDE * HEIGHT // WIDTH, SIDE)) * 255).astype(np.uint8)
+        np.testing.assert_array_equal(kept.alpha, expected)
+    assert len(small_picture(picture(), matte(0.35, 0.65)).packed) < expected.size // 10
+    assert small_picture(picture(), None).alpha is None
 
 
 def test_the_matte_must_cover_some_of_the_head():

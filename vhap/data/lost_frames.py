@@ -5,6 +5,7 @@ A head that no detector found is not lost by that: trackers follow it by its pic
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ import numpy as np
 from vhap.data.agreement import Contradiction, contradiction
 from vhap.data.pictures import shrink
 from vhap.data.sample import Capture
+from vhap.util.threads import in_threads
 
 CONSTANT, OUTSIDE = "the picture is black or of one colour", "the head is outside the picture"
 NO_MATTE = "the matte is empty where the head is"
@@ -32,17 +34,29 @@ WHOLE_COVER = 0.5
 LONG, LONG_AT_ENDS = 25, 5
 """Frames in a row without a face, between others and at the recording's ends, after which nothing tells where the head
 is."""
-LOADED_AT_ONCE = 16
-"""Pictures."""
 
 
 @dataclass(frozen=True)
 class SmallPicture:
     """What is kept of a picture. contrast: range of its averaged values in 0..255, of the colour that varies most;
-    alpha (h, w) uint8, at most SIDE a side, its matte, or None."""
+    size: (height, width) of its matte, at most SIDE, None without one; packed: the matte, deflated, since those of long
+    videos are in memory together."""
 
     contrast: float
-    alpha: np.ndarray | None
+    size: tuple[int, int] | None
+    packed: bytes
+
+    @classmethod
+    def of(cls, contrast: float, alpha: np.ndarray | None) -> SmallPicture:
+        """alpha: (h, w) uint8 or None."""
+        if alpha is None:
+            return cls(contrast, None, b"")
+        return cls(contrast, (alpha.shape[0], alpha.shape[1]), zlib.compress(alpha.tobytes(), 1))
+
+    @property
+    def alpha(self) -> np.ndarray | None:
+        """(h, w) uint8 its matte, or None."""
+        return None if self.size is None else np.frombuffer(zlib.decompress(self.packed), np.uint8).reshape(self.size)
 
     @property
     def is_constant(self) -> bool:
@@ -50,7 +64,8 @@ class SmallPicture:
 
     def contradiction(self, points: np.ndarray) -> Contradiction | None:
         """Between the matte and the points (N, 3) of a face, as files have them; None also without a matte."""
-        return None if self.alpha is None else contradiction(points, self.alpha)
+        alpha = self.alpha
+        return None if alpha is None else contradiction(points, alpha)
 
 
 def small_picture(rgb: np.ndarray, alpha: np.ndarray | None) -> SmallPicture:
@@ -59,19 +74,18 @@ def small_picture(rgb: np.ndarray, alpha: np.ndarray | None) -> SmallPicture:
     contrast = 255 * float((few.max(0) - few.min(0)).max())
     if alpha is not None:
         alpha = np.rint(shrink(alpha, _within(alpha.shape, SIDE)) * 255).astype(np.uint8)
-    return SmallPicture(contrast, alpha)
+    return SmallPicture.of(contrast, alpha)
 
 
 def small_pictures(capture: Capture, timesteps: Sequence[int], cameras: Sequence[int]) -> list[list[SmallPicture]]:
     """Of timesteps and, inside, of cameras, as indices into a capture without a background colour."""
-    found: list[SmallPicture] = []
-    at_once = max(1, LOADED_AT_ONCE // max(1, len(cameras)))
-    for first in range(0, len(timesteps), at_once):
-        batch = capture.load(list(timesteps[first : first + at_once]), list(cameras))
-        for index in range(len(batch.rgb)):
-            alpha = None if batch.alpha is None else batch.alpha[index].numpy()
-            found.append(small_picture(batch.rgb[index].numpy(), alpha))
-    return [found[row * len(cameras) : (row + 1) * len(cameras)] for row in range(len(timesteps))]
+
+    def of_timestep(timestep: int) -> list[SmallPicture]:
+        batch = capture.load([timestep], list(cameras))
+        alphas = [None] * len(batch.rgb) if batch.alpha is None else batch.alpha.numpy()
+        return [small_picture(rgb, alpha) for rgb, alpha in zip(batch.rgb.numpy(), alphas)]
+
+    return list(in_threads(of_timestep, timesteps))
 
 
 @dataclass(frozen=True)
@@ -88,14 +102,15 @@ def head_in_picture(picture: SmallPicture, points: np.ndarray, depth: np.ndarray
     camera."""
     inside = (depth > 0) & ((points >= 0) & (points < 1)).all(1)
     in_view = float(inside.mean())
-    if picture.alpha is None or not inside.any():
+    alpha = picture.alpha
+    if alpha is None or not inside.any():
         return HeadInPicture(in_view, np.nan)
-    height, width = picture.alpha.shape
+    height, width = alpha.shape
     # Vertices outside the picture count in its outline, as far as OpenCV's integers reach.
     pixels = np.clip(points[depth > 0] * [width, height], -8 * SIDE, 8 * SIDE).astype(np.int32)
-    outline = np.zeros(picture.alpha.shape, np.uint8)
+    outline = np.zeros(alpha.shape, np.uint8)
     cv2.fillConvexPoly(outline, cv2.convexHull(pixels), (1,))
-    return HeadInPicture(in_view, float(picture.alpha[outline > 0].mean()) / 255)
+    return HeadInPicture(in_view, float(alpha[outline > 0].mean()) / 255)
 
 
 def picture_reason(picture: SmallPicture, head: HeadInPicture) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +44,11 @@ class MonocularCapture:
     of another size, or damaged. Landmarks must have been detected unless config.use_landmark is off.
     """
 
-    def __init__(self, config: DataConfig, cache_bytes: int = DEFAULT_BYTES) -> None:
+    def __init__(
+        self, config: DataConfig, cache_bytes: int = DEFAULT_BYTES, await_mattes: Callable[[], object] | None = None
+    ) -> None:
+        """await_mattes: alpha maps are still being made; it is called before they are first looked at, returns when
+        they are there, and then they are checked, too. None: they are there, or there are none."""
         sequence = open_sequence(config.root_folder, config.sequence, config.n_downsample_rgb)
         self.config = config
         self.folder = sequence.path
@@ -54,11 +60,14 @@ class MonocularCapture:
         self.file_size = common_size(self.image_paths)
         sequence.require_current_copies(self.timestep_ids)
         self.size = scaled_size(self.file_size, config.scale_factor)
-        self.alpha_paths = self._find_alpha_maps(sequence)
-        composited = config.background_color is not None and self.alpha_paths is not None
+        self._sequence, self._await_mattes = sequence, await_mattes
+        has_mattes = await_mattes is not None or self.alpha_paths is not None
+        composited = config.background_color is not None and has_mattes
         self.background_rgb = BACKGROUNDS[config.background_color or "white"] if composited else None
         self.landmark_set = landmark_set(config.landmark_source)
-        self._points = self._read_landmarks(sequence)
+        # In pixels, since a long video's are in memory once.
+        points = torch.from_numpy(self._read_landmarks(sequence))
+        self._landmarks_px, self._confidence = landmarks_in_pixels(points, self.size)
         self._camera = self._read_camera(sequence)
         self._frames = FrameCache(self._read_frame, cache_bytes)
 
@@ -71,14 +80,13 @@ class MonocularCapture:
         alpha = None
         if self.alpha_paths is not None:
             alpha = unit_floats(np.stack([frame.alpha for frame in frames if frame.alpha is not None]))
-        landmarks_px, confidence = landmarks_in_pixels(torch.from_numpy(self._points[timesteps]), self.size)
         return FrameBatch(
             timesteps=torch.tensor(timesteps, dtype=torch.long),
             cameras=torch.zeros(len(timesteps), dtype=torch.long),
             rgb=unit_floats(np.stack([frame.rgb for frame in frames])),
             alpha=alpha,
-            landmarks_px=landmarks_px,
-            confidence=confidence,
+            landmarks_px=self._landmarks_px[timesteps],
+            confidence=self._confidence[timesteps],
         )
 
     def frame(self, timestep: int, camera: int = 0) -> Frame:
@@ -87,12 +95,19 @@ class MonocularCapture:
         return self._frames.get([timestep])[0]
 
     def load_landmarks(self) -> tuple[Tensor, Tensor]:
-        """(T, 1, L, 2) px of the loaded pictures and confidence (T, 1, L)."""
-        return landmarks_in_pixels(torch.from_numpy(self._points[:, None]), self.size)
+        """(T, 1, L, 2) px of the loaded pictures and confidence (T, 1, L): the capture's own, not to be written to."""
+        return self._landmarks_px[:, None], self._confidence[:, None]
 
     def given_camera(self) -> Camera | None:
         """The camera with a leading axis of 1 where fx is given, else None."""
         return self._camera
+
+    @cached_property
+    def alpha_paths(self) -> list[Path] | None:
+        """Alpha maps of the timesteps, checked; None where there are none. Waits for those that are being made."""
+        if self._await_mattes is not None:
+            self._await_mattes()
+        return self._find_alpha_maps(self._sequence)
 
     def _find_alpha_maps(self, sequence: SequenceFolder) -> list[Path] | None:
         folder = sequence.path / "alpha_maps"

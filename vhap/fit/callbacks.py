@@ -71,6 +71,11 @@ class StageTimes(Callback):
         self.report()
         self.steps = 0
 
+    def lap(self, name: str) -> None:
+        """The seconds since the last stage are of this name."""
+        self.seconds[name] = time.monotonic() - self.started
+        self.report()
+
     def report(self) -> None:
         """Writes the file and starts to count anew."""
         earlier = read_cached(self.path, read_seconds) or {}

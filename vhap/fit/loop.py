@@ -39,6 +39,7 @@ from vhap.fit.surface import OffsetWeights, fit_moving_offset, fit_static_offset
 from vhap.fit.texture import fit_texture, texture_pixels
 from vhap.head.model import landmark_head, pose
 from vhap.util.choice import even_choice
+from vhap.util.memory import give_back
 
 MOST_TEXTURED, LEAST_TEXTURED = 128, 24
 """Pictures at most that make a texture: 373 show no more than 128 (doc/benchmarks.md). At least, where they are large:
@@ -124,6 +125,7 @@ class Tracker:
     def run(self, stages: list[Stage]) -> TrackParams:
         """Goes on where progress says. After every unit (a stage, or a window of one) callbacks get a checkpoint."""
         begun = -1
+        give_back()
         while self.progress.stage < len(stages):
             stage = stages[self.progress.stage]
             if begun != self.progress.stage:
@@ -136,6 +138,7 @@ class Tracker:
                     callback.on_stage_end(stage, self.params)
             self.progress = moved_on(self.progress, finished)
             self._keep(finished=self.progress.stage == len(stages))
+            give_back()
         return self.params
 
     def resume(self, checkpoint: Checkpoint) -> None:

@@ -86,7 +86,7 @@ def try_moment(sequence: BenchmarkSequence, config: BenchmarkRunConfig, folder: 
     options = track.spelt_out(tracking_options(copy, config, folder / "runs"))
     device = track.choose_device(options.device)
     capture = open_capture(options)
-    head = track.open_textured_head(options, capture, device)
+    head = track.open_textured_head(options, capture.landmark_set, device)
     started = monotonic()
     tracker = track.build_tracker(options, capture, head, device)
     guess_s = monotonic() - started

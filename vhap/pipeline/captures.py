@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -37,12 +38,21 @@ RigConfig = NersembleDataConfig | MultiviewDataConfig | SingleFrameDataConfig
 CaptureConfig = DataConfig | RigConfig
 
 
-def open_capture(config: TrackConfig) -> Capture:
-    """The capture of a run's options, as `complete_capture` gives it."""
-    return complete_capture(config.data, config.exp.reuse_landmarks)
+AwaitMattes = Callable[[], object]
 
 
-def complete_capture(data: CaptureConfig, reuse_landmarks: bool = True) -> Capture:
+def open_capture(config: TrackConfig, await_mattes: AwaitMattes | None = None) -> MonocularCapture | RigCapture:
+    """The capture of a run's options, as `complete_capture` gives it. await_mattes: of a video, see MonocularCapture;
+    the mattes of such a one are not compared with the faces yet (`require_mattes_at_faces`)."""
+    if await_mattes is None:
+        return complete_capture(config.data, config.exp.reuse_landmarks)
+    assert isinstance(config.data, DataConfig)
+    capture = MonocularCapture(config.data, await_mattes=await_mattes)
+    require_faces(capture)
+    return capture
+
+
+def complete_capture(data: CaptureConfig, reuse_landmarks: bool = True) -> MonocularCapture | RigCapture:
     """The capture, its landmarks detected where they are missing (or are not to be reused).
 
     Everything else is checked before anything is detected, which is done for the chosen cameras of a rig only.
@@ -58,16 +68,22 @@ def complete_capture(data: CaptureConfig, reuse_landmarks: bool = True) -> Captu
     capture = read_capture(data)
     if data.use_landmark:
         require_faces(capture)
+        require_mattes_at_faces(capture)
     return capture
 
 
 def require_faces(capture: MonocularCapture | RigCapture) -> None:
-    """InputError where the landmarks are no faces, or the mattes are empty or inverted there."""
+    """InputError where the landmarks are no faces."""
     points_px, confidence = (tensor.numpy() for tensor in capture.load_landmarks())
     flat_px, flat = points_px.reshape(-1, *points_px.shape[2:]), confidence.reshape(-1, confidence.shape[2])
     check_faces(flat_px, flat, capture.landmark_set, capture.folder / "landmark2d")
+
+
+def require_mattes_at_faces(capture: MonocularCapture | RigCapture) -> None:
+    """InputError where the mattes are empty or inverted at the faces."""
     if capture.alpha_paths is None:
         return
+    confidence = capture.load_landmarks()[1].numpy()
     pairs = np.argwhere((confidence > 0).any(2)).tolist()
     chosen = [pairs[index] for index in even_choice(len(pairs), CHECKED_MATTES)]
     batches = [capture.load([timestep], [camera]) for timestep, camera in chosen]

@@ -43,7 +43,7 @@ def solve_person(config: PersonConfig, joined: JoinedCapture) -> Path:
     options returned as it is. config: as config.yml has it, with the folder of the person's runs; who calls holds that
     folder. InputError where no picture shows a face."""
     device = choose_device(config.device)
-    head = open_textured_head(config, joined, device)
+    head = open_textured_head(config, joined.landmark_set, device)
     tracker = keyframe_tracker(config, joined, head, device)
     names = tracker.capture.timestep_ids
     continued = None if config.exp.resume == "never" else _begun(config, names, device)

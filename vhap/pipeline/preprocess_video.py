@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from vhap.config.preprocess import PreprocessConfig
@@ -25,8 +26,11 @@ from vhap.util.lock import folder_lock
 SCALES = (2, 4, 8)
 
 
-def run(config: PreprocessConfig) -> Path:
-    """Completes what is missing and returns the sequence folder. Raises InputError, as far as possible at once."""
+def run(config: PreprocessConfig, announce: Callable[[], None] = lambda: None) -> Path:
+    """Completes what is missing and returns the sequence folder. Raises InputError, as far as possible at once.
+
+    announce: is called when a video's pictures and landmarks are complete, before its mattes are.
+    """
     if wrong := [scale for scale in config.downsample_scales if scale not in SCALES]:
         raise InputError(f"expected downsample_scales of {SCALES}, found {wrong}; correct --downsample_scales")
     person_options(config.person)
@@ -46,7 +50,7 @@ def run(config: PreprocessConfig) -> Path:
     if config.landmark_source != "none":
         require_detector(config.landmark_source)
     with folder_lock(folder):
-        return _complete(config, source, folder, matting, plate if not is_input else None)
+        return _complete(config, source, folder, matting, plate if not is_input else None, announce)
 
 
 def _complete(
@@ -55,6 +59,7 @@ def _complete(
     folder: Path,
     matting: Matting | MattingThroughTime | None,
     plate: Path | None,
+    announce: Callable[[], None],
 ) -> Path:
     """The pictures, landmarks and alpha maps that a folder lacks. plate: of the empty scene, whether it is there or
     not; None: the alpha maps are the input's own."""
@@ -69,6 +74,7 @@ def _complete(
     if config.landmark_source != "none":
         jobs, device = config.landmark_detector_njobs, config.device
         ensure_landmarks(sequence, config.landmark_source, jobs, device=device, options=whom)
+    announce()
     faces = faces_of_sequence(sequence, config.landmark_source, (whom or {}).get(PERSON))
     if plate is None:
         video = None if source.is_dir() else source

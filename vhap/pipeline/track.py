@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -14,6 +13,7 @@ import torch
 from vhap.config.data import DataConfig, MultiviewDataConfig
 from vhap.config.no_effect import lines_of_no_effect, traits_of
 from vhap.config.track import ModelConfig, TrackConfig, usual_weights, with_known_occlusions
+from vhap.data.monocular_landmarks import landmark_set
 from vhap.data.plausible import FaceError
 from vhap.data.result_cameras import cameras_in, knows_cameras
 from vhap.data.results import TrackResult, load_result, result_epochs, result_path, save_result
@@ -53,8 +53,9 @@ from vhap.pipeline.captures import find_tracked_world, only_agreeing_views, open
 from vhap.pipeline.estimate import describe
 from vhap.pipeline.evaluation_folder import write_evaluation_folder
 from vhap.pipeline.heads import open_head, resolved
-from vhap.pipeline.lost_frames import Pictures, all_small_pictures, check_pictures, described, lost_reasons
+from vhap.pipeline.lost_frames import described, lost_reasons
 from vhap.pipeline.open_run import scene_of
+from vhap.pipeline.preparation import VideoPreparation
 from vhap.pipeline.run_folder import finished_run, start_run_folder, unfinished_run
 from vhap.pipeline.start_values import (
     newest_checkpoint,
@@ -65,7 +66,8 @@ from vhap.pipeline.start_values import (
     with_texture_of,
 )
 from vhap.pipeline.track_checks import check_options, lines_of_occlusion
-from vhap.pipeline.video_source import with_video
+from vhap.pipeline.track_pictures import RunPictures, warn
+from vhap.pipeline.video_source import preparing, with_place_of_video, with_video
 from vhap.render.backend import get_backend
 from vhap.render.shading import uniform_lights
 from vhap.render.topology import build_topology
@@ -77,17 +79,28 @@ from vhap.util.threads import one_torch_thread
 FLAT_TEXTURE_SIZE = 512
 
 
-@one_torch_thread()
 def run(config: TrackConfig, lines: Sequence[str] = ()) -> Path:
     """Tracks one sequence. Returns the run folder (the output folder itself for a dry run, which writes nothing).
 
     lines: what the log is to say first, of options that were not taken as they were typed.
     """
     check_options(config)
-    asked = config
-    config = spelt_out(with_video(config))
+    with preparing(config) as preparation:
+        return run_beside(preparation, config, lines)
+
+
+@one_torch_thread()
+def run_beside(preparation: VideoPreparation | None, asked: TrackConfig, lines: Sequence[str] = ()) -> Path:
+    """As `run`, of options that are checked. preparation: what makes pictures, landmarks and mattes of the video
+    meanwhile; the stages that look at pictures wait for it."""
+    config = spelt_out(with_video(asked) if preparation is None else with_place_of_video(asked))
     device = choose_device(config.device)
-    capture = open_capture(config)
+    head, await_mattes = None, None
+    if preparation is not None:
+        await_mattes = preparation.await_end
+        head = open_textured_head(config, landmark_set(config.data.landmark_source), device)
+        preparation.await_landmarks()
+    capture = open_capture(config, await_mattes)
     count = len(capture.timestep_ids)
     if config.begin_timestep >= count:
         raise InputError(
@@ -96,16 +109,17 @@ def run(config: TrackConfig, lines: Sequence[str] = ()) -> Path:
         )
     if config.model.light_path is not None:
         require_axes(config.model.light_path, knows_cameras(capture))
-    head = open_textured_head(config, capture, device)
+    head = head or open_textured_head(config, capture.landmark_set, device)
     stages = wanted_stages(config, build_stages(config))
-    pictures = all_small_pictures(config.data)
+    pictures = RunPictures(capture, config.data)
     lines = [
         *lines,
         *lines_of_no_effect(asked, traits_of(config)),
         *lines_of_occlusion(asked, config),
         *lines_of_unmoved(config),
     ]
-    lines += check_pictures(capture, pictures)
+    if preparation is None:
+        lines += pictures.read()
     if config.dry_run:
         warn(lines)
         describe(build_tracker(config, capture, head, device), stages)
@@ -113,13 +127,14 @@ def run(config: TrackConfig, lines: Sequence[str] = ()) -> Path:
     with folder_lock(config.exp.output_folder):
         continued = unfinished_run(config, (count, len(capture.camera_ids)), device)
         folder, checkpoint = continued or (start_run_folder(config), None)
-        handler = log_to_file(folder / "log.txt")
-        try:
-            warn(lines)
-            track_into(folder, config, capture, pictures, head, stages, device, checkpoint)
-        finally:
-            get_logger().removeHandler(handler)
-            handler.close()
+        with pictures.or_no_run(folder, continued is None):
+            handler = log_to_file(folder / "log.txt")
+            try:
+                warn(lines)
+                track_into(folder, config, capture, pictures, head, stages, device, checkpoint)
+            finally:
+                get_logger().removeHandler(handler)
+                handler.close()
     return folder
 
 
@@ -128,7 +143,8 @@ def spelt_out(config: TrackConfig) -> TrackConfig:
     what counts as hidden."""
     config = with_solved_focal(config)
     data = config.data
-    if isinstance(data, DataConfig | MultiviewDataConfig):
+    is_video = isinstance(data, DataConfig) and data.video is not None
+    if isinstance(data, DataConfig | MultiviewDataConfig) and not is_video:
         folder = find_folder(data.root_folder, data.sequence)
         data = replace(data, sequence=str(folder.relative_to(data.root_folder)))
     return with_known_occlusions(replace(config, data=data, model=resolved(config.model)))
@@ -142,11 +158,6 @@ def run_once(config: TrackConfig, changed_ns: int = 0) -> Path:
     return finished_run(spelt_out(config), changed_ns) or run(config)
 
 
-def warn(lines: list[str]) -> None:
-    for line in lines:
-        get_logger().warning(line)
-
-
 def choose_device(name: str) -> torch.device:
     """auto, cpu or cuda; InputError for others, and where there is no CUDA device."""
     if name not in ("auto", "cpu", "cuda"):
@@ -156,15 +167,15 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def open_textured_head(config: TrackConfig, capture: Capture, device: torch.device) -> HeadModel:
+def open_textured_head(config: TrackConfig, landmark_set: str, device: torch.device) -> HeadModel:
     """The head with the texture that tracking starts from: that of an earlier result, else its base texture."""
-    head = open_head_with_base(config.model, capture)
+    head = open_head_with_base(config.model, landmark_set)
     return with_texture_of(head, saved_result(config, head)).to(device)
 
 
-def open_head_with_base(model: ModelConfig, capture: Capture) -> HeadModel:
+def open_head_with_base(model: ModelConfig, landmark_set: str) -> HeadModel:
     """See `with_base`."""
-    return with_base(open_head(model, capture.landmark_set), model)
+    return with_base(open_head(model, landmark_set), model)
 
 
 def with_base(head: HeadModel, model: ModelConfig) -> HeadModel:
@@ -191,7 +202,7 @@ def track_into(
     folder: Path,
     config: TrackConfig,
     capture: Capture,
-    pictures: Pictures,
+    pictures: RunPictures,
     head: HeadModel,
     stages: list[Stage],
     device: torch.device,
@@ -201,15 +212,14 @@ def track_into(
     log = get_logger()
     log.info("%d frames of %s, head %s, %s", len(capture.timestep_ids), config.data.sequence, head.identity, device)
     log.info("run folder %s", folder)
-    started = time.monotonic()
+    times = pictures.times = StageTimes(folder / "seconds.json")
     earlier = checkpoint
     if earlier is None and config.begin_stage is not None and config.model.flame_params_path is None:
         earlier = newest_checkpoint(config, len(capture.timestep_ids), device)
     tracker = build_tracker(config, capture, head, device, earlier)
-    times = StageTimes(folder / "seconds.json")
     if checkpoint is None:
         report_detections(capture, tracker.found)
-        times.seconds["first_guess"] = time.monotonic() - started
+        times.lap("first_guess")
     else:
         left = [stage.name for stage in stages[checkpoint.progress.stage :]]
         log.info("going on in %s with %s", folder, left[0] if left else "its page")
@@ -234,13 +244,14 @@ def track_into(
         )
         path = folder / f"tracked_flame_params_{epoch}.npz"
         scene = scene_of(path, epoch, config, head, capture, result)
-        lost = lost_reasons(scene, pictures, tracker.found.any(1).cpu().numpy())
+        lost = lost_reasons(scene, pictures.get(), tracker.found.any(1).cpu().numpy())
         result = replace(result, lost_reason=lost, camera_id=np.array(capture.camera_ids))
         save_result(path, result)
         write_evaluation_folder(replace(scene, result=result))
 
     board = TensorBoard(folder, config.log)
     tracker.callbacks = (
+        pictures,
         StageProgress(),
         times,
         board,
@@ -262,7 +273,7 @@ def track_into(
 def base_texture_of(config: TrackConfig, capture: Capture, head: HeadModel) -> torch.Tensor:
     """(1, B, B, 3) what tex_extra is added to: the head's own base texture, also where tracking starts from that of an
     earlier result, which readers would have to find."""
-    own = head if config.model.flame_params_path is None else open_head_with_base(config.model, capture)
+    own = head if config.model.flame_params_path is None else open_head_with_base(config.model, capture.landmark_set)
     assert own.base_texture is not None, head.name
     return own.base_texture[None].to(head.template.device)
 
@@ -279,7 +290,7 @@ def build_tracker(
     name = capture.landmark_set
     small = landmark_head(head, name)
     ids = small.landmarks[name].detector_ids
-    pixels, confidence = (tensor[:, :, ids.cpu()].to(device) for tensor in capture.load_landmarks())
+    pixels, confidence = (_of_points(tensor, ids.cpu()).to(device) for tensor in capture.load_landmarks())
     weight = confidence * emphasis(name, ids, jaw_line=True).clamp(max=1)
     saved = saved_result(config, head)
     prior = landmark_prior(Spreads(config.w, usual_weights(config)))
@@ -320,6 +331,12 @@ def build_tracker(
         lights = light_in_tracked_axes(config.model.light_path, T_tracked_given)
         tracker.params = replace(tracker.params, lights=lights.to(tracker.params.lights))
     return tracker
+
+
+def _of_points(values: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+    """Those (T, C, L, ...) of a detector's points (T, C, N, ...) that a head has; without a copy where it has all."""
+    is_all = torch.equal(ids, torch.arange(values.shape[2]))
+    return values if is_all else values[:, :, ids]
 
 
 def _report_start(guess: FirstGuess, capture: Capture, problem: LandmarkProblem) -> None:

@@ -6,7 +6,6 @@ from vhap.config.data import DataConfig
 from vhap.config.ranges import check_ranges
 from vhap.config.track import TrackConfig
 from vhap.data.video_folders import is_folder_of
-from vhap.fit.light_file import read_light
 from vhap.util.errors import InputError, shown
 
 
@@ -34,6 +33,9 @@ def check_options(config: TrackConfig) -> None:
             raise InputError(
                 f"expected harmonics fitted to pictures with --model.light_path, found {found}; leave one of them out"
             )
+        # Here, since it loads torch: options are checked before anything that takes long.
+        from vhap.fit.light_file import read_light
+
         read_light(model.light_path)
     if (model.fix_shape or model.fix_offset or model.fix_texture) and model.flame_params_path is None:
         raise InputError(

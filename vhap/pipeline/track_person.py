@@ -71,7 +71,7 @@ def run(config: PersonConfig, lines: Sequence[str] = ()) -> PersonRuns:
     own = of_person_alone(config, place / f"{subject}_{PERSON}")
     if config.dry_run:
         device, joined = track.choose_device(config.device), joined_of(config)
-        head = track.open_textured_head(own, joined, device)
+        head = track.open_textured_head(own, joined.landmark_set, device)
         describe(keyframe_tracker(own, joined, head, device), person_stages(own))
         return PersonRuns(own.exp.output_folder)
     with folder_lock(own.exp.output_folder):

@@ -4,6 +4,8 @@ a process of its own while the video is followed."""
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -11,11 +13,15 @@ from typing import TypeVar
 from vhap.config.data import DataConfig, RecordingConfig
 from vhap.config.preprocess import PreprocessConfig
 from vhap.config.track import TrackConfig
+from vhap.data.monocular_landmarks import SOURCE_FILES
+from vhap.data.pictures import list_pictures
 from vhap.data.video_folders import folder_of, mark_used
 from vhap.pipeline import preprocess_video
+from vhap.pipeline.preparation import VideoPreparation
 from vhap.util.errors import InputError
 from vhap.util.log import get_logger
 from vhap.util.own_process import start_module
+from vhap.util.threads import get_threads
 
 Data = TypeVar("Data", bound=RecordingConfig)
 
@@ -25,14 +31,60 @@ def with_video(config: TrackConfig) -> TrackConfig:
     return replace(config, data=with_folder(config.data))
 
 
+@contextmanager
+def preparing(config: TrackConfig) -> Iterator[VideoPreparation | None]:
+    """What makes the folder of data.video beside the caller, who waits for it; None where there is no video, where its
+    folder is complete, and where that would gain nothing. Ends it with the block, finished or not."""
+    data = config.data
+    if not isinstance(data, DataConfig) or data.video is None or not _is_worth_a_process(config):
+        yield None
+        return
+    require_video(data)
+    made = with_place(data)
+    if _looks_complete(made):
+        yield None
+        return
+    with VideoPreparation(_options(made)) as preparation:
+        yield preparation
+        preparation.await_end()
+        mark_used(made.root_folder / made.sequence)
+
+
+def _is_worth_a_process(config: TrackConfig) -> bool:
+    """Whether there is a core for it, and mattes to make that nobody needs at once."""
+    data = config.data
+    assert isinstance(data, DataConfig)
+    return get_threads() > 1 and data.matting_method != "none" and config.exp.reuse_landmarks and not config.dry_run
+
+
+def _looks_complete(data: DataConfig) -> bool:
+    """Whether a folder as `with_place` names it has a matte and landmarks of each picture, if nothing has changed."""
+    folder = data.root_folder / data.sequence
+    pictures = list_pictures(folder / "images")
+    points = all((folder / "landmark2d" / f"{name}.npz").is_file() for name in SOURCE_FILES[data.landmark_source])
+    return bool(pictures) and points and pictures.keys() <= list_pictures(folder / "alpha_maps").keys()
+
+
+def require_video(data: DataConfig) -> None:
+    """InputError where data.video is gone."""
+    assert data.video is not None
+    video = data.video.expanduser().absolute()
+    if not video.is_file():
+        raise InputError(f"expected a video at {video}, found none; correct --data.video, or put it back")
+
+
+def with_place_of_video(config: TrackConfig) -> TrackConfig:
+    """As `with_video`, of a folder that is being made."""
+    assert isinstance(config.data, DataConfig)
+    return replace(config, data=with_place(config.data))
+
+
 def with_folder(data: Data) -> Data:
     """The same for the options of a recording. What the folder lacks is made; InputError where the video is gone, and
     where no face is seen in it."""
     if not isinstance(data, DataConfig) or data.video is None:
         return data
-    video = data.video.expanduser().absolute()
-    if not video.is_file():
-        raise InputError(f"expected a video at {video}, found none; correct --data.video, or put it back")
+    require_video(data)
     made = with_place(data)
     folder = made.root_folder / made.sequence
     preprocess_video.run(_options(made))

@@ -9,6 +9,7 @@ from torch.func import jacfwd
 from tracked_heads import builtin_head, in_double
 
 from vhap.fit.landmarks.equations import normal_equations
+from vhap.fit.residuals import landmark_problem
 from vhap.fit.residuals.landmark_points import yaw_of
 from vhap.fit.residuals.landmark_problem import LandmarkProblem, head_params
 from vhap.fit.residuals.landmarks import LinearisationPoint, landmark_rows
@@ -110,6 +111,14 @@ def slow_rows(problem: LandmarkProblem, common: Tensor, local: Tensor, sigma: Te
 def joined(one: Tensor, other: Tensor) -> Tensor:
     """(M, K) derivatives of one frame's rows (R, N, K)."""
     return torch.cat([one, other], -1).flatten(0, 1)
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_frames_that_are_projected_in_parts_are_the_same(kind, monkeypatch):
+    problem, common, local = problem_of(kind, "ibug", 3)
+    whole = problem.project(common, local)
+    monkeypatch.setattr(landmark_problem, "AT_ONCE", 1)
+    torch.testing.assert_close(problem.project(common, local), whole)
 
 
 @pytest.mark.parametrize("cameras", [1, 3])

@@ -17,7 +17,7 @@ from vhap.fit.landmarks.equations import frame_costs, normal_equations
 from vhap.fit.levenberg_marquardt import Schedule, descend
 from vhap.fit.normal_equations import NormalEquations, hold, with_mean
 from vhap.fit.params import CAMERA, CAMERA_DISTANCE_M, PER_FRAME, TrackParams, as_vectors, from_vectors
-from vhap.fit.residuals.landmark_problem import LandmarkProblem
+from vhap.fit.residuals.landmark_problem import AT_ONCE, LandmarkProblem
 from vhap.fit.residuals.motion import Motion, factored_chain, motion_of, no_motion
 from vhap.fit.residuals.priors import mean_of, shared_cost
 
@@ -50,8 +50,11 @@ def solve_landmarks(
 def landmark_cost(problem: LandmarkProblem, params: TrackParams) -> Tensor:
     """() what solve_landmarks makes small, frames taken one by one."""
     shared, per_frame = as_vectors(params)
-    costs = frame_costs(problem, shared, per_frame, problem.sigma_px(), per_frame)
-    return costs.double().sum() + shared_cost(problem, shared)
+    total = shared_cost(problem, shared)
+    for first in range(0, len(per_frame), AT_ONCE):
+        part, own = problem.part(slice(first, first + AT_ONCE)), per_frame[first : first + AT_ONCE]
+        total = total + frame_costs(part, shared, own, part.sigma_px(), own).double().sum()
+    return total
 
 
 @dataclass(frozen=True)

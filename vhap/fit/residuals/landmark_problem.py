@@ -20,6 +20,8 @@ from vhap.head.points import JointMotion
 
 FIXED_SHAPE = 1e-4
 """Standard deviation of an identity that is known."""
+AT_ONCE = 512
+"""Frames whose landmarks are projected together."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ class LandmarkProblem:
 
     def counting(self, share: Tensor) -> LandmarkProblem:
         """The same with each landmark's weight times share (L,)."""
-        return replace(self, weight=self.weight * share)
+        return self if bool((share == 1).all()) else replace(self, weight=self.weight * share)
 
     def near_shape(self, shape: Tensor, fixed: bool) -> LandmarkProblem:
         """The same with a known identity: fixed, or in the middle of the prior."""
@@ -189,10 +191,17 @@ class LandmarkProblem:
 
     def project(self, shared: Tensor, per_frame: Tensor) -> Tensor:
         """Landmarks of B frames with unknowns per_frame (B, P): (B, C, L, 2) px."""
-        cameras = self.cameras(shared)
-        params, points = head_params(shared, per_frame), self.points.with_shape(shared[N_CAMERA:])
-        posed = PosedLandmarks.of(points, JointMotion.of(PosedJoints.of(self.head, params)), yaw_of(params, cameras))
-        return cameras.project(posed.world(len(cameras.fx)))[0]
+        cameras, points = self.cameras(shared), self.points.with_shape(shared[N_CAMERA:])
+
+        def of(own: Tensor) -> Tensor:
+            params = head_params(shared, own)
+            posed = PosedLandmarks.of(
+                points, JointMotion.of(PosedJoints.of(self.head, params)), yaw_of(params, cameras)
+            )
+            return cameras.project(posed.world(len(cameras.fx)))[0]
+
+        # On the way a frame takes ten times as much memory as its landmarks.
+        return torch.cat([of(own) for own in per_frame.split(AT_ONCE)])
 
     def residuals_px(self, params: TrackParams) -> Tensor:
         """(B, C, L, 2): the head's landmarks minus the detected ones."""
