@@ -13,6 +13,7 @@ from vhap.config.data import DataConfig
 from vhap.config.demo import DemoConfig
 from vhap.config.evaluate import EvaluateConfig
 from vhap.config.export import CombineConfig, ExportConfig
+from vhap.config.live import LiveConfig
 from vhap.config.preprocess import PreprocessConfig
 from vhap.config.synthetic import SyntheticConfig
 from vhap.config.track import ExperimentConfig, ModelConfig, TrackConfig
@@ -21,6 +22,7 @@ from vhap.pipeline import (
     combine_nerf_datasets,
     evaluate_tracking,
     export_as_nerf_dataset,
+    live_start,
     make_synthetic_capture,
     open_run,
     preprocess_video,
@@ -31,6 +33,9 @@ from vhap.util.errors import InputError
 from vhap.util.files import atomic_path, read_json, write_json
 from vhap.util.lock import folder_lock
 from vhap.util.log import get_logger
+
+FOLLOWING_LAG = 3
+"""Frames that a followed one waits for those after it: as smooth as following gets, since nobody waits for a film."""
 
 
 @dataclass
@@ -69,6 +74,11 @@ def run_chain(config: DemoConfig) -> Path:
                 model=ModelConfig(head=config.head),
             )
         )
+    overlay = output / "followed.mp4"
+    with watch("follow"):
+        followed = live_start.run(
+            LiveConfig(video=video, person=tracked, lag=FOLLOWING_LAG, overlay=overlay, output_folder=output / "follow")
+        )
     with watch("export"):
         halves = export_halves(tracked, output / "export", sequence.name)
     with watch("combine"):
@@ -81,9 +91,10 @@ def run_chain(config: DemoConfig) -> Path:
         scene = open_run.open_run(tracked)
         video_beside = output / "side_by_side.mp4"
         page = report.write_report(scene, output, {**watch.seconds, **stages}, beside=video_beside)
+    metrics["followed_frames_per_second"] = read_json(followed / "live.json")["frames_per_second"]
     path = output / "metrics.json"
     write_json(path, {**metrics, "seconds": {**watch.seconds, **stages}})
-    tell(metrics, watch.seconds, [page, video_beside, tracked, *halves, union, path])
+    tell(metrics, watch.seconds, [page, video_beside, overlay, tracked, *halves, union, path])
     return path
 
 

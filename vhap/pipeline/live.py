@@ -288,6 +288,7 @@ def summary(live: LiveRun, how: str) -> dict:
         "dropped": live.taken.dropped,
         "with_pictures": timing.with_pictures,
         "estimates_of_the_person": live.person.version,
+        "frames_per_second": timing.frames_per_second,
         "latency_ms": milliseconds(timing.latency),
         "detection_ms": milliseconds(timing.detection),
         "solving_ms": milliseconds(timing.solving),

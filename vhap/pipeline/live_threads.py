@@ -84,14 +84,23 @@ class FoundFace:
 
 @dataclass
 class Timing:
-    """Seconds of every frame: until it was given out, and of single parts."""
+    """Seconds of every frame: until it was given out, and of single parts. first_s, last_s: when the first and
+    the last frame were given out, on the clock time.perf_counter."""
 
+    first_s: float = 0.0
+    last_s: float = 0.0
     latency: list[float] = field(default_factory=list)
     detection: list[float] = field(default_factory=list)
     solving: list[float] = field(default_factory=list)
     lost: int = 0
     with_pictures: int = 0
     given_out: int = 0
+
+    @property
+    def frames_per_second(self) -> float:
+        """How fast frames were given out, from the first one on; 0 of fewer than two."""
+        seconds = self.last_s - self.first_s
+        return (self.given_out - 1) / seconds if seconds > 0 else 0.0
 
 
 @dataclass
@@ -257,7 +266,9 @@ class LiveRun:
             while (result := self.solved.get()) is not None:
                 for sink in self.sinks:
                     sink.write(result)
-                timing.latency.append(time.perf_counter() - result.frame.taken_s)
+                timing.last_s = time.perf_counter()
+                timing.first_s = timing.first_s or timing.last_s
+                timing.latency.append(timing.last_s - result.frame.taken_s)
                 timing.given_out += 1
                 timing.lost += not result.found
                 timing.with_pictures += result.pictures
