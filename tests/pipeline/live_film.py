@@ -64,6 +64,7 @@ def film(frames: int = 24) -> Film:
 class Sighting:
     points: np.ndarray
     confidence: np.ndarray
+    searched: bool = False
 
 
 @dataclass

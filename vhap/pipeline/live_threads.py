@@ -48,12 +48,15 @@ do it is by so many of them."""
 
 
 class Face(Protocol):
-    """points (478, 3) px; confidence (478,) in [0, 1]."""
+    """points (478, 3) px; confidence (478,) in [0, 1]; searched: found anew, so that the frames before say nothing of
+    where it is."""
 
     @property
     def points(self) -> np.ndarray: ...
     @property
     def confidence(self) -> np.ndarray: ...
+    @property
+    def searched(self) -> bool: ...
 
 
 UNLIKE = 25
@@ -209,6 +212,9 @@ class LiveRun:
                 self._put(self.solver.flush(), followed, version)
                 self.solved.put(LiveResult(found.frame, None, followed, version))
                 continue
+            if found.face.searched:
+                before = None
+                self._put(self.solver.flush(), followed, version)
             points = torch.from_numpy(np.column_stack([found.face.points[:, :2], found.face.confidence])).float()
             self._put(self._solved(found.frame, points, followed), followed, version)
             if found.frame.number % KEY_STEP == 0 and self.worker is not None:
