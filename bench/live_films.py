@@ -101,6 +101,8 @@ def make_person_run(config: LiveFilmsConfig) -> tuple[Path, Any]:
     film = make_capture(synthetic)
     truth = str(film / "ground_truth" / "tracked_flame_params_0.npz")
     if not (folder / "track").is_dir():
+        # As exact as the film's own points are a live run would take the detector's to be.
+        timed("detect_landmarks.py", "--input", str(film), "--no-reuse-landmarks")
         timed(
             "track.py", "--data.root_folder", str(folder), "--data.sequence", film.name,
             "--data.landmark_source", "mediapipe", "--model.head", config.head, "--model.flame_params_path", truth,
