@@ -21,6 +21,10 @@ LONGEST_STEP_S = 0.25
 NEAR, NEAR_PER_S, MOST_GROWTH = 0.6, 1.0, 1.5
 """How far, in its sizes, a lost face is searched for from where it was seen last, how much that grows in a second, and
 the ratio of sizes up to which a face counts as the same."""
+LEAP_PER_S, GROWTH_PER_S, LEAST_LEAP = 5.0, 3.0, 0.1
+"""A face that is further from where it was expected, in its sizes for each second since it was there, or that has
+grown or shrunk by more (of the logarithm) is no motion: a cut, or the mesh sees what is none, as a hand or a part of a
+nearer face. So much is nothing, however short the time is."""
 LONG_LOST_S = 2.0
 """After that any face counts, even one that was beside the lost one."""
 SEARCH_EVERY, MOST_FOLLOWED = 16, 4
@@ -88,8 +92,12 @@ class FaceFollower:
         if seen is not None:
             return self._kept(picture, seen, time_s, searched=True)
         for expected in self._expected(time_s, predicted):
-            (seen,) = self._seer.look(picture, [expected], self.views)
+            seen = self._look(picture, expected)
             if seen is not None:
+                if self._has_leapt(place_of(seen.points), expected, time_s):
+                    anew = self._searched(picture, time_s, just_lost=True)
+                    if anew is not None:
+                        return self._kept(picture, anew, time_s, searched=True)
                 return self._kept(picture, seen, time_s, searched=False)
         just_lost = not self._is_lost
         is_due = just_lost or not 0 <= time_s - self._searched_s < self.search_every_s
@@ -108,6 +116,14 @@ class FaceFollower:
         if self._motion is not None and not self._is_lost:
             places.append(self._motion.at(min(time_s, self._motion.time + LONGEST_STEP_S)))
         return [place for place in places if place.size > 1 and all(map(math.isfinite, vars(place).values()))]
+
+    def _has_leapt(self, place: FacePlace, expected: FacePlace, time_s: float) -> bool:
+        """Whether a followed face is not where its motion led to."""
+        if self._is_lost or self._motion is None:
+            return False
+        elapsed = time_s - self._motion.time
+        off, grown = place.distance(expected) / expected.size, abs(math.log(place.size / expected.size))
+        return off > max(LEAST_LEAP, LEAP_PER_S * elapsed) or grown > max(LEAST_LEAP, GROWTH_PER_S * elapsed)
 
     def _kept(self, picture: np.ndarray, seen: SeenFace, time_s: float, searched: bool) -> FollowedFace:
         place = place_of(seen.points)
