@@ -27,8 +27,8 @@ ROUNDS, BESIDE_PICTURE, FIRST_ROUNDS, PICTURE_ROUNDS = 2, 1, 8, 2
 """Times that the newest frame's landmarks are looked at: where the frame before is known, the same where its picture is
 looked at after that, and where no frame before is known; times that its picture is."""
 FROM_MOTION = 3
-"""Frames from which on the next one begins where the last two lead to: the first, which none went before, is centimetres
-off in its distance, and its step to the second is no motion."""
+"""Frames from which on the next one begins where the last two lead to: the first, which none went before, may be
+centimetres off in its distance, and its step to the second is no motion."""
 HALVINGS, LEAST_GAIN = 3, 1e-3
 DAMPING = 1e-4
 ROTATION, POSE = slice(0, 3), slice(0, 6)
