@@ -202,7 +202,7 @@ def measure(studio: Studio, film: LiveFilm, frames: list[dict[str, Any]]) -> dic
         "median_mm": float(np.median(known)),
         "p95_mm": float(np.percentile(known, 95)),
         "lost": [line["frame"] for line in owed if not line["found"]],
-        "wrong": [line["frame"] for line in owed if line["found"] and line["error_mm"] > WRONG_MM],
+        "wrong": [line["frame"] for line in frames if line["found"] and line["error_mm"] > WRONG_MM],
         "ghosts": [line["frame"] for line in none if line["found"]],
         "found_after_s": [_found_after(frames, start) / FPS for start in film.returns],
         **{name: float(np.mean(gaps[name])) if name == film.measured else None for name in gaps},
