@@ -71,7 +71,7 @@ def test_the_detector_runs_once_while_the_face_is_seen(follower: FaceFollower, s
         found = follower.follow(filmed((100 + 1.5 * frame, 90)), frame / RATE)
         assert found is not None
         np.testing.assert_allclose(found.points, face(100 + 1.5 * frame, 90), atol=0.07)
-        assert found.searched == (frame == 0)
+        assert found.searched == found.is_new == (frame == 0)
         assert found.confidence.shape == (478,)
         count += 1
     assert (count, seer.searches) == (60, 1)
@@ -144,7 +144,7 @@ def test_a_cut_to_another_place_is_taken_up_in_the_same_picture(follower: FaceFo
         found = follower.follow(filmed(*beside, (160, 50)), frame / RATE)
         assert found is not None
         assert abs(place_of(found.points).x - 160) < 1
-        assert found.searched == (frame == 5)
+        assert found.searched == found.is_new == (frame == 5)
 
 
 def test_who_comes_while_the_face_is_gone_is_taken_until_it_shows_where_it_was(follower: FaceFollower) -> None:
@@ -176,6 +176,18 @@ def test_a_face_that_leaps_is_searched_for_and_kept_where_nothing_is_found(
     found = follower.follow(filmed((100 + 0.6 * SIZE, 90)), 6 / RATE)
     assert found is not None
     assert not found.searched
+
+
+def test_a_face_that_the_mesh_misses_where_its_motion_led_goes_on_as_it_did(
+    follower: FaceFollower, seer: Seer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for frame in range(5):
+        follower.follow(filmed((100 + frame, 90)), frame / RATE)
+    look, misses = seer.look, [True]
+    monkeypatch.setattr(seer, "look", lambda *of: [None] if misses and misses.pop() else look(*of))
+    found = follower.follow(filmed((105, 90)), 5 / RATE)
+    assert found is not None
+    assert (found.searched, found.is_new) == (True, False)
 
 
 def test_the_nearer_of_two_faces_stays_the_same_person(follower: FaceFollower, seer: Seer) -> None:

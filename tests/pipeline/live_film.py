@@ -64,13 +64,13 @@ def film(frames: int = 24) -> Film:
 class Sighting:
     points: np.ndarray
     confidence: np.ndarray
-    searched: bool = False
+    is_new: bool = False
 
 
 @dataclass
 class KnowingFollower:
-    """Gives the true points of the picture it is shown; none of the frames `lost`, those of `anew` as found by a
-    search. seconds: that it takes."""
+    """Gives the true points of the picture it is shown; none of the frames `lost`, those of `anew` as if they were in
+    another place. seconds: that it takes."""
 
     film: Film
     lost: range = range(0)

@@ -35,12 +35,14 @@ SEARCH_EVERY, MOST_FOLLOWED = 16, 4
 class FollowedFace:
     """points: (478, 3) px, z like x, smaller towards the camera. score: of the mesh, in [0, 1], how sure it is that a
     face is there. confidence: (478,) in [0, 1], how far each point is turned to the camera. searched: whether the
-    detector ran on this picture."""
+    detector ran on this picture. is_new: the motion before says nothing of where it is, as there was none, or after a
+    cut."""
 
     points: np.ndarray
     score: float
     confidence: np.ndarray
     searched: bool
+    is_new: bool
 
 
 class FaceFollower:
@@ -90,15 +92,16 @@ class FaceFollower:
             self._others, self._home = [], None
         seen = self._at_home(picture, time_s)
         if seen is not None:
-            return self._kept(picture, seen, time_s, searched=True)
+            return self._kept(picture, seen, time_s, searched=True, is_new=True)
+        expected = None
         for expected in self._expected(time_s, predicted):
             seen = self._look(picture, expected)
             if seen is not None:
-                if self._has_leapt(place_of(seen.points), expected, time_s):
+                if not self._is_lost and self._has_leapt(seen, expected, time_s):
                     anew = self._searched(picture, time_s, just_lost=True)
                     if anew is not None:
-                        return self._kept(picture, anew, time_s, searched=True)
-                return self._kept(picture, seen, time_s, searched=False)
+                        return self._kept(picture, anew, time_s, searched=True, is_new=True)
+                return self._kept(picture, seen, time_s, searched=False, is_new=self._is_lost)
         just_lost = not self._is_lost
         is_due = just_lost or not 0 <= time_s - self._searched_s < self.search_every_s
         self._is_lost = True
@@ -106,7 +109,10 @@ class FaceFollower:
             return None
         self._searched_s = time_s
         seen = self._searched(picture, time_s, just_lost)
-        return None if seen is None else self._kept(picture, seen, time_s, searched=True)
+        if seen is None:
+            return None
+        is_new = not just_lost or expected is None or self._has_leapt(seen, expected, time_s)
+        return self._kept(picture, seen, time_s, searched=True, is_new=is_new)
 
     def _expected(self, time_s: float, predicted: np.ndarray | FacePlace | None) -> list[FacePlace]:
         """Where to look, the likeliest place first."""
@@ -117,22 +123,23 @@ class FaceFollower:
             places.append(self._motion.at(min(time_s, self._motion.time + LONGEST_STEP_S)))
         return [place for place in places if place.size > 1 and all(map(math.isfinite, vars(place).values()))]
 
-    def _has_leapt(self, place: FacePlace, expected: FacePlace, time_s: float) -> bool:
-        """Whether a followed face is not where its motion led to."""
-        if self._is_lost or self._motion is None:
+    def _has_leapt(self, seen: SeenFace, expected: FacePlace, time_s: float) -> bool:
+        """Whether the followed face is not where it was expected."""
+        if self._motion is None:
             return False
+        place = place_of(seen.points)
         elapsed = time_s - self._motion.time
         off, grown = place.distance(expected) / expected.size, abs(math.log(place.size / expected.size))
         return off > max(LEAST_LEAP, LEAP_PER_S * elapsed) or grown > max(LEAST_LEAP, GROWTH_PER_S * elapsed)
 
-    def _kept(self, picture: np.ndarray, seen: SeenFace, time_s: float, searched: bool) -> FollowedFace:
+    def _kept(self, picture: np.ndarray, seen: SeenFace, time_s: float, searched: bool, is_new: bool) -> FollowedFace:
         place = place_of(seen.points)
         if self._motion is None or self._is_lost or searched or time_s - self._motion.time > LONGEST_STEP_S:
             self._motion = Motion(place, time_s)
         else:
             self._motion.move(place, time_s)
         self._is_lost, self._with_face = False, picture
-        return FollowedFace(seen.points, seen.score, visibility(seen.points), searched)
+        return FollowedFace(seen.points, seen.score, visibility(seen.points), searched, is_new)
 
     def _searched(self, picture: np.ndarray, time_s: float, just_lost: bool) -> SeenFace | None:
         """The face that the followed one is taken for, anywhere in the picture."""

@@ -51,15 +51,15 @@ do it is by so many of them."""
 
 
 class Face(Protocol):
-    """points (478, 3) px; confidence (478,) in [0, 1]; searched: found anew, so that the frames before say nothing of
-    where it is."""
+    """points (478, 3) px; confidence (478,) in [0, 1]; is_new: the frames before say nothing of where
+    it is."""
 
     @property
     def points(self) -> np.ndarray: ...
     @property
     def confidence(self) -> np.ndarray: ...
     @property
-    def searched(self) -> bool: ...
+    def is_new(self) -> bool: ...
 
 
 UNLIKE = 25
@@ -215,7 +215,7 @@ class LiveRun:
             if newest_version != version:
                 self._put(self.solver.change(newest.problem, newest.params), followed, version)
                 followed, version, self._fits = newest, newest_version, False
-            if found.face is None or found.face.searched:
+            if found.face is None or found.face.is_new:
                 before, self._doubtful_s = None, None
                 self._put(self.solver.flush(), followed, version)
             if found.face is None:
