@@ -71,7 +71,7 @@ def test_the_detector_runs_once_while_the_face_is_seen(follower: FaceFollower, s
         found = follower.follow(filmed((100 + 1.5 * frame, 90)), frame / RATE)
         assert found is not None
         np.testing.assert_allclose(found.points, face(100 + 1.5 * frame, 90), atol=0.07)
-        assert found.searched == (frame == 0)
+        assert found.searched == found.is_new == (frame == 0)
         assert found.confidence.shape == (478,)
         count += 1
     assert (count, seer.searches) == (60, 1)
@@ -108,6 +108,7 @@ def test_a_face_that_leaves_costs_little_and_is_found_again_soon(follower: FaceF
 
 
 def test_another_person_is_not_taken_for_the_lost_one_until_much_later(follower: FaceFollower) -> None:
+    """Who was beside the followed face in the last picture that showed both is somebody else."""
     follower.follow(filmed((60, 90), (240, 90)), 0.0)
     first = follower.follow(filmed((60, 90), (240, 90)), 0.04)
     assert first is not None
@@ -120,6 +121,73 @@ def test_another_person_is_not_taken_for_the_lost_one_until_much_later(follower:
     assert abs(place_of(back[-1].points).x - mine[0]) < 1
     later = [follower.follow(filmed(other), frame / RATE) for frame in range(49, 120)]
     assert later[-1] is not None, "the only one for long"
+
+
+def test_another_person_who_moves_while_the_followed_one_is_gone_stays_another(follower: FaceFollower) -> None:
+    follower.follow(filmed((60, 90)), 0.0)
+    follower.follow(filmed((60, 90), (240, 90)), 0.04)
+    places = [(240 - 3 * frame, 90) for frame in range(35)]
+    assert not any(follower.follow(filmed(place), 0.08 + frame / RATE) for frame, place in enumerate(places))
+    back = [follower.follow(filmed(places[-1], (70, 90)), 1.5 + frame / RATE) for frame in range(4)]
+    assert back[-1] is not None
+    assert abs(place_of(back[-1].points).x - 70) < 1
+
+
+@pytest.mark.parametrize("beside", [(), ((240, 150),)])
+def test_a_cut_to_another_place_is_taken_up_in_the_same_picture(follower: FaceFollower, beside: tuple) -> None:
+    """Whether somebody else stays where they are or not."""
+    for frame in range(5):
+        found = follower.follow(filmed((60, 90), *beside) if frame else filmed((60, 90)), frame / RATE)
+        assert found is not None
+        assert abs(place_of(found.points).x - 60) < 1
+    for frame in range(5, 10):
+        found = follower.follow(filmed(*beside, (160, 50)), frame / RATE)
+        assert found is not None
+        assert abs(place_of(found.points).x - 160) < 1
+        assert found.searched == found.is_new == (frame == 5)
+
+
+def test_who_comes_while_the_face_is_gone_is_taken_until_it_shows_where_it_was(follower: FaceFollower) -> None:
+    for frame in range(5):
+        follower.follow(filmed((60, 90)), frame / RATE)
+    assert not any(follower.follow(filmed(), frame / RATE) for frame in range(5, 10))
+    newcomer = [follower.follow(filmed((240, 90)), frame / RATE) for frame in range(10, 20)]
+    assert newcomer[3] is not None
+    assert abs(place_of(newcomer[3].points).x - 240) < 1
+    both = [follower.follow(filmed((240, 90), (62, 90)), frame / RATE) for frame in range(20, 40)]
+    assert all(both)
+    assert abs(place_of(both[-1].points).x - 62) < 1
+    assert sum(found.searched for found in both if found) == 1
+    long_after = [follower.follow(filmed((60, 90), (62, 90)), frame / RATE) for frame in range(40, 100)]
+    assert sum(found is not None for found in long_after) == 60
+
+
+def test_a_face_that_leaps_is_searched_for_and_kept_where_nothing_is_found(
+    follower: FaceFollower, seer: Seer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the mesh sees a small one within a face that has come much nearer."""
+    for frame in range(5):
+        follower.follow(filmed((100, 90)), frame / RATE)
+    found = follower.follow(filmed((100 + 0.3 * SIZE, 90)), 5 / RATE)
+    assert found is not None
+    assert found.searched
+    assert seer.searches == 2
+    monkeypatch.setattr(seer, "rough_faces", lambda picture, thorough: [])
+    found = follower.follow(filmed((100 + 0.6 * SIZE, 90)), 6 / RATE)
+    assert found is not None
+    assert not found.searched
+
+
+def test_a_face_that_the_mesh_misses_where_its_motion_led_goes_on_as_it_did(
+    follower: FaceFollower, seer: Seer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for frame in range(5):
+        follower.follow(filmed((100 + frame, 90)), frame / RATE)
+    look, misses = seer.look, [True]
+    monkeypatch.setattr(seer, "look", lambda *of: [None] if misses and misses.pop() else look(*of))
+    found = follower.follow(filmed((105, 90)), 5 / RATE)
+    assert found is not None
+    assert (found.searched, found.is_new) == (True, False)
 
 
 def test_the_nearer_of_two_faces_stays_the_same_person(follower: FaceFollower, seer: Seer) -> None:

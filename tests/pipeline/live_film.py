@@ -64,15 +64,18 @@ def film(frames: int = 24) -> Film:
 class Sighting:
     points: np.ndarray
     confidence: np.ndarray
+    is_new: bool = False
 
 
 @dataclass
 class KnowingFollower:
-    """Gives the true points of the picture it is shown; none of the frames `lost`. seconds: that it takes."""
+    """Gives the true points of the picture it is shown; none of the frames `lost`, those of `anew` as if they were in
+    another place. seconds: that it takes."""
 
     film: Film
     lost: range = range(0)
     seconds: float = 0.0
+    anew: range = range(0)
 
     def follow(self, picture: np.ndarray, time_s: float, predicted: np.ndarray | None = None) -> Sighting | None:
         time.sleep(self.seconds)
@@ -80,7 +83,7 @@ class KnowingFollower:
         if row is None or row in self.lost:
             return None
         points = np.column_stack([self.film.points[row], np.zeros(POINTS)])
-        return Sighting(points, np.ones(POINTS))
+        return Sighting(points, np.ones(POINTS), row in self.anew)
 
     def row(self, picture: np.ndarray) -> int | None:
         found = np.flatnonzero((self.film.pictures == picture).all(axis=(1, 2, 3)))

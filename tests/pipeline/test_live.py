@@ -129,6 +129,49 @@ def test_in_another_light_landmarks_alone_count(finished: Path, taken: Film, tmp
     assert sum(face_errors_mm(lines, taken)) / len(lines) < 3
 
 
+def covered(picture: np.ndarray) -> np.ndarray:
+    """Something white is before most of it."""
+    hidden = picture.copy()
+    hidden[:, ::2], hidden[::2] = 255, 255
+    return hidden
+
+
+def test_a_face_that_something_is_before_is_none_until_that_has_gone(finished: Path, taken: Film, tmp_path: Path):
+    hidden = range(8, 14)
+    pictures = np.stack([covered(p) if row in hidden else p for row, p in enumerate(taken.pictures)])
+    film_of_it = replace(taken, pictures=pictures)
+    run(options(tmp_path, person=finished / "out"), FilmSource(film_of_it), KnowingFollower(film_of_it))
+    lines = lines_of(tmp_path)
+    assert [line["frame"] for line in lines if not line["found"]] == list(hidden)
+    assert [line["frame"] for line in lines] == list(range(len(taken.pictures)))
+    errors = face_errors_mm(lines, taken)
+    assert max(errors) < 6
+
+
+def test_after_a_change_of_light_landmarks_count_within_half_a_second(finished: Path, taken: Film, tmp_path: Path):
+    pictures = np.concatenate([taken.pictures[:4], (0.5 * taken.pictures[4:]).astype(np.uint8)])
+    film_of_it = replace(taken, pictures=pictures)
+    run(options(tmp_path, person=finished / "out"), FilmSource(film_of_it), KnowingFollower(film_of_it))
+    lines = lines_of(tmp_path)
+    lost = [line["frame"] for line in lines if not line["found"]]
+    assert lost == list(range(4, 4 + len(lost)))
+    assert 0 < len(lost) <= FPS // 2
+    assert not any(line["pictures"] for line in lines[lost[-1] + 1 :])
+
+
+def test_a_face_found_anew_begins_without_the_motion_before_it(finished: Path, taken: Film, tmp_path: Path):
+    """As after a cut: the head is in another place at once, and right at once."""
+    order = [*range(8), *range(20, 8, -1)]
+    cut = replace(taken, pictures=taken.pictures[order], points=taken.points[order])
+    follower = KnowingFollower(cut, anew=range(8, 9))
+    run(options(tmp_path, person=finished / "out", lag=2), FilmSource(cut), follower)
+    lines = lines_of(tmp_path)
+    assert [line["frame"] for line in lines if line["found"]] == list(range(len(order)))
+    for line in lines:
+        line["frame"] = order[line["frame"]]
+    assert face_errors_mm(lines, taken)[8] < 4
+
+
 def test_a_known_person_in_a_video_leaves_a_finished_run_of_all_frames(finished: Path, taken: Film, tmp_path: Path):
     config = options(tmp_path, person=finished / "out", video=tmp_path / "film.mp4", lag=3)
     (tmp_path / "film.mp4").write_bytes(b"a film")

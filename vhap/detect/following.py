@@ -21,8 +21,12 @@ LONGEST_STEP_S = 0.25
 NEAR, NEAR_PER_S, MOST_GROWTH = 0.6, 1.0, 1.5
 """How far, in its sizes, a lost face is searched for from where it was seen last, how much that grows in a second, and
 the ratio of sizes up to which a face counts as the same."""
+LEAP_PER_S, GROWTH_PER_S, LEAST_LEAP = 5.0, 3.0, 0.1
+"""A face that is further from where it was expected, in its sizes for each second since it was there, or that has
+grown or shrunk by more (of the logarithm) is no motion: a cut, or the mesh sees what is none, as a hand or a part of a
+nearer face. So much is nothing, however short the time is."""
 LONG_LOST_S = 2.0
-"""After that any face counts."""
+"""After that any face counts, even one that was beside the lost one."""
 SEARCH_EVERY, MOST_FOLLOWED = 16, 4
 """Pictures of a run from one search for further faces to the next, and faces that are followed at once."""
 
@@ -31,22 +35,29 @@ SEARCH_EVERY, MOST_FOLLOWED = 16, 4
 class FollowedFace:
     """points: (478, 3) px, z like x, smaller towards the camera. score: of the mesh, in [0, 1], how sure it is that a
     face is there. confidence: (478,) in [0, 1], how far each point is turned to the camera. searched: whether the
-    detector ran on this picture."""
+    detector ran on this picture. is_new: the motion before says nothing of where it is, as there was none, or after a
+    cut."""
 
     points: np.ndarray
     score: float
     confidence: np.ndarray
     searched: bool
+    is_new: bool
 
 
 class FaceFollower:
     """Follows one face through the pictures of a video: the mesh looks where the face was predicted, the detector only
-    where none is followed. It keeps its state: one instance a video, used by one thread at a time."""
+    where none is followed. It keeps its state: one instance a video, used by one thread at a time.
 
-    def __init__(self, *, views: int = 1, search_every_s: float = 0.3, seer: FaceSeer | None = None) -> None:
+    A lost face is taken up where it was, and elsewhere in the picture, too, as after a cut or from behind the edge; but
+    not a face that was beside it in the last picture that showed both, for that is somebody else's. Who comes while it
+    is gone is taken for it, until a face shows again where it was.
+    """
+
+    def __init__(self, *, views: int = 1, search_every_s: float = 0.1, seer: FaceSeer | None = None) -> None:
         """views: crops of each picture whose points are averaged, 1 to 3. search_every_s: while no face is found, the
-        detector runs again after so many seconds of the video, >= 0. seer: None opens MediaPipe's networks (InputError
-        where they are missing)."""
+        detector runs again after so many seconds of the video, >= 0; a search costs twice as much as following.
+        seer: None opens MediaPipe's networks (InputError where they are missing)."""
         if not 1 <= views <= 3 or not search_every_s >= 0:
             raise ValueError(f"expected 1 to 3 views and no negative seconds, found {views} and {search_every_s}")
         self.views, self.search_every_s = views, search_every_s
@@ -62,29 +73,46 @@ class FaceFollower:
         self._motion: Motion | None = None
         self._searched_s = -math.inf
         self._is_lost = True
+        self._with_face: np.ndarray | None = None
+        self._others: list[Motion] = []
+        self._home: Motion | None = None
 
     def follow(
         self, picture: np.ndarray, time_s: float, predicted: np.ndarray | FacePlace | None = None
     ) -> FollowedFace | None:
         """The face in the video's next picture, or None where it is not found.
 
-        picture: (H, W, 3) uint8 RGB. time_s: of the picture, in seconds from any start. predicted: where a tracker
-        expects the face, as (478, 2) px or its place; without it the last motion is continued.
+        picture: (H, W, 3) uint8 RGB, kept until a later one shows the face: not to be written into. time_s: of the
+        picture, in seconds from any start. predicted: where a tracker expects the face, as (478, 2) px or its place;
+        without it the last motion is continued.
         """
         if self._motion is not None and time_s < self._motion.time:
             # The video was wound back.
             self._motion, self._searched_s = Motion(self._motion.place, time_s), -math.inf
+            self._others, self._home = [], None
+        seen = self._at_home(picture, time_s)
+        if seen is not None:
+            return self._kept(picture, seen, time_s, searched=True, is_new=True)
+        expected = None
         for expected in self._expected(time_s, predicted):
-            (seen,) = self._seer.look(picture, [expected], self.views)
+            seen = self._look(picture, expected)
             if seen is not None:
-                return self._kept(seen, time_s, searched=False)
-        is_due = not self._is_lost or not 0 <= time_s - self._searched_s < self.search_every_s
+                if not self._is_lost and self._has_leapt(seen, expected, time_s):
+                    anew = self._searched(picture, time_s, just_lost=True)
+                    if anew is not None:
+                        return self._kept(picture, anew, time_s, searched=True, is_new=True)
+                return self._kept(picture, seen, time_s, searched=False, is_new=self._is_lost)
+        just_lost = not self._is_lost
+        is_due = just_lost or not 0 <= time_s - self._searched_s < self.search_every_s
         self._is_lost = True
         if not is_due:
             return None
         self._searched_s = time_s
-        seen = self._searched(picture, time_s)
-        return None if seen is None else self._kept(seen, time_s, searched=True)
+        seen = self._searched(picture, time_s, just_lost)
+        if seen is None:
+            return None
+        is_new = not just_lost or expected is None or self._has_leapt(seen, expected, time_s)
+        return self._kept(picture, seen, time_s, searched=True, is_new=is_new)
 
     def _expected(self, time_s: float, predicted: np.ndarray | FacePlace | None) -> list[FacePlace]:
         """Where to look, the likeliest place first."""
@@ -95,33 +123,125 @@ class FaceFollower:
             places.append(self._motion.at(min(time_s, self._motion.time + LONGEST_STEP_S)))
         return [place for place in places if place.size > 1 and all(map(math.isfinite, vars(place).values()))]
 
-    def _kept(self, seen: SeenFace, time_s: float, searched: bool) -> FollowedFace:
+    def _has_leapt(self, seen: SeenFace, expected: FacePlace, time_s: float) -> bool:
+        """Whether the followed face is not where it was expected."""
+        if self._motion is None:
+            return False
         place = place_of(seen.points)
-        if self._motion is None or self._is_lost or time_s - self._motion.time > LONGEST_STEP_S:
+        elapsed = time_s - self._motion.time
+        off, grown = place.distance(expected) / expected.size, abs(math.log(place.size / expected.size))
+        return off > max(LEAST_LEAP, LEAP_PER_S * elapsed) or grown > max(LEAST_LEAP, GROWTH_PER_S * elapsed)
+
+    def _kept(self, picture: np.ndarray, seen: SeenFace, time_s: float, searched: bool, is_new: bool) -> FollowedFace:
+        place = place_of(seen.points)
+        if self._motion is None or self._is_lost or searched or time_s - self._motion.time > LONGEST_STEP_S:
             self._motion = Motion(place, time_s)
         else:
             self._motion.move(place, time_s)
-        self._is_lost = False
-        return FollowedFace(seen.points, seen.score, visibility(seen.points), searched)
+        self._is_lost, self._with_face = False, picture
+        return FollowedFace(seen.points, seen.score, visibility(seen.points), searched, is_new)
 
-    def _searched(self, picture: np.ndarray, time_s: float) -> SeenFace | None:
+    def _searched(self, picture: np.ndarray, time_s: float, just_lost: bool) -> SeenFace | None:
+        """The face that the followed one is taken for, anywhere in the picture."""
         faces = [place_of(points) for points in self._seer.rough_faces(picture, thorough=False)]
-        chosen = self._chosen(faces, picture.shape, time_s)
-        return None if chosen is None else self._seer.look(picture, [chosen], self.views)[0]
+        lost = self._motion
+        if lost is None or time_s - lost.time >= LONG_LOST_S:
+            self._others, self._home, chosen = [], None, _foremost(faces, picture.shape)
+            return None if chosen is None else self._look(picture, chosen)
+        if just_lost:
+            self._others = []
+        chosen = self._same(faces, lost, time_s)
+        if chosen is not None:
+            return self._look(picture, chosen)
+        chosen = _foremost(self._newcomers(faces, lost, time_s), picture.shape)
+        seen = None if chosen is None else self._look(picture, chosen)
+        if seen is not None:
+            # Who comes in the very picture in which the other one has gone is the same: that is a cut.
+            self._home = None if just_lost else lost
+        return seen
 
-    def _chosen(self, faces: list[FacePlace], shape: tuple[int, ...], time_s: float) -> FacePlace | None:
-        """The face that was lost; where there was none, or long ago, the largest and most central one."""
-        motion = self._motion
-        if motion is not None and time_s - motion.time < LONG_LOST_S:
-            last, lost_s = motion.place, time_s - motion.time
-            reach = (NEAR + NEAR_PER_S * lost_s) * last.size
-            same = [face for face in faces if max(face.size / last.size, last.size / face.size) <= MOST_GROWTH]
-            nearest = min(same, key=last.distance, default=None)
-            return nearest if nearest is not None and last.distance(nearest) <= reach else None
-        height, width = shape[:2]
-        middle = FacePlace(width / 2, height / 2, 0.0)
-        diagonal = math.hypot(width, height)
-        return max(faces, key=lambda face: face.size * (1 - face.distance(middle) / diagonal), default=None)
+    def _look(self, picture: np.ndarray, place: FacePlace) -> SeenFace | None:
+        return self._seer.look(picture, [place], self.views)[0]
+
+    def _same(self, faces: list[FacePlace], lost: Motion, time_s: float) -> FacePlace | None:
+        """The face that is where the lost one was, or not far, and nearer to that than to where others were; those
+        others are seen again where they are now."""
+        owners: list[tuple[float, Motion, FacePlace]] = sorted(
+            (
+                (_share_of_reach(face, owner, time_s), owner, face)
+                for owner in (lost, *self._others)
+                for face in faces
+                if _share_of_reach(face, owner, time_s) <= 1
+            ),
+            key=lambda pair: pair[0],
+        )
+        same, moved, left = None, {}, list(faces)
+        for _, owner, face in owners:
+            if face not in left or owner in moved or (owner is lost and same is not None):
+                continue
+            left.remove(face)
+            if owner is lost:
+                same = face
+            else:
+                moved[owner] = Motion(face, time_s)
+        self._others = [moved.get(other, other) for other in self._others]
+        return same
+
+    def _newcomers(self, faces: list[FacePlace], lost: Motion, time_s: float) -> list[FacePlace]:
+        """The faces that were not beside the lost one; those that were join the others."""
+        new = []
+        for face in faces:
+            if any(other.time == time_s and other.place == face for other in self._others):
+                continue
+            if self._was_beside(face, lost.place):
+                self._others.append(Motion(face, time_s))
+            else:
+                new.append(face)
+        return new
+
+    def _was_beside(self, face: FacePlace, lost: FacePlace) -> bool:
+        """Whether the last picture with the lost face shows another one here."""
+        if self._with_face is None:
+            return False
+        before = self._look(self._with_face, face)
+        if before is None:
+            return False
+        shown = place_of(before.points)
+        return shown.distance(lost) > NEAR * max(shown.size, lost.size)
+
+    def _at_home(self, picture: np.ndarray, time_s: float) -> SeenFace | None:
+        """The followed face where it was lost, while a newcomer has been taken for it: that is somebody else."""
+        home, newcomer = self._home, self._motion
+        if home is None or newcomer is None:
+            return None
+        if time_s - home.time >= LONG_LOST_S:
+            self._home = None
+            return None
+        if self._is_lost or 0 <= time_s - self._searched_s < self.search_every_s:
+            return None
+        self._searched_s = time_s
+        seen = self._look(picture, home.place)
+        if seen is None or place_of(seen.points).distance(newcomer.place) < NEAR * newcomer.place.size:
+            return None
+        self._others, self._home = [newcomer], None
+        return seen
+
+
+def _share_of_reach(face: FacePlace, before: Motion, time_s: float) -> float:
+    """How far a face is from where one was seen before, in what that one may have moved since then; infinite where
+    their sizes differ too much."""
+    last = before.place
+    if max(face.size / last.size, last.size / face.size) > MOST_GROWTH:
+        return math.inf
+    return last.distance(face) / ((NEAR + NEAR_PER_S * (time_s - before.time)) * last.size)
+
+
+def _foremost(faces: list[FacePlace], shape: tuple[int, ...]) -> FacePlace | None:
+    """The largest and most central one."""
+    height, width = shape[:2]
+    middle = FacePlace(width / 2, height / 2, 0.0)
+    diagonal = math.hypot(width, height)
+    return max(faces, key=lambda face: face.size * (1 - face.distance(middle) / diagonal), default=None)
 
 
 def faces_through(seer: FaceSeer, pictures: Iterable[np.ndarray], views: int) -> Iterator[list[np.ndarray]]:

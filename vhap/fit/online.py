@@ -26,6 +26,9 @@ LEAST_WINDOW, TIED = 4, 2
 ROUNDS, BESIDE_PICTURE, FIRST_ROUNDS, PICTURE_ROUNDS = 2, 1, 8, 2
 """Times that the newest frame's landmarks are looked at: where the frame before is known, the same where its picture is
 looked at after that, and where no frame before is known; times that its picture is."""
+FROM_MOTION = 3
+"""Frames from which on the next one begins where the last two lead to: the first, which none went before, may be
+centimetres off in its distance, and its step to the second is no motion."""
 HALVINGS, LEAST_GAIN = 3, 1e-3
 DAMPING = 1e-4
 ROTATION, POSE = slice(0, 3), slice(0, 6)
@@ -61,6 +64,7 @@ Look = Callable[[TrackParams], FrameEquations | None]
 """Equations of a frame by its picture and its landmarks, about given unknowns; None where the picture says nothing."""
 Looking = Callable[[LandmarkProblem], Look]
 """A look at the frame with those landmarks."""
+SolverState = tuple[list[OnlineFrame], list[Tensor], int]
 
 
 class OnlineSolver:
@@ -85,11 +89,12 @@ class OnlineSolver:
         )
 
     def predicted(self, time_s: float) -> Tensor | None:
-        """(1, P) unknowns of a frame at a time, as the last two move on; None where none went before."""
+        """(1, P) unknowns of a frame at a time, as the last two move on, as the last one where there are fewer than
+        three; None where none went before."""
         last = self.window[-1:]
         if not last or time_s - last[0].time_s > self.gap_s:
             return None
-        if len(self.window) < 2:
+        if len(self.window) < FROM_MOTION:
             return last[0].unknowns[None].clone()
         before, now = self.window[-2:]
         share = min(2.0, (time_s - now.time_s) / max(1e-6, now.time_s - before.time_s))
@@ -137,6 +142,14 @@ class OnlineSolver:
         self.problem, self.params = problem, params.rows(torch.tensor([0]))
         self.shared = as_vectors(self.params)[0]
         return rest
+
+    def state(self) -> SolverState:
+        """All that frames have changed, for `restore`."""
+        return list(self.window), list(self.tied), self.waiting
+
+    def restore(self, state: SolverState) -> None:
+        """As it was when it had that state: frames since then have not come."""
+        self.window, self.tied, self.waiting = list(state[0]), list(state[1]), state[2]
 
     def newest(self) -> TrackParams | None:
         """The last frame as it is known now."""

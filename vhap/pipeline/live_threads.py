@@ -37,6 +37,9 @@ OLD, TOO_OLD = 0.6, 1.5
 only, beyond the second it is solved by its landmarks alone."""
 FILE_ROUNDS = 3
 """Times that the picture of a frame is looked at that need not be in time."""
+BEGINNING = 2
+"""So many times as often where no frame went before: landmarks alone are centimetres off in its distance, and the next
+frames lean on it."""
 KEY_STEP = 2
 """Every so manieth frame may become a key frame."""
 FIRST_S, GROWTH, FEWEST = 0.5, 2.0, 4
@@ -48,16 +51,22 @@ do it is by so many of them."""
 
 
 class Face(Protocol):
-    """points (478, 3) px; confidence (478,) in [0, 1]."""
+    """points (478, 3) px; confidence (478,) in [0, 1]; is_new: the frames before say nothing of where
+    it is."""
 
     @property
     def points(self) -> np.ndarray: ...
     @property
     def confidence(self) -> np.ndarray: ...
+    @property
+    def is_new(self) -> bool: ...
 
 
 UNLIKE = 25
 """So many frames on end that are not as the known albedo has them: the light is another one."""
+DOUBT_S = 0.4
+"""A face whose picture has ceased to be as the known albedo has it counts as none for so long: something is before it,
+or it is none. After that the light is another one."""
 BY_SOME = -1
 """In place of the count of changes: the person has been estimated by some key frames only."""
 
@@ -150,6 +159,8 @@ class LiveRun:
         self.stopped, self.ended = threading.Event(), threading.Event()
         self.failure: BaseException | None = None
         self.captured, self.seconds, self._changes, self.unlike = 0, 0.0, 0, 0
+        self._fits = False
+        self._doubtful_s: float | None = None
         self._threads = [
             threading.Thread(target=self._guarded, args=(work, before, after), name=f"vhap-live-{name}", daemon=True)
             for name, work, before, after in (
@@ -212,27 +223,36 @@ class LiveRun:
             newest, newest_version = self.person.newest()
             if newest_version != version:
                 self._put(self.solver.change(newest.problem, newest.params), followed, version)
-                followed, version = newest, newest_version
+                followed, version, self._fits = newest, newest_version, False
+            if found.face is None or found.face.is_new:
+                before, self._doubtful_s = None, None
+                self._put(self.solver.flush(), followed, version)
             if found.face is None:
+                self.solved.put(LiveResult(found.frame, None, followed, version))
+                continue
+            points = torch.from_numpy(np.column_stack([found.face.points[:, :2], found.face.confidence])).float()
+            due = self._solved(found.frame, points, followed)
+            if due is None:
                 before = None
                 self._put(self.solver.flush(), followed, version)
                 self.solved.put(LiveResult(found.frame, None, followed, version))
                 continue
-            points = torch.from_numpy(np.column_stack([found.face.points[:, :2], found.face.confidence])).float()
-            self._put(self._solved(found.frame, points, followed), followed, version)
+            self._put(due, followed, version)
             if found.frame.number % KEY_STEP == 0 and self.worker is not None:
                 self.keys.offer(found.frame.number, found.frame.time_s, points, before, partial(_kept, found.frame))
             before = points
             self.timing.solving.append(time.perf_counter() - begun)
         self._put(self.solver.flush(), followed, version)
 
-    def _solved(self, frame: LiveFrame, points: Tensor, person: FollowedPerson) -> list[Due]:
-        """One frame more; the frames that are due."""
+    def _solved(self, frame: LiveFrame, points: Tensor, person: FollowedPerson) -> list[Due] | None:
+        """One frame more; the frames that are due. None where its face is not believed: it is as if it had not come."""
         looks, times = person.pictures if self.pictures else None, FILE_ROUNDS
         if looks is not None and self.source.is_live:
             age = (time.perf_counter() - frame.taken_s) * float(self.source.fps)
             times = 1 if age > OLD else PICTURE_ROUNDS
             looks = None if age > TOO_OLD else looks
+        if not self.solver.window:
+            times *= BEGINNING
         seen = [False]
 
         def look(problem: LandmarkProblem) -> Look:
@@ -250,10 +270,23 @@ class LiveRun:
         weight = chosen[:, 2] * person.share
         looking = None if looks is None else look
         pixels = chosen[:, :2].contiguous()
+        earlier = self.solver.state()
         due = self.solver.add(frame.time_s, pixels, weight, (frame, seen), looking, times)
         if looks is not None:
             self.unlike = 0 if seen[0] else self.unlike + 1
+            if self._is_doubtful(seen[0], frame.time_s):
+                self.solver.restore(earlier)
+                return None
         return due
+
+    def _is_doubtful(self, fits: bool, time_s: float) -> bool:
+        """Whether a face is not believed, by whether its picture is as the albedo has it, and those before were."""
+        if fits or not self._fits:
+            self._fits, self._doubtful_s = fits, None
+            return False
+        self._doubtful_s = time_s if self._doubtful_s is None else self._doubtful_s
+        self._fits = time_s - self._doubtful_s < DOUBT_S
+        return self._fits
 
     def _put(self, due: list[Due], person: FollowedPerson, version: int) -> None:
         for params, tag in due:
