@@ -19,7 +19,7 @@ from vhap.data import video_folders
 from vhap.data.provenance import content_digest
 from vhap.data.results import load_result, result_path
 from vhap.data.video_folders import SIZE_VARIABLE, folder_of, is_folder_of, mark_used
-from vhap.pipeline import live, make_synthetic_capture
+from vhap.pipeline import live_start, make_synthetic_capture
 from vhap.util import paths
 from vhap.util.errors import InputError
 
@@ -71,7 +71,8 @@ def test_pictures_that_are_gone_are_made_again_while_the_video_is_there(video, c
 
 def test_a_known_person_is_followed_from_the_file_and_its_pictures_are_prepared_meanwhile(video, cache, tmp_path):
     known = api.track(video, output_folder=tmp_path / "known", matting_method="none", **OPTIONS)
-    run = live.run(LiveConfig(video=video, person=known, prepare=True, pictures=False, output_folder=tmp_path / "live"))
+    options = LiveConfig(video=video, person=known, prepare=True, pictures=False, output_folder=tmp_path / "live")
+    run = live_start.run(options)
     data = load_config(run / "config.yml", TrackConfig).data
     folder = data.root_folder / data.sequence
     assert folder.parent == cache / "videos"

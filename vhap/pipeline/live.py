@@ -34,9 +34,9 @@ from vhap.pipeline.live_results import (
 )
 from vhap.pipeline.live_sources import Source, VideoSource, open_camera
 from vhap.pipeline.live_threads import Follower, LiveRun
-from vhap.pipeline.live_track import FollowedFrames, FollowedVideo, recording_of
+from vhap.pipeline.live_track import FollowedFrames, FollowedVideo
 from vhap.pipeline.live_worker import PersonWorker, WorkOrder
-from vhap.pipeline.video_source import Preparation
+from vhap.pipeline.video_source import recording_of
 from vhap.render.backend import get_backend
 from vhap.render.topology import build_topology
 from vhap.util.errors import InputError
@@ -54,9 +54,9 @@ QUIT_KEYS = (ord("q"), 27)
 def run(config: LiveConfig, source: Source | None = None, follower: Follower | None = None) -> Path:
     """Follows until the source ends, or until the window is closed, Ctrl-C or SIGTERM. Returns the run folder.
 
-    source, follower: take the place of the options' camera and of the detector; whoever gives them closes them. Raises
-    InputError where something cannot be opened, and, after everything was saved, where the camera disappeared or the
-    video broke.
+    What --prepare asks for is the caller's (`live_start.py`). source, follower: take the place of the options' camera
+    and of the detector; whoever gives them closes them. Raises InputError where something cannot be opened, and, after
+    everything was saved, where the camera disappeared or the video broke.
     """
     address = check_options(config)
     source = source or open_source(config)
@@ -89,17 +89,14 @@ def run(config: LiveConfig, source: Source | None = None, follower: Follower | N
             worker=worker,
             on_better=lambda improved: None if video else save_person(folder, model, improved, size),
         )
-        with preparing(config, video, folder):
-            live.start()
-            try:
-                how = watch(live, overlay if config.window else None)
-                live.wait()
-                finish(
-                    live, folder, config, how, lambda: video is not None and video.save(folder, frames, live.followed)
-                )
-            finally:
-                if worker is not None:
-                    worker.close()
+        live.start()
+        try:
+            how = watch(live, overlay if config.window else None)
+            live.wait()
+            finish(live, folder, config, how, lambda: video is not None and video.save(folder, frames, live.followed))
+        finally:
+            if worker is not None:
+                worker.close()
     if live.failure is not None:
         raise live.failure
     return folder
@@ -129,21 +126,6 @@ def followed_video(config: LiveConfig, source: Source, model: ModelConfig, studi
         return None
     fps = source.own_fps if isinstance(source, VideoSource) else source.fps
     return FollowedVideo(recording_of(config.video, float(fps)), config.person, model, studio)
-
-
-@contextmanager
-def preparing(config: LiveConfig, video: FollowedVideo | None, folder: Path) -> Iterator[None]:
-    """Prepares the video's folder meanwhile, where that is asked for, and waits for it unless something goes wrong."""
-    if video is None or not config.prepare:
-        yield
-        return
-    preparation = Preparation.of(video.data, folder / "preparation.txt")
-    try:
-        yield
-    except BaseException:
-        preparation.stop()
-        raise
-    preparation.wait()
 
 
 def has_window() -> bool:

@@ -30,7 +30,6 @@ from vhap.fit.stages import LAST_RESULT
 from vhap.head.model import pose
 from vhap.pipeline.live_person import Kept, compressed
 from vhap.pipeline.live_results import LiveResult
-from vhap.pipeline.video_source import with_place
 from vhap.util.log import get_logger
 
 LIGHT_PICTURES = 16
@@ -74,11 +73,6 @@ class FollowedFrames:
         return fill_between(
             replace(params, shape=person.shape, focal_length=person.focal_length, static_offset=person.offset), found
         )
-
-
-def recording_of(video: Path, fps: float) -> DataConfig:
-    """The options of a run by every frame of a video. Its folder is named, not made."""
-    return with_place(DataConfig(video=video, target_fps=fps))
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,9 @@ a process of its own while the video is followed."""
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,7 +19,6 @@ from vhap.pipeline import preprocess_video
 from vhap.pipeline.preparation import VideoPreparation
 from vhap.util.errors import InputError
 from vhap.util.log import get_logger
-from vhap.util.own_process import start_module
 from vhap.util.threads import get_threads
 
 Data = TypeVar("Data", bound=RecordingConfig)
@@ -48,6 +46,26 @@ def preparing(config: TrackConfig) -> Iterator[VideoPreparation | None]:
         yield preparation
         preparation.await_end()
         mark_used(made.root_folder / made.sequence)
+
+
+def recording_of(video: Path, fps: float) -> DataConfig:
+    """The options of a run by every frame of a video. Its folder is named, not made."""
+    return with_place(DataConfig(video=video, target_fps=fps))
+
+
+@contextmanager
+def prepared_beside(data: DataConfig) -> Iterator[None]:
+    """Makes the folder of data.video, as `with_place` names it, beside the caller, and waits for it in the end. A
+    warning where it is not complete then: what opens the run tries again, and says why."""
+    folder = data.root_folder / data.sequence
+    with VideoPreparation(_options(data)) as preparation:
+        yield
+        try:
+            preparation.await_end()
+        except (InputError, RuntimeError) as error:
+            get_logger().warning("the pictures of %s are not complete: %s", folder, error)
+        else:
+            mark_used(folder)
 
 
 def _is_worth_a_process(config: TrackConfig) -> bool:
@@ -114,42 +132,3 @@ def _options(data: DataConfig) -> PreprocessConfig:
         landmark_source=data.landmark_source,
         landmark_detector_njobs=data.landmark_detector_njobs,
     )
-
-
-@dataclass
-class Preparation:
-    """Preprocessing of a video in a process of its own. said: the file of what it writes."""
-
-    folder: Path
-    process: subprocess.Popen[bytes]
-    said: Path
-
-    @classmethod
-    def of(cls, data: DataConfig, said: Path) -> Preparation:
-        """data: as `with_place` gives it."""
-        options = _options(data)
-        arguments = {
-            "--input": options.input,
-            "--output_folder": options.output_folder,
-            "--target_fps": options.target_fps,
-            "--matting_method": options.matting_method,
-            "--landmark_source": options.landmark_source,
-        }
-        words = [str(word) for pair in arguments.items() for word in pair]
-        with said.open("wb") as file:
-            process = start_module("vhap.preprocess_video", *words, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
-        return cls(data.root_folder / data.sequence, process, said)
-
-    def wait(self) -> None:
-        """Until it has ended; a warning where it failed: what opens the run tries again, and says why."""
-        if self.process.wait():
-            lines = self.said.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            reason = lines[-1] if lines else f"exit status {self.process.returncode}"
-            get_logger().warning("the pictures of %s are not complete: %s", self.folder, reason)
-        else:
-            mark_used(self.folder)
-
-    def stop(self) -> None:
-        """At once; what is there is kept."""
-        self.process.terminate()
-        self.process.wait()
