@@ -77,7 +77,7 @@ def shrunk_size(size: tuple[int, int], factor: int) -> tuple[int, int]:
 
 def unit_floats(values: np.ndarray) -> Tensor:
     """uint8 -> float32 in [0, 1]."""
-    return torch.from_numpy(values).float() / 255
+    return torch.from_numpy(values).float().div_(255)
 
 
 class Capture(Protocol):

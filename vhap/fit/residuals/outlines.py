@@ -89,10 +89,14 @@ def beyond_matte(alpha: Tensor) -> Tensor:
     if person.all() or not person.any():
         return torch.full_like(alpha, -furthest if person.all() else furthest)
     inward, outward = (cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_5) for mask in (person, 1 - person))
-    distance = np.where(person > 0, 0.5 - inward, outward - 0.5)
+    # Each is 0 where the other is not.
+    distance = outward
+    distance -= inward
+    distance += person
+    distance -= 0.5
     mixed = (values > 0.02) & (values < 0.98) & (np.abs(distance) < 1)
-    distance = np.where(mixed, 0.5 - values, distance)
-    return torch.from_numpy(distance.clip(-furthest, furthest)).to(alpha)
+    distance[mixed] = 0.5 - values[mixed]
+    return torch.from_numpy(distance.clip(-furthest, furthest, out=distance)).to(alpha)
 
 
 def outline_at(
