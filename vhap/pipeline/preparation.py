@@ -19,7 +19,7 @@ from typing import IO
 from vhap.config.preprocess import PreprocessConfig
 from vhap.util.errors import InputError
 from vhap.util.log import get_logger
-from vhap.util.own_process import start_module
+from vhap.util.own_process import receive, send, start_module
 from vhap.util.progress import Progress, ProgressEvent
 from vhap.util.threads import get_threads
 
@@ -72,8 +72,7 @@ class VideoPreparation:
         assert self._process.stdout is not None
         with contextlib.suppress(OSError):
             # It may have ended: whoever waits hears how.
-            pickle.dump(Order(options, get_threads()), self._process.stdin)
-            self._process.stdin.flush()
+            send(self._process.stdin, Order(options, get_threads()))
         threading.Thread(target=_read, args=(self._process.stdout, self._messages), daemon=True).start()
 
     def await_landmarks(self) -> None:
@@ -145,10 +144,7 @@ class VideoPreparation:
 
 def _read(stream: IO[bytes], messages: SimpleQueue[Message | None]) -> None:
     """Hands on what the process says, so that it need not wait until it is heard; None at its end."""
-    with stream:
-        while True:
-            try:
-                messages.put(pickle.load(stream))
-            except (EOFError, OSError, pickle.UnpicklingError):
-                messages.put(None)
-                return
+    with stream, contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
+        while (message := receive(stream)) is not None:
+            messages.put(message)
+    messages.put(None)

@@ -1,7 +1,7 @@
 """Preprocesses a video as a process of its own: `python -m vhap.pipeline.prepare_video`, see `preparation.py`.
 
-It reads its order, a pickle, from its input and writes messages, a pickle each, to its output; both ends are this
-program. It ends with its input, so that it never outlives who started it.
+It reads its order from its input and writes messages to its output. It ends with its input, so that it never outlives
+who started it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import _thread
 import contextlib
 import logging
 import os
-import pickle
 import sys
 import threading
 import time
@@ -20,6 +19,7 @@ from vhap.pipeline import preprocess_video
 from vhap.pipeline.preparation import ENDING_S, Failed, LandmarksThere, Message, Order, Said
 from vhap.util.errors import explained
 from vhap.util.log import get_logger
+from vhap.util.own_process import receive, send
 from vhap.util.progress import progress_to
 from vhap.util.threads import set_threads
 
@@ -70,9 +70,8 @@ def main() -> None:
     # What libraries print must not come between the messages.
     messages = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    try:
-        order = pickle.load(sys.stdin.buffer)
-    except EOFError:
+    order = receive(sys.stdin.buffer)
+    if order is None:
         return
     threading.Thread(target=_end_with_input, daemon=True).start()
     lock = threading.Lock()
@@ -80,8 +79,7 @@ def main() -> None:
     def tell(message: Message) -> None:
         # Nobody may be there to hear it: the input has ended then, too.
         with lock, contextlib.suppress(OSError):
-            pickle.dump(message, messages)
-            messages.flush()
+            send(messages, message)
 
     sys.exit(serve(order, tell))
 
