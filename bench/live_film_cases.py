@@ -1,6 +1,6 @@
 """Short films of what goes wrong before a webcam, 640 x 480 at 25 frames a second; where the head is is known.
 
-What a picture owes is told beside it: whether a head has to be followed there, none may be, or either is right.
+What is expected of a picture is told beside it: whether a head has to be followed there, none may be, or either is right.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ class Hand:
 
 @dataclass(frozen=True)
 class LiveFilm:
-    """One film. params: shape (S,), else (T, ...); owed (T,): HEAD, NONE or EITHER; returns: frames in which a head has
+    """One film. params: shape (S,), else (T, ...); expected (T,): HEAD, NONE or EITHER; returns: frames in which a head has
     to be found anew; measured: `lids` or `mouth`, where the film is about them; change(t, picture, alpha): makes the
     picture (H, W, 3) uint8 what the camera sees, alpha (H, W) being the head's."""
 
     name: str
     params: HeadParams
-    owed: tuple[str, ...]
+    expected: tuple[str, ...]
     returns: tuple[int, ...] = ()
     measured: str = ""
     change: Change | None = None
@@ -100,14 +100,14 @@ class Studio:
         face = self.model.keep_vertices(self.model.regions["face"])
         return self.camera.camera.project(pose(face, frame_params(params, t)))[0].numpy()
 
-    def owed(self, params: HeadParams) -> list[str]:
-        """What frames owe by how much of the face is in the picture."""
-        owed = []
+    def expected(self, params: HeadParams) -> list[str]:
+        """What is expected of frames by how much of the face is in the picture."""
+        expected = []
         for t in range(len(params.rotation)):
             points = self.pixels(params, t)
             share = ((points >= 0) & (points < (WIDTH, HEIGHT))).all(1).mean()
-            owed.append(HEAD if share >= SEEN else NONE if share < GONE else EITHER)
-        return owed
+            expected.append(HEAD if share >= SEEN else NONE if share < GONE else EITHER)
+        return expected
 
     def shot(self, params: HeadParams, t: int) -> tuple[np.ndarray, np.ndarray]:
         """(H, W, 3) and alpha (H, W), uint8, of a frame."""
@@ -136,7 +136,7 @@ def turns(studio: Studio) -> LiveFilm:
     speed = np.radians(np.linspace(60, 200, count)) / side
     yaw = side * np.sin(np.cumsum(speed) / FPS)
     params = studio.moved(studio.calm(count), places(0, 0, 0, count), yaw)
-    return LiveFilm("turns", params, tuple(studio.owed(params)))
+    return LiveFilm("turns", params, tuple(studio.expected(params)))
 
 
 def blinks(studio: Studio) -> LiveFilm:
@@ -148,7 +148,7 @@ def blinks(studio: Studio) -> LiveFilm:
         passed = times - start
         closed = np.maximum(closed, np.clip(passed / 0.08, 0, 1) - np.clip((passed - 0.08 - hold) / 0.12, 0, 1))
     params = _with_expressions(studio, studio.calm(count), BLINK, closed)
-    return LiveFilm("blinks", params, tuple(studio.owed(params)), measured="lids")
+    return LiveFilm("blinks", params, tuple(studio.expected(params)), measured="lids")
 
 
 def speech(studio: Studio) -> LiveFilm:
@@ -159,7 +159,7 @@ def speech(studio: Studio) -> LiveFilm:
     params = _with_expressions(studio, studio.calm(count), ("jawopen",), opened)
     params = _with_expressions(studio, params, ("mouthfunnel", "mouthpucker"), 0.5 * np.sin(2 * np.pi * 1.5 * times))
     params = _with_expressions(studio, params, ("mouthstretch",), -0.5 * np.sin(2 * np.pi * 1.5 * times))
-    return LiveFilm("speech", params, tuple(studio.owed(params)), measured="mouth")
+    return LiveFilm("speech", params, tuple(studio.expected(params)), measured="mouth")
 
 
 def _with_expressions(studio: Studio, params: HeadParams, names: Sequence[str], values: np.ndarray) -> HeadParams:
@@ -177,7 +177,7 @@ def hand_before_face(studio: Studio, others: bool = False) -> LiveFilm:
     x = -0.14 if others else 0.0
     params = studio.moved(studio.calm(count), places(x, 0, 0, count))
     height = 1.6 - 1.6 * (eased(first, covered, count) - eased(uncovered, last, count))
-    owed = [EITHER if first < t < last else kind for t, kind in enumerate(studio.owed(params))]
+    expected = [EITHER if first < t < last else kind for t, kind in enumerate(studio.expected(params))]
     with_other = _with_other(studio, count) if others else None
 
     def change(t: int, picture: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -190,7 +190,7 @@ def hand_before_face(studio: Studio, others: bool = False) -> LiveFilm:
         return _covered(seen, studio.hand, centre, HAND_SIDE * float((high - low)[0]))
 
     name = "hand, two people" if others else "hand"
-    return LiveFilm(name, params, tuple(owed), returns=(last,), change=change)
+    return LiveFilm(name, params, tuple(expected), returns=(last,), change=change)
 
 
 def leaves(studio: Studio, others: bool = False) -> LiveFilm:
@@ -201,10 +201,10 @@ def leaves(studio: Studio, others: bool = False) -> LiveFilm:
     is_back = np.arange(count) >= (end + back) // 2
     x, y = np.where(is_back, -0.55 + 0.43 * eased(back, rest, count), out), np.where(is_back, -0.04, 0.0)
     params = studio.moved(studio.calm(count), places(x, y, 0, count))
-    owed = studio.owed(params)
-    again = next(t for t in range(back, count) if owed[t] == HEAD)
+    expected = studio.expected(params)
+    again = next(t for t in range(back, count) if expected[t] == HEAD)
     name, change = ("leaves, two people", _with_other(studio, count)) if others else ("leaves", None)
-    return LiveFilm(name, params, tuple(owed), returns=(again,), change=change)
+    return LiveFilm(name, params, tuple(expected), returns=(again,), change=change)
 
 
 def cuts(studio: Studio) -> LiveFilm:
@@ -214,7 +214,7 @@ def cuts(studio: Studio) -> LiveFilm:
     place = np.array([[-0.16, 0.0, 0.0], [0.16, 0.04, 0.0], [0.1, 0.0, 0.3], [-0.25, 0.05, -0.4]])[shot]
     yaw = np.radians([0.0, 0.0, -15.0, 25.0])[shot]
     params = studio.moved(studio.calm(count), place, yaw)
-    return LiveFilm("cuts", params, tuple(studio.owed(params)), returns=at)
+    return LiveFilm("cuts", params, tuple(studio.expected(params)), returns=at)
 
 
 def cut_beside_another(studio: Studio) -> LiveFilm:
@@ -223,14 +223,14 @@ def cut_beside_another(studio: Studio) -> LiveFilm:
     x = np.where(np.arange(count) < at[0], -0.2, 0.02)
     params = studio.moved(studio.calm(count), places(x, 0, 0, count))
     change = _with_other(studio, count)
-    return LiveFilm("cut, two people", params, tuple(studio.owed(params)), returns=at, change=change)
+    return LiveFilm("cut, two people", params, tuple(studio.expected(params)), returns=at, change=change)
 
 
 def dark(studio: Studio) -> LiveFilm:
     """The light goes out for a second, in which the head moves by 8 cm."""
     count, off, on = 80, 28, 53
     params = studio.moved(studio.calm(count), places(0.08 * eased(off, on, count), 0, 0, count))
-    owed = [NONE if off <= t < on else kind for t, kind in enumerate(studio.owed(params))]
+    expected = [NONE if off <= t < on else kind for t, kind in enumerate(studio.expected(params))]
     random = np.random.default_rng(studio.seed)
 
     def change(t: int, picture: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -238,7 +238,7 @@ def dark(studio: Studio) -> LiveFilm:
             return picture
         return (DARK * picture + random.normal(3, 2, picture.shape)).clip(0, 255).astype(np.uint8)
 
-    return LiveFilm("dark", params, tuple(owed), returns=(on,), change=change)
+    return LiveFilm("dark", params, tuple(expected), returns=(on,), change=change)
 
 
 FILMS: dict[str, Callable[[Studio], LiveFilm]] = {

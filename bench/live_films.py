@@ -132,7 +132,7 @@ def write_film(path: Path, studio: Studio, film: LiveFilm) -> Path:
     from vhap.util.progress import progress
 
     def pictures():
-        for t in progress(range(len(film.owed)), path.stem):
+        for t in progress(range(len(film.expected)), path.stem):
             picture, alpha = studio.shot(film.params, t)
             yield picture if film.change is None else film.change(t, picture, alpha)
 
@@ -168,7 +168,7 @@ def follow(
 
 
 def measure(studio: Studio, film: LiveFilm, frames: list[dict[str, Any]]) -> dict[str, Any]:
-    """The numbers of a film. Every frame gets its `error_mm` and what it `owes`."""
+    """The numbers of a film. Every frame gets its `error_mm` and what is `expected` of it."""
     import numpy as np
     import torch
     from live_film_cases import FPS, HEAD, NONE
@@ -181,7 +181,7 @@ def measure(studio: Studio, film: LiveFilm, frames: list[dict[str, Any]]) -> dic
     gaps: dict[str, list[float]] = {"lids": [], "mouth": []}
     for line in frames:
         t = line["frame"]
-        line["owes"], line["error_mm"] = film.owed[t], None
+        line["expected"], line["error_mm"] = film.expected[t], None
         shape = torch.tensor(line.pop("shape")) if "shape" in line else shape
         if not line["found"]:
             continue
@@ -189,19 +189,19 @@ def measure(studio: Studio, film: LiveFilm, frames: list[dict[str, Any]]) -> dic
         found, true = _params(line, shape), frame_params(film.params, t)
         posed, exact = pose(studio.model, found), pose(studio.model, true)
         pairs[t] = posed[face], exact[face]
-        if line["owes"] == HEAD:
+        if line["expected"] == HEAD:
             for name, difference in gap_errors(studio, (posed, found), (exact, true)).items():
                 gaps[name].append(difference)
-    errors = errors_mm({t: pair for t, pair in pairs.items() if film.owed[t] == HEAD}, pairs)
+    errors = errors_mm({t: pair for t, pair in pairs.items() if film.expected[t] == HEAD}, pairs)
     for line in frames:
         line["error_mm"] = errors.get(line["frame"])
-    owed = [line for line in frames if line["owes"] == HEAD]
-    known = [line["error_mm"] for line in owed if line["found"]]
-    none = [line for line in frames if line["owes"] == NONE]
+    expected = [line for line in frames if line["expected"] == HEAD]
+    known = [line["error_mm"] for line in expected if line["found"]]
+    none = [line for line in frames if line["expected"] == NONE]
     return {
         "median_mm": float(np.median(known)),
         "p95_mm": float(np.percentile(known, 95)),
-        "lost": [line["frame"] for line in owed if not line["found"]],
+        "lost": [line["frame"] for line in expected if not line["found"]],
         "wrong": [line["frame"] for line in frames if line["found"] and line["error_mm"] > WRONG_MM],
         "ghosts": [line["frame"] for line in none if line["found"]],
         "found_after_s": [_found_after(frames, start) / FPS for start in film.returns],
@@ -279,14 +279,14 @@ def write_sheet(path: Path, overlay: Path, film: LiveFilm, frames: list[dict[str
 
     pictures = list(read_frames(overlay, probe_video(overlay).fps))
     around = {start + step for start in film.returns for step in (-2, 0, 1, 2, 4, 8, FPS // 2)}
-    even = set(np.linspace(0, len(film.owed) - 1, max(6, SHEET_TILES - len(around))).astype(int).tolist())
+    even = set(np.linspace(0, len(film.expected) - 1, max(6, SHEET_TILES - len(around))).astype(int).tolist())
     chosen = [row for row, line in enumerate(frames) if line["frame"] in around | even]
     tiles = []
     for row in chosen:
         line, scale = frames[row], TILE_WIDTH / pictures[row].shape[1]
         tile = cv2.resize(pictures[row], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         error = f"{line['error_mm']:.1f} mm" if line["found"] else "no head"
-        text = f"{line['frame']} owes {line['owes']}: {error}"
+        text = f"{line['frame']} expected {line['owes']}: {error}"
         cv2.putText(tile, text, (6, tile.shape[0] - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 0), 1, cv2.LINE_AA)
         tiles.append(tile)
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % SHEET_COLUMNS)
