@@ -1,6 +1,7 @@
 """Short films of what goes wrong before a webcam, 640 x 480 at 25 frames a second; where the head is is known.
 
-What is expected of a picture is told beside it: whether a head has to be followed there, none may be, or either is right.
+What is expected of a picture is told beside it: whether a head has to be followed there, none may be, or either is
+right.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ class Hand:
 
 @dataclass(frozen=True)
 class LiveFilm:
-    """One film. params: shape (S,), else (T, ...); expected (T,): HEAD, NONE or EITHER; returns: frames in which a head has
-    to be found anew; measured: `lids` or `mouth`, where the film is about them; change(t, picture, alpha): makes the
+    """One film. params: shape (S,), else (T, ...); expected (T,): HEAD, NONE or EITHER; returns: frames in which a
+    head has to be found anew; measured: `lids` or `mouth`, where the film is about them; change(t, picture, alpha): makes the
     picture (H, W, 3) uint8 what the camera sees, alpha (H, W) being the head's."""
 
     name: str

@@ -286,7 +286,7 @@ def write_sheet(path: Path, overlay: Path, film: LiveFilm, frames: list[dict[str
         line, scale = frames[row], TILE_WIDTH / pictures[row].shape[1]
         tile = cv2.resize(pictures[row], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         error = f"{line['error_mm']:.1f} mm" if line["found"] else "no head"
-        text = f"{line['frame']} expected {line['owes']}: {error}"
+        text = f"{line['frame']} expected {line['expected']}: {error}"
         cv2.putText(tile, text, (6, tile.shape[0] - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 0), 1, cv2.LINE_AA)
         tiles.append(tile)
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % SHEET_COLUMNS)
