@@ -48,9 +48,9 @@ class Hand:
 
 @dataclass(frozen=True)
 class LiveFilm:
-    """One film. params: shape (S,), else (T, ...); expected (T,): HEAD, NONE or EITHER; returns: frames in which a
-    head has to be found anew; measured: `lids` or `mouth`, where the film is about them; change(t, picture, alpha): makes the
-    picture (H, W, 3) uint8 what the camera sees, alpha (H, W) being the head's."""
+    """One film. params: shape (S,), else (T, ...); expected (T,): HEAD, NONE or EITHER; returns: frames in which a head
+    has to be found anew; measured: `lids` or `mouth`, where the film is about them; change(t, picture, alpha):
+    makes the picture (H, W, 3) uint8 what the camera sees, alpha (H, W) being the head's."""
 
     name: str
     params: HeadParams
