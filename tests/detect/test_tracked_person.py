@@ -6,7 +6,7 @@ import pytest
 
 from vhap.data.pictures import list_pictures, read_alpha, write_picture
 from vhap.detect import mediapipe_matting
-from vhap.detect.matte_check import check_mattes
+from vhap.detect.matte_check import MatteCheck
 from vhap.detect.matting import matte_pictures
 from vhap.detect.mediapipe_matting import draw_to_edges
 from vhap.detect.tracked_faces import TrackedFaces
@@ -150,6 +150,14 @@ def test_every_methods_mattes_hold_the_person_alone_and_are_made_again_for_anoth
 def test_maps_on_disk_are_held_against_the_faces(tmp_path):
     for name, alpha in {"a": two(), "b": np.zeros((HEIGHT, WIDTH), np.uint8), "c": two()}.items():
         write_picture(tmp_path / f"{name}.png", alpha)
-    found = check_mattes(["a", "b", "c", "missing"], tmp_path, points_of([face(60), face(60), face(120, 20), face(60)]))
-    assert {name: wrong.kind for name, wrong in found.items()} == {"b": "empty", "c": "outside"}
-    assert check_mattes(["a"], tmp_path, None) == {}
+    check = MatteCheck(["a", "b", "c", "missing"], points_of([face(60), face(60), face(120, 20), face(60)]))
+    assert {name: wrong.kind for name, wrong in check.of(tmp_path).items()} == {"b": "empty", "c": "outside"}
+    assert MatteCheck(["a"], None).of(tmp_path) == {}
+
+
+def test_maps_that_were_seen_as_they_were_made_are_not_read_again(tmp_path):
+    check = MatteCheck(["a", "b", "c"], points_of([face(60), None, face(60)]))
+    for name, alpha in {"a": np.zeros((HEIGHT, WIDTH), np.uint8), "b": two(), "c": two()}.items():
+        check.look(name, alpha)
+        (tmp_path / f"{name}.png").write_bytes(b"no picture")
+    assert {name: wrong.kind for name, wrong in check.of(tmp_path).items()} == {"a": "empty"}

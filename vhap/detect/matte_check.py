@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,22 +17,42 @@ from vhap.util.progress import progress
 READERS = 4
 
 
-def check_mattes(names: list[str], folder: Path, points: np.ndarray | None) -> dict[str, Contradiction]:
-    """Name -> what is wrong with its map in folder; maps that are not there are no matter here.
+@dataclass(frozen=True)
+class MatteCheck:
+    """names: of pictures; points: (T, N, 3) of their faces as `TrackedFaces` has them, or None. Maps that it is shown
+    as they are made need not be read again."""
 
-    points: (T, N, 3) of these pictures as `TrackedFaces` has them, or None.
-    """
-    maps = list_pictures(folder)
-    if points is None:
-        return {}
-    rows = [row for row, name in enumerate(names) if name in maps and (points[row, :, 2] > 0).any()]
+    names: list[str]
+    points: np.ndarray | None
+    known: dict[str, Contradiction | None] = field(default_factory=dict)
 
-    def check(row: int) -> Contradiction | None:
-        return contradiction(points[row], read_alpha(maps[names[row]]))
+    @cached_property
+    def rows(self) -> dict[str, int]:
+        """Of the pictures with a face."""
+        if self.points is None:
+            return {}
+        return {name: row for row, name in enumerate(self.names) if (self.points[row, :, 2] > 0).any()}
 
-    with ThreadPoolExecutor(READERS) as pool:
-        found = list(progress(pool.map(check, rows), "checking mattes", len(rows)))
-    return {names[row]: wrong for row, wrong in zip(rows, found) if wrong is not None}
+    def look(self, name: str, alpha: np.ndarray) -> None:
+        """A map (H, W) uint8 that has just been made; from any thread."""
+        if name in self.rows:
+            self.known[name] = self._contradiction(name, alpha)
+
+    def of(self, folder: Path) -> dict[str, Contradiction]:
+        """Name -> what is wrong with its map in folder; maps that are not there are no matter here."""
+        maps = list_pictures(folder)
+
+        def check(name: str) -> Contradiction | None:
+            return self.known[name] if name in self.known else self._contradiction(name, read_alpha(maps[name]))
+
+        names = [name for name in self.rows if name in maps]
+        with ThreadPoolExecutor(READERS) as pool:
+            found = list(progress(pool.map(check, names), "checking mattes", len(names)))
+        return {name: wrong for name, wrong in zip(names, found) if wrong is not None}
+
+    def _contradiction(self, name: str, alpha: np.ndarray) -> Contradiction | None:
+        assert self.points is not None
+        return contradiction(self.points[self.rows[name]], alpha)
 
 
 def warn_of(found: dict[str, Contradiction], count: int, folder: Path) -> None:

@@ -137,6 +137,7 @@ def matte_pictures(
     options: Mapping[str, str] | None = None,
     keep_methods: bool = False,
     faces: TrackedFaces | None = None,
+    look: Callable[[str, np.ndarray], None] | None = None,
 ) -> int:
     """Writes folder/<name>.png for every picture that has no alpha map yet, or one of ours that was made of another
     picture or with other options; returns how many were written. A user's own maps are kept.
@@ -145,9 +146,9 @@ def matte_pictures(
     parent of folder. options: what decides the maps beside the pictures, the method among it. keep_methods: maps that
     another method made of these pictures are kept, but for those of a former default. faces: of these pictures, in
     their order: the maps hold the person with these faces alone, and what touches that person; None: whatever the
-    method finds. Pictures are matted on all cores, and maps appear in any order. A recurrent network sees one after the
-    other from the first on, also those whose maps are there, so that a pass completed later gives what a single run
-    gives.
+    method finds. look(name, alpha): is shown every map that is written. Pictures are matted on all cores, and maps
+    appear in any order. A recurrent network sees one after the other from the first on, also those whose maps are
+    there, so that a pass completed later gives what a single run gives.
     """
     made = Provenance(sequence or folder.parent)
     decisive = {**(options or {}), **(faces.options if faces else {})}
@@ -164,6 +165,8 @@ def matte_pictures(
         alpha = alpha_of(name)
         if name in wanted:
             made.write(folder / f"{name}.png", origins[name], partial(write_picture, picture=alpha))
+            if look is not None:
+                look(name, alpha)
 
     if matting.is_recurrent:
         for name in progress(list(pictures)[: list(pictures).index(missing[-1]) + 1], "matting"):

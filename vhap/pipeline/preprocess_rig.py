@@ -19,7 +19,7 @@ from vhap.data.rig_recording import RigRecording, find_rig_recording, flat_name
 from vhap.data.video import extraction_rate, probe_video, read_frames
 from vhap.detect.clean_plate import find_rig_backgrounds, require_plate_shape, require_rig_backgrounds
 from vhap.detect.landmarks import ensure_rig_landmarks, require_detector
-from vhap.detect.matte_check import check_mattes, warn_of
+from vhap.detect.matte_check import MatteCheck, warn_of
 from vhap.detect.matting import (
     NEED_BACKGROUND,
     Matting,
@@ -89,9 +89,10 @@ def complete_rig(
         is_nested = recording.is_nested
         below = recording.path / "alpha_maps" / (camera if is_nested else "")
         named = pictures if is_nested else {flat_name(camera, timestep): path for timestep, path in pictures.items()}
-        _matte_camera(config, recording, camera, named, below, videos.get(camera), keep_methods, faces[camera])
+        check = MatteCheck(list(named), faces[camera].points)
+        _matte_camera(config, recording, camera, named, below, videos.get(camera), keep_methods, faces[camera], check)
         if faces[camera].file is not None or config.matting_method not in ("none", "input"):
-            found = check_mattes(list(named), below, faces[camera].points)
+            found = check.of(below)
             wrong.update({f"{camera}/{name}" if is_nested else name: found[name] for name in found})
     warn_of(wrong, sum(map(len, recording.images.values())), recording.path / "alpha_maps")
 
@@ -105,8 +106,9 @@ def _matte_camera(
     video: Path | None,
     keep_methods: bool,
     faces: TrackedFaces,
+    check: MatteCheck,
 ) -> None:
-    """Alpha maps of one camera's pictures (name -> file) in folder."""
+    """Alpha maps of one camera's pictures (name -> file) in folder, which check is shown."""
     if config.matting_method == "input":
         fps = extraction_rate(probe_video(video), config.target_fps) if video else None
         source = find_alpha_videos({camera: video}).get(camera, video) if video else None
@@ -117,7 +119,7 @@ def _matte_camera(
     if matting is not None:
         plate = _plate(config, recording.path, camera)
         options = matting_options(config.matting_method, config.matting_weights, plate)
-        matte_pictures(named, folder, matting, recording.path, options, keep_methods, faces)
+        matte_pictures(named, folder, matting, recording.path, options, keep_methods, faces, check.look)
 
 
 def require_no_person(person: str | None, cameras: list[str]) -> None:

@@ -15,7 +15,7 @@ from vhap.data.rig_recording import find_rig_recording
 from vhap.data.sequence_folder import find_folder, open_sequence
 from vhap.data.video import extraction_rate, probe_video
 from vhap.detect.landmarks import ensure_landmarks, require_detector
-from vhap.detect.matte_check import check_mattes, warn_of
+from vhap.detect.matte_check import MatteCheck, warn_of
 from vhap.detect.matting import Matting, MattingThroughTime, make_matting, matte_pictures, matting_options
 from vhap.detect.person import PERSON, person_options
 from vhap.detect.tracked_faces import faces_of_sequence
@@ -76,6 +76,7 @@ def _complete(
         ensure_landmarks(sequence, config.landmark_source, jobs, device=device, options=whom)
     announce()
     faces = faces_of_sequence(sequence, config.landmark_source, (whom or {}).get(PERSON))
+    check = MatteCheck(list(pictures), faces.points)
     if plate is None:
         video = None if source.is_dir() else source
         fps = extraction_rate(probe_video(video), config.target_fps) if video else None
@@ -84,9 +85,9 @@ def _complete(
     elif matting is not None:
         options = matting_options(config.matting_method, config.matting_weights, plate)
         keep_methods = config.matting_method == "auto"
-        matte_pictures(pictures, maps, matting, folder, options, keep_methods, faces)
+        matte_pictures(pictures, maps, matting, folder, options, keep_methods, faces, check.look)
     if faces.file is not None or matting is not None:
-        warn_of(check_mattes(list(pictures), maps, faces.points), len(pictures), maps)
+        warn_of(check.of(maps), len(pictures), maps)
     return folder
 
 

@@ -26,7 +26,7 @@ from vhap.data.sequence_folder import SequenceFolder
 from vhap.detect.clothes import ClothesModel
 from vhap.detect.ibug import with_visible_jaw
 from vhap.detect.landmarks import require_detector
-from vhap.detect.matte_check import check_mattes, warn_of
+from vhap.detect.matte_check import MatteCheck, warn_of
 from vhap.detect.matting import Matting, MattingThroughTime, make_matting, matte_pictures, matting_options
 from vhap.detect.person import person_options
 from vhap.detect.tracked_faces import TrackedFaces, faces_of_sequence
@@ -259,12 +259,13 @@ def _compose(job: _Job, record: CropRecord, matting: AnyMatting, parser: Parser 
                 write_picture(job.work / "image" / path.name, read_rgb(path))
         return
     faces, maps = _tracked(job, pictures), job.sequence / "alpha_maps"
+    check = MatteCheck(list(pictures), faces.points)
     if matting == "input":
         _cut_input_alpha(job, record, maps)
     else:
         options = matting_options(config.matting_method, config.matting_weights, Path())
-        matte_pictures(pictures, maps, matting, job.sequence, options, faces=faces)
-    warn_of(check_mattes(list(pictures), maps, faces.points), len(pictures), job.subject.path / "image")
+        matte_pictures(pictures, maps, matting, job.sequence, options, faces=faces, look=check.look)
+    warn_of(check.of(maps), len(pictures), job.subject.path / "image")
     points, inside = _points_px(faces, record.crop), record.crop.inside()
     assert parser is not None
     alphas, faces_px = {name: maps / f"{name}.png" for name in pictures}, dict(zip(pictures, points))
