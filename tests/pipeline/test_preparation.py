@@ -21,6 +21,7 @@ from vhap.fit.callbacks import StageProgress
 from vhap.pipeline import make_synthetic_capture, preparation
 from vhap.util import paths, threads
 from vhap.util.errors import InputError
+from vhap.util.lock import folder_lock
 
 OPTIONS = {"head": "builtin", "photometric": False, "report": False, "target_fps": 5.0}
 ARGUMENTS = ("--model.head", "builtin", "--exp.no-photometric", "--exp.no-report", "--data.target_fps", "5")
@@ -144,16 +145,20 @@ def test_options_that_are_wrong_start_nothing(video, cache, tmp_path, monkeypatc
 
 def test_what_ends_the_landmark_stages_ends_the_preparation(video, cache, odd, tmp_path):
     odd(f"wait {tmp_path / 'never'}")
+    pid = tmp_path / "pid"
 
     def stop(event) -> None:
         if event.description == "lmk_init_rigid":
+            until(lambda: pid.exists() and pid.read_text())
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         api.track(video, output_folder=tmp_path / "out", progress=stop, **OPTIONS)
-    assert not is_running(int((tmp_path / "pid").read_text()))
+    assert not is_running(int(pid.read_text()))
     assert not list((tmp_path / "out").glob("*"))
-    assert not list((cache / "videos").rglob(".vhap.lock"))
+    (folder,) = (cache / "videos").glob("clip-*")
+    with folder_lock(folder):
+        assert folder.is_dir(), "nobody holds it"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no SIGKILL here")
