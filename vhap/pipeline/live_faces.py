@@ -6,7 +6,6 @@ output, in order; the pipe holds it back where nobody takes them.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from vhap.config.live import LiveConfig
 from vhap.data.video import probe_video, read_frames
 from vhap.detect.following import FaceFollower, FollowedFace
 from vhap.util.errors import InputError
-from vhap.util.own_process import end_process, receive, send, start_module
+from vhap.util.own_process import end_process, own_output, receive, send, start_module
 from vhap.util.threads import one_torch_thread, set_threads
 
 REFUSED = -1
@@ -98,9 +97,7 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
 
 
 def main() -> None:
-    # What libraries print must not come between the answers.
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    answers = own_output()
     set_threads(1)
     with one_torch_thread():
         serve(sys.stdin.buffer, answers)

@@ -18,7 +18,7 @@ from vhap.fit.online_keys import KeyFrame
 from vhap.fit.online_person import ImprovedPerson, Improvement, OnlinePerson, Studio
 from vhap.render.backend import get_backend
 from vhap.render.topology import build_topology
-from vhap.util.own_process import end_process, receive, send, start_module
+from vhap.util.own_process import end_process, own_output, receive, send, start_module
 from vhap.util.threads import one_torch_thread, set_threads
 
 BEHIND_NICE = 10
@@ -102,9 +102,7 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
 def main() -> None:
     if hasattr(os, "nice"):
         os.nice(BEHIND_NICE)
-    # What libraries print must not come between the answers.
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    answers = own_output()
     set_threads(1)
     with one_torch_thread():
         serve(sys.stdin.buffer, answers)

@@ -19,7 +19,7 @@ from vhap.pipeline import preprocess_video
 from vhap.pipeline.preparation import ENDING_S, Failed, LandmarksThere, Message, Order, Said
 from vhap.util.errors import explained
 from vhap.util.log import get_logger
-from vhap.util.own_process import receive, send
+from vhap.util.own_process import own_output, receive, send
 from vhap.util.progress import progress_to
 from vhap.util.threads import set_threads
 
@@ -67,9 +67,7 @@ def _end_with_input() -> None:
 
 
 def main() -> None:
-    # What libraries print must not come between the messages.
-    messages = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    messages = own_output()
     order = receive(sys.stdin.buffer)
     if order is None:
         return

@@ -44,6 +44,14 @@ def end_process(process: subprocess.Popen[bytes]) -> None:
         process.wait(CLOSING_S)
 
 
+def own_output() -> IO[bytes]:
+    """This process's output, for what is said to its parent alone: what libraries print goes to standard error from now
+    on, so that it does not come in between."""
+    output = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return output
+
+
 def send(stream: IO[bytes], value: Any) -> None:
     """Its length, then its pickle."""
     data = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
