@@ -37,7 +37,7 @@ def add_squares(server) -> None:
 
 @pytest.mark.slow
 def test_meshes_have_the_colours_asked_for(browser, tmp_path):
-    server = start_server("squares", free_port(18_700))
+    server = start_server("squares", free_port())
     try:
         add_squares(server)
         server.scene.set_up_direction("+y")
@@ -55,7 +55,7 @@ def test_meshes_have_the_colours_asked_for(browser, tmp_path):
 @pytest.mark.slow
 def test_a_run_is_seen_and_follows_the_slider(browser, viewed_run, tmp_path):
     with (
-        api.view(viewed_run, port=free_port(18_750)) as shown,
+        api.view(viewed_run, port=free_port()) as shown,
         chromium.opened(browser, shown.url, tmp_path / "profile") as page,
     ):
         page.wait_for(CONNECTED % "frames a")
