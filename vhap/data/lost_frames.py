@@ -85,7 +85,7 @@ def small_pictures(capture: Capture, timesteps: Sequence[int], cameras: Sequence
         alphas = [None] * len(batch.rgb) if batch.alpha is None else batch.alpha.numpy()
         return [small_picture(rgb, alpha) for rgb, alpha in zip(batch.rgb.numpy(), alphas)]
 
-    return list(in_threads(of_timestep, timesteps))
+    return list(in_threads(of_timestep, timesteps, first_alone=True))
 
 
 @dataclass(frozen=True)

@@ -173,7 +173,7 @@ def matte_pictures(
             matte(name)
     else:
         with one_thread_each():
-            for _ in progress(in_threads(matte, missing), "matting", len(missing)):
+            for _ in progress(in_threads(matte, missing, first_alone=True), "matting", len(missing)):
                 pass
     get_logger().info("alpha maps of %d pictures in %s", len(missing), folder)
     return len(missing)

@@ -6,6 +6,7 @@ of it is spent in products of small dense matrices (Golub and Van Loan, Matrix C
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 from vhap.util.threads import in_threads
 
 COLUMNS = 96
-"""Right-hand sides that one thread solves for."""
+"""Right-hand sides at most that one thread solves for."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,12 @@ class Joint:
 class BlockBand:
     """The factored symmetric positive definite matrix of T frames with P unknowns each.
 
-    factors (N, 2 P, 2 P): lower Cholesky factors of pairs of frames, less what those before explain; joint: with the
-    pair before; N = (T + 1) // 2.
+    factors (N, 2 P, 2 P): lower Cholesky factors of pairs of frames, less what those before explain; inverses
+    (N, 2 P, 2 P): of what was factored; joint: with the pair before; N = (T + 1) // 2.
     """
 
     factors: Tensor
+    inverses: Tensor
     joint: Joint
     frames: int
 
@@ -74,26 +76,37 @@ class BlockBand:
         factors[:, first, second].diagonal(dim1=1, dim2=2).copy_(joined[::2])
         factors[:, second, first].diagonal(dim1=1, dim2=2).copy_(joined[::2])
         joint = Joint(across=across[:-2:2], inner=joined[1:-1:2], other=across[1:-1:2])
+        inverses = torch.empty_like(factors)
         for index in range(pairs):
             if index:
                 # E is diagonals only: E A^-1 E^T costs a third of what products of whole blocks do.
-                inverse = torch.cholesky_inverse(factors[index - 1])
-                factors[index] -= joint.times(index - 1, joint.times(index - 1, inverse).mT)
+                factors[index] -= joint.times(index - 1, joint.times(index - 1, inverses[index - 1]).mT)
             factors[index] = torch.linalg.cholesky(factors[index])
-        return cls(factors, joint, frames)
+            inverses[index] = torch.cholesky_inverse(factors[index])
+        return cls(factors, inverses, joint, frames)
 
     def solve(self, right: Tensor) -> Tensor:
         """right (T, P, K) -> (T, P, K), in the kind of number of `right`."""
-        width = right.shape[1]
-        return self.backward(self.forward(right)).reshape(-1, width, right.shape[2])[: self.frames].to(right)
+        solved = self._in_pairs(right)
+
+        def undo(columns: slice) -> None:
+            part = solved[..., columns]
+            # A product with an inverse takes a third of the time of two triangular solves of few columns.
+            for index, inverse in enumerate(self.inverses):
+                rows = part[index]
+                if index:
+                    rows = rows - self.joint.times(index - 1, part[index - 1])
+                part[index] = inverse @ rows
+            for index in range(len(part) - 2, -1, -1):
+                part[index] -= self.inverses[index] @ self.joint.transposed_times(index, part[index + 1])
+
+        self._by_columns(undo, solved)
+        return solved.view(-1, *right.shape[1:])[: self.frames].to(right)
 
     def forward(self, right: Tensor) -> Tensor:
         """right (T, P, K) -> (N, 2 P, K) with the lower factor undone, in double: products of two such are what the
         inverse makes of their right-hand sides."""
-        frames, width, count = right.shape
-        solved = right.new_zeros(len(self.factors) * 2, width, count, dtype=torch.double)
-        solved[:frames] = right
-        solved = solved.view(-1, 2 * width, count)
+        solved = self._in_pairs(right)
 
         def undo(columns: slice) -> None:
             part = solved[..., columns]
@@ -103,10 +116,7 @@ class BlockBand:
                     rows = rows - self.joint.times(index - 1, before)
                 part[index] = torch.linalg.solve_triangular(factor, rows, upper=False)
 
-        # By the number of columns alone, so that the bits do not depend on the number of threads.
-        split = [slice(first, first + COLUMNS) for first in range(0, count, COLUMNS)]
-        for _ in in_threads(undo, split) if right.device.type == "cpu" else map(undo, split):
-            pass
+        self._by_columns(undo, solved)
         return solved
 
     def backward(self, solved: Tensor) -> Tensor:
@@ -120,3 +130,20 @@ class BlockBand:
                 part = part - torch.linalg.solve_triangular(self.factors[index], after, upper=False)
             done[index] = torch.linalg.solve_triangular(self.factors[index].mT, part, upper=True)
         return done
+
+    def _in_pairs(self, right: Tensor) -> Tensor:
+        """(T, P, K) -> (N, 2 P, K), in double."""
+        frames, width, count = right.shape
+        pairs = right.new_zeros(2 * len(self.factors), width, count, dtype=torch.double)
+        pairs[:frames] = right
+        return pairs.view(-1, 2 * width, count)
+
+    @staticmethod
+    def _by_columns(undo: Callable[[slice], None], solved: Tensor) -> None:
+        """undo of some columns of (N, 2 P, K) at a time. By their number alone, so that the bits do not depend on the
+        number of threads."""
+        count = solved.shape[2]
+        each = -(-count // max(1, -(-count // COLUMNS)))
+        split = [slice(first, first + each) for first in range(0, count, max(1, each))]
+        for _ in in_threads(undo, split) if solved.device.type == "cpu" else map(undo, split):
+            pass

@@ -17,6 +17,7 @@ from vhap.geometry.meshes import vertex_normals
 from vhap.head.model import HeadModel
 from vhap.render.types import Backend, Topology
 from vhap.util.optional import import_or_explain
+from vhap.util.threads import get_threads, results_ahead
 
 MOST_PICTURES = 60
 SAME_PLACE_M = 0.004
@@ -60,7 +61,7 @@ def light_of_pictures(
     """The light on a head that pictures show. Eyes, teeth and hair are left out; the light is uniform where no
     vertex is seen. albedo (1, R, R, 3): that of the person where it is known, else light is separated from it."""
     seen, alike = ~_inside(head, NOT_SKIN), _inside(head, ("face",)) & ~_inside(head, NOT_ALIKE)
-    views = [vertices_seen(backend, topology, picture, seen) for picture in pictures]
+    views = _views_of(backend, topology, pictures, seen)
     if albedo is None:
         lights = separate_light(views, head.n_vertices, alike & seen)
     else:
@@ -77,7 +78,7 @@ def lights_of_recordings(
     """(9, 3) lights of several recordings of one head, which show one albedo: one light is separated from it for all,
     and each recording's is then the one that explains its pictures best on that albedo."""
     seen, alike = ~_inside(head, NOT_SKIN), _inside(head, ("face",)) & ~_inside(head, NOT_ALIKE)
-    views = [[vertices_seen(backend, topology, picture, seen) for picture in pictures] for pictures in recordings]
+    views = [_views_of(backend, topology, pictures, seen) for pictures in recordings]
     shared = separate_light([view for of_one in views for view in of_one], head.n_vertices, alike & seen)
     albedo = albedo_of_views(views, [shared] * len(views), head.n_vertices)
     lights = [light_on_albedo(of_one, albedo) for of_one in views]
@@ -126,6 +127,19 @@ def turn_of(views: list[PointViews], count: int) -> float:
     # Unit vectors of mean length r lie 2 - 2 r from their mean direction, in the mean square.
     length = total[often].norm(dim=-1) / times[often]
     return float((2 - 2 * length).clamp(min=0).sqrt().median().rad2deg())
+
+
+def _views_of(
+    backend: Backend, topology: Topology, pictures: Iterable[PosedPicture], wanted: Tensor
+) -> list[PointViews]:
+    """`vertices_seen` of each picture, side by side on a CPU."""
+
+    @torch.no_grad()
+    def see(picture: PosedPicture) -> PointViews:
+        return vertices_seen(backend, topology, picture, wanted)
+
+    on_cpu = topology.faces.device.type == "cpu"
+    return list(results_ahead(see, pictures, get_threads()) if on_cpu else map(see, pictures))
 
 
 def vertices_seen(backend: Backend, topology: Topology, picture: PosedPicture, wanted: Tensor) -> PointViews:

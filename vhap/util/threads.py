@@ -73,15 +73,30 @@ def run_all(tasks: Sequence[Callable[[], None]]) -> None:
         future.result()
 
 
-def in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    """Results of independent work in the order of the items. The first is made alone, so that kernels it needs are
-    compiled once."""
+def in_threads(
+    work: Callable[[Item], Result], items: Sequence[Item], first_alone: bool = False
+) -> Iterator[Result]:
+    """Results of independent work in the order of the items. first_alone: the first is made before threads start, for
+    work that compiles kernels at its first time (those of the renderer see to it themselves)."""
     if get_threads() == 1 or len(items) < 2:
         yield from map(work, items)
         return
-    yield work(items[0])
-    with ThreadPoolExecutor(get_threads(), thread_name_prefix="vhap-work") as pool:
-        yield from pool.map(work, items[1:])
+    if first_alone:
+        yield work(items[0])
+        items = items[1:]
+    with ThreadPoolExecutor(min(get_threads(), len(items)), thread_name_prefix="vhap-work") as pool:
+        yield from pool.map(work, items)
+
+
+@contextmanager
+def beside(work: Callable[[], Result]) -> Iterator[Callable[[], Result]]:
+    """Does work in a thread of its own meanwhile; what it yields waits for the result. On one thread the work is done
+    then."""
+    if get_threads() == 1:
+        yield work
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="vhap-beside") as pool:
+        yield pool.submit(work).result
 
 
 def results_ahead(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:

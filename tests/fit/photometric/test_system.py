@@ -11,7 +11,7 @@ from vhap.fit.photometric import system as of_system
 from vhap.fit.photometric.system import System, Vector
 from vhap.fit.residuals.motion import Motion, MotionPrior, motion_of
 
-OWN, SHARED, POINTS = 5, 4, 40
+OWN, SHARED, POINTS = 5, 4, 300
 
 
 def some_system(frames: int, seed: int = 0, held: bool = False) -> System:
@@ -34,7 +34,7 @@ def some_system(frames: int, seed: int = 0, held: bool = False) -> System:
     names = ("own", "next_frame", "after_next", "gradient")
     motion = type(motion)(*(getattr(motion, name)[:, :OWN] for name in names), motion.cost)
     scale = torch.full((POINTS, 1), frames + 0.5, dtype=torch.float64).rsqrt()
-    return System(sums, motion, (shared.sum(0) * scale).float(), (own * scale).float())
+    return System(sums, motion, (shared.sum(0) * scale).float(), (own * scale).float().transpose(0, 1))
 
 
 def dense(system: System) -> tuple[Tensor, Tensor]:
@@ -52,7 +52,7 @@ def dense(system: System) -> tuple[Tensor, Tensor]:
             if frame + apart < frames:
                 matrix[rows, place[frame + apart]] += torch.diag(mixed[frame])
                 matrix[place[frame + apart], rows] += torch.diag(mixed[frame])
-    columns = torch.cat([system.by_shared, *system.by_frame], 1).double()
+    columns = torch.cat([system.by_shared, *system.by_frame.unbind(1)], 1).double()
     return matrix - columns.T @ columns, flat(system.right)
 
 
@@ -113,7 +113,8 @@ def test_moves_that_all_frames_share_need_few_products(monkeypatch: pytest.Monke
     sums.right_frames.add_(normal(frames, width) + 10 * normal(width))
     still = torch.zeros(frames, width)
     motion = Motion(still, still, still, still, still[:, 0])
-    alike = System(sums, motion, torch.zeros(points, SHARED), (rows * (frames + 0.01) ** -0.5).float())
+    by_frame = (rows * (frames + 0.01) ** -0.5).float().transpose(0, 1)
+    alike = System(sums, motion, torch.zeros(points, SHARED), by_frame)
     product = System.product
 
     def counted(self: System, x: Vector) -> Vector:

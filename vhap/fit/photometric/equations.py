@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from vhap.fit.photometric.problem import State, Task, for_each, light_change, ou
 from vhap.fit.photometric.surface_points import outline_derivatives, point_derivatives
 from vhap.fit.photometric.system import System
 from vhap.fit.scene import N_LIGHT
+from vhap.util.threads import beside
 
 SHARED = (*CAMERA, "shape", "lights")
 """Unknowns that all frames share."""
@@ -84,7 +86,7 @@ def equations_of(task: Task, now: State, names: Sequence[str]) -> System:
     n_shared, (frames, n_own), count = len(shared) + N_LIGHT, per_frame.shape, len(task.points.grey)
     sums = empty_equations(frames, n_own, n_shared, per_frame.device)
     by_shared = torch.zeros(count, n_shared, device=per_frame.device)
-    by_frame = torch.zeros(frames, count, n_own, device=per_frame.device)
+    by_frame = torch.zeros(count, frames, n_own, device=per_frame.device)
     sure = now.albedo.prior_precision.clone()
     # Most of the work is for what frames share: in the sequential pass it is held.
     with_shared = any(name in names for name in SHARED)
@@ -94,21 +96,22 @@ def equations_of(task: Task, now: State, names: Sequence[str]) -> System:
         return _batch_rows(task, now, number, with_shared)
 
     numbers = list(range(len(task.batches)))
-    for number, found in zip(numbers, for_each(rows_of, numbers, per_frame.device)):
-        batch, index = task.batches[number], now.views[number].index
-        of_frames = torch.tensor([frame for frame, _ in batch.indices], device=index.device)
-        places = of_frames[batch.shown.points.points.pictures.long()] * count + index
-        by_frame.view(-1, n_own).index_add_(0, places, found.by_own)
-        sure.index_add_(0, index, found.precision)
-        if with_shared:
-            by_shared.index_add_(0, index, found.by_shared)
-        for (frame, _), products in zip(batch.indices, found.products):
-            for each in products:
-                each.add_to(sums, frame)
-    _add_landmarks(task, now, sums, with_shared)
+    with beside(partial(_of_landmarks, task, now, with_shared)) as of_landmarks:
+        for number, found in zip(numbers, for_each(rows_of, numbers, per_frame.device)):
+            batch, index = task.batches[number], now.views[number].index
+            of_frames = torch.tensor([frame for frame, _ in batch.indices], device=index.device)
+            places = index * frames + of_frames[batch.shown.points.points.pictures.long()]
+            by_frame.view(-1, n_own).index_add_(0, places, found.by_own)
+            sure.index_add_(0, index, found.precision)
+            if with_shared:
+                by_shared.index_add_(0, index, found.by_shared)
+            for (frame, _), products in zip(batch.indices, found.products):
+                for each in products:
+                    each.add_to(sums, frame)
+        _add_landmarks(task, now, sums, of_landmarks(), with_shared)
     scale = sure.rsqrt()[:, None]
     held, own, shared_free = hold(sums, now.params, names, N_LIGHT)
-    by_frame.mul_(scale * own.float())
+    by_frame.mul_(scale[..., None]).mul_(own.float())
     return System(held, task.motion(now.params).only(own), by_shared * scale * shared_free.float(), by_frame)
 
 
@@ -146,12 +149,19 @@ def _outline_rows(task: Task, now: State, number: int, shared: bool) -> Rows:
     return Rows(by_shared, by_own, torch.zeros_like(residual), weight, residual)
 
 
-def _add_landmarks(task: Task, now: State, sums: NormalEquations, with_shared: bool) -> None:
-    """Adds the equations of landmarks and priors, and of the light."""
+@torch.no_grad()
+def _of_landmarks(task: Task, now: State, with_shared: bool) -> NormalEquations:
+    """Of landmarks and priors."""
     landmarks, sigma = task.landmarks()
     shared, per_frame = as_vectors(now.params.rows(task.rows))
     anchor = as_vectors(task.start.rows(task.rows))[1]
-    landmark_rows = normal_equations(landmarks, shared, per_frame, sigma, anchor, with_shared)
+    return normal_equations(landmarks, shared, per_frame, sigma, anchor, with_shared)
+
+
+def _add_landmarks(
+    task: Task, now: State, sums: NormalEquations, landmark_rows: NormalEquations, with_shared: bool
+) -> None:
+    """Adds the equations of landmarks and priors, and those of the light."""
     sums.frames.add_(landmark_rows.frames)
     sums.right_frames.add_(landmark_rows.right_frames)
     if not with_shared:

@@ -160,12 +160,17 @@ def charts(direction: Tensor, value: Tensor, eye: Tensor) -> Tensor:
     sums = value.new_zeros(2 * CHART_SIZE**2, found.shape[1])
     sums.index_add_(0, (eye * CHART_SIZE + cell[:, 1]) * CHART_SIZE + cell[:, 0], found)
     steps = torch.arange(-CHART_KERNEL, CHART_KERNEL + 1, device=value.device, dtype=value.dtype) * step / CHART_BLUR
-    squared = steps[:, None].square() + steps.square()
-    kernel = torch.exp(-squared / 2) + 1e-4 * torch.exp(-squared / 50)
     planes = sums.view(2, CHART_SIZE, CHART_SIZE, -1).permute(0, 3, 1, 2).flatten(0, 1)[:, None]
-    blurred = F.conv2d(planes, kernel[None, None], padding=CHART_KERNEL)[:, 0].unflatten(0, (2, -1)).permute(0, 2, 3, 1)
+    narrow, wide = (_blurred(planes, torch.exp(-steps.square() / twice)) for twice in (2, 50))
+    blurred = (narrow + 1e-4 * wide)[:, 0].unflatten(0, (2, -1)).permute(0, 2, 3, 1)
     total, weight = blurred[..., :-1], blurred[..., -1:]
     return torch.where(weight > 1e-6, total / weight.clamp(min=1e-6), value.mean(0))
+
+
+def _blurred(planes: Tensor, kernel: Tensor) -> Tensor:
+    """(N, 1, H, W), by a kernel (K,) along rows and columns."""
+    along = F.conv2d(planes, kernel[None, None, None], padding=(0, len(kernel) // 2))
+    return F.conv2d(along, kernel[None, None, :, None], padding=(len(kernel) // 2, 0))
 
 
 def pixels_of(scene: Scene, params: TrackParams, balls: Eyeballs, frame: int, batch: FrameBatch) -> list[EyePixels]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby
 from typing import TypeVar
 
@@ -33,7 +34,7 @@ from vhap.fit.residuals.outlines import OutlinePrior
 from vhap.fit.residuals.priors import shared_cost
 from vhap.fit.residuals.teeth_gaps import TeethGaps
 from vhap.fit.scene import Scene
-from vhap.util.threads import in_threads
+from vhap.util.threads import beside, in_threads
 
 MOST_PICTURES, FEWEST_VIEWS = 64, 3
 AT_ONCE = 8
@@ -292,19 +293,26 @@ def views_of(task: Task, params: TrackParams) -> list[tuple[PosedHeads, View]]:
 
 
 def evaluate(task: Task, params: TrackParams) -> State:
-    posed, views = (list(part) for part in zip(*views_of(task, params)))
-    albedo = fit_albedo(task.points, views, task.problem.prior, task.known)
-    landmarks, sigma = task.landmarks()
-    shared, per_frame = as_vectors(params.rows(task.rows))
-    anchor = as_vectors(task.start.rows(task.rows))[1]
-    cost = albedo.cost.double() + frame_costs(landmarks, shared, per_frame, sigma, anchor).double().sum()
-    cost = cost + shared_cost(landmarks, shared) + task.motion(params).cost.double().sum()
-    cost = cost + light_change(task, params).square().sum()
+    with beside(partial(_cost_without_pictures, task, params)) as rest:
+        posed, views = (list(part) for part in zip(*views_of(task, params)))
+        albedo = fit_albedo(task.points, views, task.problem.prior, task.known)
+        cost = albedo.cost.double() + rest()
     for seen in views:
         if seen.outline is not None and seen.shown.outline is not None:
             each = task.problem.outlines.cost(outline_distance(task.problem, seen.outline))
             cost = cost + task.problem.outline_share * (seen.shown.outline.share * each).sum()
     return State(params, posed, views, albedo, float(cost))
+
+
+@torch.no_grad()
+def _cost_without_pictures(task: Task, params: TrackParams) -> Tensor:
+    """() of landmarks, priors, motion and light."""
+    landmarks, sigma = task.landmarks()
+    shared, per_frame = as_vectors(params.rows(task.rows))
+    anchor = as_vectors(task.start.rows(task.rows))[1]
+    cost = frame_costs(landmarks, shared, per_frame, sigma, anchor).double().sum()
+    cost = cost + shared_cost(landmarks, shared) + task.motion(params).cost.double().sum()
+    return cost + light_change(task, params).square().sum()
 
 
 def outline_distance(problem: PhotometricProblem, outline: OutlineView) -> Tensor:

@@ -10,6 +10,7 @@ beside it, as a second level (Toselli and Widlund 2005, Domain decomposition met
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +23,8 @@ from vhap.fit.residuals.motion import Motion
 TOLERANCE, MOST_ITERATIONS = 0.003, 200
 """A step of which this share of the first residual is left (in the preconditioner's norm) is near enough: a Newton step
 is one of several."""
+AT_ONCE = 256
+"""Points whose rows are worked on at a time."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Vector:
 class System:
     """A x = right, with A = sums + motion - eliminated^T eliminated.
 
-    by_shared (M, Q), by_frame (B, M, P): how the M points' residuals move with the unknowns, weighted, over the square
+    by_shared (M, Q), by_frame (M, B, P): how the M points' residuals move with the unknowns, weighted, over the square
     root of the points' precision; rows of points that a picture does not show are zero. Unknowns that are held have
     zero rows and columns but for a one on the diagonal.
     """
@@ -64,9 +67,11 @@ class System:
 
     def diagonal(self) -> Vector:
         """Of A."""
-        shared = self.sums.shared.diagonal() - self.by_shared.square().sum(0).double()
-        frames = self.sums.frames.diagonal(dim1=1, dim2=2) + self.motion.own.double()
-        return Vector(shared, frames - self.by_frame.square().sum(1).double())
+        shared, frames = self.sums.shared.diagonal(), self.sums.frames.diagonal(dim1=1, dim2=2)
+        for by_shared, by_frame in self._eliminated():
+            shared = shared - by_shared.square().sum(0)
+            frames = frames - by_frame.square().sum(0)
+        return Vector(shared, frames + self.motion.own.double())
 
     def product(self, x: Vector) -> Vector:
         """A x."""
@@ -76,11 +81,18 @@ class System:
             frames[:-apart] += mixed[:-apart] * x.frames[apart:]
             frames[apart:] += mixed[:-apart] * x.frames[:-apart]
         shared = sums.shared @ x.shared + torch.einsum("bpq,bp->q", sums.coupling, x.frames)
-        # In single precision, as the residuals' derivatives are: two reads of the largest part.
-        moved = self.by_shared @ x.shared.float()
-        moved = moved + (self.by_frame @ x.frames.float()[..., None]).sum(0)[:, 0]
-        shared = shared - (moved @ self.by_shared).double()
-        return Vector(shared, frames - (moved @ self.by_frame).double())
+        # In single precision, as the residuals' derivatives are.
+        along_shared, along_frames = x.shared.float(), x.frames.float().flatten()
+        for by_shared, by_frame in self._eliminated():
+            every = by_frame.flatten(1)
+            moved = by_shared @ along_shared + every @ along_frames
+            shared, frames = shared - moved @ by_shared, frames - (moved @ every).view_as(frames)
+        return Vector(shared, frames)
+
+    def _eliminated(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Some rows at a time, of by_shared and by_frame: so many as stay in the processor's cache while they are used
+        twice."""
+        return zip(self.by_shared.split(AT_ONCE), self.by_frame.split(AT_ONCE))
 
     def gain(self, step: Vector) -> float:
         """By how much a step lowers the cost, a sum of squares, where the equations hold."""
@@ -143,7 +155,7 @@ def _moving_alike(system: System, extra: Vector) -> Tensor:
     coupling = sums.coupling.sum(0)
     above = torch.cat([sums.shared + torch.diag(extra.shared), coupling.mT], 1)
     below = torch.cat([coupling, sums.frames.sum(0) + torch.diag(along.double() + extra.frames.sum(0))], 1)
-    eliminated = torch.cat([system.by_shared, system.by_frame.sum(0)], 1)
+    eliminated = torch.cat([system.by_shared, system.by_frame.sum(1)], 1)
     return torch.cat([above, below]) - (eliminated.mT @ eliminated).double()
 
 
