@@ -17,7 +17,7 @@ TESTS = Path(__file__).parent
 FILES = sorted(TESTS.rglob("*.py"))
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 MAY_BE_MISSING = {
-    *("mediapipe", "pymatting", "viser", "dreifus", "fcntl", "lmdb", "snakemake", "pxr", "pygltflib"),
+    *("mediapipe", "pymatting", "viser", "dreifus", "fcntl", "lmdb", "snakemake", "pxr", "pygltflib", "isal"),
     # Oracles, with what they import; tests/requirements.txt installs them.
     *("nersemble_data", "nersemble_benchmark", "elias", "dotenv"),
 }

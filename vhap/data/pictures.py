@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vhap.data.png import encode_png
 from vhap.util.commands import command
 from vhap.util.errors import InputError
 from vhap.util.files import read_bytes, write_bytes
@@ -120,6 +121,9 @@ def read_alpha(path: Path) -> np.ndarray:
 def write_picture(path: Path, picture: np.ndarray) -> None:
     """Writes (H, W, 3) RGB, (H, W, 4) RGBA (as PNG or TIFF, which hold it) or (H, W) grey, uint8, atomically; the
     suffix, one of SUFFIXES, chooses the format."""
+    if path.suffix.lower() == ".png":
+        write_bytes(path, encode_png(picture))
+        return
     cv2 = import_or_explain("cv2")
     if picture.ndim == 3:
         picture = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR if picture.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)

@@ -98,14 +98,15 @@ def size_text(count: int) -> str:
     return f"{value:.3g} {units[0]}" if units[0] != "bytes" else f"{count} bytes"
 
 
-def png(picture: np.ndarray) -> memoryview:
-    """(H, W) uint8 or uint16, (H, W, 3) RGB or (H, W, 4) RGBA uint8."""
-    return _encoded(".png", picture, [])
-
-
 def jpg(picture: np.ndarray) -> memoryview:
     """(H, W) or (H, W, 3) RGB uint8."""
-    return _encoded(".jpg", picture, [import_or_explain("cv2").IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    cv2 = import_or_explain("cv2")
+    if picture.ndim == 3:
+        picture = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    done, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    if not done:
+        raise ValueError(f"could not encode a JPEG of {picture.shape}")
+    return encoded.data
 
 
 def npz(arrays: dict[str, Any]) -> bytes:
@@ -134,13 +135,3 @@ def require_finite(name: str, *arrays: np.ndarray) -> None:
     """InputError where a number that is to be written is none."""
     if not all(np.isfinite(array).all() for array in arrays):
         raise InputError(f"expected finite numbers for {name}, found NaN or infinity; track again")
-
-
-def _encoded(suffix: str, picture: np.ndarray, options: list[int]) -> memoryview:
-    cv2 = import_or_explain("cv2")
-    if picture.ndim == 3:
-        picture = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR if picture.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
-    done, encoded = cv2.imencode(suffix, picture, options)
-    if not done:
-        raise ValueError(f"could not encode a {suffix} of {picture.shape}")
-    return encoded.data

@@ -9,9 +9,10 @@ import numpy as np
 from torch import Tensor
 
 from vhap.data.foreground import own_colors
+from vhap.data.png import encode_png
 from vhap.data.sample import Capture
 from vhap.export.centred_result import CentredTrack
-from vhap.export.files import TargetFiles, png
+from vhap.export.files import TargetFiles
 from vhap.export.mask import FADE_WINDOW, Fade, Silhouettes, fade_below, neck_line
 from vhap.export.masked_picture import MaskedPicture, of_bytes, of_floats
 from vhap.export.recentre import Padding
@@ -108,5 +109,5 @@ class PictureWriter:
         for camera in missing:
             picture_name, mask_name = self.names(row, camera)
             shown = self.source.read(row, camera, vertices)
-            self.files.write(mask_name, png(shown.mask))
-            self.files.write(picture_name, png(shown.over(self.background)))
+            self.files.write(mask_name, encode_png(shown.mask))
+            self.files.write(picture_name, encode_png(shown.over(self.background)))

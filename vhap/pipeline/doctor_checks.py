@@ -61,6 +61,7 @@ REQUIRED = {
 """Distributions that every run needs, and the modules they bring."""
 
 OPTIONAL = {
+    "isal": ("isal", "PNG files are written by OpenCV, which takes five times as long; pip install isal"),
     "face-alignment": ("face_alignment", "--landmark_source face-alignment is missing; pip install "
                                          "'vhap[face-alignment]'"),
     "star": ("star", "--landmark_source star is missing; pip install git+https://github.com/ShenhanQian/STAR"),

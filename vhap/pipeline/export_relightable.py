@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from vhap.data.png import encode_png
 from vhap.data.results import TrackResult
 from vhap.evaluate.run_scene import result_head_params
 from vhap.export.centred_result import CentredTrack
-from vhap.export.files import json_text, png
+from vhap.export.files import json_text
 from vhap.export.layouts.base import SQUARE, Job, LayoutRules
 from vhap.export.layouts.checks import offset_mm
 from vhap.export.layouts.insta import MOUTH
@@ -109,7 +110,7 @@ class HrAvatar(RelightableHead):
     def write(self, row: int) -> None:
         name = f"image/{row:05d}.png"
         if not self.files.has(name):
-            self.files.write(name, png(self.view.read(row).rgba()))
+            self.files.write(name, encode_png(self.view.read(row).rgba()))
 
     def finish(self) -> None:
         params = self.posed([f"{row:05d}.png" for row in range(self.count)], with_translation=True)
@@ -131,10 +132,10 @@ class ImAvatar(RelightableHead):
             return
         shown = self.view.read(row)
         classes = self.view.classes(row, shown)
-        with_alpha = png(shown.rgba())
-        white = png(shown.over(BACKGROUND_RGB["white"]))
-        mouth = png(np.where(np.isin(classes, MOUTH), 255, 0).astype(np.uint8))
-        contents = [with_alpha, with_alpha, png(shown.mask), png(classes), white, mouth]
+        with_alpha = encode_png(shown.rgba())
+        white = encode_png(shown.over(BACKGROUND_RGB["white"]))
+        mouth = encode_png(np.where(np.isin(classes, MOUTH), 255, 0).astype(np.uint8))
+        contents = [with_alpha, with_alpha, encode_png(shown.mask), encode_png(classes), white, mouth]
         for path, content in zip(names, contents):
             self.files.write(path, content)
 

@@ -73,9 +73,7 @@ def run_all(tasks: Sequence[Callable[[], None]]) -> None:
         future.result()
 
 
-def in_threads(
-    work: Callable[[Item], Result], items: Sequence[Item], first_alone: bool = False
-) -> Iterator[Result]:
+def in_threads(work: Callable[[Item], Result], items: Sequence[Item], first_alone: bool = False) -> Iterator[Result]:
     """Results of independent work in the order of the items. first_alone: the first is made before threads start, for
     work that compiles kernels at its first time (those of the renderer see to it themselves)."""
     if get_threads() == 1 or len(items) < 2:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from vhap.data.png import encode_png
 from vhap.export.centred_result import centre
-from vhap.export.files import json_text, npz, png
+from vhap.export.files import json_text, npz
 from vhap.export.layouts.base import Job, LayoutRules, marked
 from vhap.export.layouts.head_motion import OPENCV_OPENGL, RIGID_PARTS
 from vhap.export.layouts.no_jaw_head import NoJawFit, fit_no_jaw, load_no_jaw
@@ -81,8 +82,8 @@ class Cap4d:
             if self.files.has(picture_name, mask_name):
                 continue
             shown = self.pictures.read(row, number, vertices)
-            self.files.write(mask_name, png(np.repeat(shown.mask[..., None], 3, 2)))
-            self.files.write(picture_name, png(shown.picture))
+            self.files.write(mask_name, encode_png(np.repeat(shown.mask[..., None], 3, 2)))
+            self.files.write(picture_name, encode_png(shown.picture))
 
     def finish(self) -> None:
         fit = self.fit()

@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import torch
 
-from vhap.export.files import png
+from vhap.data.png import encode_png
 from vhap.export.layouts.base import Job, LayoutRules, marked
 from vhap.export.layouts.head_motion import OPENCV_OPENGL
 from vhap.export.layouts.nerfstudio import OPTIONS
@@ -38,7 +38,7 @@ class Colmap:
         for view in self.scene.of_row[row]:
             name = f"images/{view.name}.png"
             if not self.files.has(name):
-                self.files.write(name, png(self.scene.read(view).over(self.background)))
+                self.files.write(name, encode_png(self.scene.read(view).over(self.background)))
 
     def finish(self) -> None:
         """cameras.bin, images.bin, points3D.bin, by COLMAP's format; images without points of their own."""

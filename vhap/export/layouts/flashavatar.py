@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from vhap.data.face_classes import FaceClass
-from vhap.export.files import jpg, png
+from vhap.data.png import encode_png
+from vhap.export.files import jpg
 from vhap.export.layouts.base import SQUARE, Job, LayoutRules, marked
 from vhap.export.layouts.insta import MOUTH
 from vhap.export.layouts.metrical import N_EXPR, N_SHAPE, write_frame
@@ -64,8 +65,8 @@ class FlashAvatar:
         classes, matte = self.view.classes(row, shown), shown.exact_mask() >= MATTE
         kept = matte & ~np.isin(classes, NOT_KEPT)
         # The reader multiplies by both masks itself.
-        contents = [jpg(shown.picture), jpg(shown.mask), png(_mask(np.isin(classes, MOUTH) & matte))]
-        for name, content in zip(names, [*contents, png(_mask(kept))]):
+        contents = [jpg(shown.picture), jpg(shown.mask), encode_png(_mask(np.isin(classes, MOUTH) & matte))]
+        for name, content in zip(names, [*contents, encode_png(_mask(kept))]):
             self.files.write(name, content)
 
     def finish(self) -> None:

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from vhap.data.face_classes import FaceClass
-from vhap.export.files import json_text, number_lines, png
+from vhap.data.png import encode_png
+from vhap.export.files import json_text, number_lines
 from vhap.export.layouts.base import SQUARE, Job, LayoutRules, marked
 from vhap.export.layouts.checks import FLAME_2020, offset_mm
 from vhap.export.layouts.depth import DepthMaps
@@ -102,9 +103,9 @@ class Insta:
         classes = self.view.classes(row, shown)
         clothes = grown(nearest_classes(classes, shown.mask) == FaceClass.CLOTH)
         red = RED_TABLE[classes]
-        self.files.write(names[0], png(shown.rgba(without=clothes)))
-        self.files.write(names[1], png(np.dstack([red, np.zeros_like(red), np.zeros_like(red)])))
-        self.files.write(names[2], png(np.where(np.isin(classes, MOUTH), 255, 0).astype(np.uint8)))
+        self.files.write(names[0], encode_png(shown.rgba(without=clothes)))
+        self.files.write(names[1], encode_png(np.dstack([red, np.zeros_like(red), np.zeros_like(red)])))
+        self.files.write(names[2], encode_png(np.where(np.isin(classes, MOUTH), 255, 0).astype(np.uint8)))
 
     def write_head(self, row: int) -> None:
         """meshes/, depth/, and the head's numbers."""
@@ -113,7 +114,7 @@ class Insta:
         if not files.has(f"meshes/{row:05d}.obj"):
             files.write(f"meshes/{row:05d}.obj", self.obj.content(moved.in_head))
         if not files.has(f"depth/{row:05d}.png"):
-            files.write(f"depth/{row:05d}.png", png(self.depths.millimetres(moved.vertices, self.view.camera)))
+            files.write(f"depth/{row:05d}.png", encode_png(self.depths.millimetres(moved.vertices, self.view.camera)))
         files.replace(f"flame/exp/{row:05d}.txt", number_lines(padded(result.expr[row], N_EXPR)))
         if not self.is_posed:
             return

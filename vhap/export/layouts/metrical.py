@@ -10,8 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from vhap.data.png import encode_png
 from vhap.data.results import TrackResult
-from vhap.export.files import TargetFiles, png, require_finite
+from vhap.export.files import TargetFiles, require_finite
 from vhap.export.layouts.base import SQUARE, Job, LayoutRules, marked
 from vhap.export.layouts.head_motion import (
     MovedHead,
@@ -62,7 +63,7 @@ class Metrical:
     def write(self, row: int) -> None:
         picture, frame = f"input/{row:05d}.png", f"checkpoint/{row:05d}.frame"
         if not self.files.has(picture):
-            self.files.write(picture, png(self.view.read(row).picture))
+            self.files.write(picture, encode_png(self.view.read(row).picture))
         write_frame(self.files, frame, self.view, row)
 
     def finish(self) -> None:

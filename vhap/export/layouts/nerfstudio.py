@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from vhap.export.files import TargetFiles, json_text, png
+from vhap.data.png import encode_png
+from vhap.export.files import TargetFiles, json_text
 from vhap.export.layouts.base import Job, LayoutRules, marked
 from vhap.export.layouts.scene import Scene, View
 from vhap.export.layouts.scene_points import ply, scene_points
@@ -71,8 +72,8 @@ def write_view(files: TargetFiles, scene: Scene, view: View, mask_name: str | No
         return
     shown = scene.read(view)
     if mask_name is not None:
-        files.write(mask_name, png(np.where(counted(shown.exact_mask()) != is_ignored, 255, 0).astype(np.uint8)))
-    files.write(picture_name, png(shown.rgba()))
+        files.write(mask_name, encode_png(np.where(counted(shown.exact_mask()) != is_ignored, 255, 0).astype(np.uint8)))
+    files.write(picture_name, encode_png(shown.rgba()))
 
 
 def counted(mask: np.ndarray) -> np.ndarray:

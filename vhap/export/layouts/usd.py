@@ -9,8 +9,9 @@ import numpy as np
 from torch import Tensor
 
 from vhap.data.extraction import extracted_fps
+from vhap.data.png import encode_png
 from vhap.export.centred_result import centre
-from vhap.export.files import jpg, png
+from vhap.export.files import jpg
 from vhap.export.layouts.base import Job, LayoutRules, marked
 from vhap.export.mesh_files import DEFAULT_FPS
 from vhap.export.nerf_dataset import picture_source
@@ -58,7 +59,7 @@ class Usd:
                 self.files.write(name, jpg(self.pictures.read(row, number, None).picture))
 
     def finish(self) -> None:
-        self.files.replace(TEXTURE, bytes(png(self.job.albedo())))
+        self.files.replace(TEXTURE, bytes(encode_png(self.job.albedo())))
         self.files.replace(STAGE, self.stage())
 
     def stage(self) -> bytes:
