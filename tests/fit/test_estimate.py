@@ -48,7 +48,8 @@ def clock(monkeypatch) -> Clock:
         return replace(solver.evaluate(task, now.params), cost=now.cost - 1)
 
     monkeypatch.setattr(solver, "_moved", moved)
-    monkeypatch.setattr(solver, "SCHEDULE", replace(solver.SCHEDULE, converged=-math.inf))
+    for name in ("SCHEDULE", "ROUGH"):
+        monkeypatch.setattr(solver, name, replace(getattr(solver, name), converged=-math.inf))
 
     def priced(function, seconds_of):
         def run(*args, **options):

@@ -224,7 +224,9 @@ class Tracker:
         if self.recordings is not None and self.sh_lights:
             self.params = replace(self.params, lights=self._light_of_each(rows.tolist()))
         problem, names = self._photometric_problem(stage), self._names(stage)
-        self.params, self.correlation = solve_identity(problem, self.params, rows, names, stage.rounds, report)
+        self.params, self.correlation = solve_identity(
+            problem, self.params, rows, names, stage.rounds, report, rough=stage.coarse
+        )
         if stage.coarse:
             self._bring_others(stage, rows)
         return True

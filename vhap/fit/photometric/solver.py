@@ -39,6 +39,8 @@ from vhap.fit.photometric.system import System, Vector
 from vhap.util.log import get_logger
 
 SCHEDULE = Schedule(damping=1e-3, least=1e-5, raised=100.0, lowered=0.1, tries=3, converged=5e-4, promise=2e-3)
+ROUGH = replace(SCHEDULE, converged=5e-3)
+"""For pictures that others follow: the rounds that it leaves out change nothing of what is found with those."""
 FEWEST_ROUNDS, FIRST_ROUNDS = 2, 3
 """Points are chosen and weighed twice, the second time after FIRST_ROUNDS, unless fewer than FEWEST_ROUNDS of the first
 ones gained anything."""
@@ -64,7 +66,7 @@ def solve_jointly(
     once more where the head is now (not known ones). Returns params of all frames; those that are not in rows keep
     their own unknowns. Where no picture shows the head params come back as they were.
     """
-    return _solve(problem, params, rows, names, rounds, known, before, report)[0]
+    return _solve(problem, params, rows, names, rounds, SCHEDULE, known, before, report)[0]
 
 
 @torch.no_grad()
@@ -75,9 +77,12 @@ def solve_identity(
     names: Sequence[str],
     rounds: int,
     report: OnRound = lambda index, cost: None,
+    rough: bool = False,
 ) -> tuple[TrackParams, float]:
-    """As `solve_jointly`, and how many of the points count as one where the head stands then."""
-    params, end = _solve(problem, params, rows, names, rounds, None, (), report)
+    """As `solve_jointly`, and how many of the points count as one where the head stands then. rough: pictures of finer
+    scale follow."""
+    schedule = ROUGH if rough else SCHEDULE
+    params, end = _solve(problem, params, rows, names, rounds, schedule, None, (), report)
     return params, problem.prior.correlation if end is None else correlation_at(*end)
 
 
@@ -87,12 +92,13 @@ def _solve(
     rows: Tensor,
     names: Sequence[str],
     rounds: int,
+    usual: Schedule,
     known: FixedAlbedo | None,
     before: Sequence[int],
     report: OnRound,
 ) -> tuple[TrackParams, tuple[Task, State] | None]:
     """params, and what was solved last; None where no picture shows the head."""
-    done, schedule, end = 0, SCHEDULE, None
+    done, schedule, end = 0, usual, None
     for limit in (rounds,) if known is not None else (min(FIRST_ROUNDS, rounds), rounds):
         if done >= rounds:
             break
@@ -102,7 +108,7 @@ def _solve(
             break
         found = _descend(task, evaluate(task, params), names, (done, limit), schedule, report)
         params, end, done = _without_lost(task, found.state.params), (task, found.state), done + found.rounds
-        schedule = replace(SCHEDULE, damping=min(found.damping, SCHEDULE.damping))
+        schedule = replace(usual, damping=min(found.damping, usual.damping))
         if found.rounds < FEWEST_ROUNDS:
             break
     return params, end
