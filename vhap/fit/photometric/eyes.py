@@ -137,9 +137,14 @@ def follow_eyes(problem: PhotometricProblem, params: TrackParams, rows: Tensor) 
     solved = solve_gaze(task, params.eyes_pose[told].unflatten(-1, (2, 3))[..., :2], painted)
     if len(told) == len(rows):
         return _with_gaze(params, rows, solved.gaze)
+
+    @torch.no_grad()
+    def turned(group: tuple[Tensor, slice]) -> Tensor:
+        around, kept = group
+        return _turned(problem, params, around, painted, solved)[kept]
+
     groups = [_group(rows, start) for start in range(0, len(rows), MOST_TOLD)]
-    turned = [_turned(problem, params, around, painted, solved)[kept] for around, kept in groups]
-    return _with_gaze(params, rows, torch.cat(turned))
+    return _with_gaze(params, rows, torch.cat(list(for_each(turned, groups, rows.device))))
 
 
 def _group(rows: Tensor, start: int) -> tuple[Tensor, slice]:
