@@ -144,7 +144,7 @@ def follow_eyes(problem: PhotometricProblem, params: TrackParams, rows: Tensor) 
         return _turned(problem, params, around, painted, solved)[kept]
 
     groups = [_group(rows, start) for start in range(0, len(rows), MOST_TOLD)]
-    return _with_gaze(params, rows, torch.cat(list(for_each(turned, groups, rows.device))))
+    return _with_gaze(params, rows, torch.cat(list(for_each(turned, groups, params.rotation.device))))
 
 
 def _group(rows: Tensor, start: int) -> tuple[Tensor, slice]:
