@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 
-from vhap.util.threads import get_threads, in_threads, one_torch_thread, set_threads, usable_cores
+from vhap.util.threads import beside, get_threads, in_threads, one_torch_thread, set_threads, usable_cores
 
 
 @pytest.fixture(params=[1, 3])
@@ -26,6 +26,26 @@ def test_results_come_in_the_order_of_the_items(count):
 
     assert list(in_threads(slow_first, range(8))) == [item * item for item in range(8)]
     assert list(in_threads(slow_first, [])) == []
+
+
+def test_the_first_item_can_be_made_before_the_others_begin(count):
+    begun: list[int] = []
+
+    def work(item: int) -> int:
+        if item == 0:
+            time.sleep(0.05)
+        begun.append(item)
+        return item
+
+    assert list(in_threads(work, range(4), first_alone=True)) == [0, 1, 2, 3]
+    assert begun[0] == 0
+
+
+def test_work_beside_gives_its_result_or_its_error(count):
+    with beside(lambda: 3) as found:
+        assert found() == 3
+    with pytest.raises(ZeroDivisionError), beside(lambda: 1 // 0) as found:
+        found()
 
 
 def test_an_error_reaches_the_caller(count):

@@ -40,7 +40,7 @@ from vhap.util.log import get_logger
 
 SCHEDULE = Schedule(damping=1e-3, least=1e-5, raised=100.0, lowered=0.1, tries=3, converged=5e-4, promise=2e-3)
 ROUGH = replace(SCHEDULE, converged=5e-3)
-"""For pictures that others follow: the rounds that it leaves out change nothing of what is found with those."""
+"""For small pictures, which finer ones follow: what is found with those is as good (doc/benchmarks.md)."""
 FEWEST_ROUNDS, FIRST_ROUNDS = 2, 3
 """Points are chosen and weighed twice, the second time after FIRST_ROUNDS, unless fewer than FEWEST_ROUNDS of the first
 ones gained anything."""
